@@ -1,0 +1,275 @@
+"""Runs the executed truth of the notes: each checks.py, each code block of the articles, each figure, each card check.
+
+    python check_notes.py ROOT [TOPIC ...]
+
+Every unit runs in a process forked after the libraries were imported, so that one crash costs one unit and no import is
+paid twice. Prints a line per failure with file:line, and last `N passed, N failed`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy  # noqa: E402
+import scipy.special  # noqa: E402, F401
+import sklearn.metrics  # noqa: E402, F401
+import torch  # noqa: E402
+import torch.nn  # noqa: E402, F401
+import torchvision_operators  # noqa: E402, F401
+import yaml  # noqa: E402
+
+import figure_style  # noqa: E402
+import note_checks  # noqa: E402
+
+LANGUAGES = ("en", "zh-cn")
+TIME_LIMIT = 120
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block of an article and what the article says it prints."""
+
+    language: str
+    code: str
+    output: str | None
+    line: int
+
+
+def blocks_of(text: str) -> list[Block]:
+    """The python and cpp blocks of an article, each with the `output` block that follows it."""
+    fence = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```\s*$", re.M | re.S)
+    found: list[Block] = []
+    for match in fence.finditer(text):
+        kind, body = match[1], match[2]
+        if kind in ("python", "cpp"):
+            found.append(Block(kind, body, None, text.count("\n", 0, match.start()) + 1))
+        elif kind == "output" and found and found[-1].output is None:
+            last = found[-1]
+            found[-1] = Block(last.language, last.code, body, last.line)
+    return found
+
+
+def formulas_of(text: str) -> list[str]:
+    """The display formulas of an article in order, normalised; code fences are not searched."""
+    prose = re.sub(r"^```.*?^```\s*$", "", text, flags=re.M | re.S)
+    return [note_checks.normalised(match[1]) for match in re.finditer(r"\$\$(.+?)\$\$", prose, re.S)]
+
+
+def without_comments(code: str) -> str:
+    lines = (re.sub(r"\s*(#|//) .*$", "", line) for line in code.splitlines())
+    return "\n".join(line for line in lines if line.strip())
+
+
+def isolated(work: Callable[[], None]) -> str | None:
+    """Runs `work` in a forked process; returns None, or the reason it failed."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reader)
+        import signal
+
+        signal.alarm(TIME_LIMIT)
+        reason = ""
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - the parent reports whatever it was
+            frames = traceback.extract_tb(error.__traceback__)
+            place = next((frame for frame in reversed(frames) if "/resources/" in frame.filename), None)
+            where = f" (line {place.lineno}: {place.line})" if place else ""
+            reason = f"{type(error).__name__}: {error}{where}" or "failed"
+        with os.fdopen(writer, "w") as pipe:
+            pipe.write(reason)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        reason = pipe.read()
+    _, status = os.waitpid(process, 0)
+    if status != 0:
+        return f"the process ended with status {status} (time limit {TIME_LIMIT} s)"
+    return reason or None
+
+
+def seeded() -> None:
+    import random
+
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
+
+
+def printed_by_python(code: str) -> str:
+    seeded()
+    buffer = io.StringIO()
+    with contextlib.redirect_stdout(buffer):
+        exec(compile(code, "<article>", "exec"), {"__name__": "__main__"})
+    return buffer.getvalue()
+
+
+def printed_by_cpp(code: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "main.cpp"), Path(folder, "main")
+        source.write_text(code)
+        subprocess.run(["g++", "-std=c++17", "-O1", "-Wall", "-o", program, source], check=True, capture_output=True)
+        return subprocess.run([program], check=True, capture_output=True, text=True, timeout=20).stdout
+
+
+def trimmed(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def run_block(block: Block) -> None:
+    if block.output is None:
+        raise AssertionError("the code block is not followed by an ```output block")
+    printed = printed_by_python(block.code) if block.language == "python" else printed_by_cpp(block.code)
+    if trimmed(printed) != trimmed(block.output):
+        raise AssertionError(f"prints\n{trimmed(printed)}\nthe article says\n{trimmed(block.output)}")
+
+
+def load(path: Path) -> None:
+    """Executes a checks.py or figure.py as a module of its own, its folder importable."""
+    spec = importlib.util.spec_from_file_location(f"note_{abs(hash(path))}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+
+
+Unit = tuple[str, Callable[[], None]]
+
+
+def check_units(path: Path, subject: note_checks.Subject) -> list[Unit]:
+    """Registers a checks.py and returns its checks, each seeded alike."""
+    note_checks.subject.__dict__.update(subject.__dict__)
+    try:
+        load(path)
+    except BaseException as error:  # noqa: BLE001 - a checks.py that does not load is one failure
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = frames[-1].lineno if frames else 1
+        reason = f"{type(error).__name__}: {error}"
+
+        def failed() -> None:
+            raise AssertionError(reason)
+
+        return [(f"{path}:{line}: loads", failed)]
+
+    def unit(name: str, check: note_checks.Check) -> Unit:
+        def run() -> None:
+            seeded()
+            check()
+
+        return (f"{path}: {name}", run)
+
+    registered = list(note_checks.subject.checks)
+    if not registered:
+        return [(f"{path}: has checks", lambda: (_ for _ in ()).throw(AssertionError("registers no check")))]
+    return [unit(name, check) for name, check in registered]
+
+
+def claims_unit(folder: Path, formulas: dict[str, list[str]], claimed: set[str]) -> Unit:
+    def run() -> None:
+        assert formulas["en"] == formulas["zh-cn"], "en.md and zh-cn.md do not show the same display formulas in order"
+        for tex in formulas["en"]:
+            assert tex in claimed, f"no check claims the display formula {tex}"
+
+    return (f"{folder / 'checks.py'}: claims every display formula", run)
+
+
+def numbers_within(first: str, second: str, tolerance: float) -> bool:
+    pattern = r"-?\d+(?:\.\d+)?"
+    if re.sub(pattern, "#", first) != re.sub(pattern, "#", second):
+        return False
+    pairs = zip(re.findall(pattern, first), re.findall(pattern, second), strict=True)
+    return all(abs(float(a) - float(b)) <= tolerance for a, b in pairs)
+
+
+def figure_units(folder: Path) -> list[Unit]:
+    script = folder / "figure.py"
+    if not script.exists():
+        return []
+
+    def run() -> None:
+        figure_style.figures.clear()
+        load(script)
+        drawn = {file.name for file in folder.glob("figure-*.svg")}
+        assert set(figure_style.figures) == drawn, f"figure.py draws {sorted(figure_style.figures)}, the folder holds {sorted(drawn)}"
+        for file, draw in figure_style.figures.items():
+            seeded()
+            assert numbers_within(figure_style.svg_of(draw), (folder / file).read_text(), 1.0), f"{file} is not what figure.py draws"
+
+    return [(f"{script}: figures are up to date", run)]
+
+
+def topic_units(folder: Path) -> list[Unit]:
+    texts = {language: (folder / f"{language}.md").read_text() for language in LANGUAGES}
+    formulas = {language: formulas_of(text) for language, text in texts.items()}
+    blocks = {language: blocks_of(text) for language, text in texts.items()}
+    units: list[Unit] = []
+    subject = note_checks.Subject(texts=texts, formulas=formulas, cards={}, checks=[], claimed=set())
+    units += check_units(folder / "checks.py", subject)
+    units.append(claims_unit(folder, formulas, set(note_checks.subject.claimed)))
+
+    def same_code() -> None:
+        english, chinese = ([without_comments(block.code) for block in blocks[language]] for language in LANGUAGES)
+        assert english == chinese, "the code blocks differ between the languages in more than comments"
+        assert [b.output for b in blocks["en"]] == [b.output for b in blocks["zh-cn"]], "the printed outputs differ between the languages"
+
+    units.append((f"{folder / 'zh-cn.md'}: has the code of en.md", same_code))
+    for block in blocks["en"]:
+        units.append((f"{folder / 'en.md'}:{block.line}: code block prints what it says", lambda block=block: run_block(block)))
+    return units + figure_units(folder)
+
+
+def card_units(root: Path) -> list[Unit]:
+    units: list[Unit] = []
+    for script in sorted((root / "symbols" / "checks").glob("*.py")):
+        source = root / "symbols" / f"{script.stem}.yaml"
+        entries: list[dict[str, Any]] = yaml.safe_load(source.read_text())
+        cards = {symbol: entry for entry in entries for symbol in entry["symbols"]}
+        subject = note_checks.Subject(texts={}, formulas={}, cards=cards, checks=[], claimed=set())
+        units += check_units(script, subject)
+        claimed = set(note_checks.subject.claimed)
+
+        def every_formula(entries: list[dict[str, Any]] = entries, claimed: set[str] = claimed) -> None:
+            missing = [entry["symbols"][0] for entry in entries if "formula" in entry and not claimed & set(entry["symbols"])]
+            assert not missing, f"no check claims the cards of {', '.join(missing)}"
+
+        units.append((f"{script}: claims every card with a formula", every_formula))
+    return units
+
+
+def main(root: Path, wanted: list[str]) -> int:
+    folders = sorted(file.parent for file in root.glob("notes/**/checks.py"))
+    units: list[Unit] = [] if wanted and wanted != ["cards"] else card_units(root)
+    for folder in folders:
+        if not wanted or folder.name in wanted:
+            units += topic_units(folder)
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        reasons = list(pool.map(lambda unit: isolated(unit[1]), units))
+    failures = [(name, reason) for (name, _), reason in zip(units, reasons, strict=True) if reason]
+    for name, reason in failures:
+        print(f"{os.path.relpath(name)}: {reason}")
+    summary = {"topics": len(folders), "units": len(units)}
+    print(json.dumps(summary))
+    print(f"{len(units) - len(failures)} passed, {len(failures)} failed")
+    return 1 if failures or not units else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,98 @@
+"""What a topic's checks.py is written with: claims about its formulas and its numbers.
+
+A checks.py holds plain functions. `@formula(TEX)` says that the function re-implements the display formula TEX, as it is
+written in both articles, and compares it with the real library; the run fails when an article shows a display formula that
+no function claims, or when a claimed formula is not in both articles letter by letter. `stated(TEXT, value)` says that the
+number TEXT stands in both articles and equals the value that was just computed, to the digits printed. `@card(SYMBOL)` does
+for the hover card of a symbol what `@formula` does for an article.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+Check = Callable[[], None]
+
+
+@dataclass
+class Subject:
+    """The texts that the running checks.py makes claims about."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    formulas: dict[str, list[str]] = field(default_factory=dict)
+    cards: dict[str, Any] = field(default_factory=dict)
+    checks: list[tuple[str, Check]] = field(default_factory=list)
+    claimed: set[str] = field(default_factory=set)
+
+
+subject = Subject()
+
+
+def normalised(tex: str) -> str:
+    """TeX with runs of white space folded, so that line breaks in an article do not matter."""
+    return re.sub(r"\s+", " ", tex).strip()
+
+
+def formula(*tex: str) -> Callable[[Check], Check]:
+    """Claims one or more display formulas of the articles; the function must compare them with the library."""
+
+    def claim(check: Check) -> Check:
+        for one in tex:
+            wanted = normalised(one)
+            for language, formulas in subject.formulas.items():
+                if wanted not in formulas:
+                    raise AssertionError(f"{language}.md has no display formula {wanted!r}")
+            subject.claimed.add(wanted)
+        subject.checks.append((check.__name__, check))
+        return check
+
+    return claim
+
+
+def check(function: Check) -> Check:
+    """Registers a check that claims no display formula (a number, a property, an edge case)."""
+    subject.checks.append((function.__name__, function))
+    return function
+
+
+def card(*symbols: str, formula: str | None = None) -> Callable[[Check], Check]:
+    """Claims the cards of symbols: with `formula`, each card must show exactly this TeX."""
+
+    def claim(function: Check) -> Check:
+        for symbol in symbols:
+            entry = subject.cards.get(symbol)
+            if entry is None:
+                raise AssertionError(f"no card for {symbol}")
+            if formula is not None and normalised(entry.get("formula", "")) != normalised(formula):
+                raise AssertionError(f"the card of {symbol} does not show {formula!r}")
+            subject.claimed.add(symbol)
+        subject.checks.append((function.__name__, function))
+        return function
+
+    return claim
+
+
+def _number(text: str) -> tuple[float, float]:
+    """The value of a printed number and half a unit of its last digit."""
+    plain = text.replace(",", "").replace("\u2212", "-").replace(" ", "")
+    scale = 1.0
+    if plain.endswith("%"):
+        plain, scale = plain[:-1], 0.01
+    mantissa, _, exponent = plain.lower().partition("e")
+    digits = len(mantissa.partition(".")[2])
+    unit = 10.0 ** (int(exponent or 0) - digits)
+    return float(plain) * scale, 0.5 * unit * scale
+
+
+def stated(text: str, value: Any) -> None:
+    """Asserts that `text` is printed in both articles and equals `value` to the digits it shows."""
+    pattern = re.compile(r"(?<![\d.])" + re.escape(text).replace("\\-", "[-\u2212]").replace("\u2212", "[-\u2212]") + r"(?![\d]|\.\d)")
+    for language, article in subject.texts.items():
+        if not pattern.search(article.replace("{,}", ",")):
+            raise AssertionError(f"{language}.md does not state {text}")
+    printed, half_unit = _number(text)
+    actual = float(value)
+    if not abs(printed - actual) <= half_unit * (1 + 1e-6) + 1e-12 * abs(actual):
+        raise AssertionError(f"the articles state {text}, the library gives {actual!r}")

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { type BrowserContext, chromium } from 'playwright-core';
 import { run } from './childProcess';
 import type { Progress } from './install';
-import { freshFolder } from './paths';
+import { freshFolder } from './runFolders';
 
 const commands = [
   ['chromium', 'chromium-browser'],
@@ -19,12 +19,19 @@ const applications: Partial<Record<NodeJS.Platform, readonly string[]>> = {
     '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
     '/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge',
   ],
-  win32: [process.env['PROGRAMFILES'], process.env['PROGRAMFILES(X86)'], process.env['LOCALAPPDATA']].flatMap((base) =>
-    base === undefined
-      ? []
-      : [join(base, 'Google/Chrome/Application/chrome.exe'), join(base, 'Microsoft/Edge/Application/msedge.exe')],
-  ),
+  win32: windowsPrograms(),
 };
+
+function windowsPrograms(): readonly string[] {
+  const { PROGRAMFILES, 'PROGRAMFILES(X86)': PROGRAMFILES_X86, LOCALAPPDATA } = process.env;
+  const bases = [PROGRAMFILES, PROGRAMFILES_X86, LOCALAPPDATA].filter((base) => base !== undefined);
+  const programs = [
+    'Chromium/Application/chrome.exe',
+    'Google/Chrome/Application/chrome.exe',
+    'Microsoft/Edge/Application/msedge.exe',
+  ];
+  return programs.flatMap((program) => bases.map((base) => join(base, program)));
+}
 
 const flags = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
@@ -36,7 +43,7 @@ const whatToInstall =
 
 /** The browser to drive: CHROME_PATH, chromium, google-chrome, Edge, in this order. */
 export function findBrowser(): string | undefined {
-  const named = process.env['CHROME_PATH'];
+  const { CHROME_PATH: named } = process.env;
   if (named !== undefined && named !== '') {
     if (!existsSync(named)) throw new Error(`CHROME_PATH names a file that does not exist: ${named}`);
     return named;
@@ -45,8 +52,9 @@ export function findBrowser(): string | undefined {
 }
 
 function onPath(command: string): string[] {
+  const { PATH = '' } = process.env;
   const name = process.platform === 'win32' ? `${command}.exe` : command;
-  return (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
+  return PATH.split(delimiter).map((folder) => join(folder, name));
 }
 
 /** Finds a browser; where there is none, installs Debian's with a Chinese font if this process may, or says what to do. */
@@ -72,7 +80,9 @@ async function aptInstall(packages: readonly string[], progress: Progress): Prom
   progress(`Installing ${packages.join(' and ')} with apt-get …`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   await run('apt-get', ['update', '-qq'], { env });
-  const { code, output } = await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+  const { code, output } = await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], {
+    env,
+  });
   if (code !== 0) progress(`apt-get could not install ${packages.join(' and ')}:\n${output}`);
 }
 

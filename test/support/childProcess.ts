@@ -24,21 +24,46 @@ export async function run(
   return { code: code ?? 1, output: Buffer.concat(chunks).toString('utf8') };
 }
 
+/** What a VS Code around this process hands down (its terminal, its extension host) would confuse another one. */
+export function cleanEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(VSCODE_|ELECTRON_|NODE_OPTIONS$|npm_)/.test(name));
+  return Object.fromEntries(kept);
+}
+
 /** Runs npm, by the same program that started this script where npm did. */
 export function npm(args: readonly string[], options: SpawnOptions & { readonly echo?: boolean } = {}) {
-  const script = process.env['npm_execpath'];
+  const { npm_execpath: script } = process.env;
   return script?.endsWith('.js')
     ? run(process.execPath, [script, ...args], options)
     : run('npm', args, { ...options, shell: process.platform === 'win32' });
 }
 
-/** Starts a command as the leader of a process group, so that `stopGroup` reaches everything it starts in turn. */
+const groups = new Set<ChildProcess>();
+
+/**
+ * Starts a command as the leader of a process group, so that `stopGroup` reaches everything it starts in turn. A group
+ * does not outlive this process, however that ends.
+ */
 export function spawnGroup(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-  return spawn(command, args, { ...options, detached: process.platform !== 'win32' });
+  if (groups.size === 0) endGroupsWithUs();
+  const child = spawn(command, args, { ...options, detached: process.platform !== 'win32' });
+  groups.add(child);
+  return child;
+}
+
+function endGroupsWithUs(): void {
+  process.on('exit', () => {
+    for (const child of groups) signalGroup(child, 'SIGKILL');
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    // Without a listener a signal ends Node at once, without the event above.
+    if (process.listenerCount(signal) === 0) process.on(signal, () => process.exit(1));
+  }
 }
 
 /** Ends a process group: politely, and after a grace period by force. Resolves when its leader is gone. */
 export async function stopGroup(child: ChildProcess, graceMs = 3000): Promise<void> {
+  groups.delete(child);
   if (child.exitCode !== null || child.signalCode !== null) return signalGroup(child, 'SIGKILL');
   const closed = once(child, 'exit');
   signalGroup(child, 'SIGTERM');
@@ -48,8 +73,7 @@ export async function stopGroup(child: ChildProcess, graceMs = 3000): Promise<vo
   signalGroup(child, 'SIGKILL');
 }
 
-/** The synchronous form of `stopGroup`, for a process that is about to exit. */
-export function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return;
   try {
     if (process.platform === 'win32') spawn('taskkill', ['/pid', String(child.pid), '/t', '/f']);

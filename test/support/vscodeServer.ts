@@ -2,11 +2,13 @@ import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { run, signalGroup, spawnGroup, stopGroup } from './childProcess';
+import { cleanEnvironment, spawnGroup, stopGroup } from './childProcess';
+import { dataFolders, dataSwitches, installExtension } from './extensionPackage';
 import type { Progress } from './install';
 import { type DisplayLanguage, writeLanguagePack } from './languagePack';
-import { freshFolder } from './paths';
+import { freshFolder } from './runFolders';
 import { installServer, type ServerProgram } from './serverInstallation';
+import { themes } from './themes';
 
 export interface ServerOptions {
   /** User settings, laid over those that keep the workbench quiet. */
@@ -32,6 +34,7 @@ export interface Page {
 /** A workbench without the pages, panels and requests that would cover or disturb what is looked at. */
 const quietSettings = {
   'workbench.startupEditor': 'none',
+  'workbench.colorTheme': themes.dark.id,
   'workbench.tips.enabled': false,
   'workbench.secondarySideBar.defaultVisibility': 'hidden',
   'workbench.enableExperiments': false,
@@ -50,14 +53,14 @@ const quietSettings = {
 export class VsCodeServer {
   readonly port: number;
   readonly #process: ChildProcess;
-  readonly #removeAtEnd: string | undefined;
-  readonly #endWithUs = () => signalGroup(this.#process, 'SIGKILL');
+  readonly #data: string;
+  readonly #removeAtEnd: boolean;
 
-  private constructor(process_: ChildProcess, port: number, removeAtEnd: string | undefined) {
-    this.#process = process_;
+  private constructor(child: ChildProcess, port: number, data: string, removeAtEnd: boolean) {
+    this.#process = child;
     this.port = port;
+    this.#data = data;
     this.#removeAtEnd = removeAtEnd;
-    process.once('exit', this.#endWithUs);
   }
 
   /** Installs the server where needed, starts it on a free port and resolves when it answers. */
@@ -71,7 +74,7 @@ export class VsCodeServer {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: cleanEnvironment(),
     });
-    const server = new VsCodeServer(child, port, options.dataFolder === undefined ? data : undefined);
+    const server = new VsCodeServer(child, port, data, options.dataFolder === undefined);
     await untilAnswering(child, port).catch(async (error: unknown) => {
       await server.stop();
       throw error;
@@ -91,40 +94,38 @@ export class VsCodeServer {
     return `http://127.0.0.1:${this.port}/?${query}`;
   }
 
+  /** Replaces the user settings. */
+  async writeSettings(settings: Readonly<Record<string, unknown>>): Promise<void> {
+    await writeSettings(this.#data, settings);
+  }
+
   async stop(): Promise<void> {
-    process.removeListener('exit', this.#endWithUs);
     await stopGroup(this.#process);
-    if (this.#removeAtEnd !== undefined) {
-      await rm(this.#removeAtEnd, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
-    }
+    if (this.#removeAtEnd) await rm(this.#data, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 }
 
-function dataFolders(data: string) {
-  return { user: join(data, 'user'), server: join(data, 'server'), extensions: join(data, 'extensions') };
-}
-
 function serverArguments(port: number, data: string): string[] {
-  const folders = dataFolders(data);
   return [
     ...['--host', '127.0.0.1', '--port', String(port), '--without-connection-token'],
     ...['--accept-server-license-terms', '--telemetry-level', 'off', '--disable-workspace-trust'],
     // The two payload pairs that load a development extension and run tests are honoured only with this switch.
     '--enable-smoke-test-driver',
-    ...['--user-data-dir', folders.user, '--server-data-dir', folders.server],
-    ...['--extensions-dir', folders.extensions],
+    ...dataSwitches(dataFolders(data)),
   ];
 }
 
 async function prepareData(data: string, options: ServerOptions): Promise<void> {
   const folders = dataFolders(data);
-  const settings = JSON.stringify({ ...quietSettings, ...options.settings }, undefined, 2);
-  for (const place of [join(folders.user, 'User'), join(folders.server, 'data', 'Machine')]) {
-    await mkdir(place, { recursive: true });
-    await writeFile(join(place, 'settings.json'), settings);
-  }
+  await writeSettings(data, options.settings ?? {});
   await mkdir(folders.extensions, { recursive: true });
   await writeLanguagePack(options.language ?? 'en', folders.user);
+}
+
+async function writeSettings(data: string, settings: Readonly<Record<string, unknown>>): Promise<void> {
+  const folder = join(dataFolders(data).user, 'User');
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'settings.json'), JSON.stringify({ ...quietSettings, ...settings }, undefined, 2));
 }
 
 async function installExtensions(program: ServerProgram, data: string, options: ServerOptions): Promise<void> {
@@ -132,18 +133,7 @@ async function installExtensions(program: ServerProgram, data: string, options: 
   for (const [name, folder] of Object.entries(options.installed ?? {})) {
     await cp(folder, join(folders.extensions, name), { recursive: true });
   }
-  for (const vsix of options.vsix ?? []) {
-    const where = ['--extensions-dir', folders.extensions, '--server-data-dir', folders.server];
-    const args = [program.main, ...where, '--user-data-dir', folders.user, '--install-extension', vsix, '--force'];
-    const { code, output } = await run(program.node, args, { env: cleanEnvironment() });
-    if (code !== 0) throw new Error(`VS Code did not install ${vsix} (exit code ${code}):\n${output}`);
-  }
-}
-
-/** What a VS Code around this process hands down (its terminal, its extension host) would confuse the one started. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(VSCODE_|ELECTRON_|NODE_OPTIONS$|npm_)/.test(name));
-  return Object.fromEntries(kept);
+  for (const vsix of options.vsix ?? []) await installExtension(program, folders, vsix);
 }
 
 async function freePort(): Promise<number> {

@@ -1,0 +1,159 @@
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torchvision.models.detection.retinanet import RetinaNetClassificationHead
+from torchvision.ops import sigmoid_focal_loss
+
+from note_checks import check, formula, stated
+
+PARTS = r"""
+p = \sigma(z), \qquad
+p_t = \begin{cases} p & y = 1 \\ 1 - p & y = 0 \end{cases}, \qquad
+\alpha_t = \begin{cases} \alpha & y = 1 \\ 1 - \alpha & y = 0 \end{cases}
+"""
+LOSS = r"\ell = -\alpha_t (1 - p_t)^{\gamma} \log p_t"
+GRADIENT = r"""
+\frac{\partial \ell}{\partial z} = (2y - 1) \, \alpha_t (1 - p_t)^{\gamma} \left( \gamma \, p_t \log p_t + p_t - 1 \right)
+"""
+CASES = [((1,), 0.25, 2.0), ((9,), -1, 2.0), ((3, 4), 0.75, 0.5), ((2, 3, 5), 0.0, 5.0), ((2, 3, 5), 1.0, 0.0)]
+
+
+def parts(z, y, alpha):
+    p = 1 / (1 + np.exp(-z))
+    p_t = np.where(y == 1, p, 1 - p)
+    alpha_t = np.ones_like(p) if alpha == -1 else np.where(y == 1, alpha, 1 - alpha)
+    return p_t, alpha_t
+
+
+def random_case(shape):
+    return torch.randn(shape, dtype=torch.float64) * 3, torch.randint(2, shape).double()
+
+
+def at(p_t, y=1.0, **options):
+    """Focal loss of the library for one output that gives the true answer the probability p_t."""
+    z = math.log(p_t / (1 - p_t)) * (2 * y - 1)
+    return sigmoid_focal_loss(torch.tensor(z, dtype=torch.float64), torch.tensor(y, dtype=torch.float64), **options).item()
+
+
+@formula(PARTS, LOSS)
+def check_loss():
+    for shape, alpha, gamma in CASES:
+        z, y = random_case(shape)
+        p_t, alpha_t = parts(z.numpy(), y.numpy(), alpha)
+        ours = -alpha_t * (1 - p_t) ** gamma * np.log(p_t)
+        np.testing.assert_allclose(ours, sigmoid_focal_loss(z, y, alpha, gamma).numpy(), rtol=1e-8, atol=1e-12)
+        bce = F.binary_cross_entropy_with_logits(z, y, reduction="none").numpy()
+        assert (ours <= bce + 1e-12).all() and (ours >= 0).all()
+    z, y = random_case((50,))
+    assert torch.allclose(sigmoid_focal_loss(z, y, alpha=-1, gamma=0), F.binary_cross_entropy_with_logits(z, y, reduction="none"))
+
+
+@formula(GRADIENT)
+def check_gradient():
+    for shape, alpha, gamma in CASES:
+        z, y = random_case(shape)
+        z.requires_grad_()
+        sigmoid_focal_loss(z, y, alpha, gamma, reduction="sum").backward()
+        p_t, alpha_t = parts(z.detach().numpy(), y.numpy(), alpha)
+        ours = (2 * y.numpy() - 1) * alpha_t * (1 - p_t) ** gamma * (gamma * p_t * np.log(p_t) + p_t - 1)
+        np.testing.assert_allclose(ours, z.grad.numpy(), rtol=1e-7, atol=1e-12)
+
+
+@check
+def check_contract():
+    z, y = torch.randn(3, 4), torch.randint(2, (3, 4)).float()
+    assert torch.equal(sigmoid_focal_loss(z, y), sigmoid_focal_loss(z, y, alpha=0.25, gamma=2, reduction="none"))
+    assert sigmoid_focal_loss(z, y).shape == z.shape and sigmoid_focal_loss(z, y, reduction="mean").shape == ()
+    for alpha in (1.5, -0.5):
+        try:
+            sigmoid_focal_loss(z, y, alpha=alpha)
+        except ValueError as error:
+            assert "alpha" in str(error)
+        else:
+            raise AssertionError("expected an error")
+
+
+@check
+def check_by_hand():
+    stated("0.0001", at(0.99, 0.0, alpha=-1) / -math.log(0.99))
+    stated("0.81", at(0.1, alpha=-1) / -math.log(0.1))
+    stated("2.3026", -math.log(0.1))
+    stated("1.8651", at(0.1, alpha=-1))
+    stated("0.01005", -math.log(0.99))
+    entropy, focal = 1e5 * -math.log(0.99), 1e5 * at(0.99, 0.0, alpha=-1)
+    stated("1,005.03", entropy)
+    stated("0.1005", focal)
+    stated("436", entropy / -math.log(0.1))
+    stated("18.6", at(0.1, alpha=-1) / focal)
+    stated("0.1054", -math.log(0.9))
+    stated("0.001054", at(0.9, alpha=-1))
+    assert math.isclose(at(0.9, alpha=-1), -math.log(0.9) / 100)
+    assert math.isclose(at(0.5, alpha=-1, gamma=5), math.log(2) / 32)
+
+
+@check
+def check_alpha_weights_the_positives():
+    stated("0.25", at(0.3, 1.0) / at(0.3, 1.0, alpha=-1))
+    stated("0.75", at(0.3, 0.0) / at(0.3, 0.0, alpha=-1))
+
+
+@check
+def check_start_and_normalisation():
+    each = at(0.5, 0.0)
+    stated("0.1300", each)
+    stated("12,997", 1e5 * each)
+    stated("−4.5951", -math.log((1 - 0.01) / 0.01))
+    stated("0.0754", 1e5 * at(0.99, 0.0))
+    head = RetinaNetClassificationHead(8, 9, 5)
+    assert torch.allclose(head.cls_logits.bias, torch.tensor(-4.59512), atol=1e-4)
+    logits = torch.randn(1, 9, 5)
+    matched = torch.tensor([0, 0, -1, -1, -1, -1, -1, -1, -1])
+    target = torch.zeros(1, 9, 5)
+    target[0, :2, 3] = 1
+    library = head.compute_loss([{"labels": torch.tensor([3])}], {"cls_logits": logits}, [matched])
+    assert torch.allclose(library, sigmoid_focal_loss(logits, target, reduction="sum") / 2)
+
+
+@check
+def check_weighted_softmax_version():
+    wrong = math.exp(-4 * -math.log(0.9))
+    stated("0.6561", wrong)
+    stated("0.1183", (1 - wrong) ** 2)
+    stated("0.01", (1 - 0.9) ** 2)
+
+
+@check
+def check_small_gamma_is_nan():
+    def gradient(x, gamma, clamped=False):
+        z = torch.tensor([x], requires_grad=True)
+        ce = F.binary_cross_entropy_with_logits(z, torch.ones(1))
+        loss = (1 - z.sigmoid()).clamp(min=1e-6) ** gamma * ce if clamped else sigmoid_focal_loss(z, torch.ones(1), -1, gamma)
+        loss.backward()
+        return z.grad.item()
+
+    assert math.isnan(gradient(20.0, 0.5)) and math.isfinite(gradient(20.0, 0.5, clamped=True))
+    assert all(math.isfinite(gradient(x, gamma)) for x in (-50.0, 5.0, 20.0, 80.0) for gamma in (1.0, 2.0, 5.0))
+
+
+@check
+def check_gradient_of_hard_examples_exceeds_cross_entropy():
+    z = torch.linspace(-6, 6, 2401, dtype=torch.float64, requires_grad=True)
+    sigmoid_focal_loss(z, torch.ones_like(z), alpha=-1, reduction="sum").backward()
+    p = z.detach().sigmoid()
+    larger = z.grad.abs() > 1 - p
+    crossing = p[larger].max().item()
+    assert larger[p < crossing].all() and abs(crossing - 0.3) < 0.005, crossing
+
+
+@check
+def check_minimum_is_not_the_true_probability():
+    p = torch.linspace(0.0005, 0.9995, 20001, dtype=torch.float64)
+    z = p.logit()
+    for truth in (0.9, 0.2, 0.6):
+        expected = truth * sigmoid_focal_loss(z, torch.ones_like(z), -1) + (1 - truth) * sigmoid_focal_loss(z, torch.zeros_like(z), -1)
+        best = p[expected.argmin()].item()
+        assert abs(best - 0.5) < abs(truth - 0.5) and (best > 0.5) == (truth > 0.5)
+        if truth == 0.9:
+            stated("0.694", best)

@@ -1,0 +1,165 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+TARGET = r"q_c = (1 - \varepsilon) \, [c = y] + \frac{\varepsilon}{C}"
+LOSS = r"""
+\ell = -\sum_{c=1}^{C} q_c \log p_c = -(1 - \varepsilon) \log p_y - \frac{\varepsilon}{C} \sum_{c=1}^{C} \log p_c
+"""
+GAP = r"z_y - z_c = \log\left( 1 + \frac{C (1 - \varepsilon)}{\varepsilon} \right)"
+
+
+def smoothed(y, classes, eps):
+    return (1 - eps) * (np.arange(classes) == np.asarray(y)[:, None]) + eps / classes
+
+
+def log_softmax(z):
+    return z - np.log(np.exp(z).sum(1, keepdims=True))
+
+
+def random_case(n, c):
+    return torch.randn(n, c, dtype=torch.float64) * 3, torch.randint(c, (n,))
+
+
+@formula(TARGET, LOSS)
+def check_loss():
+    for n, c in [(1, 2), (6, 5), (32, 10), (3, 1000)]:
+        for eps in (0.0, 0.1, 0.5, 1.0):
+            z, y = random_case(n, c)
+            q, log_p = smoothed(y.numpy(), c, eps), log_softmax(z.numpy())
+            first = -(q * log_p).sum(1)
+            second = -(1 - eps) * log_p[np.arange(n), y.numpy()] - eps / c * log_p.sum(1)
+            library = F.cross_entropy(z, y, label_smoothing=eps, reduction="none").numpy()
+            np.testing.assert_allclose(first, library, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(second, library, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(F.cross_entropy(z, torch.from_numpy(q)).item(), library.mean(), rtol=1e-9)
+
+
+@formula(GAP)
+def check_gap():
+    for c in (2, 5, 10, 1000):
+        for eps in (0.05, 0.1, 0.3):
+            gap = math.log(1 + c * (1 - eps) / eps)
+            z = torch.zeros(1, c, dtype=torch.float64)
+            z[0, 1] = gap
+            z.requires_grad_()
+            F.cross_entropy(z, torch.tensor([1]), label_smoothing=eps).backward()
+            assert z.grad.abs().max() < 1e-9
+            q = smoothed([1], c, eps)
+            np.testing.assert_allclose(z.softmax(1).detach().numpy(), q, rtol=1e-9)
+    z, y = random_case(4, 6)
+    z.requires_grad_()
+    F.cross_entropy(z, y, label_smoothing=0.2, reduction="sum").backward()
+    np.testing.assert_allclose(z.grad.numpy(), z.softmax(1).detach().numpy() - smoothed(y.numpy(), 6, 0.2), atol=1e-9)
+
+
+def entropy(classes, eps):
+    q = smoothed([0], classes, eps)[0]
+    return -(q * np.log(q)).sum()
+
+
+@check
+def check_facts():
+    loss = nn.CrossEntropyLoss()
+    stated("0.0", loss.label_smoothing)
+    stated("0.91", smoothed([0], 10, 0.1)[0, 0])
+    stated("0.01", smoothed([0], 10, 0.1)[0, 1])
+    stated("4.5109", math.log(91))
+    z = torch.tensor([[math.log(91)] + [0.0] * 9], dtype=torch.float64)
+    stated("0.5003", F.cross_entropy(z, torch.tensor([0]), label_smoothing=0.1))
+    for text, classes in [("0.3897", 5), ("0.5003", 10), ("1.0148", 1000)]:
+        stated(text, entropy(classes, 0.1))
+    smooth = nn.CrossEntropyLoss(label_smoothing=0.1)
+    logits, y = random_case(4, 3)
+    assert torch.equal(smooth.train()(logits, y), smooth.eval()(logits, y)) and smooth(logits, y) != loss(logits, y)
+    q = torch.rand(4, 3, dtype=torch.float64).softmax(1)
+    assert torch.allclose(smooth(logits, q), loss(logits, 0.9 * q + 0.1 / 3))
+    try:
+        F.cross_entropy(logits, y, label_smoothing=1.1)
+    except RuntimeError as error:
+        assert "between 0.0 and 1.0" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_by_hand():
+    p = torch.tensor([[0.6, 0.1, 0.1, 0.1, 0.1]], dtype=torch.float64)
+    stated("0.92", smoothed([0], 5, 0.1)[0, 0])
+    stated("0.02", smoothed([0], 5, 0.1)[0, 1])
+    stated("0.5108", -math.log(0.6))
+    stated("2.3026", -math.log(0.1))
+    stated("1.9442", -p.log().mean())
+    stated("0.6542", F.cross_entropy(p.log(), torch.tensor([0]), label_smoothing=0.1))
+
+
+@check
+def check_class_weights_scale_the_smoothed_target():
+    z, y = random_case(5, 3)
+    w = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
+    each = F.cross_entropy(z, y, weight=w, label_smoothing=0.1, reduction="none").numpy()
+    np.testing.assert_allclose(each, -(w.numpy() * smoothed(y.numpy(), 3, 0.1) * log_softmax(z.numpy())).sum(1), rtol=1e-9)
+    p = torch.linspace(0.001, 0.999, 9981, dtype=torch.float64)
+    two = torch.stack([p, 1 - p], 1).log()
+    zeros = torch.zeros(len(p), dtype=torch.long)
+    heavy = torch.tensor([1.0, 100.0], dtype=torch.float64)
+    loss = F.cross_entropy(two, zeros, weight=heavy, label_smoothing=0.1, reduction="none")
+    stated("0.16", p[loss.argmin()])
+    fixed = F.cross_entropy(two, zeros, label_smoothing=0.1, reduction="none") * heavy[zeros]
+    assert abs(p[fixed.argmin()].item() - 0.95) < 1e-3
+
+
+@check
+def check_masked_classes():
+    z, y = random_case(2, 4)
+    y[:] = 0
+    z[:, 3] = -math.inf
+    assert torch.isinf(F.cross_entropy(z, y, label_smoothing=0.1)) and torch.isfinite(F.cross_entropy(z, y))
+    z[:, 3] = -1e9
+    assert F.cross_entropy(z, y, label_smoothing=0.1) > 1e6
+
+
+@check
+def check_other_convention():
+    eps, c = 0.1, 5
+    other = np.full(c, eps / (c - 1))
+    other[0] = 1 - eps
+    stated("0.9", other[0])
+    stated("0.025", other[1])
+    stated("0.125", eps * c / (c - 1))
+    np.testing.assert_allclose(other, smoothed([0], c, eps * c / (c - 1))[0])
+
+
+@check
+def check_kl_and_binary():
+    eps, c = 0.1, 7
+    z, y = random_case(8, c)
+    log_p = z.log_softmax(1)
+    uniform = torch.full_like(z, 1 / c)
+    divergence = (uniform * (uniform.log() - log_p)).sum(1)
+    ours = (1 - eps) * F.cross_entropy(z, y, reduction="none") + eps * divergence + eps * math.log(c)
+    assert torch.allclose(ours, F.cross_entropy(z, y, label_smoothing=eps, reduction="none"))
+    two, label = random_case(9, 2)
+    soft = label.double() * (1 - eps) + eps / 2
+    assert torch.allclose(F.cross_entropy(two, label, label_smoothing=eps), F.binary_cross_entropy_with_logits(two[:, 1] - two[:, 0], soft))
+    p = z.softmax(1)
+    negative_entropy = (p * log_p).sum(1)
+    assert torch.allclose((p * (log_p - uniform.log())).sum(1), negative_entropy + math.log(c))
+
+
+@check
+def check_optimum_mixes_the_true_probability_with_uniform():
+    truth, eps = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64), 0.1
+    labels = torch.arange(3)
+
+    def gradient(p):
+        z = p.log().expand(3, 3).clone().requires_grad_()
+        (truth * F.cross_entropy(z, labels, label_smoothing=eps, reduction="none")).sum().backward()
+        return z.grad.sum(0)
+
+    assert gradient((1 - eps) * truth + eps / 3).abs().max() < 1e-9 and gradient(truth).abs().max() > 0.01

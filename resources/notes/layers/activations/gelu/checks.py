@@ -1,0 +1,174 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+import torchvision
+from scipy import special
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+EXACT = r"\mathrm{GELU}(x) = x\,\Phi(x) = \frac{x}{2}\left(1 + \mathrm{erf}\left(\frac{x}{\sqrt{2}}\right)\right)"
+SLOPE = r"\mathrm{GELU}'(x) = \Phi(x) + x\,\varphi(x), \qquad \varphi(x) = \frac{1}{\sqrt{2\pi}}\, e^{-x^2/2}"
+TANH = r"""
+\mathrm{GELU}_{\tanh}(x) = \frac{x}{2}\left(1 + \tanh\left(\sqrt{\frac{2}{\pi}}\,\left(x + 0.044715\,x^3\right)\right)\right)
+"""
+GRID = torch.linspace(-12, 12, 240_001, dtype=torch.float64)
+
+
+def slope_at(value):
+    x = torch.tensor(value, dtype=torch.float64, requires_grad=True)
+    return torch.autograd.grad(F.gelu(x), x)[0].item()
+
+
+def inputs():
+    yield GRID
+    yield torch.tensor([0.0, -0.0, 1e-300, -1e-300, 30.0, -30.0, 1e6, -1e6], dtype=torch.float64)
+    for shape in [(), (1,), (5, 3), (2, 3, 4, 5)]:
+        yield torch.randn(shape, dtype=torch.float64) * 3
+
+
+@formula(EXACT)
+def check_exact_form():
+    for x in inputs():
+        library = nn.GELU()(x).numpy()
+        np.testing.assert_allclose(x.numpy() * special.ndtr(x.numpy()), library, rtol=1e-9, atol=1e-14)
+        np.testing.assert_allclose(x.numpy() / 2 * (1 + special.erf(x.numpy() / math.sqrt(2))), library, rtol=1e-9, atol=1e-14)
+
+
+@formula(SLOPE)
+def check_slope():
+    for values in inputs():
+        x = values.clone().requires_grad_()
+        (library,) = torch.autograd.grad(F.gelu(x).sum(), x)
+        x = values.numpy()
+        density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+        np.testing.assert_allclose(special.ndtr(x) + x * density, library.numpy(), atol=1e-12)
+
+
+@formula(TANH)
+def check_tanh_form():
+    for x in inputs():
+        values = x.numpy()
+        ours = values / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (values + 0.044715 * values**3)))
+        np.testing.assert_allclose(ours, nn.GELU(approximate="tanh")(x).numpy(), rtol=1e-9, atol=1e-13)
+
+
+@check
+def check_facts():
+    layer = nn.GELU()
+    assert layer.approximate == "none" and list(layer.parameters()) == []
+    for dtype in (torch.int32, torch.bool):
+        try:
+            F.gelu(torch.ones(2, dtype=dtype))
+        except RuntimeError:
+            continue
+        raise AssertionError(f"expected an error for {dtype}")
+    x = torch.randn(4, requires_grad=True)
+    assert torch.equal(F.gelu(x).grad_fn._saved_self, x)
+    assert torch.equal(layer.train()(x), layer.eval()(x))
+
+
+@check
+def check_shape_of_the_curve():
+    y = F.gelu(GRID)
+    stated("−0.17", y.min())
+    stated("−0.75", GRID[y.argmin()])
+    x = GRID.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(F.gelu(x).sum(), x)
+    stated("−0.1289", slope.min())
+    stated("1.1289", slope.max())
+    assert abs(float(GRID[slope.argmin()]) + math.sqrt(2)) < 1e-3 and abs(float(GRID[slope.argmax()]) - math.sqrt(2)) < 1e-3
+    stated("0.5", slope_at(0.0))
+    stated("84%", special.ndtr(1))
+    stated("2%", special.ndtr(-2))
+
+
+@check
+def check_worked_example():
+    stated("68.27%", special.ndtr(1) - special.ndtr(-1))
+    one = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    stated("0.8413", F.gelu(one)[0])
+    stated("−0.1587", F.gelu(one)[1])
+    inner = math.sqrt(2 / math.pi) * 1.044715
+    stated("0.7979", math.sqrt(2 / math.pi))
+    stated("0.8336", inner)
+    stated("0.6824", math.tanh(inner))
+    stated("0.8412", F.gelu(one, approximate="tanh")[0])
+    assert torch.allclose(F.gelu(GRID) - F.gelu(-GRID), GRID)
+
+
+@check
+def check_distances():
+    exact = F.gelu(GRID)
+    stated("0.000473", (F.gelu(GRID, approximate="tanh") - exact).abs().max())
+    stated("0.0203", (GRID * torch.sigmoid(1.702 * GRID) - exact).abs().max())
+    stated("0.193", (F.silu(GRID) - exact).abs().max())
+    stated("0.170", (F.relu(GRID) - exact).abs().max())
+
+
+@check
+def check_slopes_of_the_questions():
+    stated("−0.0833", slope_at(-1.0))
+    stated("−0.0119", slope_at(-3.0))
+    stated("−3.5e−8", slope_at(-6.0))
+
+
+@check
+def check_hand_written_form_in_float16():
+    def by_hand(x):
+        return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+    for function, finite in ((by_hand, False), (lambda x: F.gelu(x, approximate="tanh"), True)):
+        x = torch.tensor(256.0, dtype=torch.float16, requires_grad=True)
+        y = function(x)
+        y.backward()
+        assert y.item() == 256 and math.isfinite(x.grad.item()) is finite
+    x = torch.tensor(256.0, requires_grad=True)
+    by_hand(x).backward()
+    assert x.grad.item() == 1
+    stated("65,504", torch.finfo(torch.float16).max)
+    stated("65,536", 256**2)
+
+
+@check
+def check_errors_when_replacing_relu():
+    for work, kind, text in [
+        (lambda: nn.GELU(inplace=True), TypeError, "inplace"),
+        (lambda: nn.GELU(approximate=True)(torch.ones(1)), TypeError, "must be str, not bool"),
+        (lambda: nn.init.kaiming_normal_(torch.empty(3, 3), nonlinearity="gelu"), ValueError, "Unsupported nonlinearity gelu"),
+    ]:
+        try:
+            work()
+        except kind as error:
+            assert text in str(error), error
+            continue
+        raise AssertionError("expected an error")
+
+
+@check
+def check_where_it_is_used():
+    assert inspect.signature(nn.TransformerEncoderLayer).parameters["activation"].default is F.relu
+    assert nn.TransformerEncoderLayer(8, 2, activation="gelu").activation is F.gelu
+    gelus = [m for m in torchvision.models.vit_b_16().modules() if isinstance(m, nn.GELU)]
+    assert gelus and all(m.approximate == "none" for m in gelus)
+
+
+@check
+def check_gates_and_gain():
+    stated("0.0095", (torch.sigmoid(1.702 * GRID) - torch.special.ndtr(GRID)).abs().max())
+    density = torch.exp(-(GRID**2) / 2) / math.sqrt(2 * math.pi)
+    second_moment = torch.trapezoid(F.gelu(GRID) ** 2 * density, GRID)
+    stated("0.4252", second_moment)
+    stated("0.5", torch.trapezoid(F.relu(GRID) ** 2 * density, GRID))
+    stated("1.5335", 1 / math.sqrt(second_moment))
+    stated("1.4142", nn.init.calculate_gain("relu"))
+
+
+@check
+def check_slope_is_zero_at_one_point_only():
+    x = torch.linspace(-9, 9, 180_001, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(F.gelu(x).sum(), x)
+    assert int((slope[1:].sign() != slope[:-1].sign()).sum()) == 1

@@ -1,0 +1,179 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+FORWARD = r"\mathrm{ReLU}(x) = \max(0, x), \qquad \mathrm{ReLU6}(x) = \min(\max(0, x), 6)"
+DERIVATIVE = r"""
+\mathrm{ReLU}'(x) = \begin{cases} 1 & x > 0 \\ 0 & x \le 0 \end{cases} \qquad
+\mathrm{ReLU6}'(x) = \begin{cases} 1 & 0 < x < 6 \\ 0 & \text{otherwise} \end{cases}
+"""
+UNIT_GRADIENT = r"""
+\frac{\partial L}{\partial w} = \sum_{n:\, z_n > 0} \frac{\partial L}{\partial y_n}\, x_n, \qquad
+\frac{\partial L}{\partial b} = \sum_{n:\, z_n > 0} \frac{\partial L}{\partial y_n}
+"""
+
+
+def slope_at(function, value):
+    x = torch.tensor(value, requires_grad=True)
+    return torch.autograd.grad(function(x), x)[0].item()
+
+
+@formula(FORWARD)
+def check_values():
+    for shape in [(), (1,), (7,), (3, 4), (2, 3, 4, 5)]:
+        x = torch.randn(shape, dtype=torch.float64) * 5
+        np.testing.assert_array_equal(np.maximum(0, x.numpy()), F.relu(x).numpy())
+        np.testing.assert_array_equal(np.minimum(np.maximum(0, x.numpy()), 6), F.relu6(x).numpy())
+    edges = torch.tensor([-math.inf, -1e-45, 0.0, 1e-45, 6.0, math.inf])
+    np.testing.assert_array_equal(np.maximum(0, edges.numpy()), nn.ReLU()(edges).numpy())
+    np.testing.assert_array_equal(np.minimum(np.maximum(0, edges.numpy()), 6), nn.ReLU6()(edges).numpy())
+    assert F.relu(torch.tensor(math.nan)).isnan()
+
+
+@formula(DERIVATIVE)
+def check_derivatives():
+    values = torch.cat([torch.randn(200, dtype=torch.float64) * 6, torch.tensor([0.0, -0.0, 6.0, -6.0], dtype=torch.float64)])
+    x = values.clone().requires_grad_()
+    (relu,) = torch.autograd.grad(F.relu(x).sum(), x)
+    np.testing.assert_array_equal(relu.numpy(), np.where(values > 0, 1.0, 0.0))
+    (relu6,) = torch.autograd.grad(F.relu6(x).sum(), x)
+    np.testing.assert_array_equal(relu6.numpy(), np.where((values > 0) & (values < 6), 1.0, 0.0))
+
+
+@formula(UNIT_GRADIENT)
+def check_gradient_of_a_unit():
+    for samples, features, bias in [(50, 3, 0.0), (8, 1, 0.5), (20, 5, -100.0)]:
+        x = torch.randn(samples, features, dtype=torch.float64)
+        w = torch.randn(features, dtype=torch.float64, requires_grad=True)
+        b = torch.tensor(bias, dtype=torch.float64, requires_grad=True)
+        z = x @ w + b
+        y = F.relu(z)
+        y.retain_grad()
+        loss = ((y - torch.randn(samples, dtype=torch.float64)) ** 3).sum() + y.sum()
+        loss.backward()
+        open_ = z.detach().numpy() > 0
+        upstream = y.grad.numpy()
+        np.testing.assert_allclose((upstream[open_, None] * x.numpy()[open_]).sum(0), w.grad.numpy(), atol=1e-12)
+        np.testing.assert_allclose(upstream[open_].sum(), b.grad.item(), atol=1e-12)
+        if bias == -100.0:
+            assert not open_.any() and not w.grad.any() and not b.grad.any()
+
+
+@check
+def check_facts():
+    assert list(nn.ReLU().parameters()) == [] and nn.ReLU().inplace is False
+    assert inspect.signature(F.relu).parameters["inplace"].default is False
+    for dtype in (torch.int32, torch.uint8, torch.int64, torch.float16, torch.bfloat16):
+        assert F.relu(torch.ones(2, dtype=dtype)).dtype == dtype
+    for dtype in (torch.bool, torch.complex64):
+        try:
+            F.relu(torch.ones(2, dtype=dtype))
+        except RuntimeError:
+            continue
+        raise AssertionError(f"expected an error for {dtype}")
+    x = torch.randn(4, 3, requires_grad=True)
+    y = F.relu(x)
+    assert torch.equal(y.grad_fn._saved_result, y)
+    layer = nn.ReLU()
+    assert torch.equal(layer.train()(x), layer.eval()(x))
+
+
+@check
+def check_worked_example():
+    w, b = torch.tensor(1.0, dtype=torch.float64, requires_grad=True), torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([w, b], lr=0.05)
+    loss = (F.relu(w * 10 + b) - 1) ** 2 / 2
+    loss.backward()
+    assert loss.item() == 40.5 and w.grad.item() == 90 and b.grad.item() == 9
+    optimizer.step()
+    stated("3.5", -w.detach())
+    stated("0.45", -b.detach())
+    for text, x in zip(["−2.20", "−3.95", "−7.45"], [0.5, 1, 2]):
+        stated(text, (w * x + b).detach())
+    optimizer.zero_grad()
+    later = sum((F.relu(w * x + b) - 1) ** 2 / 2 for x in (0.5, 1, 2))
+    later.backward()
+    stated("0.5", later.detach() / 3)
+    assert w.grad.item() == 0 and b.grad.item() == 0
+
+
+@check
+def check_inplace_errors():
+    def fails(work):
+        try:
+            work()
+        except RuntimeError as error:
+            assert "modified by an inplace operation" in str(error), error
+            return True
+        return False
+
+    def after(first):
+        return lambda: F.relu(first(torch.randn(2, 3, 4, 4, requires_grad=True)), inplace=True).sum().backward()
+
+    for first in (torch.sigmoid, torch.exp, lambda x: x.softmax(-1), torch.relu):
+        assert fails(after(first))
+    for first in (nn.Linear(4, 4), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)):
+        assert not fails(after(first))
+
+    def added(in_place):
+        x = torch.randn(2, 4, requires_grad=True)
+        skip = torch.randn(2, 4)
+        out = F.relu(x * 2)
+        if in_place:
+            out += skip
+        else:
+            out = out + skip
+        out.sum().backward()
+
+    assert fails(lambda: added(True)) and not fails(lambda: added(False))
+
+
+@check
+def check_inplace_changes_the_skip_path():
+    x = torch.randn(2, 4)
+    branch = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4))
+    rectified = F.relu(x)
+    y = branch(x) + x
+    assert torch.equal(x, rectified)
+    assert torch.allclose(y, branch[1](rectified) + rectified)
+
+
+@check
+def check_slopes_at_zero():
+    assert slope_at(F.relu, 0.0) == 0
+    stated("0.5", slope_at(lambda x: torch.maximum(x, torch.zeros(())), 0.0))
+    assert slope_at(lambda x: x.clamp(min=0), 0.0) == 1
+    assert torch.__version__.startswith("2.13")
+
+
+@check
+def check_siblings():
+    x = torch.linspace(-6, 0, 600_001, dtype=torch.float64)
+    stated("−0.17", F.gelu(x).min())
+    stated("−0.28", F.silu(x).min())
+    stated("0.01", nn.LeakyReLU().negative_slope)
+    s = torch.sigmoid(x)
+    stated("0.25", (s * (1 - s)).max())
+    assert nn.ReLU6()(torch.tensor(100.0)) == 6
+
+
+@check
+def check_second_moment_and_gain():
+    for z in (torch.randn(2_000_000, dtype=torch.float64) * 3, torch.rand(2_000_000, dtype=torch.float64) - 0.5):
+        assert abs(float(F.relu(z).square().mean() / z.square().mean()) - 0.5) < 0.005
+    stated("1.4142", nn.init.calculate_gain("relu"))
+
+
+@check
+def check_counting_dead_units():
+    layer = nn.Linear(3, 5)
+    with torch.no_grad():
+        layer.bias[2] = -1000
+    y = F.relu(layer(torch.randn(4096, 3)))
+    assert (y == 0).all(dim=0)[2]

@@ -1,0 +1,166 @@
+import inspect
+import math
+import warnings
+
+import numpy as np
+import torch
+from scipy import special
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+SOFTMAX = r"p_i = \frac{e^{z_i/T}}{\sum_{j=1}^{K} e^{z_j/T}}"
+STABLE = r"""
+m = \max_j z_j, \qquad p_i = \frac{e^{z_i - m}}{\sum_{j} e^{z_j - m}}, \qquad \log p_i = z_i - m - \log \sum_{j} e^{z_j - m}
+"""
+DERIVATIVES = r"""
+\frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j), \qquad \frac{\partial (-\log p_y)}{\partial z_j} = p_j - \delta_{jy}
+"""
+Z = torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)
+
+
+@formula(SOFTMAX)
+def check_softmax_with_temperature():
+    for shape in [(1,), (5,), (3, 4), (2, 3, 4), (2, 3, 4, 5)]:
+        for temperature in (0.3, 1.0, 4.0):
+            z = torch.randn(shape, dtype=torch.float64) * 3
+            exponentials = np.exp(z.numpy() / temperature)
+            for dim in range(len(shape)):
+                ours = exponentials / exponentials.sum(dim, keepdims=True)
+                library = torch.softmax(z / temperature, dim=dim)
+                np.testing.assert_allclose(ours, library.numpy(), atol=1e-12)
+                assert torch.allclose(library.sum(dim), torch.ones(1, dtype=torch.float64)) and (library > 0).all()
+    assert torch.allclose(torch.softmax(Z / 1e-3, -1), torch.tensor([1.0, 0, 0], dtype=torch.float64))
+    assert torch.allclose(torch.softmax(Z / 1e6, -1), torch.full((3,), 1 / 3, dtype=torch.float64), atol=1e-5)
+
+
+@formula(STABLE)
+def check_stable_form():
+    for scale in (1, 100, 1000):
+        z = (torch.randn(6, 7, dtype=torch.float64) * scale).numpy()
+        m = z.max(-1, keepdims=True)
+        total = np.exp(z - m).sum(-1, keepdims=True)
+        np.testing.assert_allclose(np.exp(z - m) / total, nn.Softmax(dim=-1)(torch.tensor(z)).numpy(), atol=1e-13)
+        np.testing.assert_allclose(z - m - np.log(total), nn.LogSoftmax(dim=-1)(torch.tensor(z)).numpy(), atol=1e-10)
+        np.testing.assert_allclose(special.softmax(z, axis=-1), torch.softmax(torch.tensor(z), -1).numpy(), atol=1e-13)
+
+
+@formula(DERIVATIVES)
+def check_derivatives():
+    for size in (1, 2, 6):
+        z = torch.randn(size, dtype=torch.float64) * 2
+        p = torch.softmax(z, -1).numpy()
+        library = torch.autograd.functional.jacobian(lambda v: torch.softmax(v, -1), z).numpy()
+        np.testing.assert_allclose(p[:, None] * (np.eye(size) - p[None, :]), library, atol=1e-12)
+        for y in range(size):
+            loss = lambda v: F.cross_entropy(v[None], torch.tensor([y]))
+            np.testing.assert_allclose(p - np.eye(size)[y], torch.autograd.functional.jacobian(loss, z).numpy(), atol=1e-12)
+
+
+@check
+def check_worked_example():
+    for text, value in zip(["7.389", "2.718"], Z.exp()):
+        stated(text, value)
+    stated("11.107", Z.exp().sum())
+    for temperature, texts in {1: ["0.665", "0.245", "0.090"], 0.5: ["0.867", "0.117", "0.016"], 2: ["0.506", "0.307", "0.186"]}.items():
+        for text, value in zip(texts, torch.softmax(Z / temperature, -1)):
+            stated(text, value)
+    p, more = torch.softmax(Z, -1), torch.softmax(Z + torch.tensor([0, 1, 0]), -1)
+    stated("2.718", (more[1] / more[0]) / (p[1] / p[0]))
+
+
+@check
+def check_facts():
+    assert list(nn.Softmax(dim=-1).parameters()) == [] and nn.Softmax().dim is None
+    try:
+        torch.softmax(Z)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("expected an error without dim")
+    z = torch.randn(4, requires_grad=True)
+    p = torch.softmax(z, -1)
+    assert torch.equal(p.grad_fn._saved_result, p)
+    for values in (torch.arange(3), torch.ones(3, dtype=torch.bool)):
+        try:
+            torch.softmax(values, -1)
+        except RuntimeError:
+            continue
+        raise AssertionError("expected an error for a type that is not floating point")
+    z = torch.randn(1000, 7, dtype=torch.float64)
+    assert torch.equal(torch.softmax(z, -1).argsort(-1), z.argsort(-1))
+
+
+@check
+def check_double_softmax():
+    perfect = torch.eye(10, dtype=torch.float64)[:1]
+    stated("1.4612", F.cross_entropy(perfect, torch.tensor([0])))
+    for _ in range(100):
+        p = torch.softmax(torch.randn(1, 10, dtype=torch.float64) * 5, -1)
+        assert F.cross_entropy(p, torch.tensor([0])) > 1.4611
+
+
+@check
+def check_rows_that_are_masked_throughout():
+    z = torch.tensor([[1.0, 2.0], [-math.inf, -math.inf]], requires_grad=True)
+    p = torch.softmax(z, -1)
+    assert p[1].isnan().all() and not p[0].isnan().any()
+    assert torch.softmax(torch.tensor([math.inf, 0.0]), -1).isnan().all()
+    (gradient,) = torch.autograd.grad((p.nan_to_num() * torch.tensor([1.0, 3.0])).sum(), z)
+    assert gradient[1].isnan().all()
+    empty = (z == -math.inf).all(-1, keepdim=True)
+    q = torch.where(empty, 0.0, torch.softmax(z.masked_fill(empty, 0.0), -1))
+    (gradient,) = torch.autograd.grad((q * torch.tensor([1.0, 3.0])).sum(), z)
+    assert torch.equal(q[1], torch.zeros(2)) and torch.equal(gradient[1], torch.zeros(2)) and gradient[0].abs().sum() > 0
+
+
+@check
+def check_masking_by_zero():
+    keep = torch.tensor([True, True, False])
+    stated("0.090", torch.softmax(Z * keep, -1)[2])
+    assert torch.softmax(Z.masked_fill(~keep, -torch.inf), -1)[2] == 0
+
+
+@check
+def check_guessed_axis():
+    for dimensions, axis in {0: 0, 1: 0, 2: 1, 3: 0, 4: 1, 5: 1}.items():
+        z = torch.randn((2, 3, 4, 5, 6)[:dimensions])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            guessed = nn.Softmax()(z)
+        assert caught and torch.equal(guessed, torch.softmax(z, dim=axis))
+
+
+@check
+def check_overflow_and_underflow():
+    naive = torch.tensor([1000.0, 0.0]).exp()
+    assert (naive / naive.sum()).isnan().any()
+    assert torch.equal(torch.softmax(torch.tensor([1000.0, 0.0]), -1), torch.tensor([1.0, 0.0]))
+    far = torch.tensor([-110.0, 0.0])
+    assert torch.softmax(far, -1).log()[0] == -math.inf and torch.log_softmax(far, -1)[0] == -110
+
+
+@check
+def check_siblings():
+    square = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert inspect.signature(special.softmax).parameters["axis"].default is None
+    assert abs(special.softmax(square).sum() - 1) < 1e-12
+    z = torch.randn(20, 5, requires_grad=True)
+    hard, soft = F.gumbel_softmax(z, hard=True), F.gumbel_softmax(z, tau=0.1)
+    assert torch.equal(hard.detach().sort(-1).values, torch.eye(5)[4].expand(20, 5)) and hard.requires_grad
+    assert torch.allclose(soft.sum(-1), torch.ones(20)) and soft.detach().max(-1).values.mean() > 0.9
+    assert not z.argmax(-1).requires_grad
+    nll = F.nll_loss(F.log_softmax(z, -1), torch.arange(20) % 5)
+    assert torch.allclose(nll, F.cross_entropy(z, torch.arange(20) % 5))
+
+
+@check
+def check_questions():
+    z = torch.randn(100, 2, dtype=torch.float64) * 5
+    assert torch.allclose(torch.softmax(z, -1)[:, 0], torch.sigmoid(z[:, 0] - z[:, 1]))
+    gradient = torch.autograd.functional.jacobian(lambda v: torch.logsumexp(v, -1), Z)
+    assert torch.allclose(gradient, torch.softmax(Z, -1))
+    for d in (16, 256):
+        dots = (torch.randn(20_000, d) * torch.randn(20_000, d)).sum(-1)
+        assert abs(float(dots.var()) / d - 1) < 0.05

@@ -1,0 +1,171 @@
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.attention.bias import causal_lower_right
+
+from note_checks import check, formula, stated
+
+SUM = r"""
+o_i = \sum_{j=1}^{S} a_{ij} v_j, \qquad
+a_{ij} = \frac{\exp(e_{ij})}{\sum_{l=1}^{S} \exp(e_{il})}, \qquad
+e_{ij} = \frac{q_i^\top k_j}{\sqrt{d}} + m_{ij}
+"""
+MATRIX = r"\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\left(\frac{QK^\top}{\sqrt{d}} + M\right) V"
+GRADIENT = r"\frac{\partial o_i}{\partial e_{ij}} = a_{ij} (v_j - o_i)"
+ADDITIVE = r"e_{ij} = w^\top \tanh(W_q q_i + W_k k_j)"
+
+sdpa = F.scaled_dot_product_attention
+
+
+def weights_of(scores):
+    """The softmax of each row, by its definition."""
+    return np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+
+
+def attended(q, k, v, mask):
+    """The sums of the article, one query and one key at a time."""
+    L, S, d = len(q), len(k), q.shape[-1]
+    out = np.zeros((L, v.shape[-1]))
+    for i in range(L):
+        e = [sum(q[i] * k[j]) / math.sqrt(d) + mask[i, j] for j in range(S)]
+        total = sum(math.exp(score) for score in e)
+        for j in range(S):
+            out[i] += math.exp(e[j]) / total * v[j]
+    return out
+
+
+def random_case(L, S, d, dv):
+    q, k, v = (torch.randn(shape, dtype=torch.float64) for shape in ((L, d), (S, d), (S, dv)))
+    mask = torch.randn(L, S, dtype=torch.float64).masked_fill(torch.rand(L, S) < 0.3, -math.inf)
+    mask[:, 0] = 0.5
+    return q, k, v, mask
+
+
+@formula(SUM, MATRIX)
+def check_equals_the_library():
+    for L, S, d, dv in [(3, 5, 4, 6), (1, 1, 1, 1), (7, 2, 16, 3), (2, 9, 3, 5)]:
+        q, k, v, mask = random_case(L, S, d, dv)
+        library = sdpa(q, k, v, attn_mask=mask).numpy()
+        np.testing.assert_allclose(attended(q.numpy(), k.numpy(), v.numpy(), mask.numpy()), library, atol=1e-12)
+        matrix = weights_of(q.numpy() @ k.numpy().T / math.sqrt(d) + mask.numpy())
+        np.testing.assert_allclose(matrix @ v.numpy(), library, atol=1e-12)
+        np.testing.assert_allclose(matrix.sum(-1), np.ones(L))
+
+
+@formula(GRADIENT)
+def check_gradient():
+    for L, S, d, dv in [(3, 5, 4, 6), (1, 2, 8, 1), (2, 1, 3, 4)]:
+        q, k, v, mask = random_case(L, S, d, dv)
+        jacobian = torch.autograd.functional.jacobian(lambda m: sdpa(q, k, v, attn_mask=m), mask).numpy()
+        a = weights_of(q.numpy() @ k.numpy().T / math.sqrt(d) + mask.numpy())
+        o = a @ v.numpy()
+        for i in range(L):
+            for j in range(S):
+                np.testing.assert_allclose(jacobian[i, :, i, j], a[i, j] * (v.numpy()[j] - o[i]), atol=1e-12)
+
+
+@formula(ADDITIVE)
+def check_additive_score():
+    for L, S, dq, dk, hidden in [(3, 5, 4, 6, 8), (1, 1, 2, 2, 1)]:
+        project_q, project_k = nn.Linear(dq, hidden, bias=False).double(), nn.Linear(dk, hidden, bias=False).double()
+        score = nn.Linear(hidden, 1, bias=False).double()
+        q, k = torch.randn(L, dq, dtype=torch.float64), torch.randn(S, dk, dtype=torch.float64)
+        library = score(torch.tanh(project_q(q)[:, None] + project_k(k)[None])).squeeze(-1).detach().numpy()
+        W_q, W_k, w = (layer.weight.detach().numpy() for layer in (project_q, project_k, score))
+        for i in range(L):
+            for j in range(S):
+                np.testing.assert_allclose(w[0] @ np.tanh(W_q @ q.numpy()[i] + W_k @ k.numpy()[j]), library[i, j], atol=1e-12)
+
+
+@check
+def check_worked_example():
+    q = torch.tensor([[2.0, 0, 0, 0]], dtype=torch.float64)
+    k = torch.tensor([[2.0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.float64)
+    assert (q @ k.T).tolist() == [[4, 2, 0]]
+    for text, weight in zip(["0.6652", "0.2447", "0.0900"], sdpa(q, k, torch.eye(3).double())[0]):
+        stated(text, weight)
+    stated("15.148", sdpa(q, k, torch.tensor([[10.0], [20], [40]]).double()))
+
+
+@check
+def check_variance_of_the_dot_product_is_d():
+    for d in (4, 64):
+        products = (torch.randn(200_000, d) * torch.randn(200_000, d)).sum(-1)
+        assert abs(float(products.var()) / d - 1) < 0.02
+
+
+@check
+def check_scale_decides_the_softness():
+    q, k, v = torch.randn(2, 8), torch.randn(5, 8), torch.randn(5, 3)
+    assert torch.allclose(sdpa(q, k, v, scale=0.0), v.mean(0).expand(2, 3), atol=1e-6)
+    assert torch.allclose(sdpa(q, k, v, scale=1e4), v[(q @ k.T).argmax(-1)], atol=1e-5)
+    assert torch.allclose(sdpa(q, k, v), sdpa(q, k, v, scale=8**-0.5))
+
+
+@check
+def check_largest_weight_of_random_vectors():
+    q, k, unit = torch.randn(20_000, 1, 64), torch.randn(20_000, 16, 64), torch.eye(16).expand(20_000, 16, 16)
+    stated("0.84", sdpa(q, k, unit, scale=1.0).amax(-1).mean())
+    stated("0.24", sdpa(q, k, unit).amax(-1).mean())
+
+
+@check
+def check_mask_polarity():
+    q, k, v = torch.randn(1, 3, 4), torch.randn(1, 5, 4), torch.randn(1, 5, 4)
+    keep = torch.tensor([True, True, True, False, False])
+    assert torch.allclose(sdpa(q, k, v, attn_mask=keep), sdpa(q, k[:, :3], v[:, :3]), atol=1e-6)
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    ignored = attention(q, k, v, key_padding_mask=~keep[None])[0]
+    assert torch.allclose(ignored, attention(q, k[:, :3], v[:, :3])[0], atol=1e-6)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    padded = layer(k, src_key_padding_mask=~keep[None])[:, :3]
+    assert torch.allclose(padded, layer(k[:, :3]), atol=1e-5)
+
+
+@check
+def check_float_masks_are_added():
+    q, k = torch.randn(3, 4).double(), torch.randn(5, 4).double()
+    mask = torch.tensor([1.0, 1, 1, 0, 0]).double()
+    weights, plain = sdpa(q, k, torch.eye(5).double(), attn_mask=mask), sdpa(q, k, torch.eye(5).double())
+    assert (weights > 0).all()
+    ratio = (weights[:, 0] / weights[:, 4]) / (plain[:, 0] / plain[:, 4])
+    assert torch.allclose(ratio, torch.full((3,), math.e).double())
+
+
+@check
+def check_dropout_ignores_the_mode():
+    class Block(nn.Module):
+        def forward(self, x):
+            return sdpa(x, x, x, dropout_p=0.5)
+
+    block, x = Block().eval(), torch.randn(1, 16, 8)
+    assert not torch.allclose(block(x), block(x))
+
+
+@check
+def check_causal_alignment():
+    q, k, v = torch.randn(1, 1, 1, 4), torch.randn(1, 1, 6, 4), torch.randn(1, 1, 6, 4)
+    assert torch.allclose(sdpa(q, k, v, is_causal=True), v[:, :, :1], atol=1e-6)
+    q = torch.randn(1, 1, 3, 4)
+    lower_right = torch.ones(3, 6, dtype=torch.bool).tril(3)
+    assert torch.allclose(sdpa(q, k, v, attn_mask=causal_lower_right(3, 6)), sdpa(q, k, v, attn_mask=lower_right), atol=1e-6)
+    assert torch.allclose(sdpa(q[:, :, -1:], k, v), sdpa(q, k, v, attn_mask=lower_right)[:, :, -1:], atol=1e-6)
+
+
+@check
+def check_fully_masked_row():
+    q, k, v = torch.randn(1, 3, 4), torch.randn(1, 5, 4), torch.randn(1, 5, 4)
+    keep = torch.ones(3, 5, dtype=torch.bool)
+    keep[1] = False
+    assert torch.equal(sdpa(q, k, v, attn_mask=keep)[0, 1], torch.zeros(4))
+    assert (q @ k.transpose(-2, -1)).masked_fill(~keep, -math.inf).softmax(-1)[0, 1].isnan().all()
+
+
+@check
+def check_order_of_keys_does_not_matter():
+    q, k, v = torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 6)
+    order = torch.randperm(5)
+    assert torch.allclose(sdpa(q, k[order], v[order]), sdpa(q, k, v), atol=1e-6)

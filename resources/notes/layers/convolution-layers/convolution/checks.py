@@ -1,0 +1,199 @@
+import itertools
+import warnings
+
+import numpy as np
+import scipy.signal
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+ONE_DIMENSION = r"""
+(x \star w)_i = \sum_{k=0}^{K-1} w_k\, x_{i+k}, \qquad
+(x * w)_i = \sum_{k=0}^{K-1} w_k\, x_{i-k}
+"""
+LAYER = r"""
+y_{o,\mathbf{i}} = b_o + \sum_{c} \sum_{\mathbf{k}} w_{o,c,\mathbf{k}}\; x_{c,\, s\mathbf{i} + d\mathbf{k} - p}
+"""
+MATRIX = r"Y_{o,\ell} = b_o + \sum_{r} W_{o,r}\, X_{r,\ell}"
+
+
+def at(x, i):
+    return x[i] if 0 <= i < len(x) else 0.0
+
+
+def cross_correlation(x, w, places):
+    return np.array([sum(w[k] * at(x, i + k) for k in range(len(w))) for i in places])
+
+
+def convolution(x, w, places):
+    return np.array([sum(w[k] * at(x, i - k) for k in range(len(w))) for i in places])
+
+
+@formula(ONE_DIMENSION)
+def check_one_dimension():
+    for n, K in [(4, 3), (9, 1), (7, 2), (5, 5)]:
+        x, w = np.random.randn(n), np.random.randn(K)
+        valid, full = range(n - K + 1), range(n + K - 1)
+        one = lambda v: torch.tensor(v)[None, None]
+        np.testing.assert_allclose(cross_correlation(x, w, valid), F.conv1d(one(x), one(w))[0, 0].numpy(), atol=1e-12)
+        np.testing.assert_allclose(cross_correlation(x, w, valid), scipy.signal.correlate(x, w, mode="valid"), atol=1e-12)
+        np.testing.assert_allclose(convolution(x, w, full), np.convolve(x, w), atol=1e-12)
+        np.testing.assert_allclose(convolution(x, w, full), scipy.signal.convolve(x, w), atol=1e-12)
+        np.testing.assert_allclose(convolution(x, w, range(K - 1, n)), np.convolve(x, w, mode="valid"), atol=1e-12)
+        assert len(np.convolve(x, w)) == n + K - 1 and len(np.convolve(x, w, mode="valid")) == n - K + 1
+        np.testing.assert_allclose(np.convolve(x, w), np.convolve(w, x), atol=1e-12)
+    assert not np.allclose(scipy.signal.correlate([1.0, 2.0, 3.0], [1.0, 5.0]), scipy.signal.correlate([1.0, 5.0], [1.0, 2.0, 3.0]))
+
+
+@formula(LAYER)
+def check_layer():
+    cases = [((2, 7), 3, 3, 1, 1, 0), ((2, 9), 4, 2, 2, 3, 2), ((3, 5, 6), 2, 3, 1, 1, 1), ((1, 8, 7), 2, 2, 2, 2, 1), ((2, 4, 5, 4), 2, 2, 2, 1, 1)]
+    for shape, outputs, K, s, d, p in cases:
+        axes = len(shape) - 1
+        layer = [nn.Conv1d, nn.Conv2d, nn.Conv3d][axes - 1](shape[0], outputs, K, s, p, d, dtype=torch.float64)
+        x = torch.randn(shape, dtype=torch.float64)
+        library = layer(x[None])[0].detach().numpy()
+        x, w, b = x.numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        ours = np.empty_like(library)
+        for o, *i in itertools.product(*map(range, library.shape)):
+            total = b[o]
+            for c, *k in itertools.product(range(shape[0]), *[range(K)] * axes):
+                place = [s * i_ + d * k_ - p for i_, k_ in zip(i, k)]
+                if all(0 <= q < size for q, size in zip(place, shape[1:])):
+                    total += w[(o, c, *k)] * x[(c, *place)]
+            ours[(o, *i)] = total
+        np.testing.assert_allclose(ours, library, atol=1e-10)
+
+
+@formula(MATRIX)
+def check_matrix_product():
+    for C, outputs, K, s, d, p in [(3, 5, 3, 1, 1, 0), (2, 4, 2, 2, 1, 1), (1, 2, 3, 2, 2, 2)]:
+        layer = nn.Conv2d(C, outputs, K, s, p, d, dtype=torch.float64)
+        x = torch.randn(2, C, 9, 8, dtype=torch.float64)
+        X = nn.Unfold(K, dilation=d, padding=p, stride=s)(x).numpy()
+        W = layer.weight.detach().numpy().reshape(outputs, -1)
+        library = layer(x).detach().numpy()
+        for n in range(2):
+            np.testing.assert_allclose(layer.bias.detach().numpy()[:, None] + W @ X[n], library[n].reshape(outputs, -1), atol=1e-10)
+
+
+@check
+def check_worked_example():
+    x, w = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 0.0, -1.0])
+    assert scipy.signal.correlate(x, w, mode="valid").tolist() == [-2, -2]
+    assert np.convolve(x, w, mode="valid").tolist() == [2, 2]
+    assert np.convolve(x, w).tolist() == [1, 2, 2, 2, -3, -4]
+
+
+@check
+def check_parameters_and_defaults():
+    layer = nn.Conv3d(3, 16, 3)
+    stated("1,312", sum(p.numel() for p in layer.parameters()))
+    assert layer.weight.shape == (16, 3, 3, 3, 3) and layer.bias.shape == (16,)
+    assert nn.Conv3d(6, 4, 3, groups=2).weight.shape == (4, 3, 3, 3, 3)
+    assert (layer.stride[0], layer.padding[0], layer.dilation[0], layer.groups, layer.padding_mode) == (1, 0, 1, 1, "zeros")
+    x = torch.randn(2, 3, 5, 5, 5)
+    assert torch.equal(layer.train()(x), layer.eval()(x))
+
+
+@check
+def check_flipping_all_spatial_axes_gives_scipy():
+    x, w = torch.randn(7, 8, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)
+    wanted = scipy.signal.convolve(x.numpy(), w.numpy(), mode="valid")
+    np.testing.assert_allclose(F.conv2d(x[None, None], w.flip(-2, -1)[None, None])[0, 0].numpy(), wanted, atol=1e-10)
+    assert not np.allclose(F.conv2d(x[None, None], w[None, None])[0, 0].numpy(), wanted)
+
+
+@check
+def check_symmetric_and_complex_kernels():
+    x, w = np.random.randn(9), np.array([1.0, 2.0, 1.0])
+    np.testing.assert_allclose(scipy.signal.convolve(x, w), scipy.signal.correlate(x, w), atol=1e-12)
+    x, w = np.array([1 + 1j, 2.0, 3j]), np.array([1 + 2j, 3 - 1j])
+    ours = F.conv1d(torch.tensor(x)[None, None], torch.tensor(w)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(ours, scipy.signal.correlate(x, w.conj(), mode="valid"), atol=1e-12)
+    assert not np.allclose(ours, scipy.signal.correlate(x, w, mode="valid"))
+
+
+@check
+def check_same_with_an_even_kernel_is_shifted():
+    x, w = np.arange(1.0, 8.0), np.array([1.0, 2.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours = F.conv1d(torch.tensor(x)[None, None], torch.tensor(w)[None, None], padding="same")[0, 0].numpy()
+    stated("5", ours[0])
+    for function in (np.correlate, scipy.signal.correlate):
+        theirs = function(x, w, mode="same")
+        stated("2", theirs[0])
+        np.testing.assert_allclose(ours[:-1], theirs[1:])
+    flipped = np.convolve(x, w[::-1], mode="same")
+    np.testing.assert_allclose(ours[:-1], flipped[1:])
+    odd = np.array([1.0, 2.0, 4.0])
+    ours = F.conv1d(torch.tensor(x)[None, None], torch.tensor(odd)[None, None], padding="same")[0, 0].numpy()
+    np.testing.assert_allclose(ours, np.correlate(x, odd, mode="same"))
+
+
+@check
+def check_fold_sums_overlaps():
+    ones = torch.ones(1, 1, 4, 4)
+    folded = F.fold(F.unfold(ones, 3), (4, 4), 3)
+    stated("4", folded[0, 0, 1, 1])
+    x = torch.randn(1, 1, 4, 4)
+    assert torch.allclose(F.fold(F.unfold(x, 3), (4, 4), 3) / folded, x, atol=1e-6)
+
+
+@check
+def check_nan_with_the_fft():
+    x, w = np.random.randn(300, 300), np.random.randn(30, 30)
+    x[150, 150] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stated("108,241", np.isnan(scipy.signal.convolve(x, w)).sum())
+    stated("900", np.isnan(scipy.signal.convolve(x, w, method="direct")).sum())
+
+
+@check
+def check_weights_of_the_variants():
+    count = lambda layer: layer.weight.numel()
+    stated("36,864", count(nn.Conv2d(64, 64, 3)))
+    stated("36,864", count(nn.Conv2d(64, 64, 3, dilation=2)))
+    stated("36,864", count(nn.ConvTranspose2d(64, 64, 3)))
+    stated("4,096", count(nn.Conv2d(64, 64, 1)))
+    stated("576", count(nn.Conv2d(64, 64, 3, groups=64)))
+
+
+@check
+def check_transposed_convolution_is_the_adjoint():
+    x, g = torch.randn(1, 2, 9, dtype=torch.float64), torch.randn(1, 3, 4, dtype=torch.float64)
+    w = torch.randn(3, 2, 3, dtype=torch.float64)
+    forward = F.conv1d(x, w, stride=2)
+    assert torch.allclose((forward * g).sum(), (x * F.conv_transpose1d(g, w, stride=2)).sum())
+
+
+@check
+def check_backward_is_a_full_convolution():
+    x = torch.randn(1, 1, 8, 7, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(1, 1, 3, 2, dtype=torch.float64)
+    y = F.conv2d(x, w)
+    g = torch.randn_like(y)
+    y.backward(g)
+    np.testing.assert_allclose(x.grad[0, 0].numpy(), scipy.signal.convolve(g[0, 0].numpy(), w[0, 0].numpy(), mode="full"), atol=1e-10)
+
+
+@check
+def check_equivariance_inside_at_stride_one_only():
+    layer = nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64)
+    x = torch.randn(1, 2, 12, 12, dtype=torch.float64)
+    moved = x.roll(1, -1)
+    assert torch.allclose(layer(moved)[..., 2:-2], layer(x).roll(1, -1)[..., 2:-2])
+    assert not torch.allclose(layer(moved)[..., :2], layer(x).roll(1, -1)[..., :2])
+    layer.stride = (2, 2)
+    assert not torch.allclose(layer(moved)[..., 2:-2], layer(x).roll(1, -1)[..., 2:-2])
+
+
+@check
+def check_against_a_dense_layer():
+    stated("448", sum(p.numel() for p in nn.Conv2d(3, 16, 3, padding=1).parameters()))
+    with torch.device("meta"):
+        stated("50,348,032", sum(p.numel() for p in nn.Linear(3 * 32 * 32, 16 * 32 * 32).parameters()))

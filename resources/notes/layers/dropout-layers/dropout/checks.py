@@ -1,0 +1,156 @@
+import inspect
+import itertools
+import math
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+DROPOUT = r"""
+m_i \sim \mathrm{Bernoulli}(1-p), \qquad y_i = \frac{m_i}{1-p}\,x_i \;\;\text{(training)}, \qquad y_i = x_i \;\;\text{(evaluation)}
+"""
+MOMENTS = r"\mathrm{E}[y_i] = x_i, \qquad \mathrm{Var}[y_i] = \frac{p}{1-p}\,x_i^2"
+EXPECTED_ERROR = r"""
+\mathrm{E}\left[(t - w^\top y)^2\right] = (t - w^\top x)^2 + \frac{p}{1-p}\sum_{i} w_i^2 x_i^2
+"""
+
+
+@formula(DROPOUT)
+def check_dropout():
+    for shape in [(1000,), (40, 50), (5, 6, 7, 8)]:
+        for p in (0.0, 0.1, 0.5, 0.9):
+            layer = nn.Dropout(p)
+            x = torch.randn(shape, dtype=torch.float64).requires_grad_()
+            y = layer(x)
+            m = (y.detach() != 0).numpy().astype(float)
+            np.testing.assert_allclose(m / (1 - p) * x.detach().numpy(), y.detach().numpy(), rtol=1e-12)
+            (gradient,) = torch.autograd.grad(y.sum(), x)
+            np.testing.assert_allclose(m / (1 - p), gradient.numpy(), rtol=1e-12)
+            assert abs(m.mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / m.size) + 1e-12
+            assert torch.equal(layer.eval()(x), x)
+    x = torch.ones(64)
+    assert not torch.equal(F.dropout(x), F.dropout(x))
+    assert torch.equal(F.dropout(x, p=1.0), torch.zeros(64))
+    rows = F.dropout(torch.ones(20_000, 2))
+    assert abs(float(torch.corrcoef(rows.T)[0, 1])) < 0.03
+
+
+@formula(MOMENTS)
+def check_moments():
+    for p in (0.1, 0.2, 0.5, 0.8):
+        for value in (-2.0, 0.0, 3.0):
+            y = F.dropout(torch.full((1_000_000,), value, dtype=torch.float64), p)
+            assert abs(float(y.mean()) - value) < 0.02
+            assert abs(float(y.var()) - p / (1 - p) * value**2) < 0.01 * (1 + p / (1 - p) * value**2)
+
+
+@formula(EXPECTED_ERROR)
+def check_expected_error():
+    for size in (1, 3, 6):
+        for p in (0.2, 0.5):
+            x, w, t = np.random.randn(size), np.random.randn(size), 0.7
+            ours = (t - w @ x) ** 2 + p / (1 - p) * np.sum(w**2 * x**2)
+            exact = 0.0
+            for mask in itertools.product((0, 1), repeat=size):
+                kept = sum(mask)
+                exact += (1 - p) ** kept * p ** (size - kept) * (t - w @ (np.array(mask) / (1 - p) * x)) ** 2
+            assert abs(ours - exact) < 1e-9
+            y = F.dropout(torch.tensor(x).expand(400_000, size), p)
+            errors = (t - y @ torch.tensor(w)) ** 2
+            assert abs(float(errors.mean()) - ours) < 6 * float(errors.std()) / math.sqrt(400_000)
+
+
+@check
+def check_facts():
+    layer = nn.Dropout()
+    assert layer.p == 0.5 and layer.inplace is False and list(layer.parameters()) == []
+    try:
+        F.dropout(torch.arange(5))
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("expected an error for integers")
+
+
+@check
+def check_worked_example():
+    stated("3.75", 3 / 0.8)
+    stated("2.25", 0.8 * 3.75**2 - 9)
+    assert torch.allclose(F.dropout(torch.full((1000,), 3.0), 0.2).unique(), torch.tensor([0.0, 3.75]))
+    assert math.isclose(0.8 * 3.75**2, 11.25) and math.isclose(0.2 / 0.8, 0.25)
+
+
+@check
+def check_when_it_is_active():
+    x = torch.ones(200)
+    layer = nn.Dropout()
+    with torch.no_grad():
+        assert (layer(x) == 0).any()
+    assert inspect.signature(F.dropout).parameters["training"].default is True
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return F.dropout(x, 0.5)
+
+    assert (Net().eval()(x) == 0).any()
+    assert torch.equal(F.dropout(x, 0.5, training=False), x)
+    q = torch.randn(1, 4, 8)
+    plain = F.scaled_dot_product_attention(q, q, q)
+    assert not torch.equal(F.scaled_dot_product_attention(q, q, q, dropout_p=0.5), plain)
+    assert torch.equal(F.scaled_dot_product_attention(q, q, q, dropout_p=0.0), plain)
+
+
+@check
+def check_lstm():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        single = nn.LSTM(3, 4, dropout=0.5)
+    assert any("num_layers greater than 1" in str(one.message) for one in caught)
+    x = torch.randn(5, 2, 3)
+    assert torch.equal(single(x)[0], single(x)[0])
+    stacked = nn.LSTM(3, 4, num_layers=2, dropout=0.5)
+    assert not torch.equal(stacked(x)[0], stacked(x)[0])
+    assert not (stacked(x)[0] == 0).any()
+
+
+@check
+def check_siblings():
+    channels = F.dropout2d(torch.ones(8, 16, 4, 4))
+    assert all(torch.equal(c, c[0, 0].expand(4, 4)) for c in channels.flatten(0, 1))
+    z = torch.randn(1_000_000, dtype=torch.float64)
+    for p in (0.1, 0.5):
+        y = nn.AlphaDropout(p)(z)
+        assert abs(float(y.mean())) < 0.01 and abs(float(y.var()) - 1) < 0.01
+    value = F.selu(torch.tensor(-1e4, dtype=torch.float64)).item()
+    stated("−1.7581", value)
+    p = 0.5
+    a = ((1 - p) * (1 + p * value**2)) ** -0.5
+    dropped = nn.AlphaDropout(p)(torch.full((1000,), 7.0, dtype=torch.float64)).unique()
+    assert torch.allclose(dropped, torch.tensor([a * value - a * p * value, a * 7.0 - a * p * value], dtype=torch.float64), atol=1e-6)
+    stated("0.1", nn.TransformerEncoderLayer(8, 2).dropout.p)
+
+
+@check
+def check_mean_of_thinned_networks():
+    outputs = [F.relu(2 * torch.tensor(float(a)) - 2 * torch.tensor(float(b))) for a, b in itertools.product((0, 1), repeat=2)]
+    assert sorted(map(float, outputs)) == [0, 0, 0, 2]
+    stated("0.5", sum(outputs) / 4)
+    y = F.dropout(torch.ones(200_000, 2))
+    assert abs(float(F.relu(y[:, 0] - y[:, 1]).mean()) - 0.5) < 0.01
+    w = torch.randn(2)
+    assert torch.allclose((y @ w).mean(), w.sum(), atol=0.03)
+
+
+@check
+def check_only_dropout_in_train_mode():
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout()).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.train()
+    x = torch.randn(16, 4)
+    before = model[1].running_mean.clone()
+    assert not torch.equal(model(x), model(x)) and torch.equal(model[1].running_mean, before)

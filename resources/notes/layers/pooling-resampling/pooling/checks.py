@@ -1,0 +1,178 @@
+import math
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+WINDOWS = r"""
+m_{i,j} = \max_{0 \le u, v < K} x_{s i + d u - p,\; s j + d v - p}, \qquad
+a_{i,j} = \frac{1}{K^2} \sum_{0 \le u, v < K} x_{s i + u - p,\; s j + v - p}
+"""
+GRADIENTS = r"""
+\frac{\partial L}{\partial x_{q}} = \frac{\partial L}{\partial m_{i,j}}\, [\,q = \operatorname{argmax}\,], \qquad
+\frac{\partial L}{\partial x_{q}} = \frac{1}{K^2}\, \frac{\partial L}{\partial a_{i,j}}
+"""
+ADAPTIVE = r"a_i = \frac{1}{e_i - b_i} \sum_{k=b_i}^{e_i - 1} x_k"
+EXAMPLE = torch.tensor([[1.0, 3, 2, 5], [6, 4, 1, 0], [1, 2, 9, 8], [0, 1, 7, 4]]).view(1, 1, 4, 4)
+
+
+def pooled(x, size, K, s, p, d, outside, summarize):
+    """Every window of a 2-d array, positions outside it read as `outside`."""
+    at = lambda i, j: x[i, j] if 0 <= i < x.shape[0] and 0 <= j < x.shape[1] else outside
+    return np.array([
+        [summarize([at(s * i + d * u - p, s * j + d * v - p) for u in range(K) for v in range(K)]) for j in range(size[1])]
+        for i in range(size[0])
+    ])
+
+
+@formula(WINDOWS)
+def check_windows():
+    for shape, K, s, p, d in [((6, 8), 2, 2, 0, 1), ((7, 5), 3, 2, 1, 1), ((5, 5), 3, 1, 1, 1), ((9, 11), 3, 2, 1, 2), ((4, 4), 4, 4, 2, 1), ((3, 3), 1, 2, 0, 1)]:
+        for shift in (0.0, -5.0):
+            x = torch.randn(shape, dtype=torch.float64) + shift
+            library = nn.MaxPool2d(K, s, p, d)(x[None, None])[0, 0].numpy()
+            np.testing.assert_allclose(pooled(x.numpy(), library.shape, K, s, p, d, -math.inf, max), library)
+            if d == 1:
+                library = nn.AvgPool2d(K, s, p)(x[None, None])[0, 0].numpy()
+                np.testing.assert_allclose(pooled(x.numpy(), library.shape, K, s, p, 1, 0.0, lambda w: sum(w) / K**2), library)
+
+
+@formula(GRADIENTS)
+def check_gradients():
+    for K, blocks in [(2, 3), (3, 2), (1, 4)]:
+        x = torch.randn(1, 1, K * blocks, K * blocks, dtype=torch.float64, requires_grad=True)
+        incoming = torch.randn(1, 1, blocks, blocks, dtype=torch.float64)
+        for pool in (F.max_pool2d, F.avg_pool2d):
+            library, = torch.autograd.grad(pool(x, K), x, incoming)
+            ours = np.zeros((K * blocks, K * blocks))
+            for i in range(blocks):
+                for j in range(blocks):
+                    window = x[0, 0, K * i : K * i + K, K * j : K * j + K].detach().numpy()
+                    g = float(incoming[0, 0, i, j])
+                    winner = np.unravel_index(window.argmax(), window.shape)
+                    for q in np.ndindex(K, K):
+                        ours[K * i + q[0], K * j + q[1]] = g * (q == winner) if pool is F.max_pool2d else g / K**2
+            np.testing.assert_allclose(ours, library[0, 0].numpy(), atol=1e-12)
+
+
+@formula(ADAPTIVE)
+def check_adaptive():
+    for n, M in [(7, 3), (5, 2), (10, 4), (3, 5), (6, 6), (8, 1), (12, 4)]:
+        x = torch.randn(1, 1, n, dtype=torch.float64)
+        bounds = [(i * n // M, -((-(i + 1) * n) // M)) for i in range(M)]
+        ours = [x[0, 0, b:e].sum() / (e - b) for b, e in bounds]
+        np.testing.assert_allclose(ours, F.adaptive_avg_pool1d(x, M)[0, 0].numpy())
+    wide = torch.randn(1, 2, 7, 5, dtype=torch.float64)
+    both = F.adaptive_avg_pool2d(wide, (3, 2))
+    for i, (b, e) in enumerate(((0, 3), (2, 5), (4, 7))):
+        for j, (c, f) in enumerate(((0, 3), (2, 5))):
+            assert torch.allclose(both[..., i, j], wide[..., b:e, c:f].mean((2, 3)))
+
+
+@check
+def check_overlapping_windows_add_up_and_ties_go_to_the_first():
+    x = torch.tensor([[[1.0, 5.0, 2.0, 0.0]]], requires_grad=True)
+    F.max_pool1d(x, 2, 1).sum().backward()
+    assert x.grad[0, 0].tolist() == [0, 2, 1, 0]
+    x = torch.ones(1, 1, 4, 4, requires_grad=True)
+    F.max_pool2d(x, 2).sum().backward()
+    assert x.grad[0, 0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+@check
+def check_worked_example():
+    assert F.max_pool2d(EXAMPLE, 2).flatten().tolist() == [6, 5, 2, 9]
+    means = F.avg_pool2d(EXAMPLE, 2)
+    assert means.flatten().tolist() == [3.5, 2, 1, 7]
+    stated("3.5", means[0, 0, 0, 0])
+    stated("3.375", F.adaptive_avg_pool2d(EXAMPLE, 1))
+
+
+@check
+def check_defaults_and_parameters():
+    for layer in (nn.MaxPool1d(3), nn.MaxPool2d(3), nn.MaxPool3d(3), nn.AvgPool2d(3)):
+        assert layer.stride == layer.kernel_size == 3 and layer.padding == 0 and layer.ceil_mode is False
+        assert not list(layer.parameters()) and not list(layer.buffers())
+    assert nn.AvgPool2d(2).count_include_pad is True
+    assert nn.MaxPool2d(3)(torch.randn(1, 1, 9, 9)).shape[-1] == 3 and nn.Conv2d(1, 1, 3).stride == (1, 1)
+    assert nn.MaxPool2d(3, stride=2, padding=1)(torch.randn(1, 1, 112, 112)).shape[-1] == 56
+
+
+@check
+def check_border_of_the_average():
+    ones = torch.ones(1, 1, 5, 5)
+    stated("0.4444", F.avg_pool2d(ones, 3, 1, 1)[0, 0, 0, 0])
+    assert torch.equal(F.avg_pool2d(ones, 3, 1, 1, count_include_pad=False), ones)
+
+
+@check
+def check_maximum_pads_with_minus_infinity():
+    x = -torch.rand(1, 1, 6, 6) - 1
+    assert F.max_pool2d(x, 3, 1, 1).max() < 0
+    assert F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 1)[0, 0, 0, 0] == 0
+    assert torch.equal(F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=float("-inf")), 3, 1), F.max_pool2d(x, 3, 1, 1))
+    try:
+        nn.MaxPool2d(3, padding=2)(x)
+    except RuntimeError as error:
+        assert "at most half" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_ceil_mode():
+    stated("3", nn.AvgPool2d(4, 4, padding=2, ceil_mode=True)(torch.ones(1, 1, 9, 9)).shape[-1])
+    assert math.ceil((9 + 2 * 2 - 4) / 4) + 1 == 4
+    for n in range(1, 14):
+        for K in range(1, 6):
+            for s in range(1, 6):
+                for p in range(K // 2 + 1):
+                    if n + 2 * p < K:
+                        continue
+                    size = math.ceil((n + 2 * p - K) / s) + 1
+                    size -= (size - 1) * s >= n + p
+                    assert F.max_pool1d(torch.zeros(1, 1, n), K, s, p, ceil_mode=True).shape[-1] == size
+
+
+@check
+def check_shifts():
+    x = torch.tensor([[[0.0, 0.0, 9.0, 0.0]]])
+    assert F.max_pool1d(x, 2)[0, 0].tolist() == [0, 9]
+    assert F.max_pool1d(x.roll(1, -1), 2)[0, 0].tolist() == [0, 9]
+    assert F.max_pool1d(x.roll(-1, -1), 2)[0, 0].tolist() == [9, 0]
+
+
+@check
+def check_relu_commutes_with_the_maximum():
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(F.relu(F.max_pool2d(x, 2)), F.max_pool2d(F.relu(x), 2))
+    assert not torch.allclose(F.relu(F.avg_pool2d(x, 2)), F.avg_pool2d(F.relu(x), 2))
+
+
+@check
+def check_average_is_a_depthwise_convolution():
+    x = torch.randn(2, 3, 8, 8)
+    weight = torch.full((3, 1, 2, 2), 1 / 4)
+    assert torch.allclose(F.conv2d(x, weight, stride=2, groups=3), F.avg_pool2d(x, 2), atol=1e-6)
+    assert nn.AvgPool2d(2)(torch.randn(1, 1, 7, 7)).shape[-1] == 3
+
+
+@check
+def check_heads():
+    count = lambda module: sum(p.numel() for p in module.parameters())
+    with torch.device("meta"):
+        vgg, resnet = torchvision.models.vgg16(), torchvision.models.resnet50()
+    stated("102,764,544", count(vgg.classifier[0]))
+    stated("138,357,544", count(vgg))
+    stated("2,049,000", count(resnet.fc))
+    assert isinstance(resnet.avgpool, nn.AdaptiveAvgPool2d) and resnet.avgpool.output_size == (1, 1)
+
+
+@check
+def check_halving():
+    for layer in (nn.MaxPool2d(2), nn.AvgPool2d(2)):
+        assert layer(torch.randn(1, 3, 32, 48)).shape == (1, 3, 16, 24)

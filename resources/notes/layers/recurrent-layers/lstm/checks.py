@@ -1,0 +1,212 @@
+import math
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+GATES = r"""
+\begin{aligned}
+i_t &= \sigma(W_{ii} x_t + b_{ii} + W_{hi} h_{t-1} + b_{hi}) \\
+f_t &= \sigma(W_{if} x_t + b_{if} + W_{hf} h_{t-1} + b_{hf}) \\
+g_t &= \tanh(W_{ig} x_t + b_{ig} + W_{hg} h_{t-1} + b_{hg}) \\
+o_t &= \sigma(W_{io} x_t + b_{io} + W_{ho} h_{t-1} + b_{ho})
+\end{aligned}
+"""
+STATES = r"c_t = f_t \odot c_{t-1} + i_t \odot g_t, \qquad h_t = o_t \odot \tanh(c_t)"
+CELL_PATH = r"\left. \frac{\partial c_t}{\partial c_{t-1}} \right|_{h_{t-1}} = \operatorname{diag}(f_t)"
+PARAMETERS = r"P = 4DH(I + H + 2) + (L - 1) \cdot 4DH(DH + H + 2)"
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def step(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh):
+    """One step as the article writes it, for a batch of rows; the stacked blocks are taken in the order i, f, g, o."""
+    w_i, w_h = np.split(weight_ih, 4), np.split(weight_hh, 4)
+    b_i, b_h = np.split(bias_ih, 4), np.split(bias_hh, 4)
+    sums = [x @ w_i[k].T + b_i[k] + h @ w_h[k].T + b_h[k] for k in range(4)]
+    i, f, g, o = sigmoid(sums[0]), sigmoid(sums[1]), np.tanh(sums[2]), sigmoid(sums[3])
+    c = f * c + i * g
+    return o * np.tanh(c), c, f
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def arrays(layer, suffix):
+    return [getattr(layer, f"{name}_{suffix}").detach().numpy() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+
+def run(x, weights, h, c):
+    outputs = []
+    for x_t in x:
+        h, c, _ = step(x_t, h, c, *weights)
+        outputs.append(h)
+    return np.stack(outputs), h, c
+
+
+@formula(GATES, STATES)
+def check_equals_the_library():
+    for T, N, I, H in [(5, 3, 4, 6), (1, 1, 1, 1), (12, 2, 7, 3), (3, 4, 2, 5)]:
+        layer = nn.LSTM(I, H, num_layers=2, bidirectional=True, dtype=torch.float64)
+        x = torch.randn(T, N, I, dtype=torch.float64) * 2
+        h_0, c_0 = torch.randn(4, N, H, dtype=torch.float64), torch.randn(4, N, H, dtype=torch.float64)
+        output, (h_n, c_n) = layer(x, (h_0, c_0))
+        values, ends = x.numpy(), []
+        for level in range(2):
+            first = 2 * level
+            ahead, h_a, c_a = run(values, arrays(layer, f"l{level}"), h_0[first].numpy(), c_0[first].numpy())
+            back, h_b, c_b = run(values[::-1], arrays(layer, f"l{level}_reverse"), h_0[first + 1].numpy(), c_0[first + 1].numpy())
+            values = np.concatenate([ahead, back[::-1]], axis=-1)
+            ends += [(h_a, c_a), (h_b, c_b)]
+        np.testing.assert_allclose(values, output.detach().numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(np.stack([h for h, _ in ends]), h_n.detach().numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(np.stack([c for _, c in ends]), c_n.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+@check
+def check_states_default_to_zero():
+    layer, x = nn.LSTM(4, 6), torch.randn(5, 3, 4)
+    zeros = torch.zeros(1, 3, 6)
+    assert torch.equal(layer(x)[0], layer(x, (zeros, zeros))[0])
+
+
+@formula(CELL_PATH)
+def check_cell_path():
+    for I, H in [(4, 6), (1, 1), (3, 9)]:
+        cell = nn.LSTMCell(I, H, dtype=torch.float64)
+        x, h, c = (torch.randn(1, n, dtype=torch.float64) for n in (I, H, H))
+        jacobian = torch.autograd.functional.jacobian(lambda c: cell(x, (h, c))[1][0], c)[:, 0]
+        weights = [p.detach().numpy() for p in (cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)]
+        f = step(x.numpy(), h.numpy(), c.numpy(), *weights)[2][0]
+        np.testing.assert_allclose(np.diag(f), jacobian.numpy(), atol=1e-12)
+
+
+@formula(PARAMETERS)
+def check_parameter_count():
+    for I, H, L, D in [(10, 20, 1, 1), (10, 20, 2, 1), (10, 20, 2, 2), (3, 5, 4, 2), (1, 1, 1, 1)]:
+        assert count(nn.LSTM(I, H, L, bidirectional=D == 2)) == 4 * D * H * (I + H + 2) + (L - 1) * 4 * D * H * (D * H + H + 2)
+    stated("5,920", count(nn.LSTM(10, 20, num_layers=2)))
+    stated("15040", count(nn.LSTM(10, 20, num_layers=2, bidirectional=True)))
+    assert 80 * 32 + 80 * 42 == count(nn.LSTM(10, 20, 2))
+
+
+@check
+def check_parameters_of_the_table():
+    lstm = nn.LSTM(10, 20)
+    stated("2,560", count(lstm))
+    stated("2,480", count(lstm) - lstm.bias_hh_l0.numel())
+    stated("1,920", count(nn.GRU(10, 20)))
+    stated("640", count(nn.RNN(10, 20)))
+    assert count(nn.GRU(10, 20)) * 4 == count(lstm) * 3
+    assert lstm.weight_ih_l0.shape == (80, 10) and sorted(dict(lstm.named_parameters())) == [
+        "bias_hh_l0", "bias_ih_l0", "weight_hh_l0", "weight_ih_l0"]
+
+
+@check
+def check_worked_example():
+    cell = nn.LSTMCell(1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.zero_()
+        cell.bias_ih.copy_(torch.tensor([0.0, math.log(3), math.log(2), 0.0]))
+    h, c = cell(torch.zeros(1, 1).double(), (torch.zeros(1, 1).double(), torch.full((1, 1), 2.0).double()))
+    stated("0.5", torch.sigmoid(torch.tensor(0.0)))
+    stated("0.75", torch.sigmoid(torch.tensor(math.log(3))))
+    stated("0.6", torch.tanh(torch.tensor(math.log(2))))
+    stated("1.8", c.detach())
+    stated("0.4734", h.detach())
+
+
+@check
+def check_bounds():
+    layer = nn.LSTM(1, 1)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        layer.bias_ih_l0.fill_(6.0)
+    output, (_, c_n) = layer(torch.zeros(50, 1, 1))
+    assert c_n.item() > 40 and output.abs().max() < 1
+
+
+@check
+def check_shapes_and_defaults():
+    layer = nn.LSTM(4, 6)
+    assert (layer.num_layers, layer.bias, layer.batch_first, layer.dropout, layer.bidirectional, layer.proj_size) == (1, True, False, 0.0, False, 0)
+    output, (h_n, c_n) = nn.LSTM(4, 6, 3, bidirectional=True)(torch.randn(5, 2, 4))
+    assert output.shape == (5, 2, 12) and h_n.shape == c_n.shape == (6, 2, 6)
+    output, (h_n, _) = nn.LSTM(4, 6, batch_first=True)(torch.randn(2, 5, 4))
+    assert output.shape == (2, 5, 6) and h_n.shape == (1, 2, 6)
+
+
+@check
+def check_bidirectional_last_step():
+    layer = nn.LSTM(4, 6, bidirectional=True, batch_first=True)
+    x = torch.randn(3, 7, 4)
+    changed = torch.cat([torch.randn(3, 6, 4), x[:, -1:]], 1)
+    output, (h_n, _) = layer(x)
+    assert torch.allclose(output[:, -1, 6:], layer(changed)[0][:, -1, 6:])
+    assert torch.allclose(torch.cat([h_n[-2], h_n[-1]], -1), torch.cat([output[:, -1, :6], output[:, 0, 6:]], -1))
+
+
+@check
+def check_reshaping_h_n_mixes_samples():
+    layer = nn.LSTM(4, 6, num_layers=2, batch_first=True)
+    _, (h_n, _) = layer(torch.randn(3, 5, 4))
+    assert not torch.allclose(h_n.reshape(3, -1), h_n.transpose(0, 1).reshape(3, -1))
+
+
+@check
+def check_the_two_biases_are_only_added():
+    layer, x = nn.LSTM(4, 6), torch.randn(5, 3, 4)
+    before = layer(x)[0]
+    with torch.no_grad():
+        layer.bias_ih_l0 += layer.bias_hh_l0
+        layer.bias_hh_l0.zero_()
+    assert torch.allclose(before, layer(x)[0], atol=1e-6)
+
+
+@check
+def check_forget_bias():
+    stated("0.001", 0.5**10)
+    stated("0.7311", torch.sigmoid(torch.tensor(1.0, dtype=torch.float64)))
+    stated("0.0436", torch.sigmoid(torch.tensor(1.0, dtype=torch.float64)) ** 10)
+    H = 512
+    layer = nn.LSTM(8, H)
+    assert layer.bias_ih_l0.abs().max() <= 1 / math.sqrt(H)
+    layer.bias_ih_l0.data[H : 2 * H] = 1
+    layer.bias_hh_l0.data[H : 2 * H] = 0
+    f = step(np.zeros((1, 8)), np.zeros((1, H)), np.zeros((1, H)), *arrays(layer, "l0"))[2]
+    np.testing.assert_allclose(f, 1 / (1 + math.exp(-1)), atol=1e-6)
+
+
+@check
+def check_gradient_forty_steps_back():
+    def left(layer):
+        x = torch.randn(100, 16, 32, requires_grad=True)
+        (layer(x)[0][-1] * torch.randn(16, 64)).sum().backward()
+        norms = x.grad.norm(dim=-1).mean(1).flip(0)
+        return float(norms[40] / norms[0])
+
+    open_gates = nn.LSTM(32, 64)
+    open_gates.bias_ih_l0.data[64:128] += 3
+    assert left(nn.RNN(32, 64)) < 1e-8 and left(nn.LSTM(32, 64)) < 1e-6
+    assert 0.2 < left(open_gates) < 0.5
+
+
+@check
+def check_dropout_needs_two_layers():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        layer = nn.LSTM(4, 6, dropout=0.5)
+    assert any("num_layers greater than 1" in str(w.message) for w in caught)
+    x = torch.randn(5, 3, 4)
+    assert torch.equal(layer.train()(x)[0], layer.eval()(x)[0])
+    stacked = nn.LSTM(4, 6, 2, dropout=0.5)
+    assert not torch.allclose(stacked.train()(x)[0], stacked.eval()(x)[0])
+    assert not (stacked.train()(x)[0] == 0).any()

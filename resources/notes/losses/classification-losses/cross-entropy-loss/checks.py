@@ -1,0 +1,196 @@
+import math
+
+import numpy as np
+import torch
+from sklearn.metrics import log_loss
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+SAMPLE = r"""
+p_c = \frac{e^{z_c}}{\sum_{j=1}^{C} e^{z_j}}, \qquad
+\ell = -\log p_y = \log \sum_{j=1}^{C} e^{z_j} - z_y
+"""
+WEIGHTED_MEAN = r"""
+L = \frac{\sum_{n:\, y_n \ne \text{ignore}} w_{y_n} \ell_n}{\sum_{n:\, y_n \ne \text{ignore}} w_{y_n}}
+"""
+DISTRIBUTION = r"\ell = -\sum_{c=1}^{C} w_c \, q_c \log p_c"
+GRADIENT = r"\frac{\partial \ell}{\partial z_c} = p_c - q_c"
+
+
+def softmax(z):
+    """The first formula: exponentials over their sum, along axis 1."""
+    return np.exp(z) / np.exp(z).sum(1, keepdims=True)
+
+
+def per_sample(z, y):
+    """Both forms of the second formula; they must agree."""
+    rows = np.arange(len(y))
+    first = -np.log(softmax(z)[rows, y])
+    second = np.log(np.exp(z).sum(1)) - z[rows, y]
+    np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12)
+    return second
+
+
+def random_case(n, c):
+    z = torch.randn(n, c, dtype=torch.float64) * 3
+    return z, torch.randint(c, (n,)), torch.rand(c, dtype=torch.float64) + 0.1
+
+
+@formula(SAMPLE)
+def check_sample():
+    for n, c in [(1, 2), (5, 3), (64, 10), (3, 1), (2, 1000)]:
+        z, y, _ = random_case(n, c)
+        ours = per_sample(z.numpy(), y.numpy())
+        np.testing.assert_allclose(ours, F.cross_entropy(z, y, reduction="none").numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(ours.mean(), F.cross_entropy(z, y).item(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(softmax(z.numpy()), z.softmax(1).numpy(), rtol=1e-9)
+
+
+@formula(WEIGHTED_MEAN)
+def check_weighted_mean():
+    for n, c in [(4, 3), (32, 10), (9, 2)]:
+        for ignore in (-100, 1, -1):
+            z, y, w = random_case(n, c)
+            y[0], y[1] = 0, ignore
+            keep = (y != ignore).numpy()
+            each = per_sample(z.numpy()[keep], y.numpy()[keep])
+            weights = w.numpy()[y.numpy()[keep]]
+            library = F.cross_entropy(z, y, weight=w, ignore_index=ignore)
+            np.testing.assert_allclose((weights * each).sum() / weights.sum(), library.item(), rtol=1e-9)
+            plain = F.cross_entropy(z, y, ignore_index=ignore)
+            np.testing.assert_allclose(each.mean(), plain.item(), rtol=1e-9)
+
+
+@formula(DISTRIBUTION)
+def check_distribution():
+    for n, c in [(1, 2), (7, 4), (16, 9)]:
+        z, _, w = random_case(n, c)
+        q = torch.rand(n, c, dtype=torch.float64).softmax(1)
+        each = -(w.numpy() * q.numpy() * np.log(softmax(z.numpy()))).sum(1)
+        np.testing.assert_allclose(each, F.cross_entropy(z, q, weight=w, reduction="none").numpy(), rtol=1e-9)
+        np.testing.assert_allclose(each.sum() / n, F.cross_entropy(z, q, weight=w).item(), rtol=1e-9)
+
+
+@formula(GRADIENT)
+def check_gradient():
+    for c in (2, 3, 10):
+        for q in (torch.rand(c, dtype=torch.float64).softmax(0), F.one_hot(torch.tensor(1), c).double()):
+            z = (torch.randn(c, dtype=torch.float64) * 4).requires_grad_()
+            F.cross_entropy(z[None], q[None]).backward()
+            np.testing.assert_allclose(softmax(z.detach().numpy()[None])[0] - q.numpy(), z.grad.numpy(), rtol=1e-8, atol=1e-12)
+
+
+@check
+def check_contract():
+    loss = nn.CrossEntropyLoss()
+    assert (loss.weight, loss.ignore_index, loss.reduction, loss.label_smoothing) == (None, -100, "mean", 0.0)
+    z, y = torch.randn(2, 5, 7), torch.randint(5, (2, 7))
+    assert loss(z, y).shape == () and F.cross_entropy(z, y, reduction="none").shape == (2, 7)
+    assert loss(torch.randn(3), torch.tensor(1)).shape == ()
+    assert torch.equal(loss.train()(z, y), loss.eval()(z, y))
+    assert loss(torch.full((4, 6), 3.0), torch.tensor([0, 1, 2, 5])).item() - math.log(6) < 1e-6
+
+
+@check
+def check_intuition():
+    for text, p in [("0.6931", 0.5), ("4.6052", 0.01)]:
+        stated(text, F.cross_entropy(torch.tensor([[math.log(p), math.log(1 - p)]]), torch.tensor([0])))
+    assert math.isclose(-math.log(0.05) + math.log(0.1), math.log(2))
+
+
+@check
+def check_by_hand():
+    z = torch.tensor([2.0, 1.0, 0.0])
+    for text, value in [("7.3891", math.exp(2)), ("2.7183", math.e), ("11.1073", z.exp().sum()), ("2.4076", z.logsumexp(0))]:
+        stated(text, value)
+    for text, value in zip(["0.6652", "0.2447", "0.0900"], z.softmax(0)):
+        stated(text, value)
+    stated("0.4076", F.cross_entropy(z, torch.tensor(0)))
+    stated("2.4076", F.cross_entropy(z, torch.tensor(2)))
+    for text, value in zip(["−0.3348", "0.2447", "0.0900"], torch.func.grad(F.cross_entropy)(z, torch.tensor(0))):
+        stated(text, value)
+
+
+@check
+def check_double_softmax():
+    for text, c in [("0.5514", 3), ("1.4612", 10)]:
+        perfect = F.one_hot(torch.tensor([0]), c).double()
+        floor = F.cross_entropy(perfect, torch.tensor([0])).item()
+        stated(text, floor)
+        assert math.isclose(floor, math.log(math.e + c - 1) - 1)
+        inputs = torch.rand(2000, c, dtype=torch.float64)
+        assert F.cross_entropy(inputs, torch.zeros(2000, dtype=torch.long), reduction="none").min() >= floor
+    stated("1.46", floor)
+    z, y, _ = random_case(8, 5)
+    assert torch.allclose(F.cross_entropy(z.log_softmax(1), y), F.cross_entropy(z, y))
+
+
+@check
+def check_weight_cancels_in_a_batch_of_one_and_splitting_changes_the_gradient():
+    z, y, w = random_case(1, 3)
+    assert torch.allclose(F.cross_entropy(z, y, weight=w), F.cross_entropy(z, y))
+    z, _, w = random_case(4, 3)
+    y, w = torch.tensor([0, 0, 0, 2]), torch.tensor([1.0, 1.0, 5.0], dtype=torch.float64)
+    each = F.cross_entropy(z, y, weight=w, reduction="none")
+    assert not torch.allclose(each.mean(), F.cross_entropy(z, y, weight=w))
+
+    def gradient(parts):
+        leaf = z.clone().requires_grad_()
+        sum(F.cross_entropy(leaf[part], y[part], weight=w) / len(parts) for part in parts).backward()
+        return leaf.grad
+
+    assert not torch.allclose(gradient([slice(0, 4)]), gradient([slice(0, 2), slice(2, 4)]))
+
+
+@check
+def check_all_ignored_is_nan():
+    z, y = torch.randn(3, 4), torch.full((3,), -100)
+    assert F.cross_entropy(z, y).isnan()
+    assert F.cross_entropy(z, y, reduction="sum") == 0
+
+
+@check
+def check_class_axis():
+    z, y = torch.randn(2, 5, 3), torch.randint(3, (2, 5))
+    try:
+        F.cross_entropy(z, y)
+    except RuntimeError as error:
+        assert "Expected target size [2, 3], got [2, 5]" in str(error), error
+    else:
+        raise AssertionError("expected an error")
+    right = F.cross_entropy(z.transpose(1, 2), y)
+    assert torch.allclose(right, F.cross_entropy(z.reshape(10, 3), y.reshape(10)))
+    square, labels = torch.randn(2, 3, 3), torch.randint(3, (2, 3))
+    assert not torch.allclose(F.cross_entropy(square, labels), F.cross_entropy(square.transpose(1, 2), labels))
+
+
+@check
+def check_questions():
+    def gradient(loss):
+        z = torch.tensor([[0.0, 8.0]], dtype=torch.float64, requires_grad=True)
+        loss(z).backward()
+        return abs(z.grad[0, 0].item())
+
+    one_hot = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    stated("0.9997", gradient(lambda z: F.cross_entropy(z, torch.tensor([0]))))
+    stated("0.0007", gradient(lambda z: F.mse_loss(z.softmax(1), one_hot)))
+    assert gradient(lambda z: F.mse_loss(2 * z, one_hot)) > 0.9
+    stated("2.3026", F.cross_entropy(torch.zeros(1, 10), torch.tensor([4])))
+    stated("6.9078", F.cross_entropy(torch.zeros(1, 1000), torch.tensor([4])))
+    z, q = torch.randn(3, 5), torch.rand(3, 5).softmax(1)
+    entropy = -(q * q.log()).sum(1)
+    divergence = F.kl_div(z.log_softmax(1), q, reduction="none").sum(1)
+    assert torch.allclose(F.cross_entropy(z, q, reduction="none"), entropy + divergence, atol=1e-5)
+    far = torch.tensor([[10.0, -100.0]])
+    assert torch.isinf(-far.softmax(1).log()[0, 1])
+    stated("110", F.cross_entropy(far, torch.tensor([1])))
+
+
+@check
+def check_scikit_learn_takes_probabilities_and_clips():
+    z, _, _ = random_case(20, 3)
+    y = torch.arange(20) % 3
+    assert math.isclose(log_loss(y, z.softmax(1).numpy()), F.cross_entropy(z, y).item(), rel_tol=1e-6)
+    assert math.isfinite(log_loss([0, 1], [[1.0, 0.0], [1.0, 0.0]]))

@@ -1,0 +1,136 @@
+import math
+import warnings
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import auc, average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
+
+from figure import imbalanced
+from note_checks import check, formula, stated
+
+RATES = r"\mathrm{TPR}(t) = \frac{\mathrm{TP}(t)}{P}, \qquad \mathrm{FPR}(t) = \frac{\mathrm{FP}(t)}{N}"
+PAIRS = r"""
+\mathrm{AUC} = \frac{1}{P N} \sum_{i:\, y_i = 1} \; \sum_{j:\, y_j = 0} \left( [s_i > s_j] + \tfrac{1}{2} [s_i = s_j] \right)
+"""
+RANKS = r"\mathrm{AUC} = \frac{R_+ - P(P + 1)/2}{P N}"
+EXAMPLE = np.array([1, 1, 0, 1, 0, 0]), np.array([0.9, 0.8, 0.7, 0.6, 0.4, 0.2])
+
+
+def cases():
+    """Random labels and scores: continuous, with many ties, constant, of several sizes and class ratios."""
+    for n, rate in [(2, 0.5), (10, 0.5), (200, 0.1), (501, 0.9)]:
+        y = (np.random.rand(n) < rate).astype(int)
+        y[:2] = 0, 1
+        yield y, np.random.randn(n) + y
+        yield y, np.random.randint(4, size=n).astype(float) + y
+        yield y, np.zeros(n)
+
+
+@formula(RATES)
+def check_rates():
+    for y, s in cases():
+        fpr, tpr, thresholds = roc_curve(y, s, drop_intermediate=False)
+        for f, t, threshold in zip(fpr, tpr, thresholds):
+            positive = s >= threshold
+            assert math.isclose(t, (positive & (y == 1)).sum() / (y == 1).sum())
+            assert math.isclose(f, (positive & (y == 0)).sum() / (y == 0).sum())
+        assert np.isinf(thresholds[0]) and math.isclose(auc(fpr, tpr), roc_auc_score(y, s), abs_tol=1e-12)
+
+
+@formula(PAIRS)
+def check_pairs():
+    for y, s in cases():
+        positives, negatives = s[y == 1][:, None], s[y == 0]
+        ours = ((positives > negatives) + 0.5 * (positives == negatives)).sum() / (len(positives) * len(negatives))
+        assert math.isclose(ours, roc_auc_score(y, s), abs_tol=1e-12)
+
+
+@formula(RANKS)
+def check_ranks():
+    for y, s in cases():
+        p, n = int((y == 1).sum()), int((y == 0).sum())
+        ours = (rankdata(s)[y == 1].sum() - p * (p + 1) / 2) / (p * n)
+        assert math.isclose(ours, roc_auc_score(y, s), abs_tol=1e-12)
+
+
+@check
+def check_range_and_invariance():
+    for y, s in cases():
+        value = roc_auc_score(y, s)
+        assert 0 <= value <= 1 and math.isclose(roc_auc_score(y, -s), 1 - value, abs_tol=1e-12)
+        for transformed in (1 / (1 + np.exp(-s)), s / 7, s**3):
+            assert math.isclose(roc_auc_score(y, transformed), value, abs_tol=1e-12)
+        assert roc_auc_score(y, np.zeros(len(y))) == 0.5 and roc_auc_score(y, y) == 1
+        copied = np.concatenate([y, np.repeat(y[y == 0], 9)]), np.concatenate([s, np.repeat(s[y == 0], 9)])
+        assert math.isclose(roc_auc_score(*copied), value, abs_tol=1e-12)
+
+
+@check
+def check_by_hand():
+    y, s = EXAMPLE
+    stated("0.8889", roc_auc_score(y, s))
+    assert rankdata(s)[y == 1].tolist() == [6, 5, 3]
+
+
+@check
+def check_labels_instead_of_scores():
+    y, s = EXAMPLE
+    stated("0.8333", roc_auc_score(y, s > 0.5))
+    for y, s in cases():
+        labels = s > np.median(s)
+        assert math.isclose(roc_auc_score(y, labels), balanced_accuracy_score(y, labels), abs_tol=1e-12)
+    try:
+        roc_auc_score([0, 1, 0, 1], np.array([[0.7, 0.3], [0.4, 0.6], [0.2, 0.8], [0.1, 0.9]]))
+    except ValueError as error:
+        assert "1d array" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_single_class_and_batches():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert math.isnan(roc_auc_score([1, 1], [0.2, 0.3]))
+    assert caught[0].category is UndefinedMetricWarning and "Only one class is present in y_true" in str(caught[0].message)
+    assert roc_auc_score([1, 0], [0.9, 0.8]) == roc_auc_score([1, 0], [0.3, 0.2]) == 1.0
+    stated("0.75", roc_auc_score([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.2]))
+
+
+@check
+def check_imbalance():
+    for negatives, text in [(1, "0.92"), (100, "0.24")]:
+        y, s = imbalanced(negatives)
+        stated("0.92", roc_auc_score(y, s))
+        stated(text, average_precision_score(y, s))
+
+
+@check
+def check_larger_label_is_positive():
+    y, s = EXAMPLE
+    names = np.where(y == 1, "cancer", "healthy")
+    assert math.isclose(roc_auc_score(names, s), 1 - roc_auc_score(y, s)) and roc_auc_score(names, s) < 0.5
+    assert math.isclose(roc_auc_score(names == "cancer", s), roc_auc_score(y, s))
+
+
+@check
+def check_multi_class():
+    y = np.array([0, 1, 2, 2])
+    p = np.array([[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6], [0.4, 0.35, 0.25]])
+    for options, text in [({}, "multi_class must be in ('ovo', 'ovr')"), ({"multi_class": "ovo", "average": None}, "average=None")]:
+        try:
+            roc_auc_score(y, p, **options)
+        except (ValueError, NotImplementedError) as error:
+            assert text in str(error)
+        else:
+            raise AssertionError("expected an error")
+    try:
+        roc_auc_score(y, 2 * p, multi_class="ovr")
+    except ValueError as error:
+        assert "sum up to 1.0" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    each = roc_auc_score(y, p, multi_class="ovr", average=None)
+    assert np.allclose(each, [roc_auc_score(y == c, p[:, c]) for c in range(3)])
+    assert math.isclose(roc_auc_score(y, p, multi_class="ovr"), each.mean())

@@ -1,0 +1,186 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+from note_checks import check, formula, stated
+
+CHAIN = r"""
+\frac{\partial L}{\partial h_0} = J_1^\top J_2^\top \cdots J_D^\top \frac{\partial L}{\partial h_D}, \qquad
+J_k = \frac{\partial h_k}{\partial h_{k-1}} = \mathrm{diag}(f'(z_k))\, W_k
+"""
+BOUND = r"""
+\left\lVert \frac{\partial L}{\partial h_0} \right\rVert_2 \le
+\left( \prod_{k=1}^{D} \lVert W_k \rVert_2 \, \sup |f'| \right) \left\lVert \frac{\partial L}{\partial h_D} \right\rVert_2
+"""
+CLIPPING = r"""
+g_i \leftarrow \min(\max(g_i, -c), c), \qquad g \leftarrow g \cdot \min\left(1, \frac{c}{\lVert g \rVert_2 + 10^{-6}}\right)
+"""
+SLOPES = {
+    torch.sigmoid: (lambda z: 1 / (1 + np.exp(-z)) * (1 - 1 / (1 + np.exp(-z))), 0.25),
+    torch.tanh: (lambda z: 1 - np.tanh(z) ** 2, 1.0),
+    torch.relu: (lambda z: (z > 0).astype(float), 1.0),
+}
+
+
+@formula(CHAIN, BOUND)
+def check_product_of_jacobians():
+    for function, (slope, largest) in SLOPES.items():
+        for widths in [(3, 5), (4, 6, 2, 5), (5,) * 9]:
+            layers = [nn.Linear(a, b, dtype=torch.float64) for a, b in zip(widths, widths[1:])]
+            h = start = torch.randn(widths[0], dtype=torch.float64, requires_grad=True)
+            jacobians, bound = [], 1.0
+            for layer in layers:
+                z = layer(h)
+                weight = layer.weight.detach().numpy()
+                jacobians.append(np.diag(slope(z.detach().numpy())) @ weight)
+                bound *= np.linalg.norm(weight, 2) * largest
+                h = function(z)
+            loss = (h**3).sum() + h.sum()
+            last, first = torch.autograd.grad(loss, [h, start])
+            ours = last.numpy()
+            for jacobian in reversed(jacobians):
+                ours = jacobian.T @ ours
+            np.testing.assert_allclose(ours, first.numpy(), atol=1e-12)
+            assert np.linalg.norm(first.numpy()) <= bound * np.linalg.norm(last.numpy()) * (1 + 1e-12)
+    z = np.linspace(-8, 8, 16_001)
+    for slope, largest in SLOPES.values():
+        assert math.isclose(slope(z).max(), largest, abs_tol=1e-6)
+    stated("0.25", SLOPES[torch.sigmoid][0](z).max())
+
+
+def parameters_with(*gradients):
+    parameters = []
+    for gradient in gradients:
+        parameter = nn.Parameter(torch.zeros(len(gradient), dtype=torch.float64))
+        parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+        parameters.append(parameter)
+    return parameters
+
+
+@formula(CLIPPING)
+def check_clipping():
+    for c in (0.1, 1.0, 100.0):
+        for _ in range(20):
+            gradients = [np.random.randn(3).tolist(), (np.random.randn(5) * 4).tolist()]
+            flat = np.concatenate(gradients)
+            parameters = parameters_with(*gradients)
+            assert clip_grad_value_(parameters, c) is None
+            np.testing.assert_allclose(np.minimum(np.maximum(flat, -c), c), torch.cat([p.grad for p in parameters]).numpy())
+            parameters = parameters_with(*gradients)
+            returned = clip_grad_norm_(parameters, c)
+            ours = flat * min(1, c / (np.linalg.norm(flat) + 1e-6))
+            np.testing.assert_allclose(ours, torch.cat([p.grad for p in parameters]).numpy(), rtol=1e-9)
+            assert math.isclose(returned.item(), np.linalg.norm(flat))
+            assert np.linalg.norm(ours) <= np.linalg.norm(flat)
+
+
+@check
+def check_worked_example():
+    stated("9.5e−7", 0.25**10)
+    stated("6.4e8", 1.5**50)
+    (p,) = parameters_with([3.0, 4.0])
+    clip_grad_norm_([p], 1.0)
+    stated("0.6", p.grad[0])
+    stated("0.8", p.grad[1])
+    (p,) = parameters_with([3.0, 4.0])
+    clip_grad_value_([p], 1.0)
+    assert p.grad.tolist() == [1, 1]
+
+
+def gradient_norms(activation, std=None, depth=20, width=256, norm=None, residual=False):
+    h = torch.randn(256, width, requires_grad=True)
+    seen = [h]
+    for _ in range(depth):
+        layer = nn.Linear(width, width)
+        if std is not None:
+            nn.init.normal_(layer.weight, std=std)
+        new = activation(norm(width)(layer(h)) if norm else layer(h))
+        h = h + new if residual else new
+        seen.append(h)
+    return [g.norm().item() for g in torch.autograd.grad(h, seen, torch.randn_like(h))]
+
+
+def factor(norms):
+    return (norms[0] / norms[-1]) ** (1 / (len(norms) - 1))
+
+
+@check
+def check_factors_per_layer():
+    sigmoid = gradient_norms(torch.sigmoid)
+    assert sigmoid[0] / sigmoid[-1] < 1e-16
+    default = factor(gradient_norms(torch.relu))
+    assert abs(default - 6**-0.5) < 0.01
+    stated("0.41", default)
+    stated("0.408", 6**-0.5)
+    stated("2e−8", 0.41**20)
+    assert abs(factor(gradient_norms(torch.relu, (2 / 256) ** 0.5)) - 1) < 0.02
+    larger = factor(gradient_norms(torch.relu, (4 / 256) ** 0.5))
+    assert abs(larger - math.sqrt(2)) < 0.03
+    stated("1.41", math.sqrt(2))
+    assert 900 < 1.41**20 < 1100
+
+
+@check
+def check_default_weights_of_linear():
+    for n in (64, 300):
+        weight = nn.Linear(n, 5000).weight
+        assert abs(float(weight.detach().var()) * 3 * n - 1) < 0.02
+    weight = nn.init.kaiming_normal_(torch.empty(5000, 300), nonlinearity="relu")
+    assert abs(float(weight.var()) * 300 / 2 - 1) < 0.02
+
+
+@check
+def check_batch_normalization_does_not_keep_gradients_level():
+    norms = gradient_norms(torch.relu, depth=50, norm=nn.BatchNorm1d)
+    assert norms[0] / norms[-1] > 1000
+    stated("1,000", 1000)
+
+
+@check
+def check_residual_paths():
+    plain, residual = gradient_norms(torch.relu), gradient_norms(torch.relu, residual=True)
+    assert plain[0] / plain[-1] < 1e-6 and residual[0] / residual[-1] > 1
+    x = torch.randn(4, dtype=torch.float64)
+    layer = nn.Linear(4, 4, dtype=torch.float64)
+    branch = torch.autograd.functional.jacobian(lambda v: F.relu(layer(v)), x)
+    whole = torch.autograd.functional.jacobian(lambda v: v + F.relu(layer(v)), x)
+    assert torch.allclose(whole, torch.eye(4, dtype=torch.float64) + branch)
+
+
+@check
+def check_clipping_and_non_finite_gradients():
+    (p,) = parameters_with([math.inf, 1.0])
+    assert clip_grad_norm_([p], 1.0).item() == math.inf
+    assert math.isnan(p.grad[0]) and p.grad[1] == 0
+    (p,) = parameters_with([math.inf, 1.0])
+    try:
+        clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
+    except RuntimeError as error:
+        assert "non-finite" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    (p,) = parameters_with([math.inf, math.nan, -5.0])
+    clip_grad_value_([p], 1.0)
+    assert p.grad[0] == 1 and math.isnan(p.grad[1]) and p.grad[2] == -1
+
+
+@check
+def check_clipping_scaled_gradients_is_too_strict():
+    scale = 2.0**16
+    late, early = parameters_with([3.0 * scale, 4.0 * scale]), parameters_with([3.0 * scale, 4.0 * scale])
+    late[0].grad /= scale
+    clip_grad_norm_(late, 1.0)
+    clip_grad_norm_(early, 1.0)
+    early[0].grad /= scale
+    assert abs(float(late[0].grad.norm()) - 1) < 1e-5 and float(early[0].grad.norm()) < 2e-5
+
+
+@check
+def check_cell_state_passes_through_the_forget_gate():
+    f, c, rest = torch.rand(3), torch.randn(3, requires_grad=True), torch.randn(3)
+    (gradient,) = torch.autograd.grad((f * c + rest).sum(), c)
+    assert torch.equal(gradient, f)

@@ -1,0 +1,197 @@
+import contextlib
+import threading
+
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+FLAG = r"\mathrm{rg}(y) = G \wedge \big(\mathrm{rg}(x_1) \vee \dots \vee \mathrm{rg}(x_n)\big)"
+MEMORY = r"M = 4\,N d\,(L+1)\ \text{bytes}"
+
+
+def raises(text, work):
+    try:
+        work()
+    except RuntimeError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError("expected an error")
+
+
+def held(model, x, context):
+    """Bytes of the distinct activations that the graph keeps, parameters not counted."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), context:
+        result = model(x)
+    del result
+    return sum(kept.values())
+
+
+def blocks(depth, width):
+    return nn.Sequential(*(layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.ReLU())))
+
+
+@formula(FLAG)
+def check_flag_rule():
+    modes = [(contextlib.nullcontext, True), (torch.enable_grad, True), (torch.no_grad, False), (torch.inference_mode, False)]
+    operations = [torch.add, torch.mul, torch.matmul, lambda a, b: torch.cat([a, b]), lambda a, b: (a * 2).exp() + b.sum()]
+    for shape in [(1, 1), (2, 2), (5, 5)]:
+        for first in (False, True):
+            for second in (False, True):
+                a, b = torch.randn(shape, requires_grad=first), torch.randn(shape, requires_grad=second)
+                for mode, G in modes:
+                    for operation in operations:
+                        with mode():
+                            y = operation(a, b)
+                        assert y.requires_grad == (G and (first or second)), (mode, first, second)
+                        assert (y.grad_fn is not None) == y.requires_grad
+
+
+@formula(MEMORY)
+def check_memory_of_recording():
+    for N, d, L in ((3, 5, 1), (16, 8, 4), (7, 32, 9)):
+        model, x = blocks(L, d), torch.randn(N, d)
+        for mode in (model.train, model.eval):
+            mode()
+            assert held(model, x, contextlib.nullcontext()) == 4 * N * d * (L + 1)
+            assert held(model, x, torch.no_grad()) == held(model, x, torch.inference_mode()) == 0
+
+
+@check
+def check_worked_example():
+    stated("1,048,576", torch.zeros(256, 1024).numel() * 4)
+    stated("9", held(blocks(8, 1024), torch.randn(256, 1024), contextlib.nullcontext()) / 2**20)
+    stated("0", held(blocks(8, 1024), torch.randn(256, 1024), torch.no_grad()))
+
+
+@check
+def check_values_and_parameters_are_untouched():
+    model, x = nn.Linear(4, 4), torch.randn(2, 4)
+    expected = model(x)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert torch.equal(model(x), expected) and all(p.requires_grad for p in model.parameters())
+
+
+@check
+def check_forms():
+    w = torch.ones(2, requires_grad=True)
+    for decorator in (torch.no_grad(), torch.inference_mode()):
+        assert not decorator(lambda: 2 * w)().requires_grad
+    with torch.set_grad_enabled(False):
+        assert not (2 * w).requires_grad
+    assert (2 * w).requires_grad
+
+
+@check
+def check_created_tensors_and_views():
+    w = torch.ones(2, 2, requires_grad=True)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert torch.ones(2, requires_grad=True).requires_grad and nn.Parameter(torch.ones(2)).requires_grad
+    with torch.no_grad():
+        views = w[0], w.T, w.view(4)
+    for view in views:
+        assert view.requires_grad and view.grad_fn is None
+        (3 * view).sum().backward()
+        assert w.grad is None
+
+
+@check
+def check_enable_grad_inside():
+    w = torch.ones(2, requires_grad=True)
+    with torch.no_grad(), torch.enable_grad():
+        assert (2 * w).requires_grad
+    with torch.inference_mode():
+        with torch.enable_grad():
+            assert not (2 * w).requires_grad
+        with torch.inference_mode(False):
+            assert (2 * w).requires_grad
+
+
+@check
+def check_eval_does_not_touch_autograd():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).eval()
+    model(torch.randn(4, 3)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@check
+def check_no_grad_does_not_touch_the_mode():
+    norm, dropout = nn.BatchNorm1d(2), nn.Dropout(0.5)
+    with torch.no_grad():
+        norm(torch.randn(8, 2) + 5)
+        assert norm.running_mean.min() > 0.1
+        assert (dropout(torch.ones(1000)) == 0).any()
+
+
+@check
+def check_inference_tensors_cannot_train():
+    w = torch.ones(3, requires_grad=True)
+    with torch.inference_mode():
+        b = 2 * w
+    raises("Inference tensors cannot be saved for backward", lambda: (w * b).sum())
+    raises("do not track version counter", lambda: b._version)
+    (w * b.clone()).sum().backward()
+    assert w.grad.tolist() == [2.0] * 3
+    with torch.no_grad():
+        a = 2 * w
+    (w * a).sum().backward()
+
+
+@check
+def check_loss_inside_and_backward_inside():
+    w = torch.ones(3, requires_grad=True)
+    with torch.no_grad():
+        loss = (w * w).sum()
+    raises("element 0 of tensors does not require grad and does not have a grad_fn", loss.backward)
+    loss = (w * w).sum()
+    with torch.no_grad():
+        loss.backward()
+    assert w.grad.tolist() == [2.0] * 3
+
+
+@check
+def check_frozen_layer_in_the_middle():
+    first, frozen, last = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+    x = torch.randn(1, 2)
+    with torch.no_grad():
+        middle = frozen(first(x))
+    last(middle).sum().backward()
+    assert first.weight.grad is None and last.weight.grad is not None
+    frozen.requires_grad_(False)
+    last(frozen(first(x))).sum().backward()
+    assert first.weight.grad is not None and frozen.weight.grad is None
+
+
+@check
+def check_update_step():
+    w = torch.ones(2, requires_grad=True)
+
+    def update():
+        w.sub_(0.1)
+
+    raises("a leaf Variable that requires grad is being used in an in-place operation", update)
+    with torch.no_grad():
+        update()
+    assert w.requires_grad and torch.allclose(w.detach(), torch.full((2,), 0.9))
+
+
+@check
+def check_thread_local():
+    w, seen = torch.ones(2, requires_grad=True), []
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            thread = threading.Thread(target=lambda: seen.append((2 * w).requires_grad))
+            thread.start()
+            thread.join()
+    assert seen == [True, True]

@@ -1,0 +1,46 @@
+/** Every id that package.json contributes; `test/unit/contributions.test.ts` holds the two against each other. */
+
+export const commands = {
+  searchTopics: 'mlFieldNotes.searchTopics',
+  openTopic: 'mlFieldNotes.openTopic',
+  openTopicBeside: 'mlFieldNotes.openTopicBeside',
+  copyTopicLink: 'mlFieldNotes.copyTopicLink',
+  explainSymbol: 'mlFieldNotes.explainSymbol',
+  switchLanguage: 'mlFieldNotes.switchLanguage',
+  filterTopics: 'mlFieldNotes.filterTopics',
+  clearTopicFilter: 'mlFieldNotes.clearTopicFilter',
+  goBack: 'mlFieldNotes.goBack',
+  goForward: 'mlFieldNotes.goForward',
+  switchArticleLanguage: 'mlFieldNotes.switchArticleLanguage',
+} as const;
+
+export type CommandId = (typeof commands)[keyof typeof commands];
+
+export const views = {
+  container: 'mlFieldNotes',
+  topics: 'mlFieldNotes.topics',
+} as const;
+
+export const articleViewType = 'mlFieldNotes.article';
+
+export const settingsSection = 'mlFieldNotes';
+
+export const settings = {
+  language: 'mlFieldNotes.language',
+  hoverMode: 'mlFieldNotes.hover.mode',
+  hoverFormula: 'mlFieldNotes.hover.formula',
+  hoverShapes: 'mlFieldNotes.hover.shapes',
+  hoverTrap: 'mlFieldNotes.hover.trap',
+  hoverLinks: 'mlFieldNotes.hover.links',
+  reusePanel: 'mlFieldNotes.article.reusePanel',
+} as const;
+
+/** Context keys that `when` clauses of package.json read. */
+export const contextKeys = {
+  topicsFiltered: 'mlFieldNotes.topicsFiltered',
+} as const;
+
+/** Keys of the extension's own stored state. */
+export const stateKeys = {
+  recentTopics: 'recentTopics',
+} as const;

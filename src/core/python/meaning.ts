@@ -1,0 +1,238 @@
+import type { SyntaxNode } from '@lezer/common';
+import type { SymbolTable } from '../library/symbolTable';
+import { Resolver } from './resolver';
+import { type Expression, expressionOf } from './syntax/expressions';
+import type { PythonTree } from './syntax/parse';
+import { Scopes } from './syntax/scopes';
+import type { Value } from './value';
+
+/** What a piece of Python means to the field guide. */
+export type Meaning = { readonly from: number; readonly to: number } & (
+  | {
+      readonly kind: 'symbol';
+      readonly symbol: string;
+      /** Whether the text names the symbol itself, or a variable that holds an object of it. */
+      readonly holds: 'itself' | 'instance';
+    }
+  /** An argument of a call: its keyword, or a literal given by position. */
+  | { readonly kind: 'argument'; readonly symbol: string; readonly parameter: string }
+  /** A definition of the user's own, or the use of one, that may be named like a topic. */
+  | { readonly kind: 'ownName'; readonly name: string }
+);
+
+/** Objects of these classes are everywhere; to explain each variable that holds one would be noise. */
+const tooCommon = new Set(['torch.Tensor']);
+
+const literalNodes = new Set(['Number', 'Boolean', 'None']);
+
+/** Answers what stands at an offset of one parsed text. */
+export class MeaningFinder {
+  readonly #tree: PythonTree;
+  readonly #table: SymbolTable;
+  readonly #scopes: Scopes;
+  readonly #resolver: Resolver;
+
+  constructor(tree: PythonTree, table: SymbolTable) {
+    this.#tree = tree;
+    this.#table = table;
+    this.#scopes = new Scopes(tree);
+    this.#resolver = new Resolver(this.#scopes, table);
+  }
+
+  /** The meaning of the name or literal at an offset; a cursor at the end of a name counts as on it. */
+  at(offset: number): Meaning | undefined {
+    const node = this.#nodeAt(offset);
+    if (!node || isInString(node)) {
+      return undefined;
+    }
+    return literalNodes.has(node.name) ? this.#positional(node) : this.#ofName(node);
+  }
+
+  #nodeAt(offset: number): SyntaxNode | undefined {
+    const wanted = (node: SyntaxNode) =>
+      node.name === 'VariableName' || node.name === 'PropertyName' || literalNodes.has(node.name);
+    const right = this.#tree.tree.resolveInner(offset, 1);
+    if (wanted(right)) {
+      return right;
+    }
+    const left = this.#tree.tree.resolveInner(offset, -1);
+    return wanted(left) ? left : undefined;
+  }
+
+  #ofName(node: SyntaxNode): Meaning | undefined {
+    const parent = node.parent;
+    switch (parent?.name) {
+      case 'ImportStatement':
+        return this.#symbol(node, this.#imported(node, parent));
+      case 'ArgList':
+        if (node.nextSibling?.name === 'AssignOp') {
+          return this.#keyword(node, parent);
+        }
+        break;
+      case 'FunctionDefinition':
+      case 'ClassDefinition':
+        return { kind: 'ownName', name: this.#slice(node), from: node.from, to: node.to };
+      case 'ParamList':
+        if (node.prevSibling?.name !== 'AssignOp') {
+          return undefined;
+        }
+        break;
+      case 'ScopeStatement':
+      case 'KeywordPattern':
+      case 'TypeDefinition':
+        return undefined;
+      default:
+    }
+    return this.#symbol(node, this.#valueOf(node));
+  }
+
+  #valueOf(node: SyntaxNode): Value {
+    const scope = this.#scopes.around(node);
+    return this.#resolver.expression(this.#expressionUpTo(node), scope, bindingOffset(node));
+  }
+
+  /** The name with everything before it in its dotted chain. */
+  #expressionUpTo(node: SyntaxNode): Expression {
+    if (node.name === 'PropertyName' && node.parent) {
+      return expressionOf(node.parent, this.#tree.text);
+    }
+    // Decorators and patterns keep their dotted names flat.
+    const dot = node.prevSibling;
+    if (dot?.name === '.' && dot.prevSibling?.name === 'VariableName') {
+      return {
+        kind: 'attribute',
+        object: this.#expressionUpTo(dot.prevSibling),
+        name: this.#slice(node),
+        from: node.from,
+        to: node.to,
+      };
+    }
+    return expressionOf(node, this.#tree.text);
+  }
+
+  #symbol(node: SyntaxNode, value: Value): Meaning | undefined {
+    const { from, to } = node;
+    if (value.kind === 'path' && this.#table.card(value.path)) {
+      return { kind: 'symbol', symbol: value.path, holds: 'itself', from, to };
+    }
+    if (value.kind === 'instance' && this.#table.card(value.type) && !tooCommon.has(value.type)) {
+      return { kind: 'symbol', symbol: value.type, holds: 'instance', from, to };
+    }
+    const isOwn = value.kind === 'ownClass' || value.kind === 'ownFunction';
+    return isOwn ? { kind: 'ownName', name: this.#slice(node), from, to } : undefined;
+  }
+
+  /** What an import statement names at a node: the module up to there, or the thing imported from it. */
+  #imported(node: SyntaxNode, statement: SyntaxNode): Value {
+    const text = this.#tree.text;
+    const isFrom = statement.firstChild?.name === 'from';
+    const word = statement.getChild('import');
+    const inNames = !isFrom || (word !== null && node.from > word.from);
+    const named = node.prevSibling?.name === 'as' ? node.prevSibling.prevSibling : node;
+    if (!named || text.slice(statement.from, statement.to).match(/^from\s*\./)) {
+      return { kind: 'unknown' };
+    }
+    const end = node.prevSibling?.name === 'as' ? named.to : node.to;
+    if (isFrom && inNames && word) {
+      const module = text.slice(statement.from + 'from'.length, word.from).trim();
+      return { kind: 'path', path: this.#table.canonical(`${module}.${text.slice(named.from, named.to)}`) };
+    }
+    let first = named;
+    while (first.prevSibling?.name === '.' && first.prevSibling.prevSibling) {
+      first = first.prevSibling.prevSibling;
+    }
+    return { kind: 'path', path: this.#table.canonical(text.slice(first.from, end).replace(/\s/g, '')) };
+  }
+
+  #callee(list: SyntaxNode): string | undefined {
+    const call = list.parent;
+    const called =
+      call?.name === 'Decorator' ? list.prevSibling : call?.name === 'CallExpression' ? call.firstChild : null;
+    if (!called) {
+      return undefined;
+    }
+    const value = this.#resolver.expression(
+      call?.name === 'Decorator' ? this.#expressionUpTo(called) : expressionOf(called, this.#tree.text),
+      this.#scopes.around(list),
+      list.from,
+    );
+    return value.kind === 'path' ? value.path : undefined;
+  }
+
+  #keyword(node: SyntaxNode, list: SyntaxNode): Meaning | undefined {
+    const name = this.#slice(node);
+    const callee = this.#callee(list);
+    const place = { from: node.from, to: node.to };
+    const target = callee === 'functools.partial' ? this.#firstArgument(list) : callee;
+    if (target === undefined) {
+      return { kind: 'ownName', name, ...place };
+    }
+    return this.#explains(target, name) ? { kind: 'argument', symbol: target, parameter: name, ...place } : undefined;
+  }
+
+  #firstArgument(list: SyntaxNode): string | undefined {
+    const first = list.firstChild?.nextSibling;
+    const value =
+      first && this.#resolver.expression(expressionOf(first, this.#tree.text), this.#scopes.around(list), list.from);
+    return value?.kind === 'path' ? value.path : undefined;
+  }
+
+  /** A literal given by position stands for the parameter it fills. */
+  #positional(node: SyntaxNode): Meaning | undefined {
+    const list = node.parent;
+    if (list?.name !== 'ArgList' || node.prevSibling?.name === '*') {
+      return undefined;
+    }
+    if (node.prevSibling?.name === 'AssignOp') {
+      const keyword = node.prevSibling.prevSibling;
+      const meaning = keyword ? this.#keyword(keyword, list) : undefined;
+      return meaning?.kind === 'argument' ? { ...meaning, from: node.from, to: node.to } : undefined;
+    }
+    let position = 0;
+    for (let before = node.prevSibling; before; before = before.prevSibling) {
+      if (before.name === '*') {
+        return undefined;
+      }
+      position += before.name === ',' ? 1 : 0;
+    }
+    const callee = this.#callee(list);
+    const parameter = callee === undefined ? undefined : this.#table.parameterAt(callee, position);
+    return callee !== undefined && parameter && this.#explains(callee, parameter.name)
+      ? { kind: 'argument', symbol: callee, parameter: parameter.name, from: node.from, to: node.to }
+      : undefined;
+  }
+
+  #explains(symbol: string, parameter: string): boolean {
+    const card = this.#table.card(symbol);
+    return (
+      card !== undefined &&
+      (card.arguments?.[parameter] !== undefined || this.#table.parameter(symbol, parameter) !== undefined)
+    );
+  }
+
+  #slice(node: SyntaxNode): string {
+    return this.#tree.text.slice(node.from, node.to);
+  }
+}
+
+/** A name that is being bound means what it is bound to: it is asked for after its own statement. */
+function bindingOffset(node: SyntaxNode): number {
+  let child = node;
+  while (child.parent && ['TupleExpression', 'ArrayExpression'].includes(child.parent.name)) {
+    child = child.parent;
+  }
+  const statement = child.parent;
+  const isTarget = statement?.name === 'AssignStatement' && child.nextSibling !== null && node.name === 'VariableName';
+  const isValue = child.prevSibling?.name === 'AssignOp' && child.nextSibling?.name !== 'AssignOp';
+  return isTarget && !isValue && child.name !== 'TypeDef' ? statement.to : node.from;
+}
+
+/** Code in an f-string is still text to the reader: nothing is said there. */
+function isInString(node: SyntaxNode): boolean {
+  for (let parent = node.parent; parent; parent = parent.parent) {
+    if (parent.name === 'FormatString') {
+      return true;
+    }
+  }
+  return false;
+}

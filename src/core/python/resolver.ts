@@ -1,0 +1,270 @@
+import type { SymbolTable } from '../library/symbolTable';
+import type { Binding, BindingValue } from './syntax/bindings';
+import { type Argument, argumentsOf, type Expression } from './syntax/expressions';
+import type { Scope, Scopes } from './syntax/scopes';
+import { agreed, unknown, type Value } from './value';
+
+/** How far a chain of aliases is followed; real code needs four or five. */
+const maximumDepth = 24;
+
+/** Follows names through bindings, scopes and classes to what they stand for. */
+export class Resolver {
+  readonly #scopes: Scopes;
+  readonly #table: SymbolTable;
+  #depth = 0;
+
+  constructor(scopes: Scopes, table: SymbolTable) {
+    this.#scopes = scopes;
+    this.#table = table;
+  }
+
+  /** The value of an expression evaluated in a scope at an offset; bindings after the offset do not count. */
+  expression(expression: Expression, scope: Scope, at: number): Value {
+    if (this.#depth > maximumDepth) {
+      return unknown;
+    }
+    this.#depth += 1;
+    try {
+      return this.#expression(expression, scope, at);
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  #expression(expression: Expression, scope: Scope, at: number): Value {
+    switch (expression.kind) {
+      case 'name':
+        return this.name(expression.name, scope, at);
+      case 'attribute':
+        return this.attribute(this.expression(expression.object, scope, at), expression.name);
+      case 'call':
+        return this.#call(this.expression(expression.callee, scope, at), expression.arguments, scope, at);
+      case 'either':
+        return this.#agreed(expression.options.map((option) => this.expression(option, scope, at)));
+      case 'literal':
+        return expression.text === 'None' ? { kind: 'none' } : unknown;
+      default:
+        return unknown;
+    }
+  }
+
+  #agreed(values: readonly Value[]): Value {
+    return agreed(values, (path) => this.#table.card(path) !== undefined);
+  }
+
+  #path(path: string): Value {
+    return { kind: 'path', path: this.#table.canonical(path) };
+  }
+
+  /** Python's own order: the scope itself, enclosing functions (classes are passed over), the module, star imports, builtins. */
+  name(name: string, start: Scope, at: number): Value {
+    let passOver = false;
+    for (let scope: Scope | undefined = start; scope; scope = scope.parent) {
+      if (scope.kind === 'class' && scope !== start) {
+        continue;
+      }
+      if (passOver && scope.kind !== 'module') {
+        continue;
+      }
+      passOver = scope.bindings.globals.has(name);
+      if (passOver || scope.bindings.nonlocals.has(name)) {
+        continue;
+      }
+      const bindings = scope.bindings.byName.get(name);
+      const value = bindings && this.#bound(bindings, scope, scope === start ? at : Number.POSITIVE_INFINITY);
+      if (value) {
+        return value;
+      }
+    }
+    return this.#starred(name) ?? this.#builtin(name);
+  }
+
+  /** The value the reaching bindings agree on; undefined where a class body has not bound the name yet. */
+  #bound(bindings: readonly Binding[], scope: Scope, at: number): Value | undefined {
+    const reaching: Binding[] = [];
+    for (const binding of bindings.toReversed()) {
+      if (binding.at > at) {
+        continue;
+      }
+      const certain = binding.branch === undefined || (binding.branch.from <= at && at < binding.branch.to);
+      if (binding.value.kind === 'deleted' && !certain) {
+        continue;
+      }
+      reaching.push(binding);
+      if (certain) {
+        break;
+      }
+    }
+    if (reaching.length === 0) {
+      return scope.kind === 'class' ? undefined : unknown;
+    }
+    return this.#agreed(reaching.map((binding) => this.#value(binding.value, scope, binding.at)));
+  }
+
+  #value(value: BindingValue, scope: Scope, at: number): Value {
+    switch (value.kind) {
+      case 'import':
+        return value.path === undefined ? unknown : this.#path(value.path);
+      case 'expression':
+        return this.expression(value.expression, scope, Math.min(value.expression.from, at));
+      case 'annotation':
+        return this.#annotated(value.annotation, scope, at);
+      case 'parameter':
+        return this.#parameter(value, scope);
+      case 'class':
+        return { kind: 'ownClass', scope: this.#scopes.of(value.node) };
+      case 'function':
+        return { kind: 'ownFunction' };
+      default:
+        return unknown;
+    }
+  }
+
+  #parameter(parameter: BindingValue & { readonly kind: 'parameter' }, scope: Scope): Value {
+    const owner = parameter.isSelf ? this.#scopes.classAround(scope) : undefined;
+    if (owner) {
+      return { kind: 'ownInstance', scope: owner };
+    }
+    const outside = scope.parent ?? scope;
+    const usual = parameter.default && this.expression(parameter.default, outside, scope.node.from);
+    if (usual?.kind === 'path' || usual?.kind === 'instance') {
+      return usual;
+    }
+    return parameter.annotation ? this.#annotated(parameter.annotation, outside, scope.node.from) : unknown;
+  }
+
+  /** `x: torch.Tensor` and `x: Optional[torch.Tensor]` are objects of the class. */
+  #annotated(annotation: Expression, scope: Scope, at: number): Value {
+    if (annotation.kind === 'subscript') {
+      const generic = this.expression(annotation.object, scope, at);
+      return generic.kind === 'path' && generic.path === 'typing.Optional' && annotation.index
+        ? this.#annotated(annotation.index, scope, at)
+        : unknown;
+    }
+    return this.#instance(this.expression(annotation, scope, at));
+  }
+
+  #instance(type: Value): Value {
+    if (type.kind === 'ownClass') {
+      return { kind: 'ownInstance', scope: type.scope };
+    }
+    return type.kind === 'path' && this.#table.isClass(type.path) ? { kind: 'instance', type: type.path } : unknown;
+  }
+
+  #call(callee: Value, given: readonly Argument[], scope: Scope, at: number): Value {
+    if (callee.kind !== 'path') {
+      return this.#instance(callee);
+    }
+    if (callee.path === 'functools.partial') {
+      const [called] = given;
+      return called && !called.spread ? this.expression(called.value, scope, at) : unknown;
+    }
+    if (callee.path === 'builtins.super' || callee.path === 'super') {
+      const owner = this.#scopes.classAround(scope);
+      return owner ? { kind: 'super', scope: owner } : unknown;
+    }
+    const returns = this.#table.facts(callee.path)?.returns;
+    if (returns !== undefined && returns !== 'self') {
+      return { kind: 'instance', type: returns };
+    }
+    return this.#instance(callee);
+  }
+
+  attribute(object: Value, name: string): Value {
+    switch (object.kind) {
+      case 'path':
+        return this.#memberOfPath(object.path, name);
+      case 'instance':
+        return this.#member(object.type, name);
+      case 'ownInstance':
+        return this.#ownAttribute(object.scope, name, new Set());
+      case 'ownClass':
+        return this.#ownAttribute(object.scope, name, new Set());
+      case 'super':
+        return this.#inherited(object.scope, name, new Set([object.scope]));
+      default:
+        return unknown;
+    }
+  }
+
+  #memberOfPath(path: string, name: string): Value {
+    const inherited = this.#table.isClass(path) ? this.#table.member(path, name) : undefined;
+    return this.#path(inherited ?? `${path}.${name}`);
+  }
+
+  #member(type: string, name: string): Value {
+    const path = this.#table.member(type, name);
+    return path === undefined ? unknown : { kind: 'path', path };
+  }
+
+  /** What `self.name` is: bound in the class body, assigned by a method, or inherited. */
+  #ownAttribute(owner: Scope, name: string, seen: Set<Scope>): Value {
+    if (seen.has(owner) || this.#depth > maximumDepth) {
+      return unknown;
+    }
+    seen.add(owner);
+    const assigned = this.#assignedBySelf(owner, name);
+    const inBody = owner.bindings.byName.get(name);
+    if (inBody) {
+      const value = this.#bound(inBody, owner, Number.POSITIVE_INFINITY) ?? unknown;
+      return this.#agreed([value, ...assigned]);
+    }
+    return assigned.length > 0 ? this.#agreed(assigned) : this.#inherited(owner, name, seen);
+  }
+
+  #assignedBySelf(owner: Scope, name: string): readonly Value[] {
+    const values: Value[] = [];
+    this.#depth += 1;
+    for (const method of [...owner.bindings.byName.values()].flat()) {
+      const scope = method.value.kind === 'function' ? this.#scopes.of(method.value.node) : undefined;
+      const self = scope && [...scope.bindings.byName.values()].flat().find(isSelf)?.name;
+      for (const attribute of scope?.bindings.attributes ?? []) {
+        if (scope && attribute.object === self && attribute.name === name) {
+          values.push(this.#value(attribute.value, scope, Number.POSITIVE_INFINITY));
+        }
+      }
+    }
+    this.#depth -= 1;
+    return values;
+  }
+
+  #inherited(owner: Scope, name: string, seen: Set<Scope>): Value {
+    const list = owner.node.getChild('ArgList');
+    const outside = owner.parent ?? owner;
+    const bases = list ? argumentsOf(list, this.#scopes.module.text).filter((base) => base.keyword === undefined) : [];
+    for (const base of bases) {
+      const type = this.expression(base.value, outside, owner.node.from);
+      const value =
+        type.kind === 'ownClass'
+          ? this.#ownAttribute(type.scope, name, seen)
+          : type.kind === 'path'
+            ? this.#member(type.path, name)
+            : unknown;
+      if (value.kind !== 'unknown') {
+        return value;
+      }
+      if (type.kind === 'unknown') {
+        // A base that cannot be known may define the attribute.
+        return unknown;
+      }
+    }
+    return unknown;
+  }
+
+  #starred(name: string): Value | undefined {
+    const stars = this.#scopes.of(this.#scopes.module.tree.topNode).bindings.stars;
+    const found = stars
+      .map((module) => (module === undefined ? undefined : this.#table.canonical(`${module}.${name}`)))
+      .findLast((path) => path !== undefined && this.#table.card(path) !== undefined);
+    return found === undefined ? undefined : { kind: 'path', path: found };
+  }
+
+  #builtin(name: string): Value {
+    const path = `builtins.${name}`;
+    return this.#table.card(path) || name === 'super' ? { kind: 'path', path } : unknown;
+  }
+}
+
+function isSelf(binding: Binding): boolean {
+  return binding.value.kind === 'parameter' && binding.value.isSelf;
+}

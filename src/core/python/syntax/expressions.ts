@@ -1,0 +1,154 @@
+import type { SyntaxNode } from '@lezer/common';
+
+/** An expression as far as it matters for the meaning of names; offsets are those of the text. */
+export type Expression =
+  | { readonly kind: 'name'; readonly name: string; readonly from: number; readonly to: number }
+  | {
+      readonly kind: 'attribute';
+      readonly object: Expression;
+      readonly name: string;
+      /** Start of the attribute's own name. */
+      readonly from: number;
+      readonly to: number;
+    }
+  | {
+      readonly kind: 'call';
+      readonly callee: Expression;
+      readonly arguments: readonly Argument[];
+      readonly from: number;
+      readonly to: number;
+    }
+  | { readonly kind: 'literal'; readonly text: string; readonly from: number; readonly to: number }
+  | { readonly kind: 'either'; readonly options: readonly Expression[]; readonly from: number; readonly to: number }
+  | {
+      readonly kind: 'subscript';
+      readonly object: Expression;
+      readonly index: Expression | undefined;
+      readonly from: number;
+      readonly to: number;
+    }
+  | { readonly kind: 'other'; readonly from: number; readonly to: number };
+
+export interface Argument {
+  readonly keyword?: string | undefined;
+  /** Where the keyword stands, for an argument that has one. */
+  readonly keywordFrom?: number | undefined;
+  readonly spread: boolean;
+  readonly value: Expression;
+}
+
+const literals = new Set(['Number', 'Boolean', 'None', 'String']);
+
+/** Reads an expression node. */
+export function expressionOf(node: SyntaxNode, text: string): Expression {
+  const { from, to } = node;
+  switch (node.name) {
+    case 'VariableName':
+      return { kind: 'name', name: text.slice(from, to), from, to };
+    case 'MemberExpression':
+      return memberOf(node, text);
+    case 'CallExpression':
+      return callOf(node, text);
+    case 'ParenthesizedExpression': {
+      const inner = node.firstChild?.nextSibling;
+      return inner && inner.nextSibling?.name === ')' ? expressionOf(inner, text) : { kind: 'other', from, to };
+    }
+    case 'ConditionalExpression':
+      return { kind: 'either', options: operandsOf(node, text, [0, 2]), from, to };
+    case 'BinaryExpression':
+      return binaryOf(node, text);
+    case 'AwaitExpression':
+    case 'NamedExpression':
+      return node.lastChild ? expressionOf(node.lastChild, text) : { kind: 'other', from, to };
+    default:
+      return literals.has(node.name)
+        ? { kind: 'literal', text: text.slice(from, to), from, to }
+        : { kind: 'other', from, to };
+  }
+}
+
+function memberOf(node: SyntaxNode, text: string): Expression {
+  const object = node.firstChild;
+  const name = node.getChild('PropertyName');
+  if (object && name) {
+    return {
+      kind: 'attribute',
+      object: expressionOf(object, text),
+      name: text.slice(name.from, name.to),
+      from: name.from,
+      to: name.to,
+    };
+  }
+  const bracket = node.getChild('[');
+  if (object && bracket) {
+    const index = bracket.nextSibling;
+    return {
+      kind: 'subscript',
+      object: expressionOf(object, text),
+      index: index && index.nextSibling?.name === ']' ? expressionOf(index, text) : undefined,
+      from: node.from,
+      to: node.to,
+    };
+  }
+  return { kind: 'other', from: node.from, to: node.to };
+}
+
+function callOf(node: SyntaxNode, text: string): Expression {
+  const callee = node.firstChild;
+  const list = node.getChild('ArgList');
+  return callee && list
+    ? {
+        kind: 'call',
+        callee: expressionOf(callee, text),
+        arguments: argumentsOf(list, text),
+        from: node.from,
+        to: node.to,
+      }
+    : { kind: 'other', from: node.from, to: node.to };
+}
+
+/** The arguments of a call in order. */
+export function argumentsOf(list: SyntaxNode, text: string): readonly Argument[] {
+  const found: Argument[] = [];
+  let spread = false;
+  for (let child = list.firstChild; child; child = child.nextSibling) {
+    if (child.name === '*' || child.name === '**') {
+      spread = true;
+    } else if (child.name === ',') {
+      spread = false;
+    } else if (child.name === 'VariableName' && child.nextSibling?.name === 'AssignOp') {
+      const value = child.nextSibling.nextSibling;
+      found.push({
+        keyword: text.slice(child.from, child.to),
+        keywordFrom: child.from,
+        spread: false,
+        value:
+          value && value.name !== ',' && value.name !== ')'
+            ? expressionOf(value, text)
+            : { kind: 'other', from: child.to, to: child.to },
+      });
+      child = value && value.name !== ',' && value.name !== ')' ? value : child.nextSibling;
+    } else if (!['(', ')', 'Comment', '⚠'].includes(child.name)) {
+      found.push({ spread, value: expressionOf(child, text) });
+    }
+  }
+  return found;
+}
+
+/** `a or b` is one of the two; other operators compute something new. */
+function binaryOf(node: SyntaxNode, text: string): Expression {
+  const { from, to } = node;
+  return node.getChild('or')
+    ? { kind: 'either', options: operandsOf(node, text, [0, 1]), from, to }
+    : { kind: 'other', from, to };
+}
+
+function operandsOf(node: SyntaxNode, text: string, wanted: readonly number[]): readonly Expression[] {
+  const operands: Expression[] = [];
+  for (let child = node.firstChild; child; child = child.nextSibling) {
+    if (/^[A-Z]/.test(child.name) && child.name !== 'Comment') {
+      operands.push(expressionOf(child, text));
+    }
+  }
+  return wanted.flatMap((index) => operands[index] ?? []);
+}

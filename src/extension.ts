@@ -1,0 +1,57 @@
+import * as vscode from 'vscode';
+import { libraryFormat, NoteLibrary } from './core/library/noteLibrary';
+import { ArticleReader } from './host/article/articleReader';
+import { Articles } from './host/article/articles';
+import { registerTopicCommands } from './host/commands/topicCommands';
+import { HoverProvider } from './host/hover/hoverProvider';
+import { Logger } from './host/logger';
+import { NoteFiles } from './host/noteFiles';
+import { RecentTopics } from './host/search/recentTopics';
+import { SearchPick } from './host/search/searchPick';
+import { TopicFinder } from './host/search/topicFinder';
+import { Settings } from './host/settings';
+import { Sidebar } from './host/sidebar/sidebar';
+import { registerTopicLinks } from './host/topicLinks';
+
+/** Composition root: reads the index and wires library → sidebar, search, hover, article. */
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const logger = new Logger();
+  context.subscriptions.push(logger);
+  const settings = new Settings();
+  const files = new NoteFiles(context.extensionUri);
+  const library = await files.library().catch((error: unknown) => {
+    logger.tell(
+      vscode.l10n.t('ML Field Notes could not read its contents. Reinstall the extension to mend it.'),
+      error,
+    );
+    // Hovers need no index, and the commands answer with what there is.
+    return new NoteLibrary({ format: libraryFormat, categories: [], topics: [] });
+  });
+  const finder = new TopicFinder(library, files);
+  const recent = new RecentTopics(context.globalState, library);
+  const sidebar = new Sidebar(library, settings, async (query) => (await finder.find(query)).map(({ topic }) => topic));
+  const articles = new Articles(library, files);
+  const reader = new ArticleReader(
+    settings,
+    { extension: context.extensionUri, library, articles, logger },
+    (topic) => {
+      recent.add(topic);
+      sidebar.reveal(topic);
+    },
+  );
+  const hover = new HoverProvider(library, files, settings, logger);
+  const search = new SearchPick(
+    library,
+    finder,
+    recent,
+    settings,
+    (topic, options) => void reader.open(topic, options),
+  );
+  context.subscriptions.push(
+    sidebar,
+    reader,
+    hover,
+    registerTopicCommands({ library, reader, search, hover, settings }),
+    registerTopicLinks(library, reader, search),
+  );
+}

@@ -1,0 +1,45 @@
+import { lazy } from '../../core/lazy';
+import type { Language } from '../../core/library/language';
+import type { NoteLibrary } from '../../core/library/noteLibrary';
+import type { Topic } from '../../core/library/topic';
+import type { ArticleView, TopicLink } from '../../protocol/articleMessages';
+import type { NoteFiles } from '../noteFiles';
+
+/** Markdown-it, KaTeX and the highlighter are a chunk of their own, loaded when the first article opens. */
+const loadRenderer = lazy(() => import('../../core/article/renderArticle'));
+
+/** Reads and renders articles for the page. */
+export class Articles {
+  readonly #library: NoteLibrary;
+  readonly #files: NoteFiles;
+
+  constructor(library: NoteLibrary, files: NoteFiles) {
+    this.#library = library;
+    this.#files = files;
+  }
+
+  async view(topic: Topic, language: Language): Promise<ArticleView> {
+    const [renderer, text, sources] = await Promise.all([
+      loadRenderer(),
+      this.#files.article(topic, language),
+      this.#files.sourcesOf(topic),
+    ]);
+    const figures = await this.#files.figuresOf(topic, sources);
+    const { html, headings } = renderer.renderArticle({ topic, language, text, sources, figures }, this.#library);
+    const { previous, next } = this.#library.neighboursOf(topic);
+    return {
+      topic: topic.id,
+      language,
+      title: topic.title[language],
+      html,
+      headings,
+      breadcrumb: this.#library.pathOf(topic).map((category) => category.title[language]),
+      previous: previous && linkTo(previous, language),
+      next: next && linkTo(next, language),
+    };
+  }
+}
+
+function linkTo(topic: Topic, language: Language): TopicLink {
+  return { id: topic.id, title: topic.title[language] };
+}

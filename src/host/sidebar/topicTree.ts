@@ -1,0 +1,141 @@
+import * as vscode from 'vscode';
+import { commands } from '../../contributions';
+import type { Language } from '../../core/library/language';
+import type { NoteLibrary } from '../../core/library/noteLibrary';
+import type { Category, Topic, TopicType } from '../../core/library/topic';
+
+export type TopicTreeNode =
+  | { readonly kind: 'category'; readonly category: Category }
+  | { readonly kind: 'topic'; readonly topic: Topic };
+
+/** Which topics the tree shows: all of them, or those that a filter left. */
+export interface TopicFilter {
+  readonly query: string;
+  readonly topics: ReadonlySet<string>;
+}
+
+/** One icon for each type of topic, so that a loss is told from a layer at a glance. */
+const icons: Readonly<Record<TopicType, string>> = {
+  op: 'symbol-operator',
+  loss: 'graph-line',
+  optimizer: 'arrow-down',
+  schedule: 'pulse',
+  metric: 'dashboard',
+  model: 'layers',
+  concept: 'lightbulb',
+  practice: 'tools',
+  language: 'code',
+};
+
+/** Categories (two levels), then topics. Ids never depend on the language, so a switch keeps what is expanded. */
+export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
+  readonly #library: NoteLibrary;
+  readonly #language: () => Language;
+  readonly #changed = new vscode.EventEmitter<TopicTreeNode | undefined>();
+  readonly onDidChangeTreeData = this.#changed.event;
+  #filter: TopicFilter | undefined;
+
+  constructor(library: NoteLibrary, language: () => Language) {
+    this.#library = library;
+    this.#language = language;
+  }
+
+  refresh(): void {
+    this.#changed.fire(undefined);
+  }
+
+  filterBy(filter: TopicFilter | undefined): void {
+    this.#filter = filter;
+    this.refresh();
+  }
+
+  getChildren(node?: TopicTreeNode): TopicTreeNode[] {
+    if (!node) {
+      return this.#shown(this.#library.rootCategories());
+    }
+    if (node.kind === 'topic') {
+      return [];
+    }
+    return [
+      ...this.#shown(this.#library.subcategoriesOf(node.category)),
+      ...this.#topicsIn(node.category).map((topic): TopicTreeNode => ({ kind: 'topic', topic })),
+    ];
+  }
+
+  getParent(node: TopicTreeNode): TopicTreeNode | undefined {
+    const id = node.kind === 'topic' ? node.topic.category : node.category.parent;
+    const category = id === undefined ? undefined : this.#library.category(id);
+    return category && { kind: 'category', category };
+  }
+
+  getTreeItem(node: TopicTreeNode): vscode.TreeItem {
+    return node.kind === 'topic' ? this.#topicItem(node.topic) : this.#categoryItem(node.category);
+  }
+
+  #shown(categories: readonly Category[]): TopicTreeNode[] {
+    return categories
+      .filter((category) => this.#count(category) > 0)
+      .map((category): TopicTreeNode => ({ kind: 'category', category }));
+  }
+
+  #topicsIn(category: Category): readonly Topic[] {
+    const topics = this.#library.topicsOf(category);
+    const filter = this.#filter;
+    return filter ? topics.filter((topic) => filter.topics.has(topic.id)) : topics;
+  }
+
+  #count(category: Category): number {
+    const below = this.#library.subcategoriesOf(category).reduce((sum, child) => sum + this.#count(child), 0);
+    return below + this.#topicsIn(category).length;
+  }
+
+  #categoryItem(category: Category): vscode.TreeItem {
+    const title = category.title[this.#language()];
+    const count = this.#count(category);
+    const expanded = this.#filter !== undefined;
+    const item = new vscode.TreeItem(
+      title,
+      expanded ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.Collapsed,
+    );
+    // While a filter is on, other ids keep the user's own expansion apart from the forced one.
+    item.id = `${expanded ? 'filtered:' : ''}category:${category.id}`;
+    item.description = String(count);
+    item.contextValue = 'category';
+    const spoken = count === 1 ? vscode.l10n.t('{0}, 1 topic', title) : vscode.l10n.t('{0}, {1} topics', title, count);
+    item.tooltip = spoken;
+    item.accessibilityInformation = { label: spoken };
+    return item;
+  }
+
+  #topicItem(topic: Topic): vscode.TreeItem {
+    const language = this.#language();
+    const item = new vscode.TreeItem(topic.title[language], vscode.TreeItemCollapsibleState.None);
+    item.id = `${this.#filter ? 'filtered:' : ''}topic:${topic.id}`;
+    item.contextValue = 'topic';
+    item.iconPath = new vscode.ThemeIcon(icons[topic.type], topic.hasArticle ? undefined : quiet);
+    item.tooltip = this.#tooltip(topic, language);
+    item.command = { command: commands.openTopic, title: vscode.l10n.t('Open Topic'), arguments: [topic.id] };
+    return item;
+  }
+
+  #tooltip(topic: Topic, language: Language): vscode.MarkdownString {
+    const other = language === 'en' ? 'zh-cn' : 'en';
+    const tooltip = new vscode.MarkdownString(`**${topic.title[language]}** · ${topic.title[other]}`);
+    if (topic.summary) {
+      tooltip.appendMarkdown(`\n\n${topic.summary[language]}`);
+    }
+    if (topic.symbols.length > 0) {
+      tooltip.appendMarkdown(
+        `\n\n${topic.symbols
+          .slice(0, 4)
+          .map((symbol) => `\`${symbol}\``)
+          .join(' ')}`,
+      );
+    }
+    tooltip.appendMarkdown(`\n\n${vscode.l10n.t('References: {0}', topic.referenceCount)}`);
+    return tooltip;
+  }
+}
+
+/** The colour of topics that have no article yet. */
+const quiet = new vscode.ThemeColor('disabledForeground');

@@ -1,0 +1,18 @@
+import * as vscode from 'vscode';
+import type { NoteLibrary } from '../core/library/noteLibrary';
+import type { ArticleReader } from './article/articleReader';
+import type { SearchPick } from './search/searchPick';
+
+/** Opens `vscode://ml-field-notes.ml-field-notes/topic/<id>#<heading>`; an unknown topic leads to the search. */
+export function registerTopicLinks(library: NoteLibrary, reader: ArticleReader, search: SearchPick): vscode.Disposable {
+  return vscode.window.registerUriHandler({
+    handleUri: async (uri) => {
+      const id = /^\/topic\/([\w-]+)$/.exec(uri.path)?.[1] ?? '';
+      if (library.topic(id)) {
+        await reader.open(id, { anchor: uri.fragment || undefined });
+      } else {
+        search.show(id.replaceAll('-', ' '));
+      }
+    },
+  });
+}

@@ -1,0 +1,67 @@
+import { isLanguage, type Language } from '../core/library/language';
+
+/** Where a reader is in an article: a heading, and how far below it the window starts, in CSS pixels. */
+export interface Position {
+  /** Id of the heading; `top` above the first one. */
+  readonly anchor: string;
+  readonly offset: number;
+}
+
+/** A stop in the history of a panel. */
+export interface Place extends Position {
+  readonly topic: string;
+}
+
+/** What a panel keeps over a reload of the window. A heading survives a change of font or width; a scroll position does not. */
+export interface ArticleState {
+  readonly version: typeof articleStateVersion;
+  readonly language: Language;
+  readonly place: Place;
+  readonly back: readonly Place[];
+  readonly forward: readonly Place[];
+  /** Ids of the folded parts that the reader opened in the article shown. */
+  readonly opened: readonly string[];
+}
+
+export const articleStateVersion = 1;
+
+export const top: Position = { anchor: 'top', offset: 0 };
+
+/** Reads what VS Code kept; anything else than a state of this version is dropped. */
+export function parseArticleState(value: unknown): ArticleState | undefined {
+  if (!isRecord(value) || value.version !== articleStateVersion) {
+    return undefined;
+  }
+  const { language, place, back, forward, opened } = value;
+  if (!isLanguage(language) || !isPlace(place) || !isArrayOf(back, isPlace) || !isArrayOf(forward, isPlace)) {
+    return undefined;
+  }
+  return {
+    version: articleStateVersion,
+    language,
+    place,
+    back,
+    forward,
+    opened: isArrayOf(opened, isString) ? opened : [],
+  };
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+export function isString(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+export function isPosition(value: unknown): value is Position {
+  return isRecord(value) && isString(value.anchor) && Number.isFinite(value.offset);
+}
+
+function isPlace(value: unknown): value is Place {
+  return isPosition(value) && isRecord(value) && isString(value.topic);
+}
+
+export function isArrayOf<T>(value: unknown, is: (item: unknown) => item is T): value is readonly T[] {
+  return Array.isArray(value) && value.every(is);
+}

@@ -1,0 +1,51 @@
+import type { ArticleView } from '../protocol/articleMessages';
+import type { PageStrings } from '../protocol/pageStrings';
+import { element } from './elements';
+import { currentPosition, scrollTo } from './position';
+
+/** The sections of the article; the one being read is marked. */
+export class TableOfContents {
+  readonly element: HTMLElement;
+  readonly #list = element('ol');
+  readonly #links = new Map<string, HTMLAnchorElement>();
+
+  constructor(strings: PageStrings) {
+    this.element = element(
+      'nav',
+      { id: 'contents', 'aria-label': strings.contents },
+      element('p', { class: 'contents-title', 'aria-hidden': 'true' }, strings.contents),
+      this.#list,
+    );
+  }
+
+  show(article: ArticleView): void {
+    this.#links.clear();
+    const sections = article.headings.filter((heading) => heading.level === 2);
+    this.#list.replaceChildren(
+      ...sections.map(({ id, html }) => {
+        const link = element('a', { href: `#${id}` });
+        link.innerHTML = html;
+        link.addEventListener('click', (event) => {
+          event.preventDefault();
+          scrollTo({ anchor: id, offset: 0 });
+          document.getElementById(id)?.focus({ preventScroll: true });
+        });
+        this.#links.set(id, link);
+        return element('li', {}, link);
+      }),
+    );
+    this.element.hidden = sections.length < 2;
+  }
+
+  /** Marks the section at the top of the window. */
+  follow(): void {
+    const section = currentPosition().anchor.replace(/-\d+$/, '');
+    for (const [id, link] of this.#links) {
+      if (id === section) {
+        link.setAttribute('aria-current', 'location');
+      } else {
+        link.removeAttribute('aria-current');
+      }
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cleanEnvironment, run } from './childProcess';
+import { freshFolder } from './runFolders';
+import { installServer, type ServerProgram } from './serverInstallation';
+
+/** Where a VS Code server keeps what it has: its switches and the folders they name. */
+export interface DataFolders {
+  readonly user: string;
+  readonly server: string;
+  readonly extensions: string;
+}
+
+export function dataFolders(data: string): DataFolders {
+  return { user: join(data, 'user'), server: join(data, 'server'), extensions: join(data, 'extensions') };
+}
+
+export function dataSwitches(folders: DataFolders): readonly string[] {
+  const { user, server, extensions } = folders;
+  return ['--user-data-dir', user, '--server-data-dir', server, '--extensions-dir', extensions];
+}
+
+/** Installs a packaged extension as VS Code does it for a user who picks a .vsix file. */
+export async function installExtension(program: ServerProgram, folders: DataFolders, vsix: string): Promise<void> {
+  const args = [program.main, ...dataSwitches(folders), '--install-extension', vsix, '--force'];
+  const { code, output } = await run(program.node, args, { env: cleanEnvironment() });
+  if (code !== 0 || !/successfully installed/i.test(output)) {
+    throw new Error(`VS Code did not install ${vsix} (exit code ${code}):\n${output}`);
+  }
+}
+
+/** Unpacks a packaged extension and returns its folder: exactly the files that users get. */
+export async function unpackExtension(vsix: string): Promise<string> {
+  const folders = dataFolders(freshFolder('unpacked'));
+  await installExtension(await installServer(() => undefined), folders, vsix);
+  const entries = await readdir(folders.extensions, { withFileTypes: true });
+  const folder = entries.find((entry) => entry.isDirectory());
+  if (folder === undefined) throw new Error(`Nothing was unpacked from ${vsix}`);
+  return join(folders.extensions, folder.name);
+}

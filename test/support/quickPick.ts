@@ -1,0 +1,87 @@
+import type { Locator, Page } from 'playwright-core';
+import { until } from './until';
+
+/** The input with rows below it that VS Code uses for commands, files and an extension's own searches. */
+export class QuickPick {
+  readonly #page: Page;
+
+  constructor(page: Page) {
+    this.#page = page;
+  }
+
+  get widget(): Locator {
+    return this.#page.locator('.quick-input-widget:visible');
+  }
+
+  get input(): Locator {
+    return this.widget.locator('.quick-input-box input');
+  }
+
+  /** Opens the command palette and types a command's title. */
+  async openCommands(title: string): Promise<void> {
+    await this.#open('F1', '>');
+    await this.type(`>${title}`);
+  }
+
+  /** Opens a file by name. A search that began before the workspace was there finds nothing and is begun again. */
+  async openFile(name: string): Promise<void> {
+    await until(`the file ${name}`, 45_000, async () => {
+      await this.#open('Control+P', '');
+      await this.type(name);
+      return this.acceptRow(name, 3000).then(
+        () => true,
+        () => false,
+      );
+    });
+  }
+
+  /** A key may come too early, while the window still starts: it is pressed again until the input stands there. */
+  async #open(key: string, prefix: string): Promise<void> {
+    await until(`the quick pick of ${key}`, 30_000, async () => {
+      if ((await this.widget.count()) > 0) await this.hide();
+      await this.#page.keyboard.press(key);
+      return this.input.waitFor({ timeout: 2000 }).then(
+        async () => (await this.input.inputValue()).startsWith(prefix),
+        () => false,
+      );
+    });
+  }
+
+  async waitUntilShown(): Promise<void> {
+    await this.input.waitFor();
+  }
+
+  /** Replaces what is typed. */
+  async type(text: string): Promise<void> {
+    await this.input.fill(text);
+  }
+
+  /** The labels of the rows on the screen, top first. */
+  async rows(): Promise<readonly string[]> {
+    return this.widget.locator('.quick-input-list .monaco-list-row .label-name').allInnerTexts();
+  }
+
+  /** Waits for a row with this label and accepts it. */
+  async acceptRow(label: string, timeout = 20_000): Promise<void> {
+    const row = this.widget.locator('.quick-input-list .monaco-list-row', {
+      has: this.#page.locator('.label-name', { hasText: exactly(label) }),
+    });
+    await row.first().click({ timeout });
+  }
+
+  /** Accepts the row that has the focus. */
+  async accept(): Promise<void> {
+    await this.#page.keyboard.press('Enter');
+  }
+
+  async hide(): Promise<void> {
+    await this.#page.keyboard.press('Escape');
+    await this.widget.waitFor({ state: 'hidden' });
+  }
+}
+
+/** The workbench draws the spaces of a label as no-break spaces. */
+function exactly(label: string): RegExp {
+  const escaped = label.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(' ', '\\s');
+  return new RegExp(`^\\s*${escaped}\\s*$`);
+}

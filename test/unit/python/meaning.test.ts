@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { symbolAtCursor } from './cursor';
+
+/** Code with a `|` at the cursor, and what stands there. */
+type Row = readonly [code: string, meaning: string | undefined];
+
+function table(name: string, rows: readonly Row[]): void {
+  suite(name, () => {
+    for (const [code, expected] of rows) {
+      test(JSON.stringify(code), async () => {
+        assert.equal(await symbolAtCursor(code), expected);
+      });
+    }
+  });
+}
+
+table('imports', [
+  ['import torch.nn as nn\nnn.Layer|Norm(3)', 'torch.nn.LayerNorm'],
+  ['import torch.nn as nn\nnn.|LayerNorm(3)', 'torch.nn.LayerNorm'],
+  ['import torch.nn as nn\nnn.LayerNorm|(3)', 'torch.nn.LayerNorm'],
+  ['import torch\ntorch.nn.Lin|ear(3, 4)', 'torch.nn.Linear'],
+  ['import torch.nn\ntorch.nn.Lin|ear(3, 4)', 'torch.nn.Linear'],
+  ['from torch import nn, optim\noptim.Ada|mW(x)', 'torch.optim.AdamW'],
+  ['from torch.nn import LayerNorm as LN\nL|N(3)', 'torch.nn.LayerNorm'],
+  ['from torch.nn import LayerNorm as L|N', 'torch.nn.LayerNorm'],
+  ['from torch.nn import Layer|Norm as LN', 'torch.nn.LayerNorm'],
+  ['from torch.nn import (\n  Linear,\n  Layer|Norm,\n)', 'torch.nn.LayerNorm'],
+  ['import torch.nn.functional as F\nF.soft|max(x)', 'torch.nn.functional.softmax'],
+  ['from torch.nn import *\nLayer|Norm(3)', 'torch.nn.LayerNorm'],
+  ['def f():\n  from torch.nn import GELU\n  return GE|LU()', 'torch.nn.GELU'],
+  ['def f():\n  from torch.nn import GELU\nGE|LU()', undefined],
+  ['try:\n  from torch.nn import GELU\nexcept ImportError:\n  GELU = None\nGE|LU()', 'torch.nn.GELU'],
+  ['try:\n  from fast import LayerNorm\nexcept ImportError:\n  from torch.nn import LayerNorm\nLayer|Norm(3)', 'torch.nn.LayerNorm'],
+  ['from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n  from torch import nn\ndef f(x: "nn.X", y: nn.Lin|ear): pass', 'torch.nn.Linear'],
+  ['if a:\n  import torch.nn as nn\nelse:\n  from torch import nn\nnn.Lin|ear', 'torch.nn.Linear'],
+  ['from . import nn\nnn.Lin|ear', undefined],
+  ['from .nn import Linear\nLin|ear', undefined],
+  ['from .nn import Lin|ear', undefined],
+  ['import numpy as np\nnp.Lin|ear', undefined],
+]);
+
+table('names bound to something of a library', [
+  ['from torch import nn\nnorm_layer = nn.LayerNorm\nnorm_|layer(3)', 'torch.nn.LayerNorm'],
+  ['from torch import nn\ndef f(norm_layer=nn.LayerNorm):\n  return norm_|layer(3)', 'torch.nn.LayerNorm'],
+  ['from torch import nn\nfrom functools import partial\nn = partial(nn.LayerNorm, eps=1e-6)\n|n(3)', 'torch.nn.LayerNorm'],
+  ['from torch import nn\nfrom functools import partial\nn = partial(nn.LayerNorm, e|ps=1e-6)', 'torch.nn.LayerNorm(eps=)'],
+  ['from torch import nn\nclass A(nn.Module):\n  def __init__(self):\n    self.norm = nn.LayerNorm(3)\n  def f(self, x):\n    return self.no|rm(x)', 'an object of torch.nn.LayerNorm'],
+  ['from torch import nn\nclass A(nn.Module):\n  def f(self):\n    self.tr|ain()', 'torch.nn.Module.train'],
+  ['from torch import nn\nclass B(nn.Module): pass\nclass A(B):\n  def f(self):\n    super().tr|ain()', 'torch.nn.Module.train'],
+  ['from torch import nn\nclass A(nn.Module): pass\nA().ev|al()', 'torch.nn.Module.eval'],
+  ['from torch import nn\nloss = nn.CrossEntropyLoss()\nlo|ss(x, y)', 'an object of torch.nn.CrossEntropyLoss'],
+  ['from torch import nn\nx = nn.ReLU if a else nn.GELU\n|x()', undefined],
+  ['from torch import nn\nx = nn.ReLU\nif a:\n  x = nn.GELU\n|x()', undefined],
+  ['from torch import nn\nx = nn.ReLU\nx = nn.GELU\n|x()', 'torch.nn.GELU'],
+]);
+
+table('shadowing', [
+  ['from torch import nn\ndef f(nn):\n  nn.Lin|ear', undefined],
+  ['from torch import nn\nnn = 3\nnn.Lin|ear', undefined],
+  ['from torch import nn\nfor nn in x:\n  nn.Lin|ear', undefined],
+  ['from torch import nn\n[nn.Lin|ear for nn in x]', undefined],
+  ['from torch import nn\nlambda nn: nn.Lin|ear', undefined],
+  ['from torch import nn\ndel nn\nnn.Lin|ear', undefined],
+  ['from torch import nn\nwith a as nn:\n  nn.Lin|ear', undefined],
+  ['from torch import nn\ndef f():\n  nn.Lin|ear\n  nn = 3', undefined],
+  ['from torch import nn\nclass A:\n  nn = 3\n  def f(self):\n    nn.Lin|ear', 'torch.nn.Linear'],
+  ['from torch import nn\ndef f():\n  global nn\n  nn.Lin|ear', 'torch.nn.Linear'],
+  ['from torch import nn\ndef f(x=nn.Lin|ear, nn=3): pass', 'torch.nn.Linear'],
+  ['import torch\nif (torch := 3):\n  torch.nn.Lin|ear', undefined],
+  ['from torch import nn\nclass nn:\n  pass\nnn.Lin|ear', undefined],
+]);
+
+table('arguments', [
+  ['from torch import nn\nnn.LayerNorm(3, e|ps=1e-6)', 'torch.nn.LayerNorm(eps=)'],
+  ['from torch import nn\nnn.LayerNorm(3, eps=1e|-6)', 'torch.nn.LayerNorm(eps=)'],
+  ['from torch import nn\nnn.LayerNorm(3, nonsen|se=1)', undefined],
+  ['f(e|ps=1)', 'own eps'],
+]);
+
+table('never in text, never in what is not there', [
+  ['from torch import nn\n# nn.Lin|ear', undefined],
+  ['from torch import nn\n"nn.Lin|ear"', undefined],
+  ['from torch import nn\nf"{nn.Lin|ear}"', undefined],
+  ['from torch import nn\nnn.|', undefined],
+  ['from torch import nn\nnn.Linear|', 'torch.nn.Linear'],
+  ['|', undefined],
+  ['Lin|ear', undefined],
+  ['from torch import |', undefined],
+]);
+
+table('own names', [
+  ['class Focal|Loss: pass', 'own FocalLoss'],
+  ['def dice_loss(): pass\ndice_|loss()', 'own dice_loss'],
+  ['def f(Focal|Loss): pass', undefined],
+]);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { openBrowser } from './support/browser';
 import { npm } from './support/childProcess';
+import { developmentFolder } from './support/developmentFolder';
 import { runHostTests } from './support/hostTests';
 import { type Counts, runNodeTests, testFilesIn } from './support/nodeTests';
 import { fixtureWorkspace, root } from './support/paths';
@@ -78,7 +79,7 @@ async function runInHost(): Promise<Counts> {
       context,
       tests,
       workspace: fixtureWorkspace,
-      extensionDevelopmentPath: root,
+      extensionDevelopmentPath: developmentFolder(),
     });
     return await outcome.finally(() => context.close());
   } finally {

@@ -10,7 +10,9 @@ import { freshFolder } from './runFolders';
 /** `npm run test:desktop [VERSION]`: the host suite in desktop VS Code, where its download is in reach. */
 async function main(version: string): Promise<void> {
   const executable = await downloadAndUnzipVSCode({ version, cachePath: cache }).catch((error: unknown) => {
-    throw new Error(`Desktop VS Code ${version} cannot be downloaded here (${reason(error)}); npm test needs no download of it.`);
+    throw new Error(
+      `Desktop VS Code ${version} cannot be downloaded here (${reason(error)}); npm test needs no download of it.`,
+    );
   });
   const built = await npm(['run', 'build:production', '--silent'], { cwd: root });
   if (built.code !== 0) throw new Error(`The build failed:\n${built.output}`);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { npm } from './childProcess';
+import { developmentFolder } from './developmentFolder';
 import { fixtureWorkspace, root } from './paths';
 import { VsCodeServer } from './vscodeServer';
 
@@ -14,7 +15,10 @@ async function main(): Promise<void> {
     throw new Error('The build failed.');
   }
   const server = await VsCodeServer.start({ progress: print });
-  const url = server.url({ folder: process.argv[2] ?? fixtureWorkspace, extensionDevelopmentPath: root });
+  const url = server.url({
+    folder: process.argv[2] ?? fixtureWorkspace,
+    extensionDevelopmentPath: developmentFolder(),
+  });
   print(`\nVS Code with ML Field Notes is at\n\n  ${url}\n\nPress Ctrl-C to end it.`);
   openInBrowser(url);
   await ended;

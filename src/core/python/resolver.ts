@@ -1,6 +1,6 @@
 import type { SymbolTable } from '../library/symbolTable';
 import type { Binding, BindingValue } from './syntax/bindings';
-import { type Argument, argumentsOf, type Expression } from './syntax/expressions';
+import { argumentsOf, type Expression } from './syntax/expressions';
 import type { Scope, Scopes } from './syntax/scopes';
 import { agreed, unknown, type Value } from './value';
 
@@ -38,7 +38,7 @@ export class Resolver {
       case 'attribute':
         return this.attribute(this.expression(expression.object, scope, at), expression.name);
       case 'call':
-        return this.#call(this.expression(expression.callee, scope, at), expression.arguments, scope, at);
+        return this.#call(expression, scope, at);
       case 'either':
         return this.#agreed(expression.options.map((option) => this.expression(option, scope, at)));
       case 'literal':
@@ -151,12 +151,13 @@ export class Resolver {
     return type.kind === 'path' && this.#table.isClass(type.path) ? { kind: 'instance', type: type.path } : unknown;
   }
 
-  #call(callee: Value, given: readonly Argument[], scope: Scope, at: number): Value {
+  #call(call: Expression & { readonly kind: 'call' }, scope: Scope, at: number): Value {
+    const callee = this.expression(call.callee, scope, at);
     if (callee.kind !== 'path') {
       return this.#instance(callee);
     }
     if (callee.path === 'functools.partial') {
-      const [called] = given;
+      const [called] = call.arguments;
       return called && !called.spread ? this.expression(called.value, scope, at) : unknown;
     }
     if (callee.path === 'builtins.super' || callee.path === 'super') {
@@ -164,7 +165,10 @@ export class Resolver {
       return owner ? { kind: 'super', scope: owner } : unknown;
     }
     const returns = this.#table.facts(callee.path)?.returns;
-    if (returns !== undefined && returns !== 'self') {
+    if (returns === 'self') {
+      return call.callee.kind === 'attribute' ? this.expression(call.callee.object, scope, at) : unknown;
+    }
+    if (returns !== undefined) {
       return { kind: 'instance', type: returns };
     }
     return this.#instance(callee);

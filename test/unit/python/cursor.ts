@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { CardFile } from '../../../src/core/library/card';
 import { SymbolTable } from '../../../src/core/library/symbolTable';
-import { MeaningFinder, type Meaning } from '../../../src/core/python/meaning';
+import { type Meaning, MeaningFinder } from '../../../src/core/python/meaning';
 import { parsePython } from '../../../src/core/python/syntax/parse';
 
 /** The table of the shipped cards: no test double, so that a rule is tested on the names it is for. */

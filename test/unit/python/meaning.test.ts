@@ -31,8 +31,14 @@ table('imports', [
   ['def f():\n  from torch.nn import GELU\n  return GE|LU()', 'torch.nn.GELU'],
   ['def f():\n  from torch.nn import GELU\nGE|LU()', undefined],
   ['try:\n  from torch.nn import GELU\nexcept ImportError:\n  GELU = None\nGE|LU()', 'torch.nn.GELU'],
-  ['try:\n  from fast import LayerNorm\nexcept ImportError:\n  from torch.nn import LayerNorm\nLayer|Norm(3)', 'torch.nn.LayerNorm'],
-  ['from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n  from torch import nn\ndef f(x: "nn.X", y: nn.Lin|ear): pass', 'torch.nn.Linear'],
+  [
+    'try:\n  from fast import LayerNorm\nexcept ImportError:\n  from torch.nn import LayerNorm\nLayer|Norm(3)',
+    'torch.nn.LayerNorm',
+  ],
+  [
+    'from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n  from torch import nn\ndef f(x: "nn.X", y: nn.Lin|ear): pass',
+    'torch.nn.Linear',
+  ],
   ['if a:\n  import torch.nn as nn\nelse:\n  from torch import nn\nnn.Lin|ear', 'torch.nn.Linear'],
   ['from . import nn\nnn.Lin|ear', undefined],
   ['from .nn import Linear\nLin|ear', undefined],
@@ -43,11 +49,23 @@ table('imports', [
 table('names bound to something of a library', [
   ['from torch import nn\nnorm_layer = nn.LayerNorm\nnorm_|layer(3)', 'torch.nn.LayerNorm'],
   ['from torch import nn\ndef f(norm_layer=nn.LayerNorm):\n  return norm_|layer(3)', 'torch.nn.LayerNorm'],
-  ['from torch import nn\nfrom functools import partial\nn = partial(nn.LayerNorm, eps=1e-6)\n|n(3)', 'torch.nn.LayerNorm'],
-  ['from torch import nn\nfrom functools import partial\nn = partial(nn.LayerNorm, e|ps=1e-6)', 'torch.nn.LayerNorm(eps=)'],
-  ['from torch import nn\nclass A(nn.Module):\n  def __init__(self):\n    self.norm = nn.LayerNorm(3)\n  def f(self, x):\n    return self.no|rm(x)', 'an object of torch.nn.LayerNorm'],
+  [
+    'from torch import nn\nfrom functools import partial\nn = partial(nn.LayerNorm, eps=1e-6)\n|n(3)',
+    'torch.nn.LayerNorm',
+  ],
+  [
+    'from torch import nn\nfrom functools import partial\nn = partial(nn.LayerNorm, e|ps=1e-6)',
+    'torch.nn.LayerNorm(eps=)',
+  ],
+  [
+    'from torch import nn\nclass A(nn.Module):\n  def __init__(self):\n    self.norm = nn.LayerNorm(3)\n  def f(self, x):\n    return self.no|rm(x)',
+    'an object of torch.nn.LayerNorm',
+  ],
   ['from torch import nn\nclass A(nn.Module):\n  def f(self):\n    self.tr|ain()', 'torch.nn.Module.train'],
-  ['from torch import nn\nclass B(nn.Module): pass\nclass A(B):\n  def f(self):\n    super().tr|ain()', 'torch.nn.Module.train'],
+  [
+    'from torch import nn\nclass B(nn.Module): pass\nclass A(B):\n  def f(self):\n    super().tr|ain()',
+    'torch.nn.Module.train',
+  ],
   ['from torch import nn\nclass A(nn.Module): pass\nA().ev|al()', 'torch.nn.Module.eval'],
   ['from torch import nn\nloss = nn.CrossEntropyLoss()\nlo|ss(x, y)', 'an object of torch.nn.CrossEntropyLoss'],
   ['from torch import nn\nx = nn.ReLU if a else nn.GELU\n|x()', undefined],

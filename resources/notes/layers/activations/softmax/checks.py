@@ -164,3 +164,11 @@ def check_questions():
     for d in (16, 256):
         dots = (torch.randn(20_000, d) * torch.randn(20_000, d)).sum(-1)
         assert abs(float(dots.var()) / d - 1) < 0.05
+
+
+@check
+def check_confidently_wrong_answers():
+    z = torch.tensor([10.0, -10.0], dtype=torch.float64)
+    entropy = torch.autograd.functional.jacobian(lambda v: F.cross_entropy(v[None], torch.tensor([1])), z)
+    squared = torch.autograd.functional.jacobian(lambda v: (torch.softmax(v, -1) - torch.tensor([0.0, 1.0])).square().sum(), z)
+    assert entropy.abs().max() > 0.999 and squared.abs().max() < 1e-7

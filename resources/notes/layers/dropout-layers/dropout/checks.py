@@ -154,3 +154,16 @@ def check_only_dropout_in_train_mode():
     x = torch.randn(16, 4)
     before = model[1].running_mean.clone()
     assert not torch.equal(model(x), model(x)) and torch.equal(model[1].running_mean, before)
+
+
+@check
+def check_where_it_goes():
+    x = torch.randn(1000)
+    torch.manual_seed(1)
+    before = F.relu(F.dropout(x))
+    torch.manual_seed(1)
+    after = F.dropout(F.relu(x))
+    assert torch.equal(before, after)
+    layer = nn.TransformerEncoderLayer(8, 2, dropout=0.3)
+    assert layer.self_attn.dropout == 0.3
+    assert [layer.dropout.p, layer.dropout1.p, layer.dropout2.p] == [0.3, 0.3, 0.3]

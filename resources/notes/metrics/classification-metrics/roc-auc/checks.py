@@ -6,7 +6,6 @@ from scipy.stats import rankdata
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import auc, average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
-from figure import imbalanced
 from note_checks import check, formula, stated
 
 RATES = r"\mathrm{TPR}(t) = \frac{\mathrm{TP}(t)}{P}, \qquad \mathrm{FPR}(t) = \frac{\mathrm{FP}(t)}{N}"
@@ -96,6 +95,13 @@ def check_single_class_and_batches():
     assert caught[0].category is UndefinedMetricWarning and "Only one class is present in y_true" in str(caught[0].message)
     assert roc_auc_score([1, 0], [0.9, 0.8]) == roc_auc_score([1, 0], [0.3, 0.2]) == 1.0
     stated("0.75", roc_auc_score([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.2]))
+
+
+def imbalanced(negatives):
+    """The scores of the figure: 1,000 positives around 2, `negatives` times as many negatives around 0, both with spread 1."""
+    generator = np.random.default_rng(0)
+    scores = np.concatenate([generator.normal(2, 1, 1000), generator.normal(0, 1, 1000 * negatives)])
+    return np.arange(len(scores)) < 1000, scores
 
 
 @check

@@ -83,6 +83,17 @@ def check_values_and_parameters_are_untouched():
 
 
 @check
+def check_fused_path_of_the_encoder():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2).eval()
+    x, padding = torch.randn(2, 5, 16), torch.tensor([[False] * 3 + [True] * 2, [False] * 5])
+    recorded = encoder(x, src_key_padding_mask=padding).detach()
+    with torch.no_grad():
+        fused = encoder(x, src_key_padding_mask=padding)
+    assert torch.allclose(fused[~padding], recorded[~padding], atol=1e-5)
+    assert (fused[padding] == 0).all() and (recorded[padding] != 0).any()
+
+
+@check
 def check_forms():
     w = torch.ones(2, requires_grad=True)
     for decorator in (torch.no_grad(), torch.inference_mode()):
@@ -141,6 +152,8 @@ def check_inference_tensors_cannot_train():
         b = 2 * w
     raises("Inference tensors cannot be saved for backward", lambda: (w * b).sum())
     raises("do not track version counter", lambda: b._version)
+    (w + b).sum().backward()
+    w.grad = None
     (w * b.clone()).sum().backward()
     assert w.grad.tolist() == [2.0] * 3
     with torch.no_grad():

@@ -1,0 +1,193 @@
+import copy
+import pickle
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from note_checks import check, formula, stated
+
+DROPOUT = r"\operatorname{Dropout}(x)_i = \begin{cases} m_i x_i / (1 - p) & \text{train} \\ x_i & \text{eval} \end{cases}"
+BATCH_NORM = r"""
+\operatorname{BN}(x) = \gamma \, \frac{x - \mu}{\sqrt{v + \varepsilon}} + \beta, \qquad
+(\mu, v) = \begin{cases} (\mu_B, \sigma_B^2) & \text{train} \\ (\hat\mu, \hat v) & \text{eval} \end{cases}
+"""
+UPDATE = r"""
+\hat\mu \leftarrow 0.9 \, \hat\mu + 0.1 \, \mu_B, \qquad \hat v \leftarrow 0.9 \, \hat v + 0.1 \, \frac{n}{n - 1} \sigma_B^2
+"""
+
+
+@formula(DROPOUT)
+def check_dropout():
+    for shape, p in [((100_000,), 0.5), ((200, 500), 0.2), ((50, 40, 50), 0.9)]:
+        layer, x = nn.Dropout(p), torch.rand(shape, dtype=torch.float64) + 0.5
+        out = layer.train()(x).numpy()
+        m = (out != 0).astype(float)
+        np.testing.assert_allclose(out, m * x.numpy() / (1 - p), rtol=1e-12)
+        assert abs(m.mean() - (1 - p)) < 0.01 and abs(out.mean() / float(x.mean()) - 1) < 0.05
+        assert torch.equal(layer.eval()(x), x)
+    x = torch.ones(5)
+    assert torch.equal(nn.Dropout(0.0)(x), x) and torch.equal(nn.Dropout(1.0)(x), torch.zeros(5))
+
+
+@formula(BATCH_NORM, UPDATE)
+def check_batch_norm():
+    for make, shape in [(nn.BatchNorm1d, (6, 3)), (nn.BatchNorm1d, (2, 3, 5)), (nn.BatchNorm2d, (4, 3, 2, 7)), (nn.BatchNorm3d, (2, 3, 2, 2, 2))]:
+        layer = make(3, dtype=torch.float64)
+        nn.init.normal_(layer.weight)
+        nn.init.normal_(layer.bias)
+        axes = tuple(axis for axis in range(len(shape)) if axis != 1)
+        wide = (1, 3) + (1,) * (len(shape) - 2)
+        gamma, beta = (p.detach().numpy().reshape(wide) for p in (layer.weight, layer.bias))
+        mean_hat, v_hat = np.zeros(3), np.ones(3)
+
+        def ours(x, mean, v):
+            return gamma * (x - mean.reshape(wide)) / np.sqrt(v.reshape(wide) + layer.eps) + beta
+
+        for _ in range(3):
+            x = torch.randn(shape, dtype=torch.float64) * 2 + 5
+            mean, variance = x.numpy().mean(axes), x.numpy().var(axes)
+            np.testing.assert_allclose(ours(x.numpy(), mean, variance), layer.train()(x).detach().numpy(), atol=1e-10)
+            n = x.numel() // 3
+            mean_hat, v_hat = 0.9 * mean_hat + 0.1 * mean, 0.9 * v_hat + 0.1 * variance
+            np.testing.assert_allclose(ours(x.numpy(), mean_hat, v_hat), layer.eval()(x).detach().numpy(), atol=1e-10)
+        np.testing.assert_allclose(mean_hat, layer.running_mean.numpy())
+        np.testing.assert_allclose(v_hat, layer.running_var.numpy())
+    assert layer.momentum == 0.1
+
+
+@check
+def check_worked_example():
+    layer, x = nn.BatchNorm1d(1, dtype=torch.float64), torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    assert torch.allclose(layer(x).detach(), torch.tensor([[-1.0], [1.0]]).double(), atol=1e-4)
+    stated("0.2", layer.running_mean)
+    stated("1.1", layer.running_var)
+    stated("2.6697", layer.eval()(torch.tensor([[3.0]], dtype=torch.float64)).detach())
+
+
+@check
+def check_without_tracking_eval_uses_the_batch():
+    layer, x = nn.BatchNorm1d(3, track_running_stats=False), torch.randn(8, 3) * 4 + 1
+    assert torch.equal(layer.train()(x), layer.eval()(x)) and layer.running_mean is None
+
+
+@check
+def check_the_flag():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(), nn.ReLU()))
+    assert all(part.training for part in model.modules())
+    assert model.eval() is model and not any(part.training for part in model.modules())
+    assert model.train(False) is model and not model[1][0].training
+    assert not any("training" in key for key in model.state_dict())
+    assert not copy.deepcopy(model).training and not pickle.loads(pickle.dumps(model)).training
+
+
+def reacts(layer, *inputs):
+    """Whether the output in train mode differs from the output in eval mode."""
+    def result(out):
+        return out[0] if isinstance(out, tuple) else out
+
+    trained = [result(layer.train()(*inputs)) for _ in range(2)]
+    return not all(torch.allclose(one, result(layer.eval()(*inputs)), atol=1e-5) for one in trained)
+
+
+@check
+def check_who_reacts():
+    x, image, steps = torch.randn(8, 6) * 3, torch.randn(4, 6, 5, 5) * 3, torch.randn(5, 4, 6)
+    for layer, given in [
+        (nn.Dropout(), (x,)), (nn.Dropout1d(), (torch.randn(4, 6, 5),)), (nn.Dropout2d(), (image,)), (nn.Dropout3d(), (image[:, :, None],)),
+        (nn.AlphaDropout(), (x,)), (nn.FeatureAlphaDropout(), (image,)), (nn.RReLU(), (x,)),
+        (nn.BatchNorm1d(6), (x,)), (nn.BatchNorm2d(6), (image,)), (nn.BatchNorm3d(6), (image[:, :, None],)),
+        (nn.InstanceNorm2d(6, track_running_stats=True), (image,)), (nn.LSTM(6, 6, 2, dropout=0.5), (steps,)), (nn.GRU(6, 6, 2, dropout=0.5), (steps,)),
+        (nn.RNN(6, 6, 2, dropout=0.5), (steps,)), (nn.MultiheadAttention(6, 2, dropout=0.5), (steps, steps, steps)),
+        (nn.TransformerEncoderLayer(6, 2, 12), (steps,)), (nn.TransformerDecoderLayer(6, 2, 12), (steps, steps)),
+    ]:
+        assert reacts(layer, *given), layer
+    for layer, given in [
+        (nn.Linear(6, 6), x), (nn.Conv2d(6, 6, 3), image), (nn.Embedding(9, 4), torch.arange(9)), (nn.ReLU(), x), (nn.GELU(), x), (nn.Softmax(-1), x),
+        (nn.LayerNorm(6), x), (nn.GroupNorm(2, 6), image), (nn.InstanceNorm2d(6), image), (nn.LSTM(6, 6), steps), (nn.MultiheadAttention(6, 2), None),
+    ]:
+        assert not reacts(layer, *((steps,) * 3 if given is None else (given,))), layer
+
+
+@check
+def check_eval_keeps_autograd_and_can_be_trained():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 1)).eval()
+    before = model[0].weight.clone()
+    out = model(torch.randn(8, 3))
+    assert out.requires_grad and out.grad_fn is not None
+    out.sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert not torch.equal(before, model[0].weight) and model[1].weight.grad is not None
+
+
+@check
+def check_table_of_modes():
+    x = torch.randn(16, 3) * 2 + 1
+    for train in (True, False):
+        for graph in (True, False):
+            norm, drop = nn.BatchNorm1d(3).train(train), nn.Dropout().train(train)
+            with torch.set_grad_enabled(graph):
+                out = norm(x)
+                dropped = drop(x)
+            assert out.requires_grad == graph
+            assert torch.equal(norm.running_mean, torch.zeros(3)) != train
+            assert torch.equal(dropped, x) != train
+
+
+@check
+def check_functional_dropout_ignores_the_flag():
+    class Net(nn.Module):
+        def forward(self, x):
+            return F.dropout(x), F.dropout(x, 0.5, training=self.training)
+
+    x = torch.ones(100)
+    always, right = Net().eval()(x)
+    assert not torch.equal(always, x) and torch.equal(right, x)
+
+
+@check
+def check_frozen_batch_norm_drifts():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).requires_grad_(False)
+
+        def forward(self, x):
+            return self.backbone(x)
+
+    class Frozen(Model):
+        def train(self, mode=True):
+            super().train(mode)
+            self.backbone.eval()
+            return self
+
+    for kind, moves in ((Model, True), (Frozen, False)):
+        model = kind()
+        model.backbone[1].eval()
+        model.train()
+        model(torch.randn(8, 3) + 5)
+        assert torch.equal(model.backbone[1].running_mean, torch.zeros(3)) != moves and model.training
+
+
+@check
+def check_one_value_per_channel():
+    layer = nn.BatchNorm1d(3)
+    try:
+        layer(torch.randn(1, 3))
+    except ValueError as error:
+        assert "Expected more than 1 value per channel when training" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    layer.eval()(torch.randn(1, 3))
+    nn.BatchNorm2d(3)(torch.randn(1, 3, 2, 2))
+
+
+@check
+def check_monte_carlo_dropout():
+    model = nn.Sequential(nn.Linear(3, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 1)).eval()
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.train()
+    x = torch.randn(1, 3)
+    assert torch.stack([model(x) for _ in range(8)]).std() > 0 and not model[1].training

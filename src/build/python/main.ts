@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+/** Runs the Python tools in an environment of their own, made on first use and again when the requirements change. */
+const root = resolve(import.meta.dirname, '..', '..', '..');
+const here = join(root, 'src', 'build', 'python');
+const environment = join(root, '.venv');
+const python = join(environment, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
+
+/** Installed without its dependencies: it would ask for another build of PyTorch. */
+const torchvision = 'torchvision==0.28.0';
+
+async function run(command: string, args: readonly string[], quiet = false): Promise<{ code: number; output: string }> {
+  return new Promise((done, failed) => {
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.on('data', (data: Buffer) => {
+      output += data.toString();
+      if (!quiet) {
+        process.stdout.write(data);
+      }
+    });
+    child.on('error', failed);
+    child.on('close', (code) => done({ code: code ?? 1, output }));
+  });
+}
+
+async function must(command: string, args: readonly string[]): Promise<void> {
+  const { code, output } = await run(command, args, true).catch(() => ({ code: 1, output: '' }));
+  if (code !== 0) {
+    throw new Error(`${command} ${args.join(' ')} failed\n${output}`);
+  }
+}
+
+async function ensureEnvironment(): Promise<void> {
+  const requirements = join(here, 'requirements.txt');
+  const stamp = join(environment, 'made-from');
+  const wanted = createHash('sha256').update(readFileSync(requirements)).update(torchvision).digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {
+    return;
+  }
+  console.log('Making the Python environment in .venv (PyTorch, scikit-learn; once, a minute or more) …');
+  rmSync(environment, { recursive: true, force: true });
+  const system = process.platform === 'win32' ? 'python' : 'python3';
+  await must(system, ['-m', 'venv', environment]).catch((error: unknown) => {
+    throw new Error(`Python 3.11 or newer with venv is needed (on Debian: apt-get install python3-venv). ${String(error)}`);
+  });
+  await must(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]);
+  await must(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', torchvision]);
+  writeFileSync(stamp, wanted);
+}
+
+/** Runs one tool on the resources; with several, their counts are summed in the last line. */
+async function main(mode: string | undefined, args: readonly string[]): Promise<number> {
+  const tool = (name: string, ...more: readonly string[]) => run(python, [join(here, name), 'resources', ...more]);
+  await ensureEnvironment();
+  switch (mode) {
+    case 'facts':
+      return (await tool('read_facts.py')).code;
+    case 'figures':
+      return (await tool('draw_figures.py', ...args)).code;
+    case 'check': {
+      const results = [await tool('check_notes.py', ...args)];
+      if (args.length === 0) {
+        results.push(await tool('read_facts.py', '--check'));
+      }
+      const counts = results.map(({ output }) => /(\d+) passed, (\d+) failed\s*$/.exec(output));
+      const sum = (group: number) => counts.reduce((total, count) => total + Number(count?.[group] ?? 0), 0);
+      const broken = counts.filter((count) => count === null).length;
+      console.log(`${sum(1)} passed, ${sum(2) + broken} failed`);
+      return results.some(({ code }) => code !== 0) || broken > 0 ? 1 : 0;
+    }
+    default:
+      console.error('usage: check [TOPIC …] | facts | figures [TOPIC …]');
+      return 2;
+  }
+}
+
+main(process.argv[2], process.argv.slice(3)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  },
+);

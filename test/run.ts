@@ -1,10 +1,11 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openBrowser } from './support/browser';
 import { npm } from './support/childProcess';
 import { developmentFolder } from './support/developmentFolder';
 import { runHostTests } from './support/hostTests';
 import { type Counts, runNodeTests, testFilesIn } from './support/nodeTests';
-import { fixtureWorkspace, root } from './support/paths';
+import { fixtureWorkspace, packagedExtension, root } from './support/paths';
 import { removeAbandonedRunFolders } from './support/runFolders';
 import { VsCodeServer } from './support/vscodeServer';
 
@@ -60,7 +61,11 @@ function failure(problem: string): Counts {
   return { passed: 0, failed: 0, problem };
 }
 
-const packageStep = () => npmStep('package');
+async function packageStep(): Promise<Counts> {
+  // A package left by an earlier run must neither be tested in place of this one nor packed into it.
+  await rm(packagedExtension, { force: true });
+  return npmStep('package');
+}
 
 /** A step that is no test: it adds nothing where it succeeds, and a failure where it does not. */
 async function npmStep(script: string): Promise<Counts> {

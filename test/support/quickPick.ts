@@ -35,6 +35,19 @@ export class QuickPick {
     });
   }
 
+  /** Opens what a key binding opens, and waits for its input. */
+  async openByKey(key: string): Promise<void> {
+    await this.#open(key, '');
+  }
+
+  /** Goes to a line of the active editor. */
+  async openLine(line: number): Promise<void> {
+    await this.#open('Control+G', ':');
+    await this.type(`:${line}`);
+    await this.accept();
+    await this.widget.waitFor({ state: 'hidden' });
+  }
+
   /** A key may come too early, while the window still starts: it is pressed again until the input stands there. */
   async #open(key: string, prefix: string): Promise<void> {
     await until(`the quick pick of ${key}`, 30_000, async () => {
@@ -58,7 +71,18 @@ export class QuickPick {
 
   /** The labels of the rows on the screen, top first. */
   async rows(): Promise<readonly string[]> {
-    return this.widget.locator('.quick-input-list .monaco-list-row .label-name').allInnerTexts();
+    return this.widget.locator('.quick-input-list .monaco-list-row').evaluateAll((rows) =>
+      // A row's detail, on a line of its own below, is made of the same elements as its label.
+      rows.map((row) => row.querySelector('.label-name')?.textContent?.replaceAll('\u00a0', ' ') ?? ''),
+    );
+  }
+
+  /** Waits until the first row has this label: an extension's answer to what was typed takes a moment. */
+  async waitForFirstRow(label: string | RegExp): Promise<void> {
+    await until(`${String(label)} as the first row`, 15_000, async () => {
+      const [first = ''] = await this.rows();
+      return typeof label === 'string' ? first === label : label.test(first);
+    });
   }
 
   /** Waits for a row with this label and accepts it. */

@@ -37,6 +37,12 @@ export class Workbench {
     await this.#untilEditing(name);
   }
 
+  /** Scrolls the active editor to a line, counted from 1, and puts the caret there. */
+  async goToLine(line: number): Promise<void> {
+    await this.quickPick.openLine(line);
+    await this.page.locator('.part.statusbar', { hasText: new RegExp(`\\b${line}, `) }).waitFor();
+  }
+
   async #untilEditing(name: string): Promise<void> {
     await this.page.locator('.tab.active', { hasText: name }).waitFor();
     await this.page.locator('.editor-instance .view-line').first().waitFor();

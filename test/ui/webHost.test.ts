@@ -27,7 +27,7 @@ suite('in the web extension host', { timeout: 240_000 }, () => {
 
   test('a hover on nn.LayerNorm shows our card', async () => {
     await pictured('web hover', async () => {
-      await workbench.openFileFromExplorer('model.py');
+      await workbench.openFileFromExplorer('train_digits.py');
       const hover = await workbench.hover('nn.LayerNorm', /layer normalization/i);
       assert.ok((await hover.locator('img').count()) > 0, 'the card has a formula');
     });

@@ -397,7 +397,6 @@ def old_backward_hook():
         "modules.module.register_module_forward_hook",
         "modules.module.register_module_full_backward_hook",
         "modules.module.register_module_full_backward_pre_hook",
-        "modules.module.register_module_backward_hook",
     )
 )
 def hooks_of_all_modules():
@@ -417,6 +416,10 @@ def hooks_of_all_modules():
         handle = register(lambda *_: None)
         raises(RuntimeError, lambda: inplace_net()(x), "is a view and is being modified inplace")
         handle.remove()
+
+
+@card("torch.nn.modules.module.register_module_backward_hook")
+def old_backward_hook_of_all_modules():
     handle = global_hooks.register_module_backward_hook(lambda *_: None)
     raises(RuntimeError, lambda: global_hooks.register_module_full_backward_hook(lambda *_: None), "Cannot use both")
     handle.remove()
@@ -511,12 +514,7 @@ def to_the_gpu():
     model = nn.Linear(1, 1)
     assert model.cpu() is model
     if not torch.cuda.is_available():
-        raises((AssertionError, RuntimeError), model.cuda) if False else None
-        try:
-            model.cuda()
-        except (AssertionError, RuntimeError):
-            return
-        raise AssertionError("cuda() without a GPU raised nothing")
+        raises((AssertionError, RuntimeError), model.cuda, "CUDA")
 
 
 @card(*symbols("Module.zero_grad", "Module.requires_grad_"))
@@ -770,7 +768,8 @@ def fractional_max_pooling():
             assert starts[-1][0] == 0
         result = getattr(F, name)(x, k, output_size=m, _random_samples=random)
         assert result.shape == (1, 1, *[m] * dimension)
-        starts.reverse()  # the samples run from the width outward
+        if dimension == 2:
+            starts.reverse()  # there the first sample belongs to the width
         expected = np.zeros([m] * dimension)
         for place in np.ndindex(*expected.shape):
             # the last window of an axis always ends at the border
@@ -1156,7 +1155,7 @@ def alpha_mask(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
     """The mask m of alpha dropout, after asserting that y is what the formula gives with it."""
     alpha = 1.7580993408473766
     a = 1 / math.sqrt((1 + alpha**2 * p) * (1 - p))
-    mask = ~np.isclose(y, a * (alpha * p - alpha))
+    mask = ~np.isclose(y, a * (alpha * p - alpha), rtol=1e-12, atol=1e-12)
     same(y, a * (mask * x - (1 - mask) * alpha + alpha * p))
     return mask
 
@@ -1501,7 +1500,7 @@ def flatten():
 # Scaled and grouped matrix products
 
 
-@card(*symbols("functional.scaled_mm", "functional.ScalingType", "functional.SwizzleType"), formula=None)
+@card(*symbols("functional.ScalingType", "functional.SwizzleType"))
 def scaled_product_kinds():
     assert list(F.SwizzleType.__members__)[0] == "NO_SWIZZLE"
     low = torch.randn(16, 32).to(torch.float8_e4m3fn)
@@ -1510,8 +1509,8 @@ def scaled_product_kinds():
     kind = F.ScalingType.RowWise
     y = F.scaled_mm(low, right, rows, kind, columns, kind, output_dtype=torch.float32)
     same(y, (rows * low.float()).numpy() @ (columns * right.float()).numpy(), 1e-4)
-    wrong = torch.rand(1)
-    raises((RuntimeError, ValueError), lambda: F.scaled_mm(low, right, wrong, kind, wrong, kind)) if False else None
+    raises((RuntimeError, ValueError), lambda: F.scaled_mm(low, right, columns, kind, rows, kind, output_dtype=torch.float32))
+    raises((RuntimeError, ValueError), lambda: F.scaled_mm(low, right, rows.half(), kind, columns.half(), kind, output_dtype=torch.float32))
 
 
 @card("torch.nn.functional.scaled_mm", formula=r"Y = (s_A A)(s_B B)")

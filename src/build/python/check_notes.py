@@ -171,6 +171,8 @@ def check_units(path: Path, subject: note_checks.Subject) -> list[Unit]:
 
     def unit(name: str, check: note_checks.Check) -> Unit:
         def run() -> None:
+            # By now another topic may have been loaded: the check speaks of its own.
+            note_checks.subject.__dict__.update(subject.__dict__)
             seeded()
             check()
 

@@ -179,6 +179,7 @@ def check_backward_is_a_full_convolution():
     g = torch.randn_like(y)
     y.backward(g)
     np.testing.assert_allclose(x.grad[0, 0].numpy(), scipy.signal.convolve(g[0, 0].numpy(), w[0, 0].numpy(), mode="full"), atol=1e-10)
+    assert torch.allclose(x.grad, F.conv_transpose2d(g, w))
 
 
 @check

@@ -121,6 +121,8 @@ def check_evaluation_is_not_the_identity_and_dropout_is():
     assert torch.equal(drop(x), x) and not torch.allclose(layer(x), x)
     assert torch.allclose(layer(x[:1]), layer(x)[:1]), "in evaluation a sample does not depend on its companions"
     assert not torch.allclose(layer.train()(x[:2]), layer(x)[:2], atol=1e-3), "in training it does"
+    untracked = nn.BatchNorm1d(4, track_running_stats=False)
+    assert torch.equal(untracked.train()(x), untracked.eval()(x))
 
 
 @check

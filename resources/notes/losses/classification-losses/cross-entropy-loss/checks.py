@@ -71,6 +71,8 @@ def check_distribution():
         each = -(w.numpy() * q.numpy() * np.log(softmax(z.numpy()))).sum(1)
         np.testing.assert_allclose(each, F.cross_entropy(z, q, weight=w, reduction="none").numpy(), rtol=1e-9)
         np.testing.assert_allclose(each.sum() / n, F.cross_entropy(z, q, weight=w).item(), rtol=1e-9)
+    image, masks = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5).softmax(1)
+    assert torch.allclose(F.cross_entropy(image, masks), F.cross_entropy(image, masks, reduction="sum") / 40)
 
 
 @formula(GRADIENT)

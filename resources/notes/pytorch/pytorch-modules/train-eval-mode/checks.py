@@ -50,7 +50,7 @@ def check_batch_norm():
             mean, variance = x.numpy().mean(axes), x.numpy().var(axes)
             np.testing.assert_allclose(ours(x.numpy(), mean, variance), layer.train()(x).detach().numpy(), atol=1e-10)
             n = x.numel() // 3
-            mean_hat, v_hat = 0.9 * mean_hat + 0.1 * mean, 0.9 * v_hat + 0.1 * variance
+            mean_hat, v_hat = 0.9 * mean_hat + 0.1 * mean, 0.9 * v_hat + 0.1 * n / (n - 1) * variance
             np.testing.assert_allclose(ours(x.numpy(), mean_hat, v_hat), layer.eval()(x).detach().numpy(), atol=1e-10)
         np.testing.assert_allclose(mean_hat, layer.running_mean.numpy())
         np.testing.assert_allclose(v_hat, layer.running_var.numpy())

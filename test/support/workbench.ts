@@ -77,9 +77,9 @@ export class Workbench {
    */
   async hover(text: string, expected: string | RegExp = ''): Promise<Locator> {
     const shown = this.page.locator('.monaco-editor .monaco-hover:visible', { hasText: expected });
-    const at = await pointOf(this.page, text);
     await until(`a hover on ${text} with ${String(expected)}`, 45_000, async () => {
       await this.hideHover();
+      const at = await pointOf(this.page, text);
       await this.page.mouse.move(at.x - 2, at.y);
       await this.page.mouse.move(at.x, at.y);
       return shown

@@ -27,6 +27,7 @@ def stamps_overlap_evenly_only_if_stride_divides_kernel() -> Figure:
             panel.bar(np.arange(len(output))[shown], stamp[shown], bottom=height[shown], color=colour, width=0.86, linewidth=0)
             height += stamp
         panel.set_title(f"kernel {kernel}, stride 2")
+        panel.set_axisbelow(True)
         panel.set_xlabel("output position")
         panel.set_xticks(range(0, len(output), 3))
         panel.set_yticks([0, 1, 2])

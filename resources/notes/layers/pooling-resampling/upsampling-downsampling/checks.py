@@ -1,0 +1,207 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+TRANSPOSED = r"y_{c,o} = b_c + \sum_{c'} \sum_{\substack{i,\,j \\ s i + d j - p = o}} x_{c',i}\, w_{c',c,j}"
+LENGTH = r"L_{\text{out}} = (L_{\text{in}} - 1)\,s - 2p + d\,(k - 1) + q + 1"
+LINEAR = r"""
+u = \max\left(0,\ \left(o + \tfrac12\right)\frac{L_{\text{in}}}{L_{\text{out}}} - \tfrac12\right), \qquad
+y_o = (1-\lambda)\,x_{\lfloor u \rfloor} + \lambda\,x_{\min(\lfloor u \rfloor + 1,\; L_{\text{in}} - 1)}
+"""
+
+
+def length(L, k, s, p, d, q):
+    return (L - 1) * s - 2 * p + d * (k - 1) + q + 1
+
+
+def transposed(x, w, b, s, p, d, q):
+    """The first two formulas of the article for one sample, in NumPy."""
+    (channels, L), (_, outputs, k) = x.shape, w.shape
+    y = np.repeat(b[:, None], length(L, k, s, p, d, q), axis=1)
+    for i in range(L):
+        for j in range(k):
+            o = s * i + d * j - p
+            if 0 <= o < y.shape[1]:
+                y[:, o] += x[:, i] @ w[:, :, j]
+    return y
+
+
+def linear(x, outputs, corners=False):
+    """The third formula of the article, or its variant for align_corners=True."""
+    L, y = len(x), []
+    for o in range(outputs):
+        u = o * (L - 1) / (outputs - 1) if corners else max(0.0, (o + 0.5) * L / outputs - 0.5)
+        below = min(math.floor(u + 1e-12), L - 1)
+        rest = max(0.0, u - below)
+        y.append((1 - rest) * x[below] + rest * x[min(below + 1, L - 1)])
+    return np.array(y)
+
+
+@formula(TRANSPOSED, LENGTH)
+def check_transposed_convolution():
+    tried = 0
+    for L in (1, 4, 7):
+        for k in (1, 2, 3, 4):
+            for s in (1, 2, 3):
+                for p in (0, 1):
+                    for d in (1, 2):
+                        for q in (0, 1):
+                            if q >= max(s, d) or length(L, k, s, p, d, q) < 1:
+                                continue
+                            layer = nn.ConvTranspose1d(3, 2, k, s, p, q, dilation=d).double()
+                            x = torch.randn(1, 3, L, dtype=torch.float64)
+                            library = layer(x)[0].detach().numpy()
+                            ours = transposed(x[0].numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy(), s, p, d, q)
+                            assert library.shape == ours.shape
+                            np.testing.assert_allclose(ours, library, atol=1e-12)
+                            if d == 1 and k - 2 * p + q == s:
+                                assert ours.shape[1] == s * L
+                            tried += 1
+    assert tried > 150
+
+
+@formula(LINEAR)
+def check_linear_interpolation():
+    for L in (1, 2, 5, 8):
+        for outputs in (2, 3, 5, 8, 16, 21):
+            x = torch.randn(L, dtype=torch.float64)
+            for corners in (False, True):
+                library = F.interpolate(x[None, None], size=outputs, mode="linear", align_corners=corners)[0, 0]
+                np.testing.assert_allclose(linear(x.numpy(), outputs, corners), library.numpy(), atol=1e-9)
+    # A scale factor that does not give a whole length: 1 / r takes the place of L_in / L_out.
+    x = torch.randn(5, dtype=torch.float64)
+    scaled = F.interpolate(x[None, None], scale_factor=1.5, mode="linear")[0, 0]
+    sized = F.interpolate(x[None, None], size=7, mode="linear")[0, 0]
+    assert len(scaled) == 7 and not torch.allclose(scaled, sized)
+    positions = np.clip((np.arange(7) + 0.5) / 1.5 - 0.5, 0, 4)
+    np.testing.assert_allclose(np.interp(positions, np.arange(5), x.numpy()), scaled.numpy(), atol=1e-9)
+    assert F.interpolate(x[None, None], size=1, mode="linear", align_corners=True).item() == x[0]
+    image = torch.randn(4, 5, dtype=torch.float64)
+    library = F.interpolate(image[None, None], size=(7, 3), mode="bilinear")[0, 0].numpy()
+    rows = np.stack([linear(column, 7) for column in image.numpy().T], axis=1)
+    np.testing.assert_allclose(np.stack([linear(row, 3) for row in rows]), library, atol=1e-9)
+
+
+@check
+def check_it_is_the_adjoint_and_not_the_inverse():
+    w = torch.randn(5, 3, 3, 3, dtype=torch.float64)
+    x = torch.randn(1, 3, 7, 7, dtype=torch.float64, requires_grad=True)
+    forward = F.conv2d(x, w, stride=2, padding=1)
+    y = torch.randn_like(forward)
+    back = F.conv_transpose2d(y, w, stride=2, padding=1)
+    assert torch.isclose((forward * y).sum(), (x * back).sum())
+    (gradient,) = torch.autograd.grad(forward, x, y)
+    assert torch.allclose(gradient, back)
+    assert not torch.allclose(F.conv_transpose2d(forward, w, stride=2, padding=1), x, atol=0.1)
+
+
+@check
+def check_facts_table():
+    layer = nn.ConvTranspose2d(8, 16, 3)
+    assert layer.weight.shape == (8, 16, 3, 3) and nn.ConvTranspose2d(8, 16, 3, groups=4).weight.shape == (8, 4, 3, 3)
+    assert nn.Conv2d(8, 16, 3).weight.shape == (16, 8, 3, 3)
+    stated("1,168", sum(p.numel() for p in layer.parameters()))
+    assert (layer.stride, layer.padding, layer.output_padding) == ((1, 1), (0, 0), (0, 0))
+    parameters = inspect.signature(F.interpolate).parameters
+    assert parameters["mode"].default == "nearest" and parameters["align_corners"].default is None
+    x = torch.randn(1, 1, 4)
+    assert torch.equal(F.interpolate(x, size=9, mode="linear"), F.interpolate(x, size=9, mode="linear", align_corners=False))
+    assert nn.ConvTranspose1d(2, 3, 2)(torch.zeros(1, 2, 4)).shape == (1, 3, 5)
+    assert nn.ConvTranspose3d(2, 3, 2)(torch.zeros(1, 2, 4, 4, 4)).shape == (1, 3, 5, 5, 5)
+
+
+@check
+def check_pixel_shuffle():
+    shuffle, x = nn.PixelShuffle(3), torch.randn(2, 18, 4, 5)
+    y = shuffle(x)
+    assert y.shape == (2, 2, 12, 15) and not list(shuffle.parameters())
+    for c, h, v, a, b in ((0, 0, 0, 0, 0), (1, 3, 4, 2, 1), (1, 2, 0, 0, 2)):
+        assert torch.equal(y[:, c, 3 * h + a, 3 * v + b], x[:, c * 9 + a * 3 + b, h, v])
+
+
+@check
+def check_worked_example():
+    x, w = torch.tensor([[[1.0, 2.0, 3.0]]]), torch.tensor([[[1.0, 2.0, 1.0]]])
+    assert F.conv_transpose1d(x, w, stride=2).flatten().tolist() == [1, 2, 3, 4, 5, 6, 3]
+    assert F.conv_transpose1d(x, w, stride=2, padding=1).flatten().tolist() == [2, 3, 4, 5, 6]
+    stated("7", length(3, 3, 2, 0, 1, 0))
+
+
+@check
+def check_one_pixel_short():
+    down = nn.Conv2d(1, 1, 3, stride=2, padding=1)
+    up = nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1)
+    for size in (7, 8):
+        stated("4", down(torch.zeros(1, 1, size, size)).shape[-1])
+    y = torch.zeros(1, 1, 4, 4)
+    stated("7", up(y).shape[-1])
+    assert up(y, output_size=(8, 8)).shape[-2:] == (8, 8)
+    assert nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)(y).shape[-2:] == (8, 8)
+
+
+@check
+def check_padding_cuts_and_output_padding_computes():
+    x, w = torch.randn(1, 1, 5), torch.randn(1, 1, 5)
+    whole = F.conv_transpose1d(x, w, stride=3)
+    assert torch.allclose(F.conv_transpose1d(x, w, stride=3, padding=2), whole[..., 2:-2])
+    more = F.conv_transpose1d(x, w, stride=3, padding=2, output_padding=2)
+    assert torch.allclose(more, whole[..., 2:]) and (more[..., -2:] != 0).all()
+    try:
+        F.conv_transpose1d(x, w, output_padding=1)
+    except RuntimeError as error:
+        assert "output padding must be smaller than either stride or dilation" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_overlap():
+    for k, s, even in ((3, 2, False), (4, 2, True), (2, 2, True), (5, 3, False), (6, 3, True)):
+        counts = F.conv_transpose1d(torch.ones(1, 1, 20), torch.ones(1, 1, k), stride=s).flatten()[k:-k]
+        assert (len(counts.unique()) == 1) is even
+
+
+@check
+def check_coordinate_rules_differ():
+    line = torch.tensor([[[0.0, 10.0, 20.0, 30.0]]])
+    stated("2.5", F.interpolate(line, size=8, mode="linear")[0, 0, 1])
+    stated("4.29", F.interpolate(line, size=8, mode="linear", align_corners=True)[0, 0, 1])
+
+
+@check
+def check_aliasing():
+    stripes = torch.tensor([0.0, 1.0, 1.0, 0.0]).repeat(16).expand(1, 1, 64, 64)
+    stated("0.5", stripes.mean())
+    assert (F.interpolate(stripes, size=(16, 16), mode="bilinear") == 1).all()
+    smooth = F.interpolate(stripes, size=(16, 16), mode="bilinear", antialias=True)
+    assert (smooth - 0.5).abs().max() < 0.05 and F.interpolate(stripes, size=(16, 16), mode="area").unique().tolist() == [0.5]
+    F.interpolate(stripes, size=(16, 16), mode="bicubic", antialias=True)
+    try:
+        F.interpolate(stripes, size=(16, 16), mode="nearest", antialias=True)
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_masks_keep_their_classes():
+    mask = torch.randint(0, 5, (1, 1, 9, 9)).float()
+    assert set(F.interpolate(mask, size=(20, 20), mode="nearest").unique().tolist()) <= set(mask.unique().tolist())
+    assert (F.interpolate(mask, size=(20, 20), mode="bilinear") % 1 != 0).any()
+
+
+@check
+def check_bilinear_start():
+    k = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    x = torch.randn(2, 1, 6, 7)
+    ours = F.conv_transpose2d(x, torch.outer(k, k)[None, None], stride=2, padding=1)
+    library = F.interpolate(x, scale_factor=2, mode="bilinear")
+    assert torch.allclose(ours[..., 1:-1, 1:-1], library[..., 1:-1, 1:-1], atol=1e-6) and not torch.allclose(ours, library, atol=1e-2)
+    assert torch.isclose(k.sum(), torch.tensor(2.0))

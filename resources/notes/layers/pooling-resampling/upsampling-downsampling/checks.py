@@ -152,6 +152,7 @@ def check_padding_cuts_and_output_padding_computes():
     assert torch.allclose(F.conv_transpose1d(x, w, stride=3, padding=2), whole[..., 2:-2])
     more = F.conv_transpose1d(x, w, stride=3, padding=2, output_padding=2)
     assert torch.allclose(more, whole[..., 2:]) and (more[..., -2:] != 0).all()
+    assert (F.conv_transpose1d(x, w, torch.tensor([0.5]), stride=3, output_padding=2)[..., -2:] == 0.5).all()
     try:
         F.conv_transpose1d(x, w, output_padding=1)
     except RuntimeError as error:

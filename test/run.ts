@@ -1,11 +1,10 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openBrowser } from './support/browser';
-import { npm } from './support/childProcess';
 import { developmentFolder } from './support/developmentFolder';
 import { runHostTests } from './support/hostTests';
 import { type Counts, runNodeTests, testFilesIn } from './support/nodeTests';
-import { fixtureWorkspace, packagedExtension, root } from './support/paths';
+import { npmScript, packageExtension } from './support/packaging';
+import { fixtureWorkspace, root } from './support/paths';
 import { removeAbandonedRunFolders } from './support/runFolders';
 import { VsCodeServer } from './support/vscodeServer';
 
@@ -14,7 +13,7 @@ import { VsCodeServer } from './support/vscodeServer';
  * A suite that runs no test or does not reach its end counts as a failure.
  */
 const suites = {
-  check: () => npmStep('check'),
+  check: () => step(() => npmScript('check')),
   unit: () => runNodeTests(testFilesIn(join(root, 'test', 'unit'))),
   content: () => runNodeTests(testFilesIn(join(root, 'test', 'content'))),
   host: runInHost,
@@ -40,7 +39,9 @@ async function main(names: readonly SuiteName[]): Promise<boolean> {
     results.push(result);
     return result.problem === undefined;
   };
-  const packaged = names.some((name) => needPackage.has(name)) ? await attempt('package', packageStep) : true;
+  const packaged = names.some((name) => needPackage.has(name))
+    ? await attempt('package', () => step(packageExtension))
+    : true;
   for (const name of names) {
     const lacking = needPackage.has(name) && !packaged;
     await attempt(name, lacking ? async () => failure('the extension could not be packaged') : suites[name]);
@@ -61,17 +62,10 @@ function failure(problem: string): Counts {
   return { passed: 0, failed: 0, problem };
 }
 
-async function packageStep(): Promise<Counts> {
-  // A package left by an earlier run must neither be tested in place of this one nor packed into it.
-  await rm(packagedExtension, { force: true });
-  return npmStep('package');
-}
-
 /** A step that is no test: it adds nothing where it succeeds, and a failure where it does not. */
-async function npmStep(script: string): Promise<Counts> {
-  const { code, output } = await npm(['run', script, '--silent'], { cwd: root });
-  if (code !== 0) console.log(output);
-  return { passed: 0, failed: 0, problem: code === 0 ? undefined : `npm run ${script} failed` };
+async function step(body: () => Promise<unknown>): Promise<Counts> {
+  await body();
+  return { passed: 0, failed: 0, problem: undefined };
 }
 
 async function runInHost(): Promise<Counts> {

@@ -9,10 +9,13 @@ function anchors(): readonly HTMLElement[] {
   return [...document.querySelectorAll<HTMLElement>('#article [id]:is(h1, h2, h3, details)')];
 }
 
+/** A heading this near to the top of the window is the one being read, in CSS pixels. */
+const near = 48;
+
 /** The heading at or above the top of the window, and how far the text is scrolled beyond it. */
 export function currentPosition(): Position {
-  const line = covered() + 1;
-  const passed = anchors().findLast((anchor) => anchor.getBoundingClientRect().top - scrollMargin(anchor) <= line);
+  const line = covered() + near;
+  const passed = anchors().findLast((anchor) => anchor.getBoundingClientRect().top <= line);
   return passed
     ? { anchor: passed.id, offset: Math.round(covered() - passed.getBoundingClientRect().top) }
     : { anchor: 'top', offset: Math.round(window.scrollY) };
@@ -30,10 +33,6 @@ export function scrollTo({ anchor, offset }: Position): void {
   }
   const top = target.getBoundingClientRect().top + window.scrollY - covered();
   window.scrollTo({ top: top + offset });
-}
-
-function scrollMargin(anchor: HTMLElement): number {
-  return Number.parseFloat(getComputedStyle(anchor).scrollMarginTop) || 0;
 }
 
 /** Ids of the folded parts that are open. */

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { downloadAndUnzipVSCode } from '@vscode/test-electron';
-import { cleanEnvironment, npm, run } from './childProcess';
+import { cleanEnvironment, run } from './childProcess';
 import { bundleHostTests } from './hostBundle';
 import { describeReport, HostReports } from './hostReports';
 import { type HostOutcome, outcomeOf } from './hostTests';
+import { npmScript } from './packaging';
 import { cache, fixtureWorkspace, root } from './paths';
 import { freshFolder } from './runFolders';
 
@@ -14,8 +15,7 @@ async function main(version: string): Promise<void> {
       `Desktop VS Code ${version} cannot be downloaded here (${reason(error)}); npm test needs no download of it.`,
     );
   });
-  const built = await npm(['run', 'build:production', '--silent'], { cwd: root });
-  if (built.code !== 0) throw new Error(`The build failed:\n${built.output}`);
+  await npmScript('build:production');
   const outcome = await runSuite(executable, await bundleHostTests(join(root, 'test', 'host')));
   if (outcome.problem !== undefined) console.log(outcome.problem);
   const failed = Math.max(outcome.failed, outcome.problem === undefined ? 0 : 1);

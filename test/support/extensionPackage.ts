@@ -25,7 +25,9 @@ export async function installExtension(program: ServerProgram, folders: DataFold
   const args = [program.main, ...dataSwitches(folders), '--install-extension', vsix, '--force'];
   const { code, output } = await run(program.node, args, { env: cleanEnvironment() });
   if (code !== 0 || !/successfully installed/i.test(output)) {
-    throw new Error(`VS Code did not install ${vsix} (exit code ${code}):\n${output}`);
+    // Before this line the server only says which native modules it does without.
+    const reason = output.slice(Math.max(output.indexOf('Installing extensions'), 0));
+    throw new Error(`VS Code did not install ${vsix} (exit code ${code}):\n${reason}`);
   }
 }
 

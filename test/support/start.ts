@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { npm } from './childProcess';
 import { developmentFolder } from './developmentFolder';
-import { fixtureWorkspace, root } from './paths';
+import { npmScript } from './packaging';
+import { fixtureWorkspace } from './paths';
 import { VsCodeServer } from './vscodeServer';
 
 /** `npm start`: the extension from this folder in a real VS Code, opened in the browser, until Ctrl-C. */
@@ -9,11 +9,7 @@ async function main(): Promise<void> {
   const print = (line: string) => console.log(line);
   const ended = interrupted();
   print('Building the extension …');
-  const built = await npm(['run', 'build', '--silent'], { cwd: root });
-  if (built.code !== 0) {
-    console.error(built.output);
-    throw new Error('The build failed.');
-  }
+  await npmScript('build');
   const server = await VsCodeServer.start({ progress: print });
   const url = server.url({
     folder: process.argv[2] ?? fixtureWorkspace,

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import type { BrowserContext, Frame, Locator, Page } from 'playwright-core';
 import { QuickPick } from './quickPick';
 import { pointOf } from './textPosition';
@@ -136,8 +135,9 @@ export class Workbench {
     await this.page.locator('.part.editor .tab').first().waitFor({ state: 'detached' });
   }
 
-  async screenshot(path: string): Promise<void> {
-    await writeFile(path, await this.page.screenshot({ animations: 'disabled', caret: 'hide' }));
+  /** What the window shows, as PNG. */
+  async picture(): Promise<Buffer> {
+    return this.page.screenshot({ animations: 'disabled', caret: 'hide' });
   }
 
   async close(): Promise<void> {

@@ -25,8 +25,8 @@ export const scenes: readonly Scene[] = [
       await workbench.treeRows().and(workbench.page.locator('.selected')).waitFor();
     },
   },
-  hoverScene('hover-layer-norm', 'nn.LayerNorm', 12),
-  hoverScene('hover-bce-with-logits', 'BCEWithLogitsLoss', 42),
+  hoverScene('hover-layer-norm', { line: 12, symbol: 'nn.LayerNorm', says: /layer normalization|层归一化/i }),
+  hoverScene('hover-bce-with-logits', { line: 42, symbol: 'BCEWithLogitsLoss', says: /cross-entropy|交叉熵/i }),
   {
     name: 'search',
     themes: ['dark', 'light'],
@@ -37,14 +37,20 @@ export const scenes: readonly Scene[] = [
   },
 ];
 
-function hoverScene(name: string, symbol: string, line: number): Scene {
+interface HoverPlace {
+  readonly line: number;
+  readonly symbol: string;
+  readonly says: RegExp;
+}
+
+function hoverScene(name: string, { line, symbol, says }: HoverPlace): Scene {
   return {
     name,
     themes: ['dark', 'light', 'highContrastLight'],
     set: async (workbench) => {
       await workbench.openFile(file);
       await workbench.goToLine(line);
-      await untilLoaded(await workbench.hover(symbol, /torch|nn\.|BCE|normali[sz]ation|归一化/i));
+      await untilLoaded(await workbench.hover(symbol, says));
     },
   };
 }

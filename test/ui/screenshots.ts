@@ -1,15 +1,16 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BrowserContext } from 'playwright-core';
 import { openBrowser } from '../support/browser';
-import { npm } from '../support/childProcess';
-import { developmentFolder } from '../support/developmentFolder';
 import type { DisplayLanguage } from '../support/languagePack';
-import { fixtureWorkspace, root } from '../support/paths';
+import { packageExtension } from '../support/packaging';
+import { packagedExtension, root } from '../support/paths';
 import { type ThemeName, themes } from '../support/themes';
 import { VsCodeServer } from '../support/vscodeServer';
 import { Workbench } from '../support/workbench';
+import { workspaceCopy } from '../support/workspaceCopy';
 import { type Scene, scenes } from './scenes';
+import { smallPng } from './smallPng';
 
 const folder = join(root, 'media', 'screenshots');
 const languages = ['en', 'zh-cn'] as const satisfies readonly DisplayLanguage[];
@@ -18,8 +19,7 @@ const languages = ['en', 'zh-cn'] as const satisfies readonly DisplayLanguage[];
 async function main(names: readonly string[]): Promise<void> {
   const wanted = scenes.filter(({ name }) => names.length === 0 || names.includes(name));
   if (wanted.length === 0) throw new Error(`The scenes are ${scenes.map(({ name }) => name).join(', ')}.`);
-  const built = await npm(['run', 'build:production', '--silent'], { cwd: root });
-  if (built.code !== 0) throw new Error(`The build failed:\n${built.output}`);
+  await packageExtension();
   await mkdir(folder, { recursive: true });
   const browser = await openBrowser({ width: 1280, height: 800, progress: console.log });
   try {
@@ -30,7 +30,7 @@ async function main(names: readonly string[]): Promise<void> {
 }
 
 async function takeAll(browser: BrowserContext, wanted: readonly Scene[], language: DisplayLanguage): Promise<void> {
-  const server = await VsCodeServer.start({ language, progress: console.log });
+  const server = await VsCodeServer.start({ language, vsix: [packagedExtension], progress: console.log });
   try {
     for (const scene of wanted) {
       for (const theme of scene.themes) await take(browser, server, { scene, theme, language });
@@ -49,13 +49,12 @@ interface Picture {
 async function take(browser: BrowserContext, server: VsCodeServer, picture: Picture): Promise<void> {
   const { scene, theme, language } = picture;
   await server.writeSettings({ ...settingsOfPictures, 'workbench.colorTheme': themes[theme].id });
-  const workspace = { folder: fixtureWorkspace, extensionDevelopmentPath: developmentFolder() };
-  const workbench = await Workbench.open(browser, server.url(workspace));
+  const workbench = await Workbench.open(browser, server.url({ folder: await workspaceCopy() }));
   try {
     await workbench.page.locator(`.monaco-workbench.${themes[theme].windowClass}`).waitFor();
     await scene.set(workbench, language);
     const path = join(folder, `${scene.name}-${theme}.${language}.png`);
-    await workbench.screenshot(path);
+    await writeFile(path, smallPng(await workbench.picture()));
     console.log(`${path.slice(root.length + 1)}  ${Math.round((await stat(path)).size / 1024)} KB`);
   } finally {
     await workbench.close();
@@ -66,7 +65,6 @@ async function take(browser: BrowserContext, server: VsCodeServer, picture: Pict
 const settingsOfPictures = {
   'editor.minimap.enabled': false,
   'editor.occurrencesHighlight': 'off',
-  'window.title': 'field-work',
   'breadcrumbs.enabled': false,
 } as const;
 

@@ -1,13 +1,13 @@
-import { cp, mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { BrowserContext } from 'playwright-core';
 import { openBrowser } from '../support/browser';
 import type { DisplayLanguage } from '../support/languagePack';
-import { fixtureWorkspace, packagedExtension, root } from '../support/paths';
-import { freshFolder } from '../support/runFolders';
+import { packagedExtension, root } from '../support/paths';
 import { VsCodeServer } from '../support/vscodeServer';
 import { Workbench } from '../support/workbench';
+import { workspaceCopy } from '../support/workspaceCopy';
 
 export interface WorkbenchTestOptions {
   /** The display language of VS Code. Each language has a server of its own for the whole run. */
@@ -52,7 +52,7 @@ export function workbenchTest(
 export async function keepPicture(workbench: Workbench, name: string): Promise<void> {
   await mkdir(join(root, 'test-results'), { recursive: true });
   const fileName = `${name.replaceAll(/[^\p{L}\p{N}]+/gu, '-')}.png`;
-  await workbench.screenshot(join(root, 'test-results', fileName)).catch(() => undefined);
+  await writeFile(join(root, 'test-results', fileName), await workbench.picture()).catch(() => undefined);
 }
 
 function serverFor(language: DisplayLanguage): Promise<VsCodeServer> {
@@ -64,12 +64,6 @@ function serverFor(language: DisplayLanguage): Promise<VsCodeServer> {
 function sharedBrowser(): Promise<BrowserContext> {
   browser ??= openBrowser();
   return browser;
-}
-
-async function workspaceCopy(): Promise<string> {
-  const folder = join(freshFolder('workspace'), 'field-work');
-  await cp(fixtureWorkspace, folder, { recursive: true });
-  return folder;
 }
 
 after(async () => {

@@ -475,6 +475,7 @@ def scaled_dot_product_attention():
 
 @card("torch.nn.Transformer")
 def transformer():
+    warnings.simplefilter("ignore")
     model = nn.Transformer(8, 2, 1, 1, 16).eval()
     source, target = torch.randn(5, 3, 8), torch.randn(4, 3, 8)
     y = model(source, target)
@@ -635,6 +636,7 @@ def lstm():
     np.testing.assert_allclose(last_h[0].detach().numpy(), h)
     np.testing.assert_allclose(last_c[0].detach().numpy(), c)
     assert sum(p.numel() for p in nn.LSTM(10, 20, 2).parameters()) == 5_920
+    warnings.simplefilter("ignore")
     small = nn.LSTM(IN, HIDDEN, proj_size=2)(x.float())
     assert small[0].shape == (STEPS, BATCH, 2) and small[1][1].shape == (1, BATCH, HIDDEN)
     assert fails(lambda: nn.LSTM(IN, HIDDEN, proj_size=HIDDEN))

@@ -30,7 +30,8 @@ def names(module):
 
 
 def close(value, expected, relative=0.01):
-    return abs(float(value) - expected) <= relative * abs(expected)
+    value = value.item() if isinstance(value, torch.Tensor) else value
+    return abs(value - expected) <= relative * abs(expected)
 
 
 SHAPES = [(300, 400), (64, 32, 5, 5), (50, 40, 30)]
@@ -563,19 +564,31 @@ def removing_pruning():
     assert fails(lambda: prune.remove(layer, "weight"))
 
 
+def orthonormal(weight):
+    q = weight.detach().numpy()
+    product = q.T @ q if q.shape[0] >= q.shape[1] else q @ q.T
+    return np.allclose(product, np.eye(len(product)), atol=1e-8)
+
+
 @card("torch.nn.utils.parametrizations.orthogonal", formula=r"Q^{\top}Q=I\ \ \text{or}\ \ QQ^{\top}=I")
 def orthogonal():
     for rows, columns in ((6, 4), (4, 6), (5, 5)):
         for kind in (None, "matrix_exp", "cayley", "householder"):
             for trivial in (True, False):
                 layer = parametrizations.orthogonal(nn.Linear(columns, rows).double(), orthogonal_map=kind, use_trivialization=trivial)
-                for _ in range(2):
-                    q = layer.weight.detach().numpy()
-                    product = q.T @ q if rows >= columns else q @ q.T
-                    np.testing.assert_allclose(product, np.eye(len(product)), atol=1e-8)
-                    with torch.no_grad():
-                        for p in layer.parametrizations.parameters():
-                            p.add_(0.01 * torch.randn_like(p))
+                optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+                for _ in range(3):
+                    assert orthonormal(layer.weight)
+                    layer(torch.randn(7, columns, dtype=torch.float64)).square().mean().backward()
+                    optimizer.step()
+    layer = parametrizations.orthogonal(nn.Linear(4, 6).double())
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, weight_decay=1e-3)
+    layer(torch.randn(7, 4, dtype=torch.float64)).square().mean().backward()
+    optimizer.step()
+    assert not orthonormal(layer.weight) and (layer.weight == 0).all(0).any(), "weight decay zeroes columns"
+    square = parametrizations.orthogonal(nn.Linear(5, 5))
+    assert "matrix_exp" in str(square.parametrizations.weight[0].orthogonal_map)
+    assert "householder" in str(layer.parametrizations.weight[0].orthogonal_map)
     layer = nn.Linear(4, 6)
     start = layer.weight.detach().clone()
     assert not torch.allclose(parametrizations.orthogonal(layer).weight, start)

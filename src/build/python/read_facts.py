@@ -48,20 +48,17 @@ def wanted_symbols(root: Path) -> list[str]:
 
 
 def resolved(path: str) -> Any:
-    """The object at a dotted path; None where the installed version has none."""
-    parts = path.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:cut]))
-        except ImportError:
-            continue
-        try:
-            for part in parts[cut:]:
-                found = getattr(found, part)
-            return found
-        except AttributeError:
-            return None
-    return None
+    """The object at a dotted path; None where the installed version has none. A function hides a module of its name."""
+    first, *rest = path.split(".")
+    try:
+        found: Any = importlib.import_module(first)
+        for depth, part in enumerate(rest, start=2):
+            if not hasattr(found, part):
+                importlib.import_module(".".join([first, *rest][:depth]))
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return None
+    return found
 
 
 def default_text(value: Any) -> str:

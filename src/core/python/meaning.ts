@@ -1,7 +1,7 @@
 import type { SyntaxNode } from '@lezer/common';
 import type { SymbolTable } from '../library/symbolTable';
 import { Resolver } from './resolver';
-import { type Expression, expressionOf } from './syntax/expressions';
+import { type Argument, argumentsOf, type Expression, expressionOf } from './syntax/expressions';
 import type { PythonTree } from './syntax/parse';
 import { Scopes } from './syntax/scopes';
 import type { Value } from './value';
@@ -13,6 +13,8 @@ export type Meaning = { readonly from: number; readonly to: number } & (
       readonly symbol: string;
       /** Whether the text names the symbol itself, or a variable that holds an object of it. */
       readonly holds: 'itself' | 'instance';
+      /** What it is called with, where the name is called. */
+      readonly call?: readonly Argument[] | undefined;
     }
   /** An argument of a call: its keyword, or a literal given by position. */
   | { readonly kind: 'argument'; readonly symbol: string; readonly parameter: string }
@@ -113,13 +115,21 @@ export class MeaningFinder {
   #symbol(node: SyntaxNode, value: Value): Meaning | undefined {
     const { from, to } = node;
     if (value.kind === 'path' && this.#table.card(value.path)) {
-      return { kind: 'symbol', symbol: value.path, holds: 'itself', from, to };
+      return { kind: 'symbol', symbol: value.path, holds: 'itself', call: this.#calledWith(node), from, to };
     }
     if (value.kind === 'instance' && this.#table.card(value.type) && !tooCommon.has(value.type)) {
       return { kind: 'symbol', symbol: value.type, holds: 'instance', from, to };
     }
     const isOwn = value.kind === 'ownClass' || value.kind === 'ownFunction';
     return isOwn ? { kind: 'ownName', name: this.#slice(node), from, to } : undefined;
+  }
+
+  #calledWith(node: SyntaxNode): readonly Argument[] | undefined {
+    const called = node.name === 'PropertyName' ? node.parent : node;
+    const list = called?.nextSibling;
+    return called?.parent?.name === 'CallExpression' && list?.name === 'ArgList'
+      ? argumentsOf(list, this.#tree.text)
+      : undefined;
   }
 
   /** What an import statement names at a node: the module up to there, or the thing imported from it. */

@@ -18,7 +18,11 @@ export type Expression =
       readonly from: number;
       readonly to: number;
     }
+  /** `None`, `True`, `False` or a string. */
   | { readonly kind: 'literal'; readonly text: string; readonly from: number; readonly to: number }
+  /** A number, or arithmetic of numbers: `16 * 4 * 4`. */
+  | { readonly kind: 'number'; readonly value: number; readonly from: number; readonly to: number }
+  | { readonly kind: 'tuple'; readonly items: readonly Expression[]; readonly from: number; readonly to: number }
   | { readonly kind: 'either'; readonly options: readonly Expression[]; readonly from: number; readonly to: number }
   | {
       readonly kind: 'subscript';
@@ -37,7 +41,7 @@ export interface Argument {
   readonly value: Expression;
 }
 
-const literals = new Set(['Number', 'Boolean', 'None', 'String']);
+const literals = new Set(['Boolean', 'None', 'String']);
 
 /** Reads an expression node. */
 export function expressionOf(node: SyntaxNode, text: string): Expression {
@@ -54,9 +58,16 @@ export function expressionOf(node: SyntaxNode, text: string): Expression {
       return inner && inner.nextSibling?.name === ')' ? expressionOf(inner, text) : { kind: 'other', from, to };
     }
     case 'ConditionalExpression':
-      return { kind: 'either', options: operandsOf(node, text, [0, 2]), from, to };
+      return { kind: 'either', options: conditionalOf(node, text), from, to };
     case 'BinaryExpression':
       return binaryOf(node, text);
+    case 'UnaryExpression':
+      return negated(node, text);
+    case 'Number':
+      return numberOf(Number(text.slice(from, to).replaceAll('_', '')), node);
+    case 'TupleExpression':
+    case 'ArrayExpression':
+      return { kind: 'tuple', items: operandsOf(node, text), from, to };
     case 'AwaitExpression':
     case 'NamedExpression':
       return node.lastChild ? expressionOf(node.lastChild, text) : { kind: 'other', from, to };
@@ -65,6 +76,12 @@ export function expressionOf(node: SyntaxNode, text: string): Expression {
         ? { kind: 'literal', text: text.slice(from, to), from, to }
         : { kind: 'other', from, to };
   }
+}
+
+/** `a if test else b` is `a` or `b`. */
+function conditionalOf(node: SyntaxNode, text: string): readonly Expression[] {
+  const [value, , otherwise] = operandsOf(node, text);
+  return [value, otherwise].filter((option) => option !== undefined);
 }
 
 function memberOf(node: SyntaxNode, text: string): Expression {
@@ -135,20 +152,58 @@ export function argumentsOf(list: SyntaxNode, text: string): readonly Argument[]
   return found;
 }
 
-/** `a or b` is one of the two; other operators compute something new. */
+/** `a or b` is one of the two, arithmetic of numbers is a number; other operators compute something new. */
 function binaryOf(node: SyntaxNode, text: string): Expression {
   const { from, to } = node;
-  return node.getChild('or')
-    ? { kind: 'either', options: operandsOf(node, text, [0, 1]), from, to }
+  const operands = operandsOf(node, text).slice(0, 2);
+  if (node.getChild('or')) {
+    return { kind: 'either', options: operands, from, to };
+  }
+  const [left, right] = operands;
+  const operator = node.getChild('ArithOp');
+  return left?.kind === 'number' && right?.kind === 'number' && operator
+    ? numberOf(computed(left.value, text.slice(operator.from, operator.to), right.value), node)
     : { kind: 'other', from, to };
 }
 
-function operandsOf(node: SyntaxNode, text: string, wanted: readonly number[]): readonly Expression[] {
+function computed(left: number, operator: string, right: number): number {
+  switch (operator) {
+    case '+':
+      return left + right;
+    case '-':
+      return left - right;
+    case '*':
+      return left * right;
+    case '/':
+      return left / right;
+    case '//':
+      return Math.floor(left / right);
+    case '**':
+      return left ** right;
+    default:
+      return Number.NaN;
+  }
+}
+
+function negated(node: SyntaxNode, text: string): Expression {
+  const [operand] = operandsOf(node, text);
+  const isMinus = text[node.from] === '-';
+  return operand?.kind === 'number' && isMinus
+    ? numberOf(-operand.value, node)
+    : { kind: 'other', from: node.from, to: node.to };
+}
+
+function numberOf(value: number, { from, to }: SyntaxNode): Expression {
+  return Number.isFinite(value) ? { kind: 'number', value, from, to } : { kind: 'other', from, to };
+}
+
+/** The expressions directly below a node, without operators, brackets and comments. */
+function operandsOf(node: SyntaxNode, text: string): readonly Expression[] {
   const operands: Expression[] = [];
   for (let child = node.firstChild; child; child = child.nextSibling) {
-    if (/^[A-Z]/.test(child.name) && child.name !== 'Comment') {
+    if (/^[A-Z]/.test(child.name) && !['Comment', 'ArithOp', 'BitOp', 'CompareOp'].includes(child.name)) {
       operands.push(expressionOf(child, text));
     }
   }
-  return wanted.flatMap((index) => operands[index] ?? []);
+  return operands;
 }

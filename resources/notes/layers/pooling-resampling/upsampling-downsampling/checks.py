@@ -173,6 +173,12 @@ def check_coordinate_rules_differ():
     line = torch.tensor([[[0.0, 10.0, 20.0, 30.0]]])
     stated("2.5", F.interpolate(line, size=8, mode="linear")[0, 0, 1])
     stated("4.29", F.interpolate(line, size=8, mode="linear", align_corners=True)[0, 0, 1])
+    for given in (False, True):
+        try:
+            F.interpolate(line, size=8, mode="nearest", align_corners=given)
+        except ValueError:
+            continue
+        raise AssertionError("expected an error")
 
 
 @check

@@ -1,0 +1,139 @@
+import inspect
+import math
+import warnings
+
+import numpy as np
+import sklearn.metrics
+import torch
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+LOSS = r"""
+L = \frac{1}{n}\sum_{i=1}^{n} (x_i - y_i)^2, \qquad
+\frac{\partial L}{\partial x_i} = \frac{2}{n}\,(x_i - y_i)
+"""
+SPLIT = r"\frac{1}{n}\sum_{i=1}^{n} (c - y_i)^2 = (c - \bar{y})^2 + \frac{1}{n}\sum_{i=1}^{n} (y_i - \bar{y})^2"
+
+
+@formula(LOSS)
+def check_loss_and_gradient():
+    for shape in [(1,), (7,), (3, 4), (2, 3, 5, 5), ()]:
+        x, y = torch.randn(shape, dtype=torch.float64, requires_grad=True), torch.randn(shape, dtype=torch.float64)
+        loss = F.mse_loss(x, y)
+        loss.backward()
+        a, b = x.detach().numpy(), y.numpy()
+        n = x.numel()
+        np.testing.assert_allclose(((a - b) ** 2).sum() / n, loss.item(), rtol=1e-12)
+        np.testing.assert_allclose(2 / n * (a - b), x.grad.numpy(), rtol=1e-12)
+        assert torch.equal(torch.nn.MSELoss()(x, y), loss)
+        if shape:
+            np.testing.assert_allclose(sklearn.metrics.mean_squared_error(b.reshape(-1), a.reshape(-1)), loss.item(), rtol=1e-12)
+
+
+@formula(SPLIT)
+def check_split():
+    y = torch.randn(50, dtype=torch.float64) * 3 + 2
+    for c in (-4.0, 0.0, y.mean().item(), 9.5):
+        library = F.mse_loss(torch.full_like(y, c), y).item()
+        np.testing.assert_allclose((c - y.mean().item()) ** 2 + y.numpy().var(), library, rtol=1e-12)
+
+
+@check
+def check_contract():
+    x, y = torch.randn(2, 3), torch.randn(2, 3)
+    assert F.mse_loss(x, y, reduction="none").shape == x.shape and F.mse_loss(x, y).shape == ()
+    assert F.mse_loss(torch.tensor([1.0, 2.0]), torch.tensor([1, 3])).item() == 0.5
+    try:
+        F.mse_loss(torch.tensor([1, 2]), torch.tensor([1, 3]))
+    except RuntimeError as error:
+        assert "Long" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    w = torch.rand(2, 3) + 0.1
+    assert torch.allclose(F.mse_loss(x, y, weight=w), (w * (x - y) ** 2).sum() / w.sum())
+    assert inspect.signature(F.mse_loss).parameters["weight"].default is None
+    assert "weight" not in inspect.signature(torch.nn.MSELoss).parameters
+
+
+@check
+def check_by_hand():
+    x, y = torch.tensor([2.0, 3.0, 5.0], requires_grad=True), torch.tensor([1.0, 5.0, 5.0])
+    loss = F.mse_loss(x, y)
+    loss.backward()
+    loss = loss.detach()
+    stated("1.6667", loss)
+    stated("1.2910", loss.sqrt())
+    stated("2.2361", torch.linalg.vector_norm((x - y).detach()))
+    stated("0.6667", x.grad[0])
+    stated("−1.3333", x.grad[1])
+    assert F.mse_loss(x, y, reduction="sum").item() == 5
+
+
+@check
+def check_outlier_pulls_as_much_as_the_others():
+    y = torch.tensor([1.0, 2.0, 3.0, 4.0, 20.0])
+    c = torch.full_like(y, 6.0).requires_grad_()
+    F.mse_loss(c, y).backward()
+    assert y.mean() == 6 and y.median() == 3
+    assert math.isclose(-c.grad[4].item(), c.grad[:4].sum().item(), rel_tol=1e-6)
+    grid = torch.linspace(0, 10, 1001)
+    squared = [F.mse_loss(torch.full_like(y, float(v)), y).item() for v in grid]
+    absolute = [F.l1_loss(torch.full_like(y, float(v)), y).item() for v in grid]
+    assert abs(grid[int(np.argmin(squared))] - 6) < 1e-3 and abs(grid[int(np.argmin(absolute))] - 3) < 1e-3
+
+
+@check
+def check_broadcast():
+    y = torch.tensor([1.0, 2.0, 3.0])
+    x = y.clone()[:, None].requires_grad_()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stated("1.3333", F.mse_loss(x, y).detach())
+        assert "broadcasting" in str(caught[0].message)
+        mean = torch.full((3, 1), 2.0, requires_grad=True)
+        best = F.mse_loss(mean, y)
+        best.backward()
+        assert mean.grad.abs().max() < 1e-6 and best < F.mse_loss(x, y)
+        assert math.isclose(best.item(), y.var(unbiased=False).item(), rel_tol=1e-6)
+
+
+@check
+def check_root_is_nan_at_zero():
+    for epsilon, finite in ((0.0, False), (1e-8, True)):
+        x = torch.ones(3, requires_grad=True)
+        (F.mse_loss(x, torch.ones(3)) + epsilon).sqrt().backward()
+        assert bool(torch.isfinite(x.grad).all()) is finite
+
+
+@check
+def check_scale():
+    x, y = torch.rand(4, 1, 28, 28), torch.rand(4, 1, 28, 28)
+    per_image = F.mse_loss(x, y, reduction="sum") / len(x)
+    stated("784", round((per_image / F.mse_loss(x, y)).item()))
+    a, b = torch.randn(9), torch.randn(9)
+    assert math.isclose((F.mse_loss(1000 * a, 1000 * b) / F.mse_loss(a, b)).item(), 1e6, rel_tol=1e-5)
+    stated("90,000", 300**2)
+    stated("65,504", torch.finfo(torch.float16).max)
+    assert torch.isinf(F.mse_loss(torch.tensor([300.0]).half(), torch.zeros(1).half()))
+
+
+@check
+def check_sigmoid_saturates():
+    z = torch.tensor(math.log(0.01 / 0.99), dtype=torch.float64, requires_grad=True)
+    F.mse_loss(z.sigmoid(), torch.ones((), dtype=torch.float64)).backward()
+    stated("−0.0196", z.grad)
+    z.grad = None
+    F.binary_cross_entropy_with_logits(z, torch.ones((), dtype=torch.float64)).backward()
+    stated("−0.99", z.grad)
+
+
+@check
+def check_gaussian_likelihood_and_scikit_learn():
+    x, y = torch.randn(20, dtype=torch.float64), torch.randn(20, dtype=torch.float64)
+    nll = -torch.distributions.Normal(x, 0.7).log_prob(y).mean()
+    expected = F.mse_loss(x, y) / (2 * 0.7**2) + math.log(0.7) + 0.5 * math.log(2 * math.pi)
+    assert torch.allclose(nll, expected)
+    assert "squared" not in inspect.signature(sklearn.metrics.mean_squared_error).parameters
+    assert math.isclose(sklearn.metrics.root_mean_squared_error(y, x), F.mse_loss(x, y).sqrt().item())
+    assert math.isclose(sklearn.metrics.r2_score(y, x), (1 - F.mse_loss(x, y) / y.var(unbiased=False)).item())

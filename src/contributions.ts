@@ -19,6 +19,7 @@ export type CommandId = (typeof commands)[keyof typeof commands];
 export const views = {
   container: 'mlFieldNotes',
   topics: 'mlFieldNotes.topics',
+  usage: 'mlFieldNotes.usage',
 } as const;
 
 export const articleViewType = 'mlFieldNotes.article';
@@ -30,6 +31,7 @@ export const settings = {
   hoverMode: 'mlFieldNotes.hover.mode',
   hoverFormula: 'mlFieldNotes.hover.formula',
   hoverShapes: 'mlFieldNotes.hover.shapes',
+  hoverFacts: 'mlFieldNotes.hover.facts',
   hoverTrap: 'mlFieldNotes.hover.trap',
   hoverLinks: 'mlFieldNotes.hover.links',
   reusePanel: 'mlFieldNotes.article.reusePanel',

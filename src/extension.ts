@@ -6,12 +6,14 @@ import { registerTopicCommands } from './host/commands/topicCommands';
 import { HoverProvider } from './host/hover/hoverProvider';
 import { Logger } from './host/logger';
 import { NoteFiles } from './host/noteFiles';
+import { PythonDocuments } from './host/python/pythonDocuments';
 import { RecentTopics } from './host/search/recentTopics';
 import { SearchPick } from './host/search/searchPick';
 import { TopicFinder } from './host/search/topicFinder';
 import { Settings } from './host/settings';
 import { Sidebar } from './host/sidebar/sidebar';
 import { registerTopicLinks } from './host/topicLinks';
+import { UsageView } from './host/usage/usageView';
 
 /** Composition root: reads the index and wires library → sidebar, search, hover, article. */
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
@@ -39,7 +41,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
       sidebar.reveal(topic);
     },
   );
-  const hover = new HoverProvider(library, files, settings, logger);
+  const documents = new PythonDocuments(files);
+  const hover = new HoverProvider(library, files, documents, settings, logger);
+  const usage = new UsageView(library, documents, settings, logger);
   const search = new SearchPick(
     library,
     finder,
@@ -49,8 +53,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   );
   context.subscriptions.push(
     sidebar,
+    usage,
     reader,
     hover,
+    documents,
     registerTopicCommands({ library, reader, search, hover, settings }),
     registerTopicLinks(library, reader, search),
   );

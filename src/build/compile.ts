@@ -22,7 +22,12 @@ export async function compile(notes: Notes, cards: CardSources, dist: string, pr
   write('cards.json', cardFileOf(cards));
   write('formulas.json', await formulasOf(cards, problems));
   // For the tests of the content alone; the package leaves it out.
-  write('answers.json', Object.fromEntries(notes.topics.map(({ source: { value } }) => [value.id, (value.answers ?? []).map((answer) => answer.seed)])));
+  write(
+    'answers.json',
+    Object.fromEntries(
+      notes.topics.map(({ source: { value } }) => [value.id, (value.answers ?? []).map((answer) => answer.seed)]),
+    ),
+  );
   for (const topic of notes.topics) {
     writeTexts(topic, dist);
   }

@@ -16,6 +16,7 @@ export class Settings {
       mode: mode === 'off' || mode === 'compact' ? mode : 'full',
       formula: read(settings.hoverFormula, true),
       shapes: read(settings.hoverShapes, true),
+      facts: read(settings.hoverFacts, true),
       trap: read(settings.hoverTrap, true),
       links: read(settings.hoverLinks, true),
     };

@@ -56,14 +56,21 @@ function boundArguments(symbol: string, given: readonly Argument[], table: Symbo
   };
   const text = (name: string) => {
     const value = values.get(name);
-    return value === undefined ? table.parameter(symbol, name)?.default : value.kind === 'literal' ? value.text : undefined;
+    return value === undefined
+      ? table.parameter(symbol, name)?.default
+      : value.kind === 'literal'
+        ? value.text
+        : undefined;
   };
   return {
     number,
     flag: (name) => ({ True: true, False: false })[text(name) ?? ''],
     perDimension: (name, dimensions) => {
       const value = values.get(name);
-      const items = value?.kind === 'tuple' ? value.items.map((item) => (item.kind === 'number' ? item.value : Number.NaN)) : undefined;
+      const items =
+        value?.kind === 'tuple'
+          ? value.items.map((item) => (item.kind === 'number' ? item.value : Number.NaN))
+          : undefined;
       const one = items ? undefined : number(name);
       const each = items ?? (one === undefined ? undefined : Array<number>(dimensions).fill(one));
       return each?.length === dimensions && each.every(Number.isFinite) ? each : undefined;
@@ -83,14 +90,19 @@ type Rule = (call: BoundCall, dimensions: number) => readonly (CallFact | undefi
 
 /** By symbol; counts and sizes follow the library, which the tests compare them with. */
 const rules: Readonly<Record<string, Rule>> = {
-  'torch\\.nn\\.Conv[123]d': (call, dimensions) => [convolutionParameters(call, dimensions), outputSize(call, dimensions, convolved)],
+  'torch\\.nn\\.Conv[123]d': (call, dimensions) => [
+    convolutionParameters(call, dimensions),
+    outputSize(call, dimensions, convolved),
+  ],
   'torch\\.nn\\.ConvTranspose[123]d': (call, dimensions) => [
     convolutionParameters(call, dimensions),
     outputSize(call, dimensions, transposed),
   ],
   'torch\\.nn\\.(?:Max|Avg)Pool[123]d': (call, dimensions) => [outputSize(call, dimensions, pooled)],
   'torch\\.nn\\.Linear': (call) => [linearParameters(call)],
-  'torch\\.nn\\.Embedding': (call) => [parameters(product(call.number('num_embeddings'), call.number('embedding_dim')))],
+  'torch\\.nn\\.Embedding': (call) => [
+    parameters(product(call.number('num_embeddings'), call.number('embedding_dim'))),
+  ],
   'torch\\.nn\\.LayerNorm': (call) => [normParameters(call, 'normalized_shape', 'elementwise_affine')],
   'torch\\.nn\\.RMSNorm': (call) => [normParameters(call, 'normalized_shape', 'elementwise_affine', 1)],
   'torch\\.nn\\.(?:Sync)?BatchNorm(?:[123]d)?': (call) => [normParameters(call, 'num_features', 'affine')],
@@ -99,7 +111,9 @@ const rules: Readonly<Record<string, Rule>> = {
     normParameters(call, 'num_channels', 'affine'),
     divisibility(call, 'num_channels', 'num_groups'),
   ],
-  'torch\\.nn\\.(?:LSTM|GRU|RNN)': () => [],
+  'torch\\.nn\\.LSTM': (call) => [recurrentParameters(call, 4)],
+  'torch\\.nn\\.GRU': (call) => [recurrentParameters(call, 3)],
+  'torch\\.nn\\.RNN': (call) => [recurrentParameters(call, 1)],
   'torch\\.nn\\.MultiheadAttention': (call) => attentionFacts(call),
   'torch\\.nn\\.TransformerEncoderLayer': (call) => [encoderLayerParameters(call)],
   'torch\\.nn\\.(?:Alpha|FeatureAlpha)?Dropout[123]?d?': (call) => [keptScale(call.number('p'))],
@@ -113,7 +127,10 @@ function parameters(count: number | undefined): CallFact | undefined {
 }
 
 function product(...factors: readonly (number | undefined)[]): number | undefined {
-  return factors.reduce<number | undefined>((all, one) => (all === undefined || one === undefined ? undefined : all * one), 1);
+  return factors.reduce<number | undefined>(
+    (all, one) => (all === undefined || one === undefined ? undefined : all * one),
+    1,
+  );
 }
 
 function linearParameters(call: BoundCall): CallFact | undefined {
@@ -160,10 +177,18 @@ const convolved: SizeRule = (side, call, dimensions) => {
 };
 
 const transposed: SizeRule = (side, call, dimensions) => {
-  const [kernel, stride, padding, extra, dilation] = ['kernel_size', 'stride', 'padding', 'output_padding', 'dilation'].map(
-    (name) => same(call.perDimension(name, dimensions)),
-  );
-  return kernel === undefined || stride === undefined || padding === undefined || extra === undefined || dilation === undefined
+  const [kernel, stride, padding, extra, dilation] = [
+    'kernel_size',
+    'stride',
+    'padding',
+    'output_padding',
+    'dilation',
+  ].map((name) => same(call.perDimension(name, dimensions)));
+  return kernel === undefined ||
+    stride === undefined ||
+    padding === undefined ||
+    extra === undefined ||
+    dilation === undefined
     ? undefined
     : (side - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1;
 };
@@ -185,19 +210,23 @@ function normParameters(call: BoundCall, size: string, affine: string, vectors =
   if (isAffine === undefined) {
     return undefined;
   }
-  const shape = call.number(size) ?? product(...(call.perDimension(size, 2) ?? call.perDimension(size, 3) ?? [undefined]));
+  const shape =
+    call.number(size) ?? product(...(call.perDimension(size, 2) ?? call.perDimension(size, 3) ?? [undefined]));
   const each = vectors === 2 && call.flag('bias') === false ? 1 : vectors;
   return parameters(isAffine ? product(shape, each) : 0);
 }
 
 function divisibility(call: BoundCall, dividend: string, divisor: string): CallFact | undefined {
   const [all, parts] = [call.number(dividend), call.number(divisor)];
-  return all !== undefined && parts !== undefined && all % parts !== 0 ? { kind: 'indivisible', dividend, divisor } : undefined;
+  return all !== undefined && parts !== undefined && all % parts !== 0
+    ? { kind: 'indivisible', dividend, divisor }
+    : undefined;
 }
 
 function attentionFacts(call: BoundCall): readonly (CallFact | undefined)[] {
   const [width, heads, bias] = [call.number('embed_dim'), call.number('num_heads'), call.flag('bias')];
-  const isPlain = call.flag('add_bias_kv') === false && call.number('kdim') === undefined && call.number('vdim') === undefined;
+  const isPlain =
+    call.flag('add_bias_kv') === false && call.number('kdim') === undefined && call.number('vdim') === undefined;
   if (width === undefined || heads === undefined || bias === undefined) {
     return [];
   }
@@ -215,6 +244,29 @@ function encoderLayerParameters(call: BoundCall): CallFact | undefined {
   return width === undefined || inner === undefined || call.flag('bias') !== true
     ? undefined
     : parameters(4 * width * width + 4 * width + 2 * width * inner + inner + width + 4 * width);
+}
+
+/** Each direction of each layer has weights for its input and for its state, and two biases, for every gate. */
+function recurrentParameters(call: BoundCall, gates: number): CallFact | undefined {
+  const [inputs, hidden, layers] = [call.number('input_size'), call.number('hidden_size'), call.number('num_layers')];
+  const [bias, twoWay, projected] = [call.flag('bias'), call.flag('bidirectional'), call.number('proj_size') ?? 0];
+  if (
+    inputs === undefined ||
+    hidden === undefined ||
+    layers === undefined ||
+    bias === undefined ||
+    twoWay === undefined
+  ) {
+    return undefined;
+  }
+  const directions = twoWay ? 2 : 1;
+  const state = projected > 0 ? projected : hidden;
+  let count = 0;
+  for (let layer = 0; layer < layers; layer += 1) {
+    const width = layer === 0 ? inputs : state * directions;
+    count += directions * (gates * hidden * (width + state + (bias ? 2 : 0)) + projected * hidden);
+  }
+  return parameters(count);
 }
 
 function keptScale(p: number | undefined): CallFact | undefined {

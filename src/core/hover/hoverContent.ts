@@ -5,6 +5,7 @@ import type { NoteLibrary } from '../library/noteLibrary';
 import type { SymbolTable } from '../library/symbolTable';
 import type { Topic } from '../library/topic';
 import type { Meaning } from '../python/meaning';
+import { callFacts, describeFact } from './callFacts';
 import { topicNamed } from './topicNamed';
 
 /** What the user wants to see in a hover. */
@@ -12,6 +13,7 @@ export interface HoverOptions {
   readonly mode: 'full' | 'compact' | 'off';
   readonly formula: boolean;
   readonly shapes: boolean;
+  readonly facts: boolean;
   readonly trap: boolean;
   readonly links: boolean;
 }
@@ -30,6 +32,8 @@ export type HoverPart =
   | { readonly kind: 'note'; readonly prose: string }
   | { readonly kind: 'formula'; readonly tex: string; readonly text: string }
   | { readonly kind: 'shapes'; readonly shapes: string }
+  /** What follows from the literal arguments of this very call. */
+  | { readonly kind: 'facts'; readonly prose: string }
   | { readonly kind: 'trap'; readonly prose: string }
   | { readonly kind: 'links'; readonly topic?: string | undefined; readonly docs?: string | undefined };
 
@@ -69,7 +73,7 @@ function partsOf(
   switch (meaning.kind) {
     case 'symbol': {
       const card = table.card(meaning.symbol);
-      return card && symbolParts(meaning.symbol, meaning.holds, card, library, language);
+      return card && symbolParts(meaning, card, table, library, language);
     }
     case 'argument': {
       const card = table.card(meaning.symbol);
@@ -89,6 +93,8 @@ function isWanted(part: HoverPart, options: HoverOptions): boolean {
       return options.formula && !isCompact;
     case 'shapes':
       return options.shapes && !isCompact;
+    case 'facts':
+      return options.facts && !isCompact;
     case 'trap':
       return options.trap && !isCompact;
     case 'links':
@@ -99,12 +105,13 @@ function isWanted(part: HoverPart, options: HoverOptions): boolean {
 }
 
 function symbolParts(
-  symbol: string,
-  holds: 'itself' | 'instance',
+  { symbol, holds, call }: Meaning & { readonly kind: 'symbol' },
   card: Card,
+  table: SymbolTable,
   library: NoteLibrary,
   language: Language,
 ): readonly HoverPart[] {
+  const facts = callFacts(symbol, call ?? [], table).map((fact) => describeFact(fact, language));
   const shapes = shapesOf(symbol, card, language);
   return [
     ...(card.deprecated ? [{ kind: 'deprecated', prose: card.deprecated[language] } as const] : []),
@@ -112,6 +119,9 @@ function symbolParts(
     ...(holds === 'instance' ? [{ kind: 'note', prose: words[language].holds(shortName(symbol)) } as const] : []),
     ...formulaPart(card),
     ...(shapes === undefined ? [] : [{ kind: 'shapes', shapes } as const]),
+    ...(call && facts.length > 0
+      ? [{ kind: 'facts', prose: facts.join(language === 'en' ? '; ' : '；') } as const]
+      : []),
     ...(card.trap ? [{ kind: 'trap', prose: card.trap[language] } as const] : []),
     links(symbol, card, library),
   ];

@@ -50,6 +50,19 @@ export class MeaningFinder {
     return literalNodes.has(node.name) ? this.#positional(node) : this.#ofName(node);
   }
 
+  /** The meanings of all names of the text in order; a generator, so that a long text can be read in slices. */
+  *all(): Generator<Meaning> {
+    const cursor = this.#tree.tree.cursor();
+    do {
+      if (cursor.name === 'VariableName' || cursor.name === 'PropertyName') {
+        const meaning = isInString(cursor.node) ? undefined : this.#ofName(cursor.node);
+        if (meaning) {
+          yield meaning;
+        }
+      }
+    } while (cursor.next());
+  }
+
   #nodeAt(offset: number): SyntaxNode | undefined {
     const wanted = (node: SyntaxNode) =>
       node.name === 'VariableName' || node.name === 'PropertyName' || literalNodes.has(node.name);

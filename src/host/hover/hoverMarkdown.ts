@@ -49,6 +49,8 @@ function paragraph(part: HoverPart, language: Language, formulas: FormulaFile, t
       return formula(part.tex, part.text, formulas, theme);
     case 'shapes':
       return `${named.shapes}: ${code(part.shapes)}`;
+    case 'facts':
+      return `$(symbol-numeric) ${prose(part.prose)}`;
     case 'trap':
       return `$(alert) ${prose(part.prose)}`;
     case 'links':

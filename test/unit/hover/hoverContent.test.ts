@@ -10,7 +10,7 @@ import { table } from '../python/cursor';
 
 const library = new NoteLibrary(parseLibraryIndex(readFileSync('dist/index.json', 'utf8')));
 const formulas: FormulaFile = JSON.parse(readFileSync('dist/formulas.json', 'utf8'));
-const all: HoverOptions = { mode: 'full', formula: true, shapes: true, trap: true, links: true };
+const all: HoverOptions = { mode: 'full', formula: true, shapes: true, facts: true, trap: true, links: true };
 const layerNorm: Meaning = { kind: 'symbol', symbol: 'torch.nn.LayerNorm', holds: 'itself', from: 0, to: 1 };
 const kinds = (meaning: Meaning, options: Partial<HoverOptions> = {}) =>
   hoverContent(meaning, table, library, 'en', { ...all, ...options })?.map((part) => part.kind);

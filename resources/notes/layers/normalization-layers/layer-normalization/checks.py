@@ -86,6 +86,29 @@ def check_negative_scale_flips_the_sign():
     x = torch.randn(8, dtype=torch.float64)
     f = lambda v: nn.functional.layer_norm(v, (8,), eps=0.0)
     assert torch.allclose(f(2 * x), f(x)) and torch.allclose(f(x + 3), f(x)) and torch.allclose(f(-2 * x), -f(x))
+    with_eps = lambda v: nn.functional.layer_norm(v, (8,))
+    assert torch.allclose(with_eps(x + 3), with_eps(x)) and torch.allclose(with_eps(2 * x), with_eps(x), atol=1e-4)
+    assert not torch.allclose(with_eps(1e-3 * x), with_eps(x), atol=0.1)
+    for scale in (1e-3, 1.0, 50.0):
+        variance = (scale * x).var(unbiased=False)
+        assert torch.allclose(with_eps(scale * x).var(unbiased=False), variance / (variance + 1e-5)) and with_eps(scale * x).var(unbiased=False) < 1
+
+
+@check
+def check_contract():
+    layer = nn.LayerNorm(8)
+    assert layer.eps == 1e-5 and layer.elementwise_affine and layer.bias is not None
+    assert (layer.weight == 1).all() and (layer.bias == 0).all()
+    try:
+        nn.functional.layer_norm(torch.arange(4), (4,))
+    except RuntimeError as error:
+        assert "not implemented" in str(error)
+    else:
+        raise AssertionError("expected an error for integers")
+    for H in (4, 64, 4096):
+        x = torch.randn(H, dtype=torch.float64)
+        gap = nn.functional.layer_norm(x, (H,), eps=0.0)[0] / ((x - x.mean()) / x.std())[0]
+        assert abs(float(gap) - math.sqrt(H / (H - 1))) < 1e-9
 
 
 @check
@@ -94,7 +117,7 @@ def check_channels_first_input_is_not_normalised_per_channel():
     try:
         nn.LayerNorm(3)(x)
     except RuntimeError as error:
-        assert "normalized_shape" in str(error)
+        assert "Given normalized_shape=[3], expected input with shape [*, 3]" in str(error)
     else:
         raise AssertionError("expected an error")
     assert nn.LayerNorm([3, 4, 4])(x).shape == x.shape
@@ -107,6 +130,10 @@ def check_naive_variance_in_float32_loses_everything():
     naive = (x * x).mean() - x.mean() ** 2
     assert abs(float(naive) - 1e-4) > 5e-5, float(naive)
     assert abs(float(x.double().var(unbiased=False)) - 1e-4) < 3e-5
+    rows = torch.randn(200, 512) * 0.01 + 100
+    assert ((rows * rows).mean(1) - rows.mean(1) ** 2 < 0).any()
+    library, exact = (nn.functional.layer_norm(values, (512,)) for values in (rows, rows.double()))
+    assert (library - exact).abs().max() < 0.01
 
 
 @check

@@ -92,7 +92,14 @@ def check_contract():
     assert loss(z, y).shape == () and F.cross_entropy(z, y, reduction="none").shape == (2, 7)
     assert loss(torch.randn(3), torch.tensor(1)).shape == ()
     assert torch.equal(loss.train()(z, y), loss.eval()(z, y))
-    assert loss(torch.full((4, 6), 3.0), torch.tensor([0, 1, 2, 5])).item() - math.log(6) < 1e-6
+    assert abs(loss(torch.full((4, 6), 3.0), torch.tensor([0, 1, 2, 5])).item() - math.log(6)) < 1e-6
+    for wrong in (torch.tensor([0, 3]), torch.tensor([0, -1])):
+        try:
+            loss(torch.randn(2, 3), wrong)
+        except IndexError as error:
+            assert "out of bounds" in str(error)
+        else:
+            raise AssertionError("expected an error")
 
 
 @check

@@ -46,6 +46,16 @@ def check_product_of_jacobians():
                 ours = jacobian.T @ ours
             np.testing.assert_allclose(ours, first.numpy(), atol=1e-12)
             assert np.linalg.norm(first.numpy()) <= bound * np.linalg.norm(last.numpy()) * (1 + 1e-12)
+    for function, (_, largest) in SLOPES.items():
+        # A chain of single units held at their steepest point reaches the bound exactly: no factor of it can be dropped.
+        start = h = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+        bound = 1.0
+        for weight in (1.5, -0.4, 2.0):
+            steepest = 1.0 if function is torch.relu else 0.0
+            h = function(weight * h + (steepest - weight * h.item()))
+            bound *= abs(weight) * largest
+        (gradient,) = torch.autograd.grad(h, start)
+        assert math.isclose(abs(gradient.item()), bound, rel_tol=1e-12)
     z = np.linspace(-8, 8, 16_001)
     for slope, largest in SLOPES.values():
         assert math.isclose(slope(z).max(), largest, abs_tol=1e-6)

@@ -1,0 +1,169 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from scipy import stats
+from sklearn.linear_model import HuberRegressor
+from sklearn.metrics import mean_absolute_error
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.detection import roi_heads
+
+from note_checks import check, formula, stated
+
+CURVES = r"""
+S_\beta(e) = \begin{cases} e^2 / (2\beta) & |e| < \beta \\ |e| - \beta/2 & \text{otherwise} \end{cases}, \qquad
+H_\delta(e) = \begin{cases} e^2 / 2 & |e| \le \delta \\ \delta\,(|e| - \delta/2) & \text{otherwise} \end{cases}
+"""
+FACTOR = r"""
+H_\delta(e) = \delta \, S_\delta(e), \qquad
+\frac{\partial S_\beta}{\partial e} = \max\left(-1, \min\left(1, \frac{e}{\beta}\right)\right)
+"""
+THRESHOLDS = (1 / 9, 0.5, 1.0, 2.0, 30.0)
+
+
+def smooth(e, beta):
+    return np.where(np.abs(e) < beta, e**2 / (2 * beta), np.abs(e) - beta / 2)
+
+
+def huber(e, delta):
+    return np.where(np.abs(e) <= delta, e**2 / 2, delta * (np.abs(e) - delta / 2))
+
+
+@formula(CURVES)
+def check_curves():
+    for shape in [(1,), (9,), (3, 4), (2, 3, 5)]:
+        x, y = torch.randn(shape, dtype=torch.float64) * 3, torch.randn(shape, dtype=torch.float64)
+        e = (x - y).numpy()
+        for t in THRESHOLDS:
+            np.testing.assert_allclose(smooth(e, t), F.smooth_l1_loss(x, y, beta=t, reduction="none").numpy(), rtol=1e-12)
+            np.testing.assert_allclose(huber(e, t), F.huber_loss(x, y, delta=t, reduction="none").numpy(), rtol=1e-12)
+            np.testing.assert_allclose(smooth(e, t).mean(), nn.SmoothL1Loss(beta=t)(x, y).item(), rtol=1e-12)
+            np.testing.assert_allclose(huber(e, t).mean(), nn.HuberLoss(delta=t)(x, y).item(), rtol=1e-12)
+        np.testing.assert_allclose(np.abs(e).mean(), nn.L1Loss()(x, y).item(), rtol=1e-12)
+        np.testing.assert_allclose(mean_absolute_error(y.reshape(-1), x.reshape(-1)), nn.L1Loss()(x, y).item(), rtol=1e-12)
+    for t in THRESHOLDS:
+        edge = torch.tensor([t, -t, 0.0], dtype=torch.float64)
+        np.testing.assert_allclose(smooth(edge.numpy(), t), F.smooth_l1_loss(edge, 0 * edge, beta=t, reduction="none").numpy(), rtol=1e-12)
+        np.testing.assert_allclose(huber(edge.numpy(), t), F.huber_loss(edge, 0 * edge, delta=t, reduction="none").numpy(), rtol=1e-12)
+
+
+@formula(FACTOR)
+def check_factor_and_gradient():
+    for t in THRESHOLDS:
+        e = (torch.randn(40, dtype=torch.float64) * 3).requires_grad_()
+        s = F.smooth_l1_loss(e, torch.zeros(40).double(), beta=t, reduction="none")
+        assert torch.allclose(F.huber_loss(e, torch.zeros(40).double(), delta=t, reduction="none"), t * s)
+        s.sum().backward()
+        np.testing.assert_allclose(np.maximum(-1, np.minimum(1, e.detach().numpy() / t)), e.grad.numpy(), rtol=1e-12)
+
+
+@check
+def check_by_hand():
+    x, y = torch.tensor([1.0, 3.0]), torch.zeros(2)
+    assert F.l1_loss(x, y) == 2
+    s, h = F.smooth_l1_loss(x, y, beta=2, reduction="none"), F.huber_loss(x, y, delta=2, reduction="none")
+    stated("0.25", s[0])
+    stated("1.125", s.mean())
+    stated("0.5", h[0])
+    stated("2.25", h.mean())
+    assert s[1] == 2 and h[1] == 4
+
+
+@check
+def check_limits_and_contract():
+    x, y = torch.randn(50).double(), torch.randn(50).double()
+    assert torch.equal(F.smooth_l1_loss(x, y, beta=0.0), F.l1_loss(x, y))
+    assert torch.allclose(F.smooth_l1_loss(x, y, beta=1e-9), F.l1_loss(x, y))
+    assert torch.allclose(F.huber_loss(x, y, delta=1e6), F.mse_loss(x, y) / 2)
+    assert torch.equal(F.smooth_l1_loss(x, y), F.huber_loss(x, y))
+    for bad in (lambda: F.huber_loss(x, y, delta=0.0), lambda: F.smooth_l1_loss(x, y, beta=-1.0)):
+        try:
+            bad()
+        except RuntimeError as error:
+            assert "does not support" in str(error)
+        else:
+            raise AssertionError("expected an error")
+    for loss in (F.l1_loss, F.smooth_l1_loss, F.huber_loss):
+        try:
+            loss(torch.tensor([1, 2]), torch.tensor([1, 3]))
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("integers should fail")
+    w = torch.tensor([0.0, 2.0, -3.0], requires_grad=True)
+    F.l1_loss(w, torch.zeros(3)).backward()
+    assert torch.allclose(w.grad, torch.tensor([0.0, 1.0, -1.0]) / 3)
+    assert nn.SmoothL1Loss().beta == 1.0 and nn.HuberLoss().delta == 1.0
+
+
+@check
+def check_torchvision_and_scikit_learn():
+    source = inspect.getsource(roi_heads.fastrcnn_loss)
+    assert "smooth_l1_loss" in source and "beta=1 / 9" in source
+    stated("1.35", inspect.signature(HuberRegressor).parameters["epsilon"].default)
+
+
+@check
+def check_small_errors_are_squared():
+    e = torch.rand(100).double()
+    assert torch.allclose(F.smooth_l1_loss(e, 0 * e), F.mse_loss(e, 0 * e) / 2)
+    x = torch.tensor(0.01, requires_grad=True)
+    F.smooth_l1_loss(x, torch.tensor(0.0)).backward()
+    stated("0.01", x.grad)
+
+
+@check
+def check_oscillation():
+    w = torch.zeros(1, requires_grad=True)
+    seen = []
+    for _ in range(8):
+        w.grad = None
+        F.l1_loss(w, torch.ones(1)).backward()
+        with torch.no_grad():
+            w -= 0.3 * w.grad
+        seen.append(w.item())
+    stated("0.9", seen[-2] if seen[-2] < 1 else seen[-1])
+    stated("1.2", seen[-1] if seen[-1] > 1 else seen[-2])
+    assert np.allclose(seen[4:6], seen[6:8], atol=1e-5)
+
+
+@check
+def check_median_and_laplace():
+    y = torch.tensor([1.0, 2.0, 3.0, 4.0, 20.0])
+    grid = torch.linspace(0, 20, 2001)
+    losses = torch.stack([F.l1_loss(torch.full_like(y, float(c)), y) for c in grid])
+    assert abs(grid[losses.argmin()] - y.median()) < 1e-3
+    x, t = torch.randn(9), torch.randn(9)
+    nll = -torch.distributions.Laplace(x, 0.7).log_prob(t)
+    assert torch.allclose(nll, (x - t).abs() / 0.7 + math.log(2 * 0.7), atol=1e-6)
+
+
+@check
+def check_efficiency():
+    k = 1.345
+    stated("1.345", k)
+    inside = 2 * stats.norm.cdf(k) - 1
+    second = stats.norm.expect(lambda z: np.clip(z, -k, k) ** 2)
+    stated("95%", round(inside**2 / second, 2))
+    assert abs(inside**2 / second - 0.95) < 1e-3
+
+
+@check
+def check_broadcast():
+    images, targets = torch.randn(2, 1, 4, 4), torch.randn(2, 4, 4)
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loss = F.smooth_l1_loss(images, targets, reduction="none")
+    assert loss.shape == (2, 2, 4, 4) and "broadcasting" in str(caught[0].message)
+
+
+@check
+def check_second_derivative():
+    for e, expected in ((0.5, 0.5), (1.9, 0.5), (2.1, 0.0), (-3.0, 0.0)):
+        x = torch.tensor(e, dtype=torch.float64)
+        curvature = torch.autograd.functional.hessian(lambda v: F.smooth_l1_loss(v, torch.zeros_like(v), beta=2), x)
+        assert abs(curvature.item() - expected) < 1e-12

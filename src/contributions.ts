@@ -11,6 +11,16 @@ export const commands = {
   clearTopicFilter: 'mlFieldNotes.clearTopicFilter',
   goBack: 'mlFieldNotes.goBack',
   goForward: 'mlFieldNotes.goForward',
+  showBothLanguages: 'mlFieldNotes.showBothLanguages',
+  saveTopic: 'mlFieldNotes.saveTopic',
+  unsaveTopic: 'mlFieldNotes.unsaveTopic',
+  markTopicRead: 'mlFieldNotes.markTopicRead',
+  markTopicUnread: 'mlFieldNotes.markTopicUnread',
+  continueReading: 'mlFieldNotes.continueReading',
+  exportArticle: 'mlFieldNotes.exportArticle',
+  zoomIn: 'mlFieldNotes.zoomIn',
+  zoomOut: 'mlFieldNotes.zoomOut',
+  resetZoom: 'mlFieldNotes.resetZoom',
   switchArticleLanguage: 'mlFieldNotes.switchArticleLanguage',
 } as const;
 
@@ -20,6 +30,7 @@ export const views = {
   container: 'mlFieldNotes',
   topics: 'mlFieldNotes.topics',
   usage: 'mlFieldNotes.usage',
+  saved: 'mlFieldNotes.saved',
 } as const;
 
 export const articleViewType = 'mlFieldNotes.article';
@@ -34,6 +45,8 @@ export const settings = {
   hoverFacts: 'mlFieldNotes.hover.facts',
   hoverTrap: 'mlFieldNotes.hover.trap',
   hoverLinks: 'mlFieldNotes.hover.links',
+  fontSize: 'mlFieldNotes.article.fontSize',
+  width: 'mlFieldNotes.article.width',
   reusePanel: 'mlFieldNotes.article.reusePanel',
 } as const;
 
@@ -45,4 +58,6 @@ export const contextKeys = {
 /** Keys of the extension's own stored state. */
 export const stateKeys = {
   recentTopics: 'recentTopics',
+  savedTopics: 'savedTopics',
+  readTopics: 'readTopics',
 } as const;

@@ -5,6 +5,8 @@ import { Articles } from './host/article/articles';
 import { registerTopicCommands } from './host/commands/topicCommands';
 import { HoverProvider } from './host/hover/hoverProvider';
 import { Logger } from './host/logger';
+import { SavedView } from './host/marks/savedView';
+import { TopicMarks } from './host/marks/topicMarks';
 import { NoteFiles } from './host/noteFiles';
 import { PythonDocuments } from './host/python/pythonDocuments';
 import { RecentTopics } from './host/search/recentTopics';
@@ -31,11 +33,14 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   });
   const finder = new TopicFinder(library, files);
   const recent = new RecentTopics(context.globalState, library);
-  const sidebar = new Sidebar(library, settings, async (query) => (await finder.find(query)).map(({ topic }) => topic));
+  const marks = new TopicMarks(context.globalState);
+  const sidebar = new Sidebar(library, settings, marks, async (query) =>
+    (await finder.find(query)).map(({ topic }) => topic),
+  );
   const articles = new Articles(library, files);
   const reader = new ArticleReader(
     settings,
-    { extension: context.extensionUri, library, articles, logger },
+    { extension: context.extensionUri, library, articles, settings, marks, logger },
     (topic) => {
       recent.add(topic);
       sidebar.reveal(topic);
@@ -54,10 +59,12 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   context.subscriptions.push(
     sidebar,
     usage,
+    marks,
+    new SavedView(library, marks, settings),
     reader,
     hover,
     documents,
-    registerTopicCommands({ library, reader, search, hover, settings }),
+    registerTopicCommands({ library, reader, search, hover, settings, marks, recent }),
     registerTopicLinks(library, reader, search),
   );
 }

@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import { settings, settingsSection } from '../contributions';
 import type { HoverOptions } from '../core/hover/hoverContent';
 import { isLanguage, type Language, languageOfLocale } from '../core/library/language';
+import type { Appearance } from '../protocol/articleMessages';
 
 /** The user's settings, read when asked: VS Code keeps them, we never do. */
 export class Settings {
@@ -20,6 +21,22 @@ export class Settings {
       trap: read(settings.hoverTrap, true),
       links: read(settings.hoverLinks, true),
     };
+  }
+
+  get appearance(): Appearance {
+    return { fontSize: read(settings.fontSize, 0), width: read(settings.width, 46) };
+  }
+
+  async setFontSize(pixels: number): Promise<void> {
+    await vscode.workspace.getConfiguration().update(settings.fontSize, pixels, vscode.ConfigurationTarget.Global);
+  }
+
+  onDidChangeAppearance(listener: () => void): vscode.Disposable {
+    return vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(settings.fontSize) || event.affectsConfiguration(settings.width)) {
+        listener();
+      }
+    });
   }
 
   get reusePanel(): boolean {

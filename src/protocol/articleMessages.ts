@@ -15,15 +15,39 @@ export interface ArticleView {
   readonly html: string;
   /** Entries of the table of contents; `html` may hold a formula. */
   readonly headings: readonly { readonly id: string; readonly level: 2 | 3; readonly html: string }[];
+  /** The same article in the other language, where both are shown. */
+  readonly other?: { readonly language: Language; readonly html: string } | undefined;
   readonly breadcrumb: readonly string[];
   readonly previous?: TopicLink | undefined;
   readonly next?: TopicLink | undefined;
 }
 
+/** How the reader wants the page to look. */
+export interface Appearance {
+  /** CSS pixels; 0 follows VS Code. */
+  readonly fontSize: number;
+  /** Width of the text in ems of its font. */
+  readonly width: number;
+}
+
+/** What the reader marked a topic as. */
+export interface TopicMark {
+  readonly saved: boolean;
+  readonly read: boolean;
+}
+
 //#region host to page
 export type ToPage =
   /** Show an article at the state's place; the page keeps the state for a reload. */
-  | { readonly type: 'show'; readonly article: ArticleView; readonly state: ArticleState }
+  | {
+      readonly type: 'show';
+      readonly article: ArticleView;
+      readonly state: ArticleState;
+      readonly appearance: Appearance;
+      readonly mark: TopicMark;
+    }
+  | { readonly type: 'appearance'; readonly appearance: Appearance }
+  | { readonly type: 'mark'; readonly topic: string; readonly mark: TopicMark }
   | { readonly type: 'scrollTo'; readonly position: Position };
 //#endregion
 
@@ -43,7 +67,14 @@ export type FromPage =
   | { readonly type: 'goBack' }
   | { readonly type: 'goForward' }
   | { readonly type: 'switchLanguage' }
+  | { readonly type: 'toggleBoth' }
+  | { readonly type: 'toggleSaved' }
+  | { readonly type: 'toggleRead' }
   | { readonly type: 'search' }
+  | { readonly type: 'export' }
+  | { readonly type: 'copy'; readonly text: string }
+  /** Put a code block of the article at the cursor of the editor. */
+  | { readonly type: 'insertCode'; readonly code: string }
   /** The reader scrolled, or opened and closed answers. */
   | { readonly type: 'moved'; readonly topic: string; readonly position: Position; readonly opened: readonly string[] };
 //#endregion
@@ -53,13 +84,17 @@ export function parseFromPage(value: unknown): FromPage | undefined {
   if (!isRecord(value)) {
     return undefined;
   }
-  const { topic, anchor, beside, url, position, opened } = value;
+  const { topic, anchor, beside, url, position, opened, text, code } = value;
   switch (value.type) {
     case 'ready':
     case 'goBack':
     case 'goForward':
     case 'switchLanguage':
+    case 'toggleBoth':
+    case 'toggleSaved':
+    case 'toggleRead':
     case 'search':
+    case 'export':
       return { type: value.type };
     case 'painted':
       return isString(topic) ? { type: 'painted', topic } : undefined;
@@ -69,6 +104,10 @@ export function parseFromPage(value: unknown): FromPage | undefined {
         : undefined;
     case 'openExternal':
       return isString(url) && /^https?:\/\//.test(url) ? { type: 'openExternal', url } : undefined;
+    case 'copy':
+      return isString(text) ? { type: 'copy', text } : undefined;
+    case 'insertCode':
+      return isString(code) ? { type: 'insertCode', code } : undefined;
     case 'moved':
       return isString(topic) && isPosition(position)
         ? { type: 'moved', topic, position, opened: Array.isArray(opened) ? opened.filter(isString) : [] }

@@ -19,6 +19,8 @@ export interface ArticleState {
   readonly place: Place;
   readonly back: readonly Place[];
   readonly forward: readonly Place[];
+  /** Whether both languages stand beside each other. */
+  readonly both: boolean;
   /** Ids of the folded parts that the reader opened in the article shown. */
   readonly opened: readonly string[];
 }
@@ -32,7 +34,7 @@ export function parseArticleState(value: unknown): ArticleState | undefined {
   if (!isRecord(value) || value.version !== articleStateVersion) {
     return undefined;
   }
-  const { language, place, back, forward, opened } = value;
+  const { language, place, back, forward, both, opened } = value;
   if (!isLanguage(language) || !isPlace(place) || !isArrayOf(back, isPlace) || !isArrayOf(forward, isPlace)) {
     return undefined;
   }
@@ -42,6 +44,7 @@ export function parseArticleState(value: unknown): ArticleState | undefined {
     place,
     back,
     forward,
+    both: both === true,
     opened: isArrayOf(opened, isString) ? opened : [],
   };
 }

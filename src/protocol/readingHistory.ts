@@ -6,7 +6,15 @@ const depth = 50;
 
 /** The state of a panel that opens a topic for the first time. */
 export function startReading(topic: string, language: Language, position: Position = top): ArticleState {
-  return { version: articleStateVersion, language, place: { topic, ...position }, back: [], forward: [], opened: [] };
+  return {
+    version: articleStateVersion,
+    language,
+    place: { topic, ...position },
+    back: [],
+    forward: [],
+    both: false,
+    opened: [],
+  };
 }
 
 /** Goes on to another place; the one that is left can be gone back to. */
@@ -36,4 +44,9 @@ export function moved(state: ArticleState, topic: string, position: Position, op
 export function switchLanguage(state: ArticleState, language: Language): ArticleState {
   const place: Place = { ...state.place, offset: 0 };
   return { ...state, language, place };
+}
+
+/** Puts the languages beside each other, or one alone again, at the same heading. */
+export function toggleBoth(state: ArticleState): ArticleState {
+  return { ...state, both: !state.both, place: { ...state.place, offset: 0 } };
 }

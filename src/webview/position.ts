@@ -2,7 +2,7 @@ import type { Position } from '../protocol/articleState';
 
 /** Space that the toolbar covers above the text, in CSS pixels. */
 function covered(): number {
-  return document.querySelector('#toolbar')?.getBoundingClientRect().height ?? 0;
+  return document.querySelector('#top-bar')?.getBoundingClientRect().height ?? 0;
 }
 
 function anchors(): readonly HTMLElement[] {

@@ -1,5 +1,7 @@
-import { readdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { cleanEnvironment, run } from './childProcess';
 import { freshFolder } from './runFolders';
 import { installServer, type ServerProgram } from './serverInstallation';
@@ -29,6 +31,25 @@ export async function installExtension(program: ServerProgram, folders: DataFold
     const reason = output.slice(Math.max(output.indexOf('Installing extensions'), 0));
     throw new Error(`VS Code did not install ${vsix} (exit code ${code}):\n${reason}`);
   }
+}
+
+/** Installs an unpacked extension: copies it and enters it into the list that VS Code takes for the truth. */
+export async function installFolder(folders: DataFolders, source: string): Promise<void> {
+  const { publisher, name, version } = JSON.parse(await readFile(join(source, 'package.json'), 'utf8')) as Manifest;
+  const relativeLocation = `${publisher}.${name}-${version}`;
+  const path = join(folders.extensions, relativeLocation);
+  await cp(source, path, { recursive: true });
+  const list = join(folders.extensions, 'extensions.json');
+  const entries = existsSync(list) ? (JSON.parse(await readFile(list, 'utf8')) as readonly object[]) : [];
+  const location = { $mid: 1, path: pathToFileURL(path).pathname, scheme: 'file' };
+  const entry = { identifier: { id: `${publisher}.${name}` }, version, location, relativeLocation };
+  await writeFile(list, JSON.stringify([...entries, entry]));
+}
+
+interface Manifest {
+  readonly publisher: string;
+  readonly name: string;
+  readonly version: string;
 }
 
 /** Unpacks a packaged extension and returns its folder: exactly the files that users get. */

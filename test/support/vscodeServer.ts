@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
-import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { cleanEnvironment, spawnGroup, stopGroup } from './childProcess';
-import { dataFolders, dataSwitches, installExtension } from './extensionPackage';
+import { dataFolders, dataSwitches, installExtension, installFolder } from './extensionPackage';
 import type { Progress } from './install';
 import { type DisplayLanguage, writeLanguagePack } from './languagePack';
 import { freshFolder } from './runFolders';
@@ -16,8 +16,8 @@ export interface ServerOptions {
   readonly language?: DisplayLanguage;
   /** Packaged extensions to install, the way users do. */
   readonly vsix?: readonly string[];
-  /** Unpacked extensions, copied in as if installed: folder by `publisher.name-version`. */
-  readonly installed?: Readonly<Record<string, string>>;
+  /** Folders of unpacked extensions to install. */
+  readonly installed?: readonly string[];
   /** Where settings, state and extensions live. Without it: a fresh folder, removed at the end. */
   readonly dataFolder?: string;
   readonly progress?: Progress;
@@ -130,10 +130,8 @@ async function writeSettings(data: string, settings: Readonly<Record<string, unk
 
 async function installExtensions(program: ServerProgram, data: string, options: ServerOptions): Promise<void> {
   const folders = dataFolders(data);
-  for (const [name, folder] of Object.entries(options.installed ?? {})) {
-    await cp(folder, join(folders.extensions, name), { recursive: true });
-  }
   for (const vsix of options.vsix ?? []) await installExtension(program, folders, vsix);
+  for (const folder of options.installed ?? []) await installFolder(folders, folder);
 }
 
 async function freePort(): Promise<number> {

@@ -5,7 +5,8 @@ export function normalized(text: string): string {
     .replace(/\p{Diacritic}/gu, '')
     .normalize('NFKC')
     .toLowerCase()
-    .replace(/[\s_\-–—/·,，、:：()（）]+/g, ' ')
+    .replace(/(?<=\d)\s*[×*]\s*(?=\d)/g, 'x')
+    .replace(/[\s_\-–—/·,，、:：;；!！?？()（）“”"'’]+/g, ' ')
     .trim();
 }
 

@@ -1,12 +1,16 @@
 import * as vscode from 'vscode';
 import type { Language } from '../../core/library/language';
 import type { NoteLibrary } from '../../core/library/noteLibrary';
-import { type FromPage, parseFromPage, type ToPage } from '../../protocol/articleMessages';
+import type { Topic } from '../../core/library/topic';
+import { type ArticleView, type FromPage, parseFromPage, type ToPage } from '../../protocol/articleMessages';
 import { type ArticleState, type Position, top } from '../../protocol/articleState';
-import { goBack, goForward, goTo, moved, switchLanguage } from '../../protocol/readingHistory';
+import { goBack, goForward, goTo, moved, switchLanguage, toggleBoth } from '../../protocol/readingHistory';
 import type { Logger } from '../logger';
+import type { TopicMarks } from '../marks/topicMarks';
+import type { Settings } from '../settings';
 import { articlePage, pageRoots } from './articlePage';
 import type { Articles } from './articles';
+import { insertCode } from './insertCode';
 
 /** What a panel tells the outside. */
 export interface PanelEvents {
@@ -14,6 +18,7 @@ export interface PanelEvents {
   readonly onShown: (panel: ArticlePanel) => void;
   readonly openBeside: (topic: string, anchor: string | undefined) => void;
   readonly search: () => void;
+  readonly exportArticle: (topic: string, language: Language) => void;
   readonly onClosed: (panel: ArticlePanel) => void;
 }
 
@@ -21,6 +26,8 @@ export interface PanelParts {
   readonly extension: vscode.Uri;
   readonly library: NoteLibrary;
   readonly articles: Articles;
+  readonly settings: Settings;
+  readonly marks: TopicMarks;
   readonly logger: Logger;
   readonly events: PanelEvents;
 }
@@ -88,6 +95,21 @@ export class ArticlePanel {
     await this.#go(switchLanguage(this.#state, language));
   }
 
+  async toggleBoth(): Promise<void> {
+    await this.#go(toggleBoth(this.#state));
+  }
+
+  /** Takes over changed settings without touching what the reader looks at. */
+  async refreshAppearance(): Promise<void> {
+    await this.#post({ type: 'appearance', appearance: this.#parts.settings.appearance });
+  }
+
+  async refreshMark(topic: string): Promise<void> {
+    if (topic === this.topic) {
+      await this.#post({ type: 'mark', topic, mark: this.#parts.marks.of(topic) });
+    }
+  }
+
   async #go(state: ArticleState | undefined): Promise<void> {
     if (state) {
       this.#state = state;
@@ -109,12 +131,19 @@ export class ArticlePanel {
     if (!topic || !this.#ready) {
       return;
     }
-    const state = this.#state;
+    const article = await this.#view(topic, this.#state);
+    if (article && request === this.#request) {
+      const { marks, settings } = this.#parts;
+      const mark = marks.of(topic.id);
+      await this.#post({ type: 'show', article, state: this.#state, appearance: settings.appearance, mark });
+    }
+  }
+
+  /** The article; where its text cannot be read, the user is told and sees what there is without it. */
+  async #view(topic: Topic, state: ArticleState): Promise<ArticleView | undefined> {
+    const { articles } = this.#parts;
     try {
-      const article = await this.#parts.articles.view(topic, state.language);
-      if (request === this.#request) {
-        await this.#post({ type: 'show', article, state: this.#state });
-      }
+      return await articles.view(topic, state.language, state.both);
     } catch (error) {
       this.#parts.logger.tell(
         vscode.l10n.t(
@@ -123,6 +152,7 @@ export class ArticlePanel {
         ),
         error,
       );
+      return articles.viewWithoutText(topic, state.language).catch(() => undefined);
     }
   }
 
@@ -153,8 +183,21 @@ export class ArticlePanel {
         return this.goForward();
       case 'switchLanguage':
         return this.switchLanguage();
+      case 'toggleBoth':
+        return this.toggleBoth();
+      case 'toggleSaved':
+        return this.#parts.marks.toggle(this.topic, 'saved');
+      case 'toggleRead':
+        return this.#parts.marks.toggle(this.topic, 'read');
       case 'search':
         return this.#parts.events.search();
+      case 'export':
+        return this.#parts.events.exportArticle(this.topic, this.language);
+      case 'copy':
+        await vscode.env.clipboard.writeText(message.text);
+        return;
+      case 'insertCode':
+        return insertCode(message.code);
       case 'moved':
         this.#state = moved(this.#state, message.topic, message.position, message.opened);
     }

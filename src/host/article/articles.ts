@@ -18,13 +18,29 @@ export class Articles {
     this.#files = files;
   }
 
-  async view(topic: Topic, language: Language): Promise<ArticleView> {
-    const [renderer, text, sources] = await Promise.all([
-      loadRenderer(),
-      this.#files.article(topic, language),
-      this.#files.sourcesOf(topic),
+  /** Starts loading the renderer, so that it is there when the page asks for its article. */
+  prepare(): void {
+    // A failure shows itself when the article is rendered.
+    loadRenderer().catch(() => undefined);
+  }
+
+  async view(topic: Topic, language: Language, withOther = false): Promise<ArticleView> {
+    const other: Language = language === 'en' ? 'zh-cn' : 'en';
+    const [view, beside] = await Promise.all([
+      this.#render(topic, language, await this.#files.article(topic, language)),
+      withOther ? this.#render(topic, other, await this.#files.article(topic, other)) : undefined,
     ]);
-    const figures = await this.#files.figuresOf(topic, sources);
+    return beside ? { ...view, other: { language: other, html: beside.html } } : view;
+  }
+
+  /** What there is of a topic when its text cannot be read: title, references, related topics. */
+  async viewWithoutText(topic: Topic, language: Language): Promise<ArticleView> {
+    return this.#render(topic, language, undefined);
+  }
+
+  async #render(topic: Topic, language: Language, text: string | undefined): Promise<ArticleView> {
+    const [renderer, sources] = await Promise.all([loadRenderer(), this.#files.sourcesOf(topic)]);
+    const figures = text === undefined ? new Map<string, string>() : await this.#files.figuresOf(topic, sources);
     const { html, headings } = renderer.renderArticle({ topic, language, text, sources, figures }, this.#library);
     const { previous, next } = this.#library.neighboursOf(topic);
     return {

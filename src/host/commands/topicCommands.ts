@@ -4,6 +4,8 @@ import { isLanguage } from '../../core/library/language';
 import type { NoteLibrary } from '../../core/library/noteLibrary';
 import type { ArticleReader, OpenOptions } from '../article/articleReader';
 import type { HoverProvider } from '../hover/hoverProvider';
+import type { TopicMarks } from '../marks/topicMarks';
+import type { RecentTopics } from '../search/recentTopics';
 import type { SearchPick } from '../search/searchPick';
 import type { Settings } from '../settings';
 import type { TopicTreeNode } from '../sidebar/topicTree';
@@ -14,11 +16,19 @@ export interface CommandParts {
   readonly search: SearchPick;
   readonly hover: HoverProvider;
   readonly settings: Settings;
+  readonly marks: TopicMarks;
+  readonly recent: RecentTopics;
 }
 
 /** The commands about topics; those of a view or a panel are registered where it lives. */
 export function registerTopicCommands(parts: CommandParts): vscode.Disposable {
-  const { library, reader, search, settings } = parts;
+  const { library, reader, search, settings, marks, recent } = parts;
+  const mark = (kind: 'saved' | 'read', value: boolean) => async (topic: unknown) => {
+    const id = topicId(topic);
+    if (id !== undefined) {
+      await marks.set(id, kind, value);
+    }
+  };
   const open = (topic: unknown, options: OpenOptions) => {
     const id = topicId(topic);
     if (id !== undefined && library.topic(id)) {
@@ -38,6 +48,11 @@ export function registerTopicCommands(parts: CommandParts): vscode.Disposable {
     vscode.commands.registerCommand(commands.switchLanguage, () =>
       settings.setLanguage(settings.language === 'en' ? 'zh-cn' : 'en'),
     ),
+    vscode.commands.registerCommand(commands.saveTopic, mark('saved', true)),
+    vscode.commands.registerCommand(commands.unsaveTopic, mark('saved', false)),
+    vscode.commands.registerCommand(commands.markTopicRead, mark('read', true)),
+    vscode.commands.registerCommand(commands.markTopicUnread, mark('read', false)),
+    vscode.commands.registerCommand(commands.continueReading, () => open(recent.topics[0]?.id, {})),
     vscode.commands.registerCommand(commands.explainSymbol, () => explain(parts)),
   );
 }

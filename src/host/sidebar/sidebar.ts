@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import { commands, contextKeys, views } from '../../contributions';
 import type { NoteLibrary } from '../../core/library/noteLibrary';
 import type { Topic } from '../../core/library/topic';
+import type { TopicMarks } from '../marks/topicMarks';
 import type { Settings } from '../settings';
 import { TopicTree, type TopicTreeNode } from './topicTree';
 
@@ -17,14 +18,19 @@ export class Sidebar {
   #shownTopic: string | undefined;
   #query = '';
 
-  constructor(library: NoteLibrary, settings: Settings, find: FindTopics) {
+  constructor(library: NoteLibrary, settings: Settings, marks: TopicMarks, find: FindTopics) {
     this.#library = library;
     this.#find = find;
-    this.tree = new TopicTree(library, () => settings.language);
+    this.tree = new TopicTree(
+      library,
+      () => settings.language,
+      (topic) => marks.of(topic),
+    );
     this.#view = vscode.window.createTreeView(views.topics, { treeDataProvider: this.tree, showCollapseAll: true });
     this.#disposables = vscode.Disposable.from(
       this.#view,
       settings.onDidChangeLanguage(() => this.tree.refresh()),
+      marks.onDidChange(() => this.tree.refresh()),
       this.#view.onDidChangeVisibility(() => this.#revealShown()),
       vscode.commands.registerCommand(commands.filterTopics, () => this.#askForFilter()),
       vscode.commands.registerCommand(commands.clearTopicFilter, () => this.filter('')),

@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
-import { commands } from '../../contributions';
 import type { Language } from '../../core/library/language';
 import type { NoteLibrary } from '../../core/library/noteLibrary';
-import type { Category, Topic, TopicType } from '../../core/library/topic';
+import type { Category, Topic } from '../../core/library/topic';
+import type { TopicMark } from '../../protocol/articleMessages';
+import { topicItem } from './topicItem';
 
 export type TopicTreeNode =
   | { readonly kind: 'category'; readonly category: Category }
@@ -14,28 +15,17 @@ export interface TopicFilter {
   readonly topics: ReadonlySet<string>;
 }
 
-/** One icon for each type of topic, so that a loss is told from a layer at a glance. */
-const icons: Readonly<Record<TopicType, string>> = {
-  op: 'symbol-operator',
-  loss: 'graph-line',
-  optimizer: 'arrow-down',
-  schedule: 'pulse',
-  metric: 'dashboard',
-  model: 'layers',
-  concept: 'lightbulb',
-  practice: 'tools',
-  language: 'code',
-};
-
 /** Categories (two levels), then topics. Ids never depend on the language, so a switch keeps what is expanded. */
 export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
   readonly #library: NoteLibrary;
   readonly #language: () => Language;
+  readonly #markOf: (topic: string) => TopicMark;
   readonly #changed = new vscode.EventEmitter<TopicTreeNode | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
   #filter: TopicFilter | undefined;
 
-  constructor(library: NoteLibrary, language: () => Language) {
+  constructor(library: NoteLibrary, language: () => Language, markOf: (topic: string) => TopicMark) {
+    this.#markOf = markOf;
     this.#library = library;
     this.#language = language;
   }
@@ -108,34 +98,7 @@ export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
   }
 
   #topicItem(topic: Topic): vscode.TreeItem {
-    const language = this.#language();
-    const item = new vscode.TreeItem(topic.title[language], vscode.TreeItemCollapsibleState.None);
-    item.id = `${this.#filter ? 'filtered:' : ''}topic:${topic.id}`;
-    item.contextValue = 'topic';
-    item.iconPath = new vscode.ThemeIcon(icons[topic.type], topic.hasArticle ? undefined : quiet);
-    item.tooltip = this.#tooltip(topic, language);
-    item.command = { command: commands.openTopic, title: vscode.l10n.t('Open Topic'), arguments: [topic.id] };
-    return item;
-  }
-
-  #tooltip(topic: Topic, language: Language): vscode.MarkdownString {
-    const other = language === 'en' ? 'zh-cn' : 'en';
-    const tooltip = new vscode.MarkdownString(`**${topic.title[language]}** · ${topic.title[other]}`);
-    if (topic.summary) {
-      tooltip.appendMarkdown(`\n\n${topic.summary[language]}`);
-    }
-    if (topic.symbols.length > 0) {
-      tooltip.appendMarkdown(
-        `\n\n${topic.symbols
-          .slice(0, 4)
-          .map((symbol) => `\`${symbol}\``)
-          .join(' ')}`,
-      );
-    }
-    tooltip.appendMarkdown(`\n\n${vscode.l10n.t('References: {0}', topic.referenceCount)}`);
-    return tooltip;
+    const id = `${this.#filter ? 'filtered:' : ''}topic:${topic.id}`;
+    return topicItem(topic, this.#language(), this.#markOf(topic.id), id);
   }
 }
-
-/** The colour of topics that have no article yet. */
-const quiet = new vscode.ThemeColor('disabledForeground');

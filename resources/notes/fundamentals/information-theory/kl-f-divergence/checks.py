@@ -1,0 +1,144 @@
+import math
+import warnings
+
+import numpy as np
+import scipy.special
+import scipy.stats
+import torch
+from scipy.spatial.distance import jensenshannon
+from torch import nn
+from torch.distributions import Categorical, Normal, kl_divergence
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+KL = r"\mathrm{KL}(p \,\|\, q) = \sum_i p_i \log \frac{p_i}{q_i} = H(p, q) - H(p)"
+F_DIVERGENCE = r"D_f(p \,\|\, q) = \sum_i q_i \, f\!\left(\frac{p_i}{q_i}\right)"
+GAUSSIANS = r"""
+\mathrm{KL}\left(\mathcal{N}(\mu_1, \sigma_1^2) \,\|\, \mathcal{N}(\mu_2, \sigma_2^2)\right) =
+\log\frac{\sigma_2}{\sigma_1} + \frac{\sigma_1^2 + (\mu_1 - \mu_2)^2}{2\sigma_2^2} - \frac{1}{2}
+"""
+
+
+def pair(n):
+    return torch.randn(n, dtype=torch.float64).softmax(0), torch.randn(n, dtype=torch.float64).softmax(0)
+
+
+def kl(p, q):
+    return (p * np.log(p / q)).sum()
+
+
+@formula(KL)
+def check_kl():
+    for n in (2, 3, 10, 100):
+        p, q = pair(n)
+        a, b = p.numpy(), q.numpy()
+        library = F.kl_div(q.log(), p, reduction="sum").item()
+        np.testing.assert_allclose(kl(a, b), library, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(-(a * np.log(b)).sum() + (a * np.log(a)).sum(), library, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(scipy.special.rel_entr(a, b).sum(), library, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(scipy.stats.entropy(3 * a, 5 * b), library, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(kl_divergence(Categorical(p), Categorical(q)).item(), library, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(F.kl_div(q.log(), p.log(), reduction="sum", log_target=True).item(), library, rtol=1e-9, atol=1e-12)
+        assert library > 0 and abs(kl(a, a)) < 1e-12 and abs(kl(a, b) - kl(b, a)) > 1e-9
+    zero = F.kl_div(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.0, 1.0]), reduction="sum")
+    assert abs(zero.item() - math.log(2)) < 1e-6
+
+
+@formula(F_DIVERGENCE)
+def check_f_divergences():
+    for n in (2, 5, 20):
+        p, q = (t.numpy() for t in pair(n))
+        d = lambda f: (q * f(p / q)).sum()
+        m = (p + q) / 2
+        js = jensenshannon(p, q) ** 2
+        np.testing.assert_allclose(d(lambda t: t * np.log(t)), scipy.stats.entropy(p, q), rtol=1e-9)
+        np.testing.assert_allclose(d(lambda t: -np.log(t)), scipy.stats.entropy(q, p), rtol=1e-9)
+        np.testing.assert_allclose(d(lambda t: 0.5 * t * np.log(t) - (t + 1) / 2 * np.log((t + 1) / 2)), js, rtol=1e-8)
+        np.testing.assert_allclose((kl(p, m) + kl(q, m)) / 2, js, rtol=1e-8)
+        np.testing.assert_allclose(d(lambda t: 0.5 * np.abs(t - 1)), 0.5 * np.abs(p - q).sum(), rtol=1e-9)
+        weights = p / q
+        np.testing.assert_allclose(d(lambda t: (t - 1) ** 2), (q * weights**2).sum() - 1, rtol=1e-8)
+        assert 0 < js < math.log(2) and 0.5 * np.abs(p - q).sum() < 1
+    apart = jensenshannon([1.0, 0.0], [0.0, 1.0]) ** 2
+    assert abs(apart - math.log(2)) < 1e-12
+
+
+@formula(GAUSSIANS)
+def check_gaussians():
+    for m1, s1, m2, s2 in ((0.0, 1.0, 1.0, 2.0), (1.0, 2.0, 0.0, 1.0), (-3.0, 0.1, 2.0, 5.0), (0.3, 0.7, 0.3, 0.7)):
+        ours = math.log(s2 / s1) + (s1**2 + (m1 - m2) ** 2) / (2 * s2**2) - 0.5
+        library = kl_divergence(Normal(torch.tensor(m1).double(), s1), Normal(torch.tensor(m2).double(), s2))
+        np.testing.assert_allclose(ours, library.item(), rtol=1e-6, atol=1e-7)
+
+
+@check
+def check_by_hand():
+    p, q = torch.tensor([0.5, 0.5]), torch.tensor([0.75, 0.25])
+    forward = F.kl_div(q.log(), p, reduction="sum")
+    stated("0.1438", forward)
+    stated("0.2075", forward / math.log(2))
+    stated("0.1308", F.kl_div(p.log(), q, reduction="sum"))
+    stated("0.25", 0.5 * (p - q).abs().sum())
+
+
+@check
+def check_wrong_use_is_negative():
+    p, q = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.75, 0.25]])
+    assert F.kl_div(q, p, reduction="batchmean") < 0
+    assert F.kl_div(p, q.log(), reduction="batchmean").isnan() or F.kl_div(p, q.log(), reduction="batchmean") != 0
+    terms = F.kl_div(q.log(), p, reduction="none")
+    assert terms.min() < 0 < terms.sum()
+
+
+@check
+def check_reductions():
+    p, q = torch.randn(4, 1000).softmax(1), torch.randn(4, 1000).softmax(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mean = nn.KLDivLoss()(q.log(), p)
+        assert "batchmean" in str(caught[0].message)
+    batchmean = F.kl_div(q.log(), p, reduction="batchmean")
+    stated("1,000", round((batchmean / mean).item()))
+    assert torch.allclose(batchmean, kl_divergence(Categorical(p), Categorical(q)).mean(), rtol=1e-4)
+    p3, q3 = p.view(2, 2, 1000), q.view(2, 2, 1000)
+    assert torch.allclose(F.kl_div(q3.log(), p3, reduction="batchmean"), 2 * batchmean)
+
+
+@check
+def check_zeros():
+    log_q = torch.tensor([0.0, 1.0]).log()
+    assert torch.isinf(F.kl_div(log_q, torch.tensor([0.5, 0.5]), reduction="sum"))
+    assert torch.isnan(F.kl_div(log_q, torch.tensor([0.0, 1.0]), reduction="sum"))
+
+
+@check
+def check_scipy_terms():
+    p, q = (t.numpy() for t in pair(6))
+    np.testing.assert_allclose(scipy.special.kl_div(p, q), scipy.special.rel_entr(p, q) - p + q, rtol=1e-9)
+    assert scipy.special.kl_div(p, q).min() >= 0
+    assert abs(scipy.special.kl_div(2 * p, q).sum() - scipy.special.rel_entr(2 * p, q).sum()) > 0.5
+
+
+@check
+def check_triangle_inequality_fails_and_js_root_is_a_metric():
+    p, q, r = np.array([0.5, 0.5]), np.array([0.9, 0.1]), np.array([0.99, 0.01])
+    assert kl(p, r) > kl(p, q) + kl(q, r)
+    for _ in range(200):
+        a, b, c = (np.random.dirichlet(np.ones(4)) for _ in range(3))
+        assert jensenshannon(a, c) <= jensenshannon(a, b) + jensenshannon(b, c) + 1e-12
+
+
+@check
+def check_gradient_equals_cross_entropy_and_temperature():
+    z, t = torch.randn(3, 5, dtype=torch.float64, requires_grad=True), torch.randn(3, 5, dtype=torch.float64)
+    p = t.softmax(1)
+    a = torch.autograd.grad(F.kl_div(z.log_softmax(1), p, reduction="batchmean"), z)[0]
+    b = torch.autograd.grad(F.cross_entropy(z, p), z)[0]
+    assert torch.allclose(a, b)
+
+    def size(temperature):
+        loss = F.kl_div((z / temperature).log_softmax(1), (t / temperature).softmax(1), reduction="batchmean")
+        return torch.autograd.grad(loss, z)[0].norm().item()
+
+    assert abs(size(40) / size(80) - 4) < 0.1

@@ -1,0 +1,166 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from sklearn.metrics import log_loss
+from torch import nn
+from torch.distributions import Bernoulli, Categorical, Normal
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+LIKELIHOOD = r"""
+L(\theta) = -\frac{1}{N}\sum_{n=1}^{N} \log p_\theta(y_n \mid x_n) = -\frac{1}{N} \log \prod_{n=1}^{N} p_\theta(y_n \mid x_n)
+"""
+PICK = r"L = \frac{-\sum_{n} w_{y_n} a_{n, y_n}}{\sum_{n} w_{y_n}}"
+GAUSSIAN = r"\ell = \frac{1}{2}\left( \log v' + \frac{(y - \mu)^2}{v'} \right)"
+
+
+@formula(LIKELIHOOD)
+def check_likelihood():
+    for n, classes in ((1, 2), (7, 3), (30, 5)):
+        logits, y = torch.randn(n, classes, dtype=torch.float64), torch.randint(classes, (n,))
+        p = logits.softmax(1).numpy()[np.arange(n), y.numpy()]
+        library = F.nll_loss(F.log_softmax(logits, 1), y).item()
+        np.testing.assert_allclose(-np.log(p).sum() / n, library, rtol=1e-10)
+        np.testing.assert_allclose(-np.log(np.prod(p)) / n, library, rtol=1e-10)
+        np.testing.assert_allclose(-Categorical(logits=logits).log_prob(y).mean().item(), library, rtol=1e-10)
+        np.testing.assert_allclose(log_loss(y, logits.softmax(1), labels=list(range(classes))), library, rtol=1e-6)
+
+
+@formula(PICK)
+def check_pick():
+    for shape in ((6, 3), (2, 4, 5), (2, 3, 4, 4)):
+        a = F.log_softmax(torch.randn(shape, dtype=torch.float64), 1)
+        y = torch.randint(shape[1], (shape[0], *shape[2:]))
+        y.view(-1)[0] = -100
+        w = torch.rand(shape[1], dtype=torch.float64) + 0.1
+        flat, labels = a.movedim(1, -1).reshape(-1, shape[1]).numpy(), y.reshape(-1).numpy()
+        kept = np.flatnonzero(labels != -100)
+        weights = w.numpy()[labels[kept]]
+        ours = -(weights * flat[kept, labels[kept]]).sum() / weights.sum()
+        np.testing.assert_allclose(ours, nn.NLLLoss(weight=w)(a, y).item(), rtol=1e-12)
+        np.testing.assert_allclose(-flat[kept, labels[kept]].mean(), nn.NLLLoss()(a, y).item(), rtol=1e-12)
+    assert F.nll_loss(torch.tensor([-0.5, -1.0]), torch.tensor(1)).item() == 1.0
+
+
+@formula(GAUSSIAN)
+def check_gaussian():
+    for shape in ((5,), (3, 4), (2, 3, 4)):
+        mu, y = torch.randn(shape, dtype=torch.float64), torch.randn(shape, dtype=torch.float64)
+        for eps in (1e-6, 0.5):
+            v = torch.rand(shape, dtype=torch.float64)
+            floor = np.maximum(v.numpy(), eps)
+            ours = 0.5 * (np.log(floor) + (y - mu).numpy() ** 2 / floor)
+            np.testing.assert_allclose(ours, F.gaussian_nll_loss(mu, y, v, eps=eps, reduction="none").numpy(), rtol=1e-10)
+            full = F.gaussian_nll_loss(mu, y, v, eps=eps, full=True, reduction="none").numpy()
+            np.testing.assert_allclose(ours + 0.5 * math.log(2 * math.pi), full, rtol=1e-10)
+            if eps == 1e-6:
+                np.testing.assert_allclose(-Normal(mu, v.sqrt()).log_prob(y).numpy(), full, rtol=1e-8)
+    zero = torch.zeros(1)
+    np.testing.assert_allclose(F.gaussian_nll_loss(zero, zero, zero).item(), 0.5 * math.log(1e-6), rtol=1e-6)
+    stated("0.9189", 0.5 * math.log(2 * math.pi))
+
+
+@check
+def check_contract():
+    assert nn.NLLLoss().ignore_index == -100 and nn.NLLLoss().weight is None
+    signature = inspect.signature(nn.GaussianNLLLoss).parameters
+    assert signature["full"].default is False and signature["eps"].default == 1e-6
+    try:
+        F.nll_loss(torch.zeros(2, 2), torch.tensor([0.0, 1.0]))
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("expected an error")
+    assert inspect.signature(nn.PoissonNLLLoss).parameters["log_input"].default is True
+
+
+@check
+def check_by_hand():
+    tosses = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    stated("0.5623", -Bernoulli(0.75).log_prob(tosses).mean())
+    stated("0.6931", -Bernoulli(0.5).log_prob(tosses).mean())
+    grid = torch.linspace(0.01, 0.99, 99)
+    nll = -Bernoulli(grid[:, None]).log_prob(tosses).mean(1)
+    stated("0.75", grid[nll.argmin()])
+    assert torch.equal(nll.argmin(), (grid**3 * (1 - grid)).argmax())
+    logp = torch.tensor([[0.7, 0.2, 0.1]]).log()
+    stated("1.6094", F.nll_loss(logp, torch.tensor([1])))
+    one = torch.zeros(1)
+    stated("−0.1931", F.gaussian_nll_loss(one, one + 0.5, torch.tensor([0.25])))
+
+
+@check
+def check_each_error_asks_for_its_own_spread():
+    sigma = torch.linspace(0.1, 4, 3901)
+    for error in (0.5, 1.0, 2.0):
+        nll = F.gaussian_nll_loss(torch.zeros_like(sigma), torch.full_like(sigma, error), sigma**2, reduction="none")
+        assert abs(sigma[nll.argmin()] - error) < 2e-3
+
+
+@check
+def check_probabilities_give_negative_losses():
+    stated("−0.9", F.nll_loss(torch.tensor([[0.9, 0.1]]), torch.tensor([0])))
+    p = torch.rand(50, 4).softmax(1)
+    assert -1 <= F.nll_loss(p, torch.randint(4, (50,))) <= 0
+
+
+@check
+def check_underflow():
+    z = torch.tensor([[0.0, 200.0]])
+    assert torch.isinf(F.nll_loss(z.softmax(1).log(), torch.tensor([0])))
+    x = z.clone().requires_grad_()
+    F.nll_loss(x.softmax(1).log(), torch.tensor([0])).backward()
+    assert torch.isnan(x.grad).any()
+    stated("−200", F.log_softmax(z, 1)[0, 0])
+    assert torch.full((200,), 0.5).prod() == 0
+    stated("138.63", -torch.full((200,), 0.5).log().sum())
+
+
+@check
+def check_variance_argument():
+    mean, target = torch.zeros(2), torch.ones(2)
+    try:
+        F.gaussian_nll_loss(mean, target, torch.tensor([-1.0, 0.5]))
+    except ValueError as error:
+        assert "negative entry" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    errors = torch.randn(200_000) * 3
+    s = torch.linspace(1, 20, 1901)
+    mean_loss = 0.5 * (s.log() + (errors**2).mean() / s)
+    assert abs(s[mean_loss.argmin()] - 9) < 0.2
+    v = torch.tensor([1e-6], requires_grad=True)
+    F.gaussian_nll_loss(torch.zeros(1), torch.ones(1), v).backward()
+    assert abs(v.grad.item() / -5e11 - 1) < 1e-3
+
+
+@check
+def check_entropy_and_perplexity():
+    q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    for _ in range(5):
+        p = torch.randn(3, dtype=torch.float64).softmax(0)
+        expected = -(q * p.log()).sum()
+        kl = torch.distributions.kl_divergence(Categorical(q), Categorical(p))
+        assert torch.allclose(expected, Categorical(q).entropy() + kl) and kl >= 0
+    uniform = torch.full((1, 50), 1 / 50).log()
+    assert abs(F.nll_loss(uniform, torch.tensor([3])).exp().item() - 50) < 1e-3
+
+
+@check
+def check_cross_entropy_is_the_composition():
+    z, y = torch.randn(9, 4), torch.randint(4, (9,))
+    assert torch.allclose(F.cross_entropy(z, y), F.nll_loss(F.log_softmax(z, 1), y))
+    mean, target = torch.randn(9), torch.randn(9)
+    unit = F.gaussian_nll_loss(mean, target, torch.ones(9))
+    assert torch.allclose(unit, F.mse_loss(mean, target) / 2)
+
+
+@check
+def check_gaussian_prior_is_an_l2_penalty():
+    theta, other = torch.randn(6, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
+    prior = lambda t: -Normal(0.0, 0.7).log_prob(t).sum()
+    penalty = lambda t: (t**2).sum() / (2 * 0.7**2)
+    assert torch.allclose(prior(theta) - prior(other), penalty(theta) - penalty(other))

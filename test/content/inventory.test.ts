@@ -122,7 +122,9 @@ suite('the inventory', () => {
   });
 
   test('has every remark, formula, term, snippet and picture answered by an article once its topic is written', () => {
-    const answered: Readonly<Record<string, readonly string[]>> = JSON.parse(readFileSync('dist/answers.json', 'utf8'));
+    const answered: Readonly<Record<string, readonly string[]>> = JSON.parse(
+      readFileSync('dist/test/answers.json', 'utf8'),
+    );
     const missing = entries
       .filter((entry) => entry.kind !== 'link')
       .flatMap((entry) =>

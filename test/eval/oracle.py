@@ -14,6 +14,7 @@ Writes one JSON object a line for each position (lines and columns from 0, colum
     context      code, import, definition, parameter, keyword-argument, keyword, string, comment, number
     why          of null: value (something computed), own (defined in this file), builtin, unbound, text
     candidates   of unsure: the names it may stand for
+    path         where the code reaches it under another path than the public one
 """
 
 from __future__ import annotations
@@ -228,6 +229,8 @@ class LocalNames(ast.NodeVisitor):
         self.bound.add(node.name)
         for outside in outside_of(node):
             self.visit(outside)
+        for annotation in [] if isinstance(node, ast.ClassDef) else annotations_of(node):
+            self.visit(annotation)
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = definition  # type: ignore[assignment]
 
@@ -269,9 +272,12 @@ def outside_of(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> l
     """The parts of a definition that are evaluated where the definition stands."""
     if isinstance(node, ast.ClassDef):
         return [*node.decorator_list, *node.bases, *(each.value for each in node.keywords)]
-    arguments = parameters_of(node.args)
-    annotations = [argument.annotation for argument in arguments] + [node.returns]
-    found = [*node.decorator_list, *node.args.defaults, *node.args.kw_defaults, *annotations]
+    found = [*node.decorator_list, *node.args.defaults, *node.args.kw_defaults]
+    return [part for part in found if part is not None]
+
+
+def annotations_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    found = [*(argument.annotation for argument in parameters_of(node.args)), node.returns]
     return [part for part in found if part is not None]
 
 
@@ -315,6 +321,8 @@ class Evaluation:
         self.nonlocal_names = names_declared(tree, ast.Nonlocal)
         self.loops: list[tuple[list[Environment], list[Environment]]] = []
         self.alive = True
+        imported = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+        self.lazy_annotations = any(alias.name == "annotations" for node in imported for alias in node.names)
         self.block(tree.body)
         self.finish(self.scope)
 
@@ -323,7 +331,11 @@ class Evaluation:
         scope.ended = True
         put_off, self.later = self.later, []
         for node, around in put_off:
-            self.function(node, around)
+            if isinstance(node, ast.expr) and not isinstance(node, ast.Lambda):
+                self.scope = around
+                self.value(node)
+            else:
+                self.function(node, around)
 
     # Names
 
@@ -459,6 +471,13 @@ class Evaluation:
     def value_BoolOp(self, node: ast.BoolOp) -> Atoms:
         return frozenset().union(*[self.value(each) for each in node.values])
 
+    def annotation(self, node: ast.expr) -> None:
+        """Under `from __future__ import annotations` names of the whole module count, also those bound below."""
+        if self.lazy_annotations:
+            self.put_off(node)
+        else:
+            self.value(node)
+
     def value_NamedExpr(self, node: ast.NamedExpr) -> Atoms:
         atoms = self.value(node.value)
         self.assign(node.target, atoms)
@@ -495,7 +514,7 @@ class Evaluation:
 
     def assign(self, target: ast.expr, atoms: Atoms, value: ast.expr | None = None) -> None:
         if isinstance(target, ast.Name):
-            self.bind(target.id, frozenset(Atom(atom.kind, atom.dotted, True) if atom.kind == "path" else atom for atom in atoms))
+            self.bind(target.id, frozenset(Atom(atom.kind, atom.dotted, True) if atom.kind in ("path", "own") else atom for atom in atoms))
             self.note(target.lineno, self.source.character(target.lineno, target.col_offset), target.id, self.read(target.id), "code")
         elif isinstance(target, (ast.Tuple, ast.List)):
             values = value.elts if isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts) else []
@@ -668,7 +687,7 @@ class Evaluation:
             self.assign(target, atoms, node.value)
 
     def run_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self.value(node.annotation)
+        self.annotation(node.annotation)
         if node.value is not None:
             self.assign(node.target, self.value(node.value), node.value)
         elif isinstance(node.target, ast.Name):
@@ -770,6 +789,8 @@ class Evaluation:
     def run_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for outside in outside_of(node):
             self.value(outside)
+        for annotation in annotations_of(node):
+            self.annotation(annotation)
         self.bind(node.name, frozenset({Atom("own", f"{self.scope.dotted}.{node.name}")}))
         self.definition_name(node)
         self.put_off(node)
@@ -843,13 +864,16 @@ class Reporter:
             # `X = None` where an import failed: nobody means that None.
             atoms -= NONE
             kinds.discard("none")
-        names = sorted({self.libraries.public(atom.dotted) for atom in atoms if atom.kind == "path"})
+        paths = sorted({atom.dotted for atom in atoms if atom.kind == "path"})
+        names = sorted({self.libraries.public(each) for each in paths})
         if kinds == {"path"} and len(names) == 1:
-            return {"qualified": names[0], "certainty": "alias" if any(atom.alias for atom in atoms) else "sure"}
+            written = {} if names == paths else {"path": paths[0]}
+            return {"qualified": names[0], "certainty": "alias" if any(atom.alias for atom in atoms) else "sure", **written}
         if "path" in kinds:
             return {"qualified": None, "certainty": "unsure", "why": "value", "candidates": names}
         if kinds == {"own"} and len(atoms) == 1:
-            return {"qualified": self.libraries.public(next(iter(atoms)).dotted), "certainty": "sure", "why": "own"}
+            atom = next(iter(atoms))
+            return {"qualified": self.libraries.public(atom.dotted), "certainty": "alias" if atom.alias else "sure", "why": "own"}
         why = "own" if "own" in kinds else "value" if kinds & {"value", "none"} else "builtin" if "builtin" in kinds else "unbound"
         return {"qualified": None, "certainty": "unsure" if evaluation.unknown_star and why == "unbound" else "sure", "why": why}
 

@@ -10,7 +10,6 @@ export interface Term {
 
 /** A query as it is looked up. */
 export interface Query {
-  readonly text: string;
   readonly terms: readonly Term[];
   /** The query as a name, and without the words that only make a question of it; without spaces. */
   readonly names: readonly string[];
@@ -35,39 +34,51 @@ const hanFillers = new RegExp(
 
 const fillerWeight = 0.12;
 
-/** Reads a query; undefined where nothing is typed that could be looked up. */
-export function readQuery(typed: string): Query | undefined {
+/**
+ * Reads a query; undefined where nothing is typed that could be looked up. What `isName` knows is no filler: 选择 asks
+ * in 怎么选择, but not in 特征选择.
+ */
+export function readQuery(typed: string, isName: (squeezedText: string) => boolean): Query | undefined {
   const text = normalized(typed.replace(/^([\w.]+)\(.*$/, '$1'));
-  const terms = runsOf(text).flatMap(({ text: word, isHan }) => (isHan ? hanTerms(word) : [latinTerm(word)]));
+  const runs = runsOf(text).map(({ text: word, isHan }) => ({ word, isHan, content: contentMask(word, isHan, isName) }));
+  const terms = runs.flatMap(({ word, isHan, content }) => (isHan ? hanTerms(word, content) : [latinTerm(word)]));
   if (terms.length === 0) {
     return undefined;
   }
-  const onlyFillers = terms.every((term) => term.weight < 1);
-  const content = onlyFillers ? '' : contentOf(text);
-  return {
-    text,
-    terms: onlyFillers ? terms.map((term) => ({ ...term, weight: 1 })) : terms,
-    names: [...new Set([squeezed(text), content])].filter((name) => name !== ''),
-  };
+  if (terms.every((term) => term.weight < 1)) {
+    return { terms: terms.map((term) => ({ ...term, weight: 1 })), names: [squeezed(text)] };
+  }
+  const content = runs.map(({ word, content: kept }) => [...word].filter((_, at) => kept[at]).join('')).join('');
+  return { terms, names: content.length > 1 ? [...new Set([squeezed(text), content])] : [squeezed(text)] };
 }
 
 function latinTerm(text: string): Term {
   return { text, isHan: false, weight: fillers.has(text) ? fillerWeight : 1 };
 }
 
-function hanTerms(text: string): readonly Term[] {
-  const isFiller = [...text].map(() => false);
-  for (const match of text.matchAll(hanFillers)) {
-    isFiller.fill(true, match.index, match.index + match[0].length);
-  }
+function hanTerms(text: string, content: readonly boolean[]): readonly Term[] {
   return pairsOf(text).map((pair, at) => {
-    const weight = isFiller[at] || isFiller[at + pair.length - 1] ? fillerWeight : 1;
+    const weight = content[at] && content[at + pair.length - 1] ? 1 : fillerWeight;
     return { text: pair, isHan: true, weight };
   });
 }
 
-function contentOf(text: string): string {
-  return runsOf(text)
-    .map(({ text: word, isHan }) => (isHan ? word.replace(hanFillers, '') : fillers.has(word) ? '' : word))
-    .join('');
+/** For each character whether it belongs to what is asked for. */
+function contentMask(word: string, isHan: boolean, isName: (text: string) => boolean): readonly boolean[] {
+  if (!isHan) {
+    return [...word].map(() => !fillers.has(word));
+  }
+  const content = [...word].map(() => true);
+  for (const { index, 0: filler } of word.matchAll(hanFillers)) {
+    content.fill(false, index, index + filler.length);
+  }
+  for (let start = 0; start < word.length; start += 1) {
+    for (let end = word.length; end > start + 2; end -= 1) {
+      if (isName(word.slice(start, end))) {
+        content.fill(true, start, end);
+        break;
+      }
+    }
+  }
+  return content;
 }

@@ -21,14 +21,30 @@ function markdown(value: string): vscode.MarkdownString {
 /** Size of a formula's letters in a hover, in CSS pixels. */
 const formulaEm = 15;
 
-/** Turns a card into hover texts; each formula has one of its own, since VS Code cuts a text that is too long. */
+/**
+ * Turns a card into a hover text. What a glance needs comes first: VS Code cuts a hover off at about 250 pixels, so short lines share a
+ * paragraph, and the formula as plain text, which screen readers read in place of the picture, stands last.
+ */
 export function hoverMarkdown(
   parts: readonly HoverPart[],
   language: Language,
   formulas: FormulaFile,
   theme: vscode.ColorThemeKind,
-): vscode.MarkdownString[] {
-  return [markdown(parts.map((part) => paragraph(part, language, formulas, theme)).join('\n\n'))];
+): vscode.MarkdownString {
+  let text = '';
+  let before: HoverPart['kind'] | undefined;
+  for (const part of parts) {
+    const gap = before === undefined ? '' : isLine(part.kind) && isLine(before) ? '  \n' : '\n\n';
+    text += gap + paragraph(part, language, formulas, theme);
+    before = part.kind;
+  }
+  const readings = parts.flatMap((part) => (part.kind === 'formula' ? [`\n\n${code(part.text)}`] : []));
+  return markdown(text + readings.join(''));
+}
+
+/** Parts that are a line of a list rather than a paragraph. */
+function isLine(kind: HoverPart['kind']): boolean {
+  return kind === 'shapes' || kind === 'facts' || kind === 'trap';
 }
 
 function paragraph(part: HoverPart, language: Language, formulas: FormulaFile, theme: vscode.ColorThemeKind): string {
@@ -58,13 +74,12 @@ function paragraph(part: HoverPart, language: Language, formulas: FormulaFile, t
   }
 }
 
-/** The picture in the theme's colour, and below it the formula as text, which screen readers read. */
+/** The picture in the theme's colour; its reading follows at the end of the hover. */
 function formula(tex: string, text: string, file: FormulaFile, theme: vscode.ColorThemeKind): string {
   const image = formulaImage(file, tex, colourOf(theme), formulaEm);
-  const reading = code(text);
   return image
-    ? `![${escaped(text)}](data:image/svg+xml;base64,${btoa(image.svg)}|width=${image.width},height=${image.height})\n\n${reading}`
-    : reading;
+    ? `![${escaped(text)}](data:image/svg+xml;base64,${btoa(image.svg)}|width=${image.width},height=${image.height})`
+    : '';
 }
 
 /** The hover's text colour for each of the four kinds of theme; an image cannot read the theme's own. */

@@ -23,6 +23,7 @@ def both_directions() -> Figure:
     assert abs(mu[narrow] + 2) < 0.06 and abs(sigma[narrow] - 0.7) < 0.06
 
     drawn, panel = plt.subplots()
+    x, p, log_q = x[::8], p[::8], log_q[:, ::8]
     panel.fill_between(x, p, color=QUIET, alpha=0.35, linewidth=0, label="p (two modes)")
     panel.plot(x, log_q[wide].exp(), color=BLUE, label="best q for KL(p‖q)")
     panel.plot(x, log_q[narrow].exp(), color=ORANGE, label="best q for KL(q‖p)")

@@ -17,8 +17,13 @@ import { Sidebar } from './host/sidebar/sidebar';
 import { registerTopicLinks } from './host/topicLinks';
 import { UsageView } from './host/usage/usageView';
 
+/** What other code in the host may ask of the extension; the hover evaluation does. */
+export interface ExtensionApi {
+  readonly meaningAt: HoverProvider['meaningAt'];
+}
+
 /** Composition root: reads the index and wires library → sidebar, search, hover, article. */
-export async function activate(context: vscode.ExtensionContext): Promise<void> {
+export async function activate(context: vscode.ExtensionContext): Promise<ExtensionApi> {
   const logger = new Logger();
   context.subscriptions.push(logger);
   const settings = new Settings();
@@ -67,4 +72,5 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     registerTopicCommands({ library, reader, search, hover, settings, marks, recent }),
     registerTopicLinks(library, reader, search),
   );
+  return { meaningAt: (document, position, token) => hover.meaningAt(document, position, token) };
 }

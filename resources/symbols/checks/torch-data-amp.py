@@ -85,10 +85,12 @@ def data_loader():
     raises(ValueError, lambda: data.DataLoader(range(4), batch_size=2, batch_sampler=batches))
     raises(ValueError, lambda: data.DataLoader(range(4), prefetch_factor=2))
     raises(ValueError, lambda: data.DataLoader(range(4), persistent_workers=True))
-    orders = [
-        [x.item() for x in data.DataLoader(range(50), shuffle=True, batch_size=None, generator=torch.Generator().manual_seed(1))] for _ in range(2)
-    ] if False else [list(data.RandomSampler(range(50), generator=torch.Generator().manual_seed(1))) for _ in range(2)]
-    assert orders[0] == orders[1] != sorted(orders[0])
+
+    def order():
+        loader = data.DataLoader(range(50), batch_size=50, shuffle=True, generator=torch.Generator().manual_seed(1))
+        return next(iter(loader)).tolist()
+
+    assert order() == order() != sorted(order())
 
 
 @card("torch.utils.data.TensorDataset", "torch.utils.data.StackDataset", "torch.utils.data.ConcatDataset")
@@ -261,16 +263,16 @@ def custom_functions():
     raises(TypeError, lambda: torch.amp.custom_fwd(lambda ctx: None), "device_type")
     seen = {}
 
-    def product(name, forward, backward):
+    def product(name, on_forward, on_backward):
         class Product(torch.autograd.Function):
             @staticmethod
-            @forward
+            @on_forward
             def forward(ctx, a, b):
                 ctx.save_for_backward(a, b)
                 return a @ b
 
             @staticmethod
-            @backward
+            @on_backward
             def backward(ctx, g):
                 a, b = ctx.saved_tensors
                 seen[name] = torch.is_autocast_enabled("cpu")

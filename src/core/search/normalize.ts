@@ -5,8 +5,7 @@ export function normalized(text: string): string {
     .replace(/\p{Diacritic}/gu, '')
     .normalize('NFKC')
     .toLowerCase()
-    .replace(/(?<=\d)\s*[×*]\s*(?=\d)/g, 'x')
-    .replace(/[\s_\-–—/·,，、:：;；!！?？()（）“”"'’]+/g, ' ')
+    .replace(/[\s_\-–—/·,，、:：()（）]+/g, ' ')
     .trim();
 }
 

@@ -58,6 +58,22 @@ def check_equals_the_library():
             np.testing.assert_allclose(our_weights, weights[n].detach().numpy(), atol=1e-12)
 
 
+@check
+def check_projections():
+    # The softmax hides the bias of the keys, so that the projections are compared with the library on their own as well.
+    layer = random_layer(12, 3)
+    x, y = torch.randn(4, 12, dtype=torch.float64), torch.randn(7, 12, dtype=torch.float64)
+    projected = F._in_projection_packed(x, y, y, layer.in_proj_weight, layer.in_proj_bias)
+    for source, weight, bias, library in zip((x, y, y), np.split(arrays(layer)[0], 3), np.split(arrays(layer)[1], 3), projected):
+        for h in range(3):
+            block = slice(4 * h, 4 * h + 4)
+            np.testing.assert_allclose(source.numpy() @ weight[block].T + bias[block], library[:, block].detach().numpy(), atol=1e-12)
+    before = layer(x[:, None], y[:, None], y[:, None])[0]
+    with torch.no_grad():
+        layer.in_proj_bias[12:24] += 5
+    assert torch.allclose(before, layer(x[:, None], y[:, None], y[:, None])[0])
+
+
 @formula(PARAMETERS)
 def check_parameter_count():
     for d in (2, 8, 512):

@@ -1,0 +1,115 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+LOSS = r"""
+\ell = \max\left(0, \; d(a, p) - d(a, n) + m\right), \qquad d(x, y) = \lVert x - y + \varepsilon \rVert_2
+"""
+GRADIENT = r"""
+\frac{\partial \ell}{\partial p} = \frac{p - a}{\lVert p - a \rVert_2}, \qquad
+\frac{\partial \ell}{\partial n} = -\frac{n - a}{\lVert n - a \rVert_2}, \qquad
+\frac{\partial \ell}{\partial a} = -\frac{\partial \ell}{\partial p} - \frac{\partial \ell}{\partial n}
+"""
+
+
+def distance(x, y, eps):
+    return np.sqrt(((x - y + eps) ** 2).sum(-1))
+
+
+def triplets(shape):
+    return tuple(torch.randn(shape, dtype=torch.float64) for _ in range(3))
+
+
+@formula(LOSS)
+def check_loss():
+    for shape in ((4,), (1, 3), (9, 5), (50, 2)):
+        a, p, n = triplets(shape)
+        for margin, eps in ((1.0, 1e-6), (0.2, 0.3), (3.0, 1e-6)):
+            x, y, z = a.numpy(), p.numpy(), n.numpy()
+            ours = np.maximum(0, distance(x, y, eps) - distance(x, z, eps) + margin)
+            library = F.triplet_margin_loss(a, p, n, margin=margin, eps=eps, reduction="none").numpy()
+            np.testing.assert_allclose(ours, library, rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(ours.mean(), nn.TripletMarginLoss(margin=margin, eps=eps)(a, p, n).item(), rtol=1e-10)
+            nearest = np.minimum(distance(x, z, eps), distance(y, z, eps))
+            swapped = np.maximum(0, distance(x, y, eps) - nearest + margin)
+            library = F.triplet_margin_loss(a, p, n, margin=margin, eps=eps, swap=True, reduction="none").numpy()
+            np.testing.assert_allclose(swapped, library, rtol=1e-10, atol=1e-12)
+
+
+@formula(GRADIENT)
+def check_gradient():
+    active = 0
+    for _ in range(20):
+        a, p, n = (t.requires_grad_() for t in triplets((1, 4)))
+        loss = F.triplet_margin_loss(a, p, n, eps=0.0, margin=1.5)
+        loss.backward()
+        to_p, to_n = (p - a).detach(), (n - a).detach()
+        on = float(loss > 0)
+        active += on
+        gp, gn = on * to_p / to_p.norm(), -on * to_n / to_n.norm()
+        for ours, library in ((gp, p.grad), (gn, n.grad), (-gp - gn, a.grad)):
+            np.testing.assert_allclose(ours.numpy(), library.numpy(), atol=1e-10)
+    assert 0 < active
+
+
+@check
+def check_contract():
+    s = inspect.signature(nn.TripletMarginLoss).parameters
+    assert s["margin"].default == 1.0 and s["p"].default == 2.0 and s["eps"].default == 1e-6 and s["swap"].default is False
+    try:
+        nn.TripletMarginLoss(margin=0.0)
+    except ValueError as error:
+        assert "margin" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    x = torch.randn(5, 3)
+    assert torch.allclose(F.triplet_margin_loss(x, x, x, margin=0.7), torch.tensor(0.7))
+
+
+@check
+def check_by_hand():
+    a, p, n = torch.tensor([[0.0, 0.0]]).double(), torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[6.0, 0.0]]).double()
+    for margin, swap, expected in ((1.0, False, 0), (2.0, False, 1), (2.0, True, 2)):
+        assert abs(F.triplet_margin_loss(a, p, n, margin=margin, swap=swap).item() - expected) < 1e-5
+    assert abs(F.pairwise_distance(a, p).item() - 5) < 1e-5 and abs(F.pairwise_distance(p, n).item() - 5) < 1e-5
+
+
+@check
+def check_distance_matrix_gradients():
+    x = torch.randn(4, 3)
+    x[1] = x[0]
+    own, library = x.clone().requires_grad_(), x.clone().requires_grad_()
+    ((own[:, None] - own[None]) ** 2).sum(-1).sqrt().sum().backward()
+    assert torch.isnan(own.grad).any()
+    torch.cdist(library, library).sum().backward()
+    assert torch.isfinite(library.grad).all()
+    alone = torch.zeros(1, 3, requires_grad=True)
+    torch.cdist(alone, torch.zeros(1, 3)).sum().backward()
+    assert torch.equal(alone.grad, torch.zeros(1, 3))
+    safe = x.clone().requires_grad_()
+    ((safe[:, None] - safe[None]) ** 2).sum(-1).clamp(min=1e-12).sqrt().sum().backward()
+    assert torch.isfinite(safe.grad).all()
+
+
+@check
+def check_scale_and_unit_sphere():
+    a, p, n = (F.normalize(t, dim=1) for t in triplets((500, 3)))
+    assert max(F.pairwise_distance(a, p).max(), F.pairwise_distance(a, n).max()) <= 2 + 1e-5
+    a, p, n = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1.1, 0.0]])
+    assert F.triplet_margin_loss(a, p, n) > 0 and F.triplet_margin_loss(20 * a, 20 * p, 20 * n) == 0
+    custom = nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: ((x - y) ** 2).sum(-1), margin=0.2)
+    assert abs(custom(a, p, n).item() - max(0.0, 1 - 1.21 + 0.2)) < 1e-6
+
+
+@check
+def check_numbers():
+    labels = np.repeat(np.arange(18), 4)
+    count = sum(((labels == label).sum() - 1) * (labels != label).sum() for label in labels)
+    stated("14,688", count)
+    stated("0.6931", math.log(1 + math.exp(0)))

@@ -19,7 +19,7 @@ import { UsageView } from './host/usage/usageView';
 
 /** What other code in the host may ask of the extension; the hover evaluation does. */
 export interface ExtensionApi {
-  readonly meaningAt: HoverProvider['meaningAt'];
+  readonly meaningAt: PythonDocuments['meaningAt'];
 }
 
 /** Composition root: reads the index and wires library → sidebar, search, hover, article. */
@@ -72,5 +72,5 @@ export async function activate(context: vscode.ExtensionContext): Promise<Extens
     registerTopicCommands({ library, reader, search, hover, settings, marks, recent }),
     registerTopicLinks(library, reader, search),
   );
-  return { meaningAt: (document, position, token) => hover.meaningAt(document, position, token) };
+  return { meaningAt: (document, position, token) => documents.meaningAt(document, position, token) };
 }

@@ -12,8 +12,8 @@ test('new panel', async () => {
 }, 180_000);
 
 test('topic swap', async () => {
+  await untilPainted(topicOf(0), () => open(topicOf(0)));
   const trivial = await swappingPanel();
-  await open(topicOf(0));
   const swapOurs = async (round: number) => {
     const topic = topicOf(round + 1);
     const { start, painted } = await untilPainted(topic, () => open(topic));
@@ -60,7 +60,7 @@ async function openTrivial(round: number): Promise<number> {
 
 /** A panel that shows what it is sent, beside the article's, so that both are visible. */
 async function swappingPanel(): Promise<vscode.WebviewPanel> {
-  const column = { viewColumn: vscode.ViewColumn.Two, preserveFocus: true };
+  const column = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
   const panel = vscode.window.createWebviewPanel('bench.swap', 'Swap', column, { enableScripts: true });
   await untilPainted('trivial-start', () => {
     panel.webview.html = `<!DOCTYPE html><main id="article" data-topic="trivial-start">x</main><script>

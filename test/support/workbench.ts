@@ -18,9 +18,20 @@ export class Workbench {
   static async open(context: BrowserContext, url: string): Promise<Workbench> {
     const page = await context.newPage();
     await page.goto(url);
-    await page.locator('.monaco-workbench .part.editor').waitFor({ timeout: 60_000 });
-    await page.locator('.monaco-workbench .part.statusbar .statusbar-item').first().waitFor();
-    return new Workbench(page);
+    const workbench = new Workbench(page);
+    await workbench.#untilShown();
+    return workbench;
+  }
+
+  /** Reloads the window, as a user does it: open editors and webviews come back from what was saved. */
+  async reload(): Promise<void> {
+    await this.page.reload();
+    await this.#untilShown();
+  }
+
+  async #untilShown(): Promise<void> {
+    await this.page.locator('.monaco-workbench .part.editor').waitFor({ timeout: 60_000 });
+    await this.page.locator('.monaco-workbench .part.statusbar .statusbar-item').first().waitFor();
   }
 
   /** Opens a file of the workspace by its name, as with Ctrl+P. */

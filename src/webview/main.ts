@@ -25,7 +25,7 @@ const neighbours = element('nav', { id: 'neighbours' });
 let state: ArticleState | undefined;
 
 document.body.append(
-  element('div', { id: 'top-bar' }, toolbar.element, find.element),
+  element('header', { id: 'top-bar' }, toolbar.element, find.element),
   element('div', { id: 'page' }, element('div', { id: 'column' }, main, neighbours), contents.element),
 );
 

@@ -44,7 +44,8 @@ export class Toolbar {
     this.#back.disabled = state.back.length === 0;
     this.#forward.disabled = state.forward.length === 0;
     this.#both.setAttribute('aria-pressed', String(state.both));
-    this.#language.textContent = article.language === 'en' ? '中文' : 'EN';
+    const other = article.language === 'en' ? '中文' : 'EN';
+    relabel(this.#language, other, `${this.#strings.switchLanguage}: ${other}`);
     this.#breadcrumb.setAttribute('aria-label', article.breadcrumb.join(' › '));
     this.#breadcrumb.replaceChildren(...article.breadcrumb.map((title) => element('span', {}, title)));
   }

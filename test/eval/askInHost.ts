@@ -17,7 +17,10 @@ export interface FileQuestions {
 }
 
 /** Asks the real extension in a real VS Code at every row; gives the answers file by file, in order. */
-export async function askInHost(rowFiles: readonly string[], progress: (line: string) => void): Promise<AsyncGenerator<readonly (Answer | null)[]>> {
+export async function askInHost(
+  rowFiles: readonly string[],
+  progress: (line: string) => void,
+): Promise<AsyncGenerator<readonly (Answer | null)[]>> {
   const folder = freshFolder('evaluation');
   for (const file of rowFiles) {
     for await (const rows of rowsByFile(jsonLines<OracleRow>(file))) {

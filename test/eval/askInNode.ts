@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { type HoverOptions, hoverContent } from '../../src/core/hover/hoverContent';
 import type { CardFile } from '../../src/core/library/card';
 import { NoteLibrary, parseLibraryIndex } from '../../src/core/library/noteLibrary';
 import { SymbolTable } from '../../src/core/library/symbolTable';
 import { type Meaning, MeaningFinder } from '../../src/core/python/meaning';
+import type { ModuleName } from '../../src/core/python/moduleName';
 import { parsePython } from '../../src/core/python/syntax/parse';
 import { type Answer, answered } from './answer';
 import { askedColumn, type OracleRow } from './oracleRow';
@@ -29,7 +30,7 @@ export class NodeAsker {
     if (!tree) {
       throw new Error(`${file} was not parsed`);
     }
-    const finder = new MeaningFinder(tree, this.#table);
+    const finder = new MeaningFinder(tree, this.#table, moduleOf(file));
     const starts = lineStarts(text);
     return rows.map((row) => {
       const meaning = finder.at((starts[row.line] ?? 0) + askedColumn(row));
@@ -40,6 +41,16 @@ export class NodeAsker {
   #isShown(meaning: Meaning): boolean {
     return hoverContent(meaning, this.#table, this.#library, 'en', everything) !== undefined;
   }
+}
+
+/** As the host does: the packages that a file lies in, by their `__init__.py`. */
+function moduleOf(file: string): ModuleName {
+  const isPackage = basename(file) === '__init__.py';
+  const parts = isPackage ? [] : [basename(file, '.py')];
+  for (let folder = dirname(file); existsSync(join(folder, '__init__.py')); folder = dirname(folder)) {
+    parts.unshift(basename(folder));
+  }
+  return { name: parts.join('.'), isPackage };
 }
 
 function lineStarts(text: string): readonly number[] {

@@ -51,7 +51,10 @@ function covered(row: OracleRow, symbol: string, shown: Answer | null, table: Sy
   }
   const { meaning } = shown;
   if (meaning.kind !== 'symbol' || meaning.holds !== 'itself') {
-    return { kind: 'wrong', of: `the symbol itself taken for ${meaning.kind === 'symbol' ? 'an instance' : meaning.kind}` };
+    return {
+      kind: 'wrong',
+      of: `the symbol itself taken for ${meaning.kind === 'symbol' ? 'an instance' : meaning.kind}`,
+    };
   }
   return meaning.symbol === symbol ? { kind: 'right' } : { kind: 'wrong', of: 'another symbol' };
 }
@@ -82,7 +85,10 @@ function explained(row: OracleRow, { meaning }: Answer, table: SymbolTable): Ver
       : { kind: 'wrong', of: `own name where it is ${row.qualified ?? row.why}` };
   }
   if (row.qualified !== null) {
-    return { kind: 'wrong', of: row.why === 'own' ? `${byKind} for an own definition` : `${byKind} for an uncovered name` };
+    return {
+      kind: 'wrong',
+      of: row.why === 'own' ? `${byKind} for an own definition` : `${byKind} for an uncovered name`,
+    };
   }
   return row.why === 'value' || row.why === 'own'
     ? { kind: 'beyond', of: byKind }

@@ -62,9 +62,9 @@ export class Tally {
 
   /** Every class but the plain ones, the commonest first. */
   classes(): readonly (readonly [name: string, count: number, examples: readonly Example[]])[] {
-    return [...this.#examples].map(([key, kept]) => [key, this.#counts.get(key) ?? 0, kept.items] as const).sort(
-      (one, other) => other[1] - one[1],
-    );
+    return [...this.#examples]
+      .map(([key, kept]) => [key, this.#counts.get(key) ?? 0, kept.items] as const)
+      .sort((one, other) => other[1] - one[1]);
   }
 
   #of(...starts: readonly string[]): number {
@@ -76,7 +76,20 @@ export class Tally {
   }
 }
 
-const columns = ['folder', 'files', 'asked', 'covered', 'right', 'missed', 'wrong', 'recall', 'wrong/2000', 'beyond', 'unsure', 'own source'];
+const columns = [
+  'folder',
+  'files',
+  'asked',
+  'covered',
+  'right',
+  'missed',
+  'wrong',
+  'recall',
+  'wrong/2000',
+  'beyond',
+  'unsure',
+  'own source',
+];
 
 /** The table of all folders. */
 export function tableOf(tallies: readonly Tally[]): string {

@@ -15,7 +15,7 @@ import { smallPng } from './smallPng';
 const folder = join(root, 'media', 'screenshots');
 const languages = ['en', 'zh-cn'] as const satisfies readonly DisplayLanguage[];
 
-/** `npm run screenshots [SCENE…]`: writes media/screenshots/SCENE-THEME.LANGUAGE.png for each picture of the table. */
+/** `npm run screenshots [SCENE…]`: writes media/screenshots/SCENE-THEME-LANGUAGE.png for each picture of the table. */
 async function main(names: readonly string[]): Promise<void> {
   const wanted = scenes.filter(({ name }) => names.length === 0 || names.includes(name));
   if (wanted.length === 0) throw new Error(`The scenes are ${scenes.map(({ name }) => name).join(', ')}.`);
@@ -53,7 +53,7 @@ async function take(browser: BrowserContext, server: VsCodeServer, picture: Pict
   try {
     await workbench.page.locator(`.monaco-workbench.${themes[theme].windowClass}`).waitFor();
     await scene.set(workbench, language);
-    const path = join(folder, `${scene.name}-${theme}.${language}.png`);
+    const path = join(folder, `${scene.name}-${theme}-${language}.png`);
     await writeFile(path, smallPng(await workbench.picture()));
     console.log(`${path.slice(root.length + 1)}  ${Math.round((await stat(path)).size / 1024)} KB`);
   } finally {

@@ -16,6 +16,8 @@ export interface WorkbenchTestOptions {
   readonly file?: string;
   /** User settings for this test, over those every test has. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** For a test that does one thing many times. */
+  readonly timeoutMs?: number;
 }
 
 const servers = new Map<DisplayLanguage, Promise<VsCodeServer>>();
@@ -31,7 +33,7 @@ export function workbenchTest(
   body: (workbench: Workbench) => Promise<void>,
   options: WorkbenchTestOptions = {},
 ): void {
-  test(name, { timeout: 180_000 }, async () => {
+  test(name, { timeout: options.timeoutMs ?? 180_000 }, async () => {
     const server = await serverFor(options.language ?? 'en');
     await server.writeSettings(options.settings ?? {});
     const folder = await workspaceCopy();

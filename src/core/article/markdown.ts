@@ -29,6 +29,7 @@ export function createMarkdown(environment: MarkdownEnvironment): Markdown {
   const markdown = new MarkdownIt({ html: false, linkify: false, typographer: false });
   markdown.use(katexPlugin, { ...katexOptions, macros: {} });
   markdown.core.ruler.push('figure', (state) => unwrapFigures(state.tokens));
+  markdown.core.ruler.push('table-heads', (state) => dropEmptyHeads(state.tokens));
   markdown.renderer.rules.fence = (tokens, index) => fence(tokens[index]);
   markdown.renderer.rules.link_open = (tokens, index) =>
     linkOpening(String(tokens[index]?.attrGet('href') ?? ''), environment);
@@ -46,6 +47,29 @@ function unwrapFigures(tokens: readonly Token[]): void {
     if (isFigure && opening?.type === 'paragraph_open' && closing?.type === 'paragraph_close') {
       opening.hidden = true;
       closing.hidden = true;
+    }
+  });
+}
+
+/** A facts table has no heads at all, a comparison none over its first column: an empty head would be read out as one. */
+function dropEmptyHeads(tokens: Token[]): void {
+  const isHead = (token: Token | undefined) => token?.type === 'th_open' || token?.type === 'th_close';
+  tokens.forEach((token, index) => {
+    if (token.type === 'th_open' && tokens[index + 1]?.content.trim() === '') {
+      for (const part of [token, tokens[index + 2]]) {
+        if (part && isHead(part)) {
+          part.tag = 'td';
+        }
+      }
+    }
+    if (token.type === 'thead_open') {
+      const end = tokens.findIndex((later, at) => at > index && later.type === 'thead_close');
+      const head = tokens.slice(index, end + 1);
+      if (head.every((part) => part.type !== 'inline' || part.content.trim() === '')) {
+        for (const part of head) {
+          part.hidden = true;
+        }
+      }
     }
   });
 }
@@ -80,5 +104,5 @@ function figure(token: Token | undefined, environment: MarkdownEnvironment): str
   const svg = environment.figures.get(file);
   return svg === undefined
     ? `<span class="missing-figure">${caption}</span>`
-    : `<figure role="img" aria-label="${caption}">${svg}<figcaption aria-hidden="true">${caption}</figcaption></figure>`;
+    : `<figure><div aria-hidden="true">${svg}</div><figcaption>${caption}</figcaption></figure>`;
 }

@@ -1,6 +1,8 @@
 import type { SyntaxNode } from '@lezer/common';
 import type { SymbolTable } from '../library/symbolTable';
+import { importedPath, type ModuleName } from './moduleName';
 import { Resolver } from './resolver';
+import { moduleOf } from './syntax/bindings';
 import { type Argument, argumentsOf, type Expression, expressionOf } from './syntax/expressions';
 import type { PythonTree } from './syntax/parse';
 import { Scopes } from './syntax/scopes';
@@ -34,11 +36,12 @@ export class MeaningFinder {
   readonly #scopes: Scopes;
   readonly #resolver: Resolver;
 
-  constructor(tree: PythonTree, table: SymbolTable) {
+  /** `module` is the name of the text where it is a library's own source. */
+  constructor(tree: PythonTree, table: SymbolTable, module?: ModuleName) {
     this.#tree = tree;
     this.#table = table;
     this.#scopes = new Scopes(tree);
-    this.#resolver = new Resolver(this.#scopes, table);
+    this.#resolver = new Resolver(this.#scopes, table, module);
   }
 
   /** The meaning of the name or literal at an offset; a cursor at the end of a name counts as on it. */
@@ -86,7 +89,7 @@ export class MeaningFinder {
         break;
       case 'FunctionDefinition':
       case 'ClassDefinition':
-        return { kind: 'ownName', name: this.#slice(node), from: node.from, to: node.to };
+        return this.#symbol(node, this.#resolver.definition(parent));
       case 'ParamList':
         if (node.prevSibling?.name !== 'AssignOp') {
           return undefined;
@@ -148,23 +151,21 @@ export class MeaningFinder {
   /** What an import statement names at a node: the module up to there, or the thing imported from it. */
   #imported(node: SyntaxNode, statement: SyntaxNode): Value {
     const text = this.#tree.text;
-    const isFrom = statement.firstChild?.name === 'from';
-    const word = statement.getChild('import');
-    const inNames = !isFrom || (word !== null && node.from > word.from);
     const named = node.prevSibling?.name === 'as' ? node.prevSibling.prevSibling : node;
-    if (!named || text.slice(statement.from, statement.to).match(/^from\s*\./)) {
+    const word = statement.getChild('import');
+    if (!named || !word) {
       return { kind: 'unknown' };
     }
-    const end = node.prevSibling?.name === 'as' ? named.to : node.to;
-    if (isFrom && inNames && word) {
-      const module = text.slice(statement.from + 'from'.length, word.from).trim();
-      return { kind: 'path', path: this.#table.canonical(`${module}.${text.slice(named.from, named.to)}`) };
+    const module = moduleOf(statement, text);
+    if (module !== undefined && node.from > word.from) {
+      return this.#resolver.imported(importedPath(module, this.#slice(named)));
     }
     let first = named;
     while (first.prevSibling?.name === '.' && first.prevSibling.prevSibling) {
       first = first.prevSibling.prevSibling;
     }
-    return { kind: 'path', path: this.#table.canonical(text.slice(first.from, end).replace(/\s/g, '')) };
+    const start = module === undefined ? first.from : (statement.firstChild?.to ?? first.from);
+    return this.#resolver.imported(text.slice(start, named.to).replace(/[\s\\]/g, ''));
   }
 
   #callee(list: SyntaxNode): string | undefined {

@@ -1,5 +1,7 @@
+import type { SyntaxNode } from '@lezer/common';
 import type { SymbolTable } from '../library/symbolTable';
-import type { Binding, BindingValue } from './syntax/bindings';
+import { absolutePath, importedPath, type ModuleName } from './moduleName';
+import { type Binding, type BindingValue, enclosingClass } from './syntax/bindings';
 import { argumentsOf, type Expression } from './syntax/expressions';
 import type { Scope, Scopes } from './syntax/scopes';
 import { agreed, unknown, type Value } from './value';
@@ -11,11 +13,13 @@ const maximumDepth = 24;
 export class Resolver {
   readonly #scopes: Scopes;
   readonly #table: SymbolTable;
+  readonly #module: ModuleName | undefined;
   #depth = 0;
 
-  constructor(scopes: Scopes, table: SymbolTable) {
+  constructor(scopes: Scopes, table: SymbolTable, module: ModuleName | undefined) {
     this.#scopes = scopes;
     this.#table = table;
+    this.#module = module;
   }
 
   /** The value of an expression evaluated in a scope at an offset; bindings after the offset do not count. */
@@ -50,6 +54,23 @@ export class Resolver {
 
   #agreed(values: readonly Value[]): Value {
     return agreed(values, (path) => this.#table.card(path) !== undefined);
+  }
+
+  /** What an import reaches. */
+  imported(path: string): Value {
+    return this.#path(absolutePath(path, this.#module));
+  }
+
+  /** What a definition is: a symbol in the source of the library that offers it, else something of the user's own. */
+  definition(node: SyntaxNode): Value {
+    const path = this.#module && definedPath(node, this.#scopes.module.text);
+    const symbol = path === undefined ? undefined : this.#table.canonical(`${this.#module?.name}.${path}`);
+    if (symbol !== undefined && this.#table.card(symbol)) {
+      return { kind: 'path', path: symbol };
+    }
+    return node.name === 'ClassDefinition'
+      ? { kind: 'ownClass', scope: this.#scopes.of(node) }
+      : { kind: 'ownFunction' };
   }
 
   #path(path: string): Value {
@@ -104,7 +125,7 @@ export class Resolver {
   #value(value: BindingValue, scope: Scope, at: number): Value {
     switch (value.kind) {
       case 'import':
-        return value.path === undefined ? unknown : this.#path(value.path);
+        return this.imported(value.path);
       case 'expression':
         return this.expression(value.expression, scope, Math.min(value.expression.from, at));
       case 'annotation':
@@ -112,9 +133,8 @@ export class Resolver {
       case 'parameter':
         return this.#parameter(value, scope);
       case 'class':
-        return { kind: 'ownClass', scope: this.#scopes.of(value.node) };
       case 'function':
-        return { kind: 'ownFunction' };
+        return this.definition(value.node);
       default:
         return unknown;
     }
@@ -257,10 +277,9 @@ export class Resolver {
 
   #starred(name: string): Value | undefined {
     const stars = this.#scopes.of(this.#scopes.module.tree.topNode).bindings.stars;
-    const found = stars
-      .map((module) => (module === undefined ? undefined : this.#table.canonical(`${module}.${name}`)))
-      .findLast((path) => path !== undefined && this.#table.card(path) !== undefined);
-    return found === undefined ? undefined : { kind: 'path', path: found };
+    return stars
+      .map((module) => this.imported(importedPath(module, name)))
+      .findLast((value) => value.kind === 'path' && this.#table.card(value.path) !== undefined);
   }
 
   #builtin(name: string): Value {
@@ -271,4 +290,25 @@ export class Resolver {
 
 function isSelf(binding: Binding): boolean {
   return binding.value.kind === 'parameter' && binding.value.isSelf;
+}
+
+/** `Linear.forward` for a method, `relu` for a function; nothing for what a function defines inside itself. */
+function definedPath(definition: SyntaxNode, text: string): string | undefined {
+  const name = definition.getChild('VariableName');
+  const owner = enclosingClass(definition);
+  const around = owner && definedPath(owner, text);
+  if (!name || (owner ? around === undefined : isNested(definition))) {
+    return undefined;
+  }
+  const own = text.slice(name.from, name.to);
+  return around === undefined ? own : `${around}.${own}`;
+}
+
+function isNested(definition: SyntaxNode): boolean {
+  for (let parent = definition.parent; parent; parent = parent.parent) {
+    if (parent.name === 'FunctionDefinition' || parent.name === 'ClassDefinition') {
+      return true;
+    }
+  }
+  return false;
 }

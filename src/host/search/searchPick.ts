@@ -40,8 +40,20 @@ export class SearchPick {
     pick.placeholder = vscode.l10n.t('Search topics: English, Chinese, pinyin, abbreviation or Python name');
     pick.value = query;
     keepOwnOrder(pick);
-    pick.onDidChangeValue((value) => this.#fill(pick, value, language));
-    pick.onDidAccept(() => this.#accept(pick, false));
+    // Enter may come before the rows of what was typed: then it waits for them, and means the first.
+    let filled: string | undefined;
+    const fill = async (value: string) => {
+      await this.#fill(pick, value, language);
+      filled = value;
+    };
+    pick.onDidChangeValue(fill);
+    pick.onDidAccept(async () => {
+      const isLate = filled !== pick.value;
+      if (isLate) {
+        await fill(pick.value);
+      }
+      this.#accept(pick, isLate ? pick.items : pick.activeItems);
+    });
     pick.onDidTriggerItemButton(({ item }) => {
       if (item.topic !== undefined) {
         this.#open(item.topic, { beside: true });
@@ -49,15 +61,15 @@ export class SearchPick {
       }
     });
     pick.onDidHide(() => pick.dispose());
-    void this.#fill(pick, query, language);
+    void fill(query);
     pick.show();
   }
 
-  #accept(pick: vscode.QuickPick<TopicItem>, beside: boolean): void {
-    const topic = pick.activeItems[0]?.topic;
+  #accept(pick: vscode.QuickPick<TopicItem>, items: readonly TopicItem[]): void {
+    const topic = items.find((item) => item.topic !== undefined)?.topic;
     if (topic !== undefined) {
       pick.hide();
-      this.#open(topic, { beside });
+      this.#open(topic);
     }
   }
 

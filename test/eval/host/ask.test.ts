@@ -50,6 +50,7 @@ async function ask(api: ExtensionApi, document: vscode.TextDocument, at: vscode.
     vscode.commands.executeCommand<readonly vscode.Hover[]>('vscode.executeHoverProvider', document.uri, at),
     api.meaningAt(document, at, token),
   ]);
-  if (hovers.length > 0 && !meaning) throw new Error(`a hover without a meaning at ${document.uri} ${at.line}:${at.character}`);
+  if (hovers.length > 0 && !meaning)
+    throw new Error(`a hover without a meaning at ${document.uri} ${at.line}:${at.character}`);
   return meaning ? { meaning: answered(meaning), shown: hovers.length > 0 } : null;
 }

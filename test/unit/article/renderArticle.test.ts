@@ -98,8 +98,15 @@ suite('an article', () => {
       ...bare,
       figures,
     });
-    assert.match(html, /^<figure role="img" aria-label="It falls\."><svg><\/svg>/);
+    assert.match(html, /^<figure><div aria-hidden="true"><svg><\/svg><\/div><figcaption>It falls\.<\/figcaption>/);
     assert.match(html, /missing-figure/);
+  });
+
+  test('gives tables no empty heads', () => {
+    const facts = body('| | |\n|---|---|\n| Input | x |\n').html;
+    assert.doesNotMatch(facts, /<th/);
+    const comparison = body('| | fast |\n|---|---|\n| A | yes |\n').html;
+    assert.match(comparison, /<td><\/td>\s*<th>fast<\/th>/);
   });
 
   test('translates the labels of its figures', () => {

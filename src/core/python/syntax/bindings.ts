@@ -1,10 +1,11 @@
 import type { SyntaxNode } from '@lezer/common';
+import { importedPath } from '../moduleName';
 import { type Expression, expressionOf } from './expressions';
 
 /** What a statement makes of a name. */
 export type BindingValue =
-  /** An absolute path; a relative import has none that we could know. */
-  | { readonly kind: 'import'; readonly path: string | undefined }
+  /** A path, with the dots of a relative import. */
+  | { readonly kind: 'import'; readonly path: string }
   | { readonly kind: 'expression'; readonly expression: Expression }
   | { readonly kind: 'annotation'; readonly annotation: Expression }
   | {
@@ -37,8 +38,8 @@ export interface AttributeBinding {
 /** Everything one scope says about names; nested scopes are not entered. */
 export interface ScopeBindings {
   readonly byName: ReadonlyMap<string, readonly Binding[]>;
-  /** Modules of `from … import *`, in order; undefined for one that cannot be known. */
-  readonly stars: readonly (string | undefined)[];
+  /** Modules of `from … import *`, in order. */
+  readonly stars: readonly string[];
   readonly globals: ReadonlySet<string>;
   readonly nonlocals: ReadonlySet<string>;
   /** `self.norm = …` and the like: assignments to attributes of a name. */
@@ -74,6 +75,12 @@ export function bindingsOf(scope: SyntaxNode, text: string): ScopeBindings {
   return reader.result();
 }
 
+/** The module of `from … import`, with the dots of a relative one; undefined for a plain `import`. */
+export function moduleOf(statement: SyntaxNode, text: string): string | undefined {
+  const [from, word] = [statement.getChild('from'), statement.getChild('import')];
+  return from && word ? text.slice(from.to, word.from).replace(/[\s\\]/g, '') : undefined;
+}
+
 /** The class whose body a function stands in directly. */
 export function enclosingClass(definition: SyntaxNode): SyntaxNode | undefined {
   let node = definition.parent;
@@ -95,7 +102,7 @@ type Branch = Binding['branch'];
 class BindingReader {
   readonly #text: string;
   readonly #byName = new Map<string, Binding[]>();
-  readonly #stars: (string | undefined)[] = [];
+  readonly #stars: string[] = [];
   readonly #globals = new Set<string>();
   readonly #nonlocals = new Set<string>();
   readonly #attributes: AttributeBinding[] = [];
@@ -189,45 +196,33 @@ class BindingReader {
   }
 
   #readImport(node: SyntaxNode, branch: Branch): void {
-    const isFrom = node.firstChild?.name === 'from';
+    const module = moduleOf(node, this.#text);
     let path = '';
-    let relative = false;
-    let module: string | undefined;
-    let inNames = !isFrom;
     let alias: SyntaxNode | undefined;
     const finish = () => {
-      if (path !== '' && !isFrom) {
+      if (path !== '' && module === undefined) {
         const bound = alias ? this.#slice(alias) : (path.split('.')[0] ?? path);
         this.#bind(bound, node.to, branch, { kind: 'import', path: alias ? path : bound });
-      } else if (path !== '') {
-        const full = module === undefined ? undefined : `${module}.${path}`;
-        this.#bind(alias ? this.#slice(alias) : path, node.to, branch, { kind: 'import', path: full });
+      } else if (path !== '' && module !== undefined) {
+        const bound = alias ? this.#slice(alias) : path;
+        this.#bind(bound, node.to, branch, { kind: 'import', path: importedPath(module, path) });
       }
       path = '';
       alias = undefined;
     };
-    for (let child = node.firstChild; child; child = child.nextSibling) {
-      if (child.name === 'import' && isFrom) {
-        module = relative || path === '' ? undefined : path;
-        path = '';
-        inNames = true;
-      } else if (child.name === 'as') {
+    for (let child = node.getChild('import'); child; child = child.nextSibling) {
+      if (child.name === 'as') {
         alias = child.nextSibling?.name === 'VariableName' ? child.nextSibling : undefined;
         child = alias ?? child;
-      } else if (child.name === '.' || child.name === '...') {
-        relative ||= isFrom && !inNames && path === '';
-        path += path === '' ? '' : '.';
-      } else if (child.name === 'VariableName') {
-        path = isFrom && inNames ? this.#slice(child) : path + this.#slice(child);
-      } else if (child.name === ',' && inNames) {
+      } else if (child.name === '.' || child.name === 'VariableName') {
+        path += this.#slice(child);
+      } else if (child.name === ',') {
         finish();
-      } else if (child.name === '*') {
+      } else if (child.name === '*' && module !== undefined) {
         this.#stars.push(module);
       }
     }
-    if (inNames) {
-      finish();
-    }
+    finish();
   }
 
   #readAssignment(node: SyntaxNode, branch: Branch): void {
@@ -294,6 +289,13 @@ class BindingReader {
   #readAs(node: SyntaxNode, branch: Branch): void {
     for (const word of node.getChildren('as')) {
       this.#bindTarget(word.nextSibling, word.to, branch, { kind: 'unknown' });
+      // `as (a, b)` is parsed as `as a, b`; a plain name that follows may be the rest of a target.
+      for (let next = word.nextSibling; next?.nextSibling?.name === ','; next = next.nextSibling.nextSibling) {
+        const following = next.nextSibling.nextSibling;
+        this.#bindTarget(following?.nextSibling?.name === 'as' ? null : following, word.to, branch, {
+          kind: 'unknown',
+        });
+      }
     }
   }
 

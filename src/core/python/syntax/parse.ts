@@ -4,6 +4,8 @@ import { parser } from '@lezer/python';
 /** A parsed text. Error-tolerant: half-typed code has a tree as well. */
 export interface PythonTree {
   readonly text: string;
+  /** What the parser was given, of the same length. */
+  readonly parsed: string;
   readonly tree: Tree;
 }
 
@@ -22,12 +24,13 @@ export async function parsePython(
   if (previous?.text === text) {
     return previous;
   }
-  const parse = parser.startParse(text, previous ? unchangedParts(previous, text) : []);
+  const parsed = withinGrammar(text);
+  const parse = parser.startParse(parsed, previous ? unchangedParts(previous, parsed) : []);
   let turnEnds = performance.now() + slice;
   for (;;) {
     const tree = parse.advance();
     if (tree) {
-      return { text, tree };
+      return { text, parsed, tree };
     }
     if (performance.now() > turnEnds) {
       await new Promise((resolve) => setTimeout(resolve));
@@ -39,9 +42,27 @@ export async function parsePython(
   }
 }
 
+/**
+ * What Python allows and the grammar does not know, in other words of the same length: `1.` before something else than a digit,
+ * form feeds, `with … as (a, b):`. What stands in a string changes too, but its text is never taken from here.
+ */
+function withinGrammar(text: string): string {
+  return text
+    .replace(/(?<![\w.])(\d[\d_]*)\.(?=[eE][+-]?\d|[jJ]\b|(?:and|else|for|if|in|is|not|or)\b|(?![\w.]))/g, (number) =>
+      number.replace('.', '0'),
+    )
+    .replaceAll('\f', ' ')
+    .replace(/(\bas[ \t]*)(\([\w\s,]*\))(?=[ \t]*:)/g, (_, word: string, target: string) => word + bare(target));
+}
+
+/** A target without its parentheses, on one line. */
+function bare(target: string): string {
+  return target.replace(/[()\s]/g, ' ').replace(/,( *)$/, ' $1');
+}
+
 /** One changed range lies between the common start and the common end of the two texts. */
 function unchangedParts(previous: PythonTree, text: string): readonly TreeFragment[] {
-  const before = previous.text;
+  const before = previous.parsed;
   const shorter = Math.min(before.length, text.length);
   let start = 0;
   while (start < shorter && before.charCodeAt(start) === text.charCodeAt(start)) {

@@ -1,0 +1,167 @@
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+STATISTICS = r"""
+\mu_{ng} = \frac{1}{m} \sum_{c:\, g(c) = g} \sum_{h,w} x_{nchw}, \qquad
+\sigma_{ng}^2 = \frac{1}{m} \sum_{c:\, g(c) = g} \sum_{h,w} (x_{nchw} - \mu_{ng})^2
+"""
+OUTPUT = r"y_{nchw} = \frac{x_{nchw} - \mu_{n\,g(c)}}{\sqrt{\sigma_{n\,g(c)}^2 + \varepsilon}} \cdot \gamma_c + \beta_c"
+
+
+def normalised(x, G, gamma, beta, eps):
+    """The two formulas, channel by channel, in NumPy."""
+    N, C = x.shape[:2]
+    group = np.array([c * G // C for c in range(C)])
+    m = x[0, 0].size * C // G
+    y = np.empty_like(x)
+    for n in range(N):
+        for c in range(C):
+            members = x[n, group == group[c]]
+            mu = members.sum() / m
+            variance = ((members - mu) ** 2).sum() / m
+            y[n, c] = (x[n, c] - mu) / np.sqrt(variance + eps) * gamma[c] + beta[c]
+    return y
+
+
+@formula(STATISTICS, OUTPUT)
+def check_equals_the_library():
+    for shape, G in [((2, 6, 3, 4), 3), ((1, 4, 2, 5), 1), ((3, 8, 7), 4), ((2, 6), 2), ((2, 4, 2, 3, 2), 4)]:
+        for eps in (1e-5, 0.3):
+            layer = nn.GroupNorm(G, shape[1], eps=eps, dtype=torch.float64)
+            nn.init.normal_(layer.weight)
+            nn.init.normal_(layer.bias)
+            x = torch.randn(shape, dtype=torch.float64) * 2 + 5
+            ours = normalised(x.numpy(), G, layer.weight.detach().numpy(), layer.bias.detach().numpy(), eps)
+            np.testing.assert_allclose(ours, layer(x).detach().numpy(), rtol=1e-9, atol=1e-9)
+    for layer, shape in [(nn.InstanceNorm1d, (2, 3, 6)), (nn.InstanceNorm2d, (2, 3, 4, 5)), (nn.InstanceNorm3d, (2, 3, 2, 3, 2))]:
+        made = layer(3, affine=True, dtype=torch.float64)
+        nn.init.normal_(made.weight)
+        nn.init.normal_(made.bias)
+        x = torch.randn(shape, dtype=torch.float64) * 2 + 5
+        ours = normalised(x.numpy(), 3, made.weight.detach().numpy(), made.bias.detach().numpy(), 1e-5)
+        np.testing.assert_allclose(ours, made(x).detach().numpy(), rtol=1e-9, atol=1e-9)
+        assert torch.allclose(made(x[0]), made(x)[0])
+
+
+@check
+def check_worked_example():
+    x = torch.tensor([[[1.0, 3.0], [5.0, 7.0], [0.0, 0.0], [4.0, 4.0]]])
+    y = nn.GroupNorm(2, 4)(x)[0].detach()
+    for text, value in zip(["−1.3416", "−0.4472", "0.4472", "1.3416"], y[:2].flatten()):
+        stated(text, value)
+    assert torch.allclose(y[2:], torch.tensor([[-1.0, -1.0], [1.0, 1.0]]), atol=1e-4)
+    instance = nn.InstanceNorm1d(4)(x)[0]
+    assert torch.allclose(instance, torch.tensor([[-1.0, 1.0], [-1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]), atol=1e-4)
+
+
+@check
+def check_contract():
+    stated("128", sum(p.numel() for p in nn.GroupNorm(32, 64).parameters()))
+    group, instance = nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)
+    assert group.affine and group.eps == instance.eps == 1e-5 and group.weight.shape == (4,)
+    assert not instance.affine and not instance.track_running_stats and not list(instance.parameters())
+    x = torch.randn(3, 4, 5, 5)
+    for layer in (group, instance):
+        assert torch.equal(layer.train()(x), layer.eval()(x))
+        assert torch.allclose(layer(x)[:1], layer(x[:1]), atol=1e-6)
+    tracked = nn.InstanceNorm2d(4, track_running_stats=True)
+    assert not torch.allclose(tracked.train()(x), tracked.eval()(x), atol=1e-2)
+    for layer, shape in [(nn.GroupNorm(2, 4), (2, 4, 3)), (nn.InstanceNorm1d(4), (2, 4, 3))]:
+        try:
+            layer(torch.arange(24).view(shape))
+        except (RuntimeError, NotImplementedError):
+            pass
+        else:
+            raise AssertionError("expected an error for integers")
+    try:
+        nn.GroupNorm(2, 4)(torch.randn(4, 5, 5))
+    except RuntimeError as error:
+        assert "divisible by num_groups" in str(error)
+    else:
+        raise AssertionError("no unbatched form")
+    try:
+        nn.GroupNorm(3, 4)
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("C must be divisible by G")
+
+
+@check
+def check_one_by_one_maps():
+    for layer in (nn.InstanceNorm2d(3), nn.InstanceNorm2d(3).eval()):
+        try:
+            layer(torch.rand(2, 3, 1, 1))
+        except ValueError as error:
+            assert "Expected more than 1 spatial element when training" in str(error)
+        else:
+            raise AssertionError("expected an error")
+    layer = nn.GroupNorm(3, 3)
+    nn.init.normal_(layer.bias)
+    assert torch.allclose(layer(torch.rand(2, 3, 1, 1)), layer.bias.view(1, 3, 1, 1).expand(2, 3, 1, 1), atol=1e-3)
+    try:
+        layer(torch.rand(1, 3, 1, 1))
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("one value in all raises")
+
+
+@check
+def check_tracked_instance_norm_is_batch_norm_in_eval():
+    x = torch.randn(3, 2, 4, 5)
+    instance, batch = nn.InstanceNorm2d(2, affine=True, track_running_stats=True), nn.BatchNorm2d(2)
+    for layer in (instance, batch):
+        layer.running_mean.copy_(torch.tensor([0.5, -1.0]))
+        layer.running_var.copy_(torch.tensor([2.0, 0.3]))
+    assert torch.equal(instance.eval()(x), batch.eval()(x))
+
+
+@check
+def check_one_group_is_not_layer_norm_over_channels():
+    x = torch.randn(2, 4, 3, 3) + torch.arange(9.0).view(3, 3)
+    over_channels = nn.LayerNorm(4)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    assert not torch.allclose(nn.GroupNorm(1, 4)(x), over_channels, atol=0.1)
+    assert torch.allclose(nn.GroupNorm(1, 4)(x), nn.LayerNorm([4, 3, 3])(x), atol=1e-5)
+
+
+@check
+def check_wrong_channel_count_warns():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert nn.InstanceNorm1d(64)(torch.randn(2, 80, 30)).shape == (2, 80, 30)
+        x = torch.randn(10, 3)
+        rows = nn.InstanceNorm1d(3)(x)
+    assert len(caught) == 2 and all("num_features" in str(warning.message) for warning in caught)
+    assert torch.allclose(rows, nn.functional.layer_norm(x, (3,)), atol=1e-5)
+
+
+@check
+def check_instance_norm_removes_level_and_contrast():
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    shift, factor = torch.tensor([3.0, -1.0, 7.0]).view(1, 3, 1, 1), torch.tensor([2.0, 0.5, 5.0]).view(1, 3, 1, 1)
+    layer = nn.InstanceNorm2d(3)
+    assert torch.allclose(layer(x + shift), layer(x)) and torch.allclose(layer(x * factor), layer(x), atol=1e-3)
+    assert not torch.allclose(layer(x * 1e-3), layer(x), atol=0.1)
+
+
+@check
+def check_what_cancels():
+    x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    channel, group = torch.zeros(1, 4, 1, 1, dtype=torch.float64), torch.zeros(1, 4, 1, 1, dtype=torch.float64)
+    channel[0, 0], group[0, :2] = 3.0, 3.0
+    by_group, by_channel = nn.GroupNorm(2, 4).double(), nn.InstanceNorm2d(4)
+    assert torch.allclose(by_group(x + group), by_group(x)) and torch.allclose(by_channel(x + channel), by_channel(x))
+    moved = (by_group(x + channel) - by_group(x)).abs().amax((0, 2, 3))
+    assert (moved[:2] > 0.1).all() and (moved[2:] < 1e-9).all()
+
+
+@check
+def check_two_values_per_group():
+    y = nn.GroupNorm(4, 8)(torch.randn(50, 8)).detach().abs()
+    assert (abs(y - 1) < 0.01).float().mean() > 0.95

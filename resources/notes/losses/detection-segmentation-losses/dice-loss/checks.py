@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+import torch
+from scipy.spatial import distance
+from sklearn.metrics import f1_score, jaccard_score
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+DICE = r"D = \frac{2 \sum_i p_i g_i + s}{\sum_i p_i + \sum_i g_i + s}, \qquad L = 1 - D"
+IOU = r"D = \frac{2J}{1 + J}, \qquad J = \frac{D}{2 - D}"
+GRADIENT = r"""
+\frac{\partial L}{\partial p_j} = -\frac{2 g_j}{\sum_i p_i + \sum_i g_i} + \frac{2 \sum_i p_i g_i}{\left(\sum_i p_i + \sum_i g_i\right)^2}
+"""
+
+
+def dice(p, g, s=0.0):
+    return (2 * (p * g).sum() + s) / (p.sum() + g.sum() + s)
+
+
+def squared(p, g):
+    return 2 * (p * g).sum() / ((p**2).sum() + (g**2).sum())
+
+
+def masks(n=60):
+    while True:
+        p, g = np.random.rand(n) > 0.5, np.random.rand(n) > 0.6
+        if (p & g).any():
+            return p, g
+
+
+@formula(DICE)
+def check_equals_the_library_on_hard_masks():
+    for n in (5, 60, 400):
+        p, g = masks(n)
+        a, b = p.astype(float), g.astype(float)
+        np.testing.assert_allclose(1 - dice(a, b), distance.dice(p, g), rtol=1e-12)
+        np.testing.assert_allclose(dice(a, b), f1_score(g, p), rtol=1e-12)
+        np.testing.assert_allclose(squared(a, b), f1_score(g, p), rtol=1e-12)
+        tp, fp, fn = (p & g).sum(), (p & ~g).sum(), (~p & g).sum()
+        np.testing.assert_allclose(2 * tp / (2 * tp + fp + fn), f1_score(g, p), rtol=1e-12)
+    for s in (0.0, 1e-5, 1.0):
+        soft, g = np.random.rand(50), (np.random.rand(50) > 0.7).astype(float)
+        assert 0 <= dice(soft, g, s) <= 1
+    assert dice(np.zeros(4), np.zeros(4), 1e-5) == 1.0
+
+
+@formula(IOU)
+def check_iou():
+    for n in (5, 60, 400):
+        p, g = masks(n)
+        d, j = f1_score(g, p), jaccard_score(g, p)
+        np.testing.assert_allclose(d, 2 * j / (1 + j), rtol=1e-12)
+        np.testing.assert_allclose(j, d / (2 - d), rtol=1e-12)
+
+
+@formula(GRADIENT)
+def check_gradient():
+    for n in (1, 4, 30):
+        p = torch.rand(n, dtype=torch.float64, requires_grad=True)
+        g = (torch.rand(n) > 0.5).double()
+        (1 - dice(p, g)).backward()
+        a, b = p.detach().numpy(), g.numpy()
+        total = a.sum() + b.sum()
+        np.testing.assert_allclose(-2 * b / total + 2 * (a * b).sum() / total**2, p.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+@check
+def check_by_hand():
+    p, g = np.array([0.9, 0.8, 0.3, 0.1]), np.array([1.0, 1.0, 0.0, 0.0])
+    stated("0.8293", dice(p, g))
+    stated("0.1707", 1 - dice(p, g))
+    stated("0.9577", squared(p, g))
+    assert dice((p > 0.5).astype(float), g) == 1
+    stated("−9", 1 - dice(np.array([5.0, 5.0, -5.0, -5.0]), g))
+
+
+@check
+def check_empty_masks():
+    zero, one = np.zeros(4), np.array([1.0, 0.0, 0.0, 0.0])
+    stated("0.5", 1 - dice(one, zero, 1.0))
+    assert 1 - dice(np.full(4, 0.1), zero, 1e-5) > 0.99
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(dice(zero, zero))
+
+
+@check
+def check_pooling():
+    big_p = big_g = np.ones(100)
+    small_p, small_g = np.zeros(1), np.ones(1)
+    stated("0.005", round(1 - dice(np.concatenate([big_p, small_p]), np.concatenate([big_g, small_g])), 3))
+    stated("0.5", ((1 - dice(big_p, big_g)) + (1 - dice(small_p, small_g))) / 2)
+
+
+@check
+def check_saturation():
+    z = torch.full((4,), -10.0, dtype=torch.float64, requires_grad=True)
+    g = torch.ones(4, dtype=torch.float64)
+    p = z.sigmoid()
+    stated("0.000045", (p * (1 - p))[0].detach())
+    dice_gradient = torch.autograd.grad(1 - dice(z.sigmoid(), g), z)[0]
+    bce_gradient = torch.autograd.grad(F.binary_cross_entropy_with_logits(z, g, reduction="sum"), z)[0]
+    assert dice_gradient.abs().max() < 1e-4 and bce_gradient.abs().min() > 0.99
+
+
+@check
+def check_calibration():
+    g = np.array([1.0] * 40 + [0.0] * 60)
+    grid = np.linspace(0.01, 1, 100)
+    values = [dice(np.full(100, p), g) for p in grid]
+    np.testing.assert_allclose(values, 0.8 * grid / (grid + 0.4))
+    assert grid[int(np.argmax(values))] == 1
+    bce = [F.binary_cross_entropy(torch.full((100,), float(p)), torch.tensor(g, dtype=torch.float32)).item() for p in grid]
+    stated("0.4", grid[int(np.argmin(bce))])
+
+
+@check
+def check_tversky_and_small_objects():
+    p, g = masks()
+    tp, fp, fn = (p & g).sum(), (p & ~g).sum(), (~p & g).sum()
+    np.testing.assert_allclose(tp / (tp + 0.5 * fp + 0.5 * fn), f1_score(g, p))
+    assert jaccard_score(g, p) < f1_score(g, p)
+    small = np.array([1.0] * 4 + [0.0] * 12)
+    missed, extra = small.copy(), small.copy()
+    missed[0], extra[9] = 0, 1
+    assert 1 - dice(missed, small) > 0.1 and 1 - dice(extra, small) > 0.1
+
+
+@check
+def check_averages_can_rank_differently():
+    steady, mixed = np.array([0.6, 0.6]), np.array([1.0, 0.2])
+    d = lambda j: (2 * j / (1 + j)).mean()
+    assert steady.mean() == mixed.mean() and d(steady) > d(mixed)
+
+
+@check
+def check_broadcast_shape():
+    assert (torch.rand(3, 1, 4, 4) * torch.rand(3, 4, 4)).shape == (3, 3, 4, 4)
+    share = 0.001
+    assert math.isclose(1 - share, 0.999)

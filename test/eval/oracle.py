@@ -136,6 +136,9 @@ class Libraries:
             return dotted
         if dotted in self.aliases:
             return self.aliases[dotted]
+        owner, _, name = dotted.rpartition(".")
+        if owner and self.public(owner) != owner and f"{self.public(owner)}.{name}" in self.listed:
+            return f"{self.public(owner)}.{name}"  # A class method is another object each time it is asked for.
         value = self.find(dotted) if dotted.startswith(tuple(f"{root}." for root in self.ROOTS)) else None
         if value is not None and self.is_definition(value):
             return self.by_identity.get(id(value), dotted)

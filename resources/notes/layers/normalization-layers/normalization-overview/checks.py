@@ -1,0 +1,158 @@
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+from note_checks import check, formula, stated
+
+SHARED = r"""
+\mu_i = \frac{1}{|S_i|} \sum_{j \in S_i} x_j, \qquad
+\sigma_i^2 = \frac{1}{|S_i|} \sum_{j \in S_i} (x_j - \mu_i)^2, \qquad
+y_i = \frac{x_i - \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}\, \gamma_c + \beta_c
+"""
+RMS = r"y_i = \frac{x_i}{\sqrt{\varepsilon + \frac{1}{|S_i|} \sum_{j \in S_i} x_j^2}}\, \gamma_c"
+LOCAL = r"""
+y_c = x_c \left( k + \frac{\alpha}{s} \sum_{c' = c - \lfloor s/2 \rfloor}^{c + \lfloor (s-1)/2 \rfloor} x_{c'}^2 \right)^{-\beta}
+"""
+
+SAME = {
+    "batch": lambda i, j, group: i[1] == j[1],
+    "layer": lambda i, j, group: (i[0], i[2], i[3]) == (j[0], j[2], j[3]),
+    "instance": lambda i, j, group: i[:2] == j[:2],
+    "group": lambda i, j, group: i[0] == j[0] and i[1] // group == j[1] // group,
+}
+
+
+class LastAxis(nn.Module):
+    """A layer over the channels of every position, given and returning channels first."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def members(x, i, name, group):
+    return np.array([x[j] for j in np.ndindex(x.shape) if SAME[name](i, j, group)])
+
+
+@formula(SHARED)
+def check_one_formula_for_four_layers():
+    x = torch.randn(3, 4, 2, 3, dtype=torch.float64) * 2 + 1
+    for eps in (1e-5, 0.4):
+        layers = {
+            "batch": nn.BatchNorm2d(4, eps=eps),
+            "layer": nn.LayerNorm(4, eps=eps),
+            "instance": nn.InstanceNorm2d(4, eps=eps, affine=True),
+            "group": nn.GroupNorm(2, 4, eps=eps),
+        }
+        sizes = {"batch": 3 * 2 * 3, "layer": 4, "instance": 2 * 3, "group": 2 * 3 * 4 // 2}
+        for name, layer in layers.items():
+            layer.double()
+            nn.init.normal_(layer.weight)
+            nn.init.normal_(layer.bias)
+            library = (LastAxis(layer) if name == "layer" else layer)(x).detach().numpy()
+            for i in np.ndindex(x.shape):
+                shared = members(x.numpy(), i, name, 2)
+                assert len(shared) == sizes[name]
+                mu = shared.sum() / len(shared)
+                variance = ((shared - mu) ** 2).sum() / len(shared)
+                ours = (x[i].item() - mu) / np.sqrt(variance + eps) * layer.weight[i[1]].item() + layer.bias[i[1]].item()
+                assert abs(ours - library[i]) < 1e-9
+
+
+@formula(RMS)
+def check_rms():
+    for eps in (1e-5, 0.4):
+        layer = nn.RMSNorm(5, eps=eps, dtype=torch.float64)
+        nn.init.normal_(layer.weight)
+        x = torch.randn(2, 5, 3, 2, dtype=torch.float64) + 1
+        ours = x.numpy() / np.sqrt(eps + (x.numpy() ** 2).sum(1, keepdims=True) / 5) * layer.weight.detach().numpy().reshape(1, 5, 1, 1)
+        np.testing.assert_allclose(ours, LastAxis(layer)(x).detach().numpy(), atol=1e-12)
+        assert not torch.allclose(layer(x[:, :, 0, 0] + 1), layer(x[:, :, 0, 0]), atol=1e-2)
+
+
+@formula(LOCAL)
+def check_local_response():
+    for s in (1, 2, 3, 4, 5):
+        for alpha, beta, k in [(1e-4, 0.75, 1.0), (0.9, 0.6, 2.0)]:
+            x = torch.randn(2, 6, 3, 2, dtype=torch.float64) * 4
+            ours = np.empty(x.shape)
+            for c in range(6):
+                window = [j for j in range(c - s // 2, c + (s - 1) // 2 + 1) if 0 <= j < 6]
+                ours[:, c] = x[:, c] * (k + alpha / s * (x[:, window] ** 2).sum(1)) ** -beta
+            np.testing.assert_allclose(ours, nn.LocalResponseNorm(s, alpha, beta, k)(x).numpy(), atol=1e-12)
+
+
+@check
+def check_worked_example():
+    x = torch.tensor([[[1.0, 3.0], [5.0, 7.0], [9.0, 5.0]], [[0.0, 4.0], [1.0, 2.0], [8.0, 6.0]]])
+    first = [layer(x)[0, 0, 0] for layer in (nn.BatchNorm1d(3), nn.InstanceNorm1d(3), nn.GroupNorm(1, 3))]
+    last = [layer(x.transpose(1, 2))[0, 0, 0] for layer in (nn.LayerNorm(3), nn.RMSNorm(3))]
+    for text, value in zip(["−0.6325", "−1.0000", "−1.5492", "−1.2247", "0.1674"], first + last):
+        stated(text, value)
+    stated("2.5", x[:, 0].var(correction=0))
+
+
+@check
+def check_contract():
+    assert nn.RMSNorm(3).eps is None
+    assert all(layer.eps == 1e-5 for layer in (nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3), nn.BatchNorm2d(3)))
+    stated("1.19e−7", torch.finfo(torch.float32).eps)
+    x = torch.randn(4, 3) * 1e-4
+    assert torch.allclose(nn.RMSNorm(3)(x), nn.RMSNorm(3, eps=torch.finfo(torch.float32).eps)(x))
+    assert not torch.allclose(nn.RMSNorm(3)(x), nn.RMSNorm(3, eps=1e-5)(x), atol=0.01)
+    assert [name for name, _ in nn.RMSNorm(3).named_parameters()] == ["weight"]
+    assert not list(nn.InstanceNorm2d(3).parameters()) and not list(nn.LocalResponseNorm(2).parameters())
+    lrn = nn.LocalResponseNorm(2)
+    assert (lrn.alpha, lrn.beta, lrn.k) == (1e-4, 0.75, 1.0)
+    assert nn.InstanceNorm2d(3)(torch.randn(3, 4, 4)).shape == (3, 4, 4)
+    for layer, shape in [(nn.BatchNorm2d(3), (3, 4, 4)), (lrn, (3, 4))]:
+        try:
+            layer(torch.randn(shape))
+        except ValueError:
+            pass
+        else:
+            raise AssertionError("expected an error")
+    image = torch.randn(2, 3, 4, 4)
+    for layer in (nn.InstanceNorm2d(3), nn.GroupNorm(1, 3), nn.LayerNorm(4), nn.RMSNorm(4), lrn):
+        assert torch.equal(layer.train()(image), layer.eval()(image))
+        assert layer.double()(image.double()).dtype == torch.float64
+    batch = nn.BatchNorm2d(3)
+    assert not torch.allclose(batch.train()(image), batch.eval()(image), atol=1e-3)
+
+
+@check
+def check_alexnet_constants():
+    x = torch.randn(1, 8, 3, 3, dtype=torch.float64) * 20
+    squares = torch.stack([(x[:, max(0, c - 2) : c + 3] ** 2).sum(1) for c in range(8)], 1)
+    paper = x / (2 + 1e-4 * squares) ** 0.75
+    assert torch.allclose(nn.LocalResponseNorm(5, alpha=5e-4, k=2.0)(x), paper)
+    assert not torch.allclose(nn.LocalResponseNorm(5)(x), paper, rtol=0.1)
+
+
+@check
+def check_what_is_lost():
+    x = torch.randn(4, 6, 5, 5) * 3
+    for layer in (nn.BatchNorm2d(6), nn.GroupNorm(2, 6), nn.InstanceNorm2d(6), LastAxis(nn.LayerNorm(6)), LastAxis(nn.RMSNorm(6))):
+        assert torch.allclose(layer(x * 7), layer(x), atol=1e-2)
+    local = nn.LocalResponseNorm(5)
+    assert (local(x * 7).abs().mean() / local(x).abs().mean()) > 5
+
+
+@check
+def check_special_cases():
+    x = torch.randn(2, 4, 3, 3, dtype=torch.float64) * 2 + 1
+    assert torch.allclose(nn.GroupNorm(4, 4).double()(x), nn.InstanceNorm2d(4)(x))
+    assert torch.allclose(nn.GroupNorm(1, 4).double()(x), nn.LayerNorm([4, 3, 3]).double()(x))
+    assert torch.allclose(nn.BatchNorm2d(4).double()(x[:1]), nn.InstanceNorm2d(4)(x[:1]))
+    assert not torch.allclose(nn.BatchNorm2d(4).double()(x)[:1], nn.InstanceNorm2d(4)(x[:1]), atol=0.01)
+
+
+@check
+def check_torchvision_alexnet_has_no_response_norm():
+    with torch.device("meta"):
+        alexnet = torchvision.models.alexnet()
+    assert not any(isinstance(module, nn.LocalResponseNorm) for module in alexnet.modules())

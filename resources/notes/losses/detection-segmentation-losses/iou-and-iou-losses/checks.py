@@ -1,0 +1,148 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from sklearn.metrics import jaccard_score
+from torchvision import ops
+
+from note_checks import check, formula, stated
+
+OVERLAP = r"""
+\mathrm{IoU} = \frac{|A \cap B|}{|A \cup B|}, \qquad
+\mathrm{GIoU} = \mathrm{IoU} - \frac{|C| - |A \cup B|}{|C|}
+"""
+CENTRES = r"""
+\mathrm{DIoU} = \mathrm{IoU} - \frac{\rho^2}{c^2}, \qquad
+\mathrm{CIoU} = \mathrm{DIoU} - \alpha v
+"""
+ASPECT = r"""
+v = \frac{4}{\pi^2} \left( \arctan\frac{w_B}{h_B} - \arctan\frac{w_A}{h_A} \right)^2, \qquad
+\alpha = \frac{v}{1 - \mathrm{IoU} + v}
+"""
+
+
+def boxes(n):
+    corner, size = torch.rand(n, 2, dtype=torch.float64) * 4, torch.rand(n, 2, dtype=torch.float64) * 3 + 0.1
+    return torch.cat([corner, corner + size], 1)
+
+
+def measures(a, b):
+    """IoU, GIoU, DIoU and CIoU of one pair, as the article writes them."""
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    intersection = width * height
+    union = areas[0] + areas[1] - intersection
+    iou = intersection / union
+    cw, ch = max(a[2], b[2]) - min(a[0], b[0]), max(a[3], b[3]) - min(a[1], b[1])
+    giou = iou - (cw * ch - union) / (cw * ch)
+    rho2 = ((a[0] + a[2] - b[0] - b[2]) / 2) ** 2 + ((a[1] + a[3] - b[1] - b[3]) / 2) ** 2
+    diou = iou - rho2 / (cw**2 + ch**2)
+    ratio = [math.atan((box[2] - box[0]) / (box[3] - box[1])) for box in (a, b)]
+    v = 4 / math.pi**2 * (ratio[1] - ratio[0]) ** 2
+    alpha = v / (1 - iou + v) if v else 0.0
+    return iou, giou, diou, diou - alpha * v, v, alpha
+
+
+@formula(OVERLAP, CENTRES, ASPECT)
+def check_measures_and_losses():
+    for n, m in ((1, 1), (7, 4), (30, 30)):
+        a, b = boxes(n), boxes(m)
+        ours = np.array([[measures(x, y)[:4] for y in b.tolist()] for x in a.tolist()])
+        for k, function in enumerate((ops.box_iou, ops.generalized_box_iou, ops.distance_box_iou, ops.complete_box_iou)):
+            library = function(a, b)
+            assert library.shape == (n, m)
+            np.testing.assert_allclose(ours[..., k], library.numpy(), rtol=1e-5, atol=1e-6)
+        if n == m:
+            for k, loss in ((1, ops.generalized_box_iou_loss), (2, ops.distance_box_iou_loss), (3, ops.complete_box_iou_loss)):
+                values = loss(a, b)
+                assert values.shape == (n,) and (values >= -1e-6).all() and (values < (2.5 if k == 3 else 2)).all()
+                np.testing.assert_allclose(1 - ours[range(n), range(n), k], values.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@check
+def check_contract():
+    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
+        parameters = inspect.signature(loss).parameters
+        assert parameters["reduction"].default == "none" and parameters["eps"].default == 1e-7
+    assert "fmt" in inspect.signature(ops.box_iou).parameters
+    a = boxes(5)
+    centre = ops.box_convert(a, "xyxy", "cxcywh")
+    assert torch.allclose(ops.box_iou(centre, centre, fmt="cxcywh"), ops.box_iou(a, a))
+    assert torch.allclose(ops.box_iou(a * 7, a.flip(0) * 7), ops.box_iou(a, a.flip(0)))
+
+
+@check
+def check_ciou_range():
+    tall, wide = torch.tensor([[0.0, 0.0, 1e-3, 1000.0]]).double(), torch.tensor([[1e6, 1e6, 1e6 + 1000, 1e6 + 1e-3]]).double()
+    worst = ops.complete_box_iou_loss(tall, wide).item()
+    assert 2.4 < worst < 2.5
+
+
+@check
+def check_by_hand():
+    a, b = torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 1.0, 3.0, 4.0]])
+    stated("0.1111", ops.box_iou(a, b))
+    stated("−0.1389", ops.generalized_box_iou(a, b))
+    stated("−0.0189", ops.distance_box_iou(a, b))
+    stated("−0.0192", ops.complete_box_iou(a, b))
+    *_, v, alpha = measures(a[0].tolist(), b[0].tolist())
+    stated("0.0158", v)
+    stated("0.0175", alpha)
+    assert (1.5**2 + 1) == 3.25
+
+
+@check
+def check_gradients_of_disjoint_boxes():
+    a = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+    far = torch.tensor([[5.0, 0.0, 6.0, 1.0]], requires_grad=True)
+    assert torch.equal(torch.autograd.grad(ops.box_iou(far, a).sum(), far)[0], torch.zeros(1, 4))
+    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
+        assert torch.autograd.grad(loss(far, a).sum(), far)[0].abs().max() > 0.01
+
+
+@check
+def check_alpha_is_a_constant_in_the_gradient():
+    a, b = boxes(1).requires_grad_(), boxes(1)
+    library = torch.autograd.grad(ops.complete_box_iou_loss(a, b).sum(), a)[0]
+    iou, _, _, _, _, alpha = measures(a[0].tolist(), b[0].tolist())
+    ratio = torch.atan((b[:, 2] - b[:, 0]) / (b[:, 3] - b[:, 1])) - torch.atan((a[:, 2] - a[:, 0]) / (a[:, 3] - a[:, 1]))
+    v = 4 / math.pi**2 * ratio**2
+    ours = torch.autograd.grad((ops.distance_box_iou_loss(a, b) + alpha * v).sum(), a)[0]
+    assert torch.allclose(ours, library, rtol=1e-4, atol=1e-6)
+
+
+@check
+def check_pitfalls():
+    swapped, unit = torch.tensor([[3.0, 3.0, 1.0, 1.0]]), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    stated("−3", ops.generalized_box_iou_loss(swapped, unit))
+    two = torch.tensor([[0.0, 0.0, 1.0, 1.0], [5.0, 5.0, 6.0, 6.0]])
+    stated("0.9722", (1 - ops.generalized_box_iou(two, two)).mean())
+    assert ops.generalized_box_iou_loss(two, two, reduction="mean") < 1e-5
+    point = torch.tensor([[1.0, 1.0, 1.0, 1.0]])
+    assert torch.isnan(ops.box_iou(point, point)).all() and torch.isnan(ops.complete_box_iou_loss(point, point)).all()
+    a, b = torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.tensor([[5.0, 0.0, 14.0, 9.0]])
+    one = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    stated("0.2857", ops.box_iou(a, b))
+    stated("0.3333", ops.box_iou(a + one, b + one))
+
+
+@check
+def check_questions():
+    left, right = torch.tensor([[0.0, 0.0, 1.0, 2.0]]), torch.tensor([[1.0, 0.0, 4.0, 2.0]])
+    assert torch.allclose(ops.generalized_box_iou(left, right), ops.box_iou(left, right), atol=1e-6)
+    assert ops.distance_box_iou(left, right) < ops.box_iou(left, right)
+    small, large = torch.tensor([[0.0, 0.0, 1.0, 2.0]]), torch.tensor([[0.5, 0.5, 2.5, 4.5]])
+    assert torch.allclose(ops.complete_box_iou(small, large), ops.distance_box_iou(small, large))
+    p, g = np.random.rand(50) > 0.5, np.random.rand(50) > 0.5
+    assert math.isclose(jaccard_score(g, p), (p & g).sum() / (p | g).sum())
+
+
+@check
+def check_small_boxes_and_metric():
+    for size, text in ((4.0, "0.6"), (100.0, "0.9802")):
+        box = torch.tensor([[0.0, 0.0, size, size]])
+        stated(text, ops.box_iou(box, box + torch.tensor([1.0, 0.0, 1.0, 0.0])))
+    d = 1 - ops.box_iou(*(2 * [boxes(40)]))
+    assert (d[:, None, :] <= d[:, :, None] + d[None, :, :] + 1e-9).all()

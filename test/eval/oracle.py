@@ -46,7 +46,7 @@ warnings.simplefilter("ignore")
 class Atom:
     """One thing that a name may stand for."""
 
-    kind: str  # path, own, none, value, unbound
+    kind: str  # path, own, member (of something own), none, value, unbound
     dotted: str = ""
     alias: bool = False
 
@@ -64,7 +64,8 @@ def path(dotted: str) -> Atoms:
 
 def attribute(atoms: Atoms, name: str) -> Atoms:
     """What `.name` of each is: only of modules and what they hold it is known by its path."""
-    return frozenset(Atom(atom.kind, f"{atom.dotted}.{name}", atom.alias) if atom.kind in ("path", "own") else Atom("value") for atom in atoms)
+    kinds = {"path": "path", "own": "member", "member": "member"}
+    return frozenset(Atom(kinds[atom.kind], f"{atom.dotted}.{name}", atom.alias) if atom.kind in kinds else Atom("value") for atom in atoms)
 
 
 def merged(states: Iterable[Environment | None]) -> Environment | None:
@@ -315,6 +316,8 @@ class Evaluation:
         self.unknown_star = False
         self.later: list[tuple[Any, Scope]] = []
         self.queued: set[int] = set()
+        # What the elements of a tuple were found to be, for an assignment that unpacks it.
+        self.elements: dict[int, list[Atoms]] = {}
         self.handlers: list[list[Environment | None]] = []
         names = names_bound_by(tree.body)
         self.scope = Scope("module", None, module, locals=names.bound)
@@ -325,6 +328,7 @@ class Evaluation:
         self.loops: list[tuple[list[Environment], list[Environment]]] = []
         self.alive = True
         imported = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+        self.has_walrus = any(isinstance(node, ast.NamedExpr) for node in ast.walk(tree))
         self.lazy_annotations = any(alias.name == "annotations" for node in imported for alias in node.names)
         self.block(tree.body)
         self.finish(self.scope)
@@ -450,6 +454,12 @@ class Evaluation:
             for child in ast.iter_child_nodes(node):
                 self.part(child)
 
+    def value_Tuple(self, node: ast.Tuple | ast.List) -> Atoms:
+        self.elements[id(node)] = [self.value(each) for each in node.elts]
+        return VALUE
+
+    value_List = value_Tuple
+
     def value_Name(self, node: ast.Name) -> Atoms:
         atoms = self.read(node.id)
         self.note(node.lineno, self.source.character(node.lineno, node.col_offset), node.id, atoms, "code")
@@ -467,12 +477,21 @@ class Evaluation:
     def value_JoinedStr(self, node: ast.JoinedStr) -> Atoms:
         return VALUE  # Text to the reader; this Python has no positions in it either.
 
+    def perhaps(self, node: ast.expr) -> Atoms:
+        """Evaluates what may be passed over: what `:=` binds there may not have been bound."""
+        before = dict(self.scope.now) if self.has_walrus else None
+        atoms = self.value(node)
+        if before is not None:
+            self.scope.now = merged([before, self.scope.now]) or before
+        return atoms
+
     def value_IfExp(self, node: ast.IfExp) -> Atoms:
         self.value(node.test)
-        return self.value(node.body) | self.value(node.orelse)
+        return self.perhaps(node.body) | self.perhaps(node.orelse)
 
     def value_BoolOp(self, node: ast.BoolOp) -> Atoms:
-        return frozenset().union(*[self.value(each) for each in node.values])
+        first, *others = node.values
+        return self.value(first).union(*[self.perhaps(each) for each in others])
 
     def annotation(self, node: ast.expr) -> None:
         """Under `from __future__ import annotations` names of the whole module count, also those bound below."""
@@ -496,6 +515,7 @@ class Evaluation:
         first, *rest = node.generators
         self.value(first.iter)
         outer = self.scope
+        before = dict(outer.now) if self.has_walrus else None
         targets = names_bound_by(each.target for each in node.generators)
         self.scope = Scope("comprehension", outer, outer.dotted, locals=targets.bound)
         self.assign(first.target, VALUE)
@@ -509,6 +529,8 @@ class Evaluation:
         for part in [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]:
             self.value(part)
         self.scope = outer
+        if before is not None:
+            outer.now = merged([before, outer.now]) or before
         return VALUE
 
     value_ListComp = value_SetComp = value_DictComp = value_GeneratorExp = comprehension
@@ -523,8 +545,7 @@ class Evaluation:
             values = value.elts if isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts) else []
             plain = values and not any(isinstance(each, ast.Starred) for each in [*values, *target.elts])
             for at, element in enumerate(target.elts):
-                # Evaluated a second time for its atoms: the names in it have been noted already.
-                self.assign(element, self.value(values[at]) if plain else VALUE, values[at] if plain else None)
+                self.assign(element, self.elements[id(value)][at] if plain else VALUE, values[at] if plain else None)
         elif isinstance(target, ast.Starred):
             self.assign(target.value, VALUE)
         else:
@@ -700,11 +721,10 @@ class Evaluation:
             self.value(node.target)
 
     def run_AugAssign(self, node: ast.AugAssign) -> None:
+        self.value(node.target)  # It is read first: that is what the name means there.
         self.value(node.value)
         if isinstance(node.target, ast.Name):
-            self.assign(node.target, VALUE)
-        else:
-            self.value(node.target)
+            self.bind(node.target.id, VALUE)
 
     def run_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -867,6 +887,8 @@ class Reporter:
             # `X = None` where an import failed: nobody means that None.
             atoms -= NONE
             kinds.discard("none")
+        if kinds == {"member"} and len(atoms) == 1 and (symbol := self.libraries.public(next(iter(atoms)).dotted)) in self.libraries.listed:
+            return {"qualified": symbol, "certainty": "sure", "why": "own"}  # Of a class that this library file defines itself.
         paths = sorted({atom.dotted for atom in atoms if atom.kind == "path"})
         names = sorted({self.libraries.public(each) for each in paths})
         if kinds == {"path"} and len(names) == 1:
@@ -877,7 +899,7 @@ class Reporter:
         if kinds == {"own"} and len(atoms) == 1:
             atom = next(iter(atoms))
             return {"qualified": self.libraries.public(atom.dotted), "certainty": "alias" if atom.alias else "sure", "why": "own"}
-        why = "own" if "own" in kinds else "value" if kinds & {"value", "none"} else "builtin" if "builtin" in kinds else "unbound"
+        why = "own" if "own" in kinds else "value" if kinds & {"value", "none", "member"} else "builtin" if "builtin" in kinds else "unbound"
         return {"qualified": None, "certainty": "unsure" if evaluation.unknown_star and why == "unbound" else "sure", "why": why}
 
     def of_token(self, file: str, source: Source, token: tokenize.TokenInfo) -> Iterator[dict[str, Any]]:

@@ -17,10 +17,16 @@ export class QuickPick {
     return this.widget.locator('.quick-input-box input');
   }
 
-  /** Opens the command palette and types a command's title. */
-  async openCommands(title: string): Promise<void> {
-    await this.#open('F1', '>');
-    await this.type(`>${title}`);
+  /** Runs a command by its title. A palette opened before the extension's commands were there is opened again. */
+  async runCommand(title: string): Promise<void> {
+    await until(`the command ${title}`, 45_000, async () => {
+      await this.#open('F1', '>');
+      await this.type(`>${title}`);
+      return this.acceptRow(title, 1500).then(
+        () => true,
+        () => false,
+      );
+    });
   }
 
   /** Opens a file by name. A search that began before the workspace was there finds nothing and is begun again. */

@@ -25,7 +25,9 @@ export class Workbench {
 
   /** Reloads the window, as a user does it: open editors and webviews come back from what was saved. */
   async reload(): Promise<void> {
-    await this.page.reload();
+    const loaded = this.page.waitForEvent('load');
+    await this.runCommand('Developer: Reload Window');
+    await loaded;
     await this.#untilShown();
   }
 
@@ -60,8 +62,7 @@ export class Workbench {
 
   /** Runs a command by the words the command palette shows. */
   async runCommand(title: string): Promise<void> {
-    await this.quickPick.openCommands(title);
-    await this.quickPick.acceptRow(title);
+    await this.quickPick.runCommand(title);
   }
 
   /** Shows a view container of the activity bar by its title. */
@@ -128,8 +129,7 @@ export class Workbench {
   /** Switches the colour theme the way a user does, and waits until the window wears it. */
   async useTheme(name: ThemeName): Promise<void> {
     const theme = themes[name];
-    await this.quickPick.openCommands('Preferences: Color Theme');
-    await this.quickPick.acceptRow('Preferences: Color Theme');
+    await this.runCommand('Preferences: Color Theme');
     await this.quickPick.type(theme.label);
     await this.quickPick.acceptRow(theme.label);
     await this.page.locator(`.monaco-workbench.${theme.windowClass}`).waitFor();

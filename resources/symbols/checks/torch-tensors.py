@@ -281,7 +281,7 @@ def quantile():
         k = math.floor(t)
         close(x.quantile(q), ordered[k] + (t - k) * (ordered[k + 1] - ordered[k]))
     raises(RuntimeError, lambda: x.quantile(50))
-    raises(RuntimeError, lambda: torch.zeros(16_000_001).quantile(0.5), "too large")
+    raises(RuntimeError, lambda: torch.zeros(2**24 + 1).quantile(0.5), "too large")
 
 
 @card("torch.norm", formula=r"\|x\|_p=\left(\sum_i|x_i|^p\right)^{1/p}")
@@ -417,7 +417,7 @@ def special():
     edges = torch.tensor([0.0, 1.0, 2.0]).logit()
     assert edges[0] == -inf and edges[1] == inf and math.isnan(edges[2])
     close(torch.tensor(0.0).logit(eps=0.1), math.log(0.1 / 0.9), 1e-6)
-    assert abs(torch.tensor(1001.3).bfloat16().sin() - math.sin(1001.3)) > 0.1
+    assert abs(torch.tensor(1002.3).bfloat16().sin() - math.sin(1002.3)) > 0.8
 
 
 @card("torch.isnan", "torch.nan_to_num")
@@ -877,7 +877,7 @@ def sparse():
     indices, values = torch.tensor([[0, 2, 0], [1, 0, 1]]), random(3)
     dense = np.zeros((4, 3))
     np.add.at(dense, tuple(indices.numpy()), values.numpy())
-    coo = torch.sparse_coo_tensor(indices, values, (4, 3))
+    coo = quietly(lambda: torch.sparse_coo_tensor(indices, values, (4, 3)))
     close(coo.to_dense(), dense)
     assert coo._nnz() == 3 and coo.coalesce()._nnz() == 2
     assert torch.sparse_coo_tensor(indices, values).shape == (3, 2)
@@ -892,12 +892,13 @@ def sparse():
     assert quietly(lambda: torch.sparse_csr_tensor(crow, col, csr.values())).shape == (4, 2)
 
 
-@card("torch.quantize_per_tensor", formula=r"q=\mathrm{clamp}\!\left(\mathrm{round}\!\left(\frac{x}{s}\right)+z,\,q_{\min},\,q_{\max}\right),\qquad \hat x=s\,(q-z)")
+@card("torch.quantize_per_tensor", formula=r"q=\mathrm{clamp}\!\left(\mathrm{round}\!\left(\frac{x}{s}+z\right),\,q_{\min},\,q_{\max}\right),\qquad \hat x=s\,(q-z)")
 def quantize():
     x = torch.cat([torch.randn(50) * 20, torch.tensor([0.5, 1.5, -0.5, 500, -500])])
+    warns(lambda: torch.quantize_per_tensor(x, 1.0, 0, torch.qint8), "deprecated")
     for dtype, low, high, z in ((torch.qint8, -128, 127, 3), (torch.quint8, 0, 255, 100)):
-        quantized = warns(lambda: torch.quantize_per_tensor(x, 1.0, z, dtype), "deprecated")
-        q = np.clip(np.round(x.numpy()) + z, low, high)
+        quantized = torch.quantize_per_tensor(x, 1.0, z, dtype)
+        q = np.clip(np.round(x.numpy() + z), low, high)
         close(quantized.int_repr().double(), q)
         close(quantized.dequantize(), (1.0 * (q - z)).astype(np.float32))
 

@@ -2,8 +2,8 @@ import type { SyntaxNode } from '@lezer/common';
 import type { SymbolTable } from '../library/symbolTable';
 import { importedPath, type ModuleName } from './moduleName';
 import { Resolver } from './resolver';
-import { moduleOf } from './syntax/bindings';
-import { type Argument, argumentsOf, type Expression, expressionOf } from './syntax/expressions';
+import { moduleOf, startOfRounds } from './syntax/bindings';
+import { type Argument, argumentsOf, type Expression, expressionOf, isKeyword } from './syntax/expressions';
 import type { PythonTree } from './syntax/parse';
 import { Scopes } from './syntax/scopes';
 import type { Value } from './value';
@@ -83,7 +83,7 @@ export class MeaningFinder {
       case 'ImportStatement':
         return this.#symbol(node, this.#imported(node, parent));
       case 'ArgList':
-        if (node.nextSibling?.name === 'AssignOp') {
+        if (isKeyword(node, this.#tree.text)) {
           return this.#keyword(node, parent);
         }
         break;
@@ -246,9 +246,35 @@ function bindingOffset(node: SyntaxNode): number {
     child = child.parent;
   }
   const statement = child.parent;
-  const isTarget = statement?.name === 'AssignStatement' && child.nextSibling !== null && node.name === 'VariableName';
+  if (node.name !== 'VariableName' || !statement) {
+    return node.from;
+  }
+  switch (statement.name) {
+    case 'AssignStatement':
+      return isTarget(child) ? statement.to : node.from;
+    case 'ForStatement':
+      return isBefore(child, 'in') ? startOfRounds(statement) : node.from;
+    case 'NamedExpression':
+      return isBefore(child, 'AssignOp') ? statement.to : node.from;
+    case 'ArgList':
+      return child.nextSibling?.name === 'AssignOp' ? (child.nextSibling.nextSibling?.to ?? node.from) : node.from;
+    default:
+      return node.from;
+  }
+}
+
+function isTarget(child: SyntaxNode): boolean {
   const isValue = child.prevSibling?.name === 'AssignOp' && child.nextSibling?.name !== 'AssignOp';
-  return isTarget && !isValue && child.name !== 'TypeDef' ? statement.to : node.from;
+  return child.nextSibling !== null && !isValue && child.name !== 'TypeDef';
+}
+
+function isBefore(node: SyntaxNode, name: string): boolean {
+  for (let next = node.nextSibling; next; next = next.nextSibling) {
+    if (next.name === name) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /** Code in an f-string is still text to the reader: nothing is said there. */

@@ -1,7 +1,7 @@
 import type { SyntaxNode } from '@lezer/common';
 import type { SymbolTable } from '../library/symbolTable';
 import { absolutePath, importedPath, type ModuleName } from './moduleName';
-import { type Binding, type BindingValue, enclosingClass } from './syntax/bindings';
+import { type Binding, type BindingValue, enclosingClass, type Range } from './syntax/bindings';
 import { argumentsOf, type Expression } from './syntax/expressions';
 import type { Scope, Scopes } from './syntax/scopes';
 import { agreed, unknown, type Value } from './value';
@@ -44,16 +44,12 @@ export class Resolver {
       case 'call':
         return this.#call(expression, scope, at);
       case 'either':
-        return this.#agreed(expression.options.map((option) => this.expression(option, scope, at)));
+        return agreed(expression.options.map((option) => this.expression(option, scope, at)));
       case 'literal':
         return expression.text === 'None' ? { kind: 'none' } : unknown;
       default:
         return unknown;
     }
-  }
-
-  #agreed(values: readonly Value[]): Value {
-    return agreed(values, (path) => this.#table.card(path) !== undefined);
   }
 
   /** What an import reaches. */
@@ -80,46 +76,54 @@ export class Resolver {
   /** Python's own order: the scope itself, enclosing functions (classes are passed over), the module, star imports, builtins. */
   name(name: string, start: Scope, at: number): Value {
     let passOver = false;
+    // Classes and comprehensions run where they stand, functions at another time: then what is bound below counts too.
+    let time = at;
     for (let scope: Scope | undefined = start; scope; scope = scope.parent) {
-      if (scope.kind === 'class' && scope !== start) {
-        continue;
+      const { kind, bindings } = scope;
+      if ((kind !== 'class' || scope === start) && (!passOver || kind === 'module')) {
+        passOver = bindings.globals.has(name);
+        const value = passOver || bindings.nonlocals.has(name) ? undefined : this.#boundIn(scope, name, time);
+        if (value) {
+          return value;
+        }
       }
-      if (passOver && scope.kind !== 'module') {
-        continue;
-      }
-      passOver = scope.bindings.globals.has(name);
-      if (passOver || scope.bindings.nonlocals.has(name)) {
-        continue;
-      }
-      const bindings = scope.bindings.byName.get(name);
-      const value = bindings && this.#bound(bindings, scope, scope === start ? at : Number.POSITIVE_INFINITY);
-      if (value) {
-        return value;
-      }
+      time = kind === 'function' ? Number.POSITIVE_INFINITY : time;
     }
     return this.#starred(name) ?? this.#builtin(name);
   }
 
+  /** What a scope's own statements make of a name, and those of functions that declare it `global` or `nonlocal`. */
+  #boundIn(scope: Scope, name: string, at: number): Value | undefined {
+    const bindings = scope.bindings.byName.get(name);
+    const own = bindings && this.#bound(bindings, scope, at);
+    const word = scope.kind === 'module' ? 'global' : scope.kind === 'function' ? 'nonlocal' : undefined;
+    const elsewhere = word === undefined ? [] : this.#scopes.declaring(word, name).filter((other) => other !== scope);
+    const values = elsewhere.flatMap((other) => this.#valuesIn(other, name));
+    return values.length > 0 ? agreed([...(own ? [own] : []), ...values]) : own;
+  }
+
+  #valuesIn(scope: Scope, name: string): readonly Value[] {
+    const bindings = scope.bindings.byName.get(name) ?? [];
+    return bindings.map((binding) => this.#value(binding.value, scope, binding.at));
+  }
+
   /** The value the reaching bindings agree on; undefined where a class body has not bound the name yet. */
   #bound(bindings: readonly Binding[], scope: Scope, at: number): Value | undefined {
-    const reaching: Binding[] = [];
-    for (const binding of bindings.toReversed()) {
-      if (binding.at > at) {
-        continue;
-      }
-      const certain = binding.branch === undefined || (binding.branch.from <= at && at < binding.branch.to);
-      if (binding.value.kind === 'deleted' && !certain) {
-        continue;
-      }
-      reaching.push(binding);
-      if (certain) {
-        break;
-      }
-    }
+    const reaching = reachingBindings(bindings, at);
     if (reaching.length === 0) {
       return scope.kind === 'class' ? undefined : unknown;
     }
-    return this.#agreed(reaching.map((binding) => this.#value(binding.value, scope, binding.at)));
+    const values = reaching.map((binding) => this.#value(binding.value, scope, binding.at));
+    const imports = reaching.filter((binding) => binding.value.kind === 'import').length;
+    return imports === 0
+      ? agreed(values)
+      : agreed(values, (path) => this.#isFallback(path, imports === reaching.length));
+  }
+
+  /** Whether a name gives way to another that it stands in for: it belongs to a library that we know nothing of. */
+  #isFallback(path: string, areImports: boolean): boolean {
+    const isForeign = !Object.hasOwn(this.#table.file.versions, path.split('.')[0] ?? '');
+    return isForeign || (areImports && !this.#table.card(path));
   }
 
   #value(value: BindingValue, scope: Scope, at: number): Value {
@@ -231,9 +235,9 @@ export class Resolver {
     const inBody = owner.bindings.byName.get(name);
     if (inBody) {
       const value = this.#bound(inBody, owner, Number.POSITIVE_INFINITY) ?? unknown;
-      return this.#agreed([value, ...assigned]);
+      return agreed([value, ...assigned]);
     }
-    return assigned.length > 0 ? this.#agreed(assigned) : this.#inherited(owner, name, seen);
+    return assigned.length > 0 ? agreed(assigned) : this.#inherited(owner, name, seen);
   }
 
   #assignedBySelf(owner: Scope, name: string): readonly Value[] {
@@ -286,6 +290,30 @@ export class Resolver {
     const path = `builtins.${name}`;
     return this.#table.card(path) || name === 'super' ? { kind: 'path', path } : unknown;
   }
+}
+
+/** The bindings that an offset may see, the nearest first. */
+function reachingBindings(bindings: readonly Binding[], at: number): readonly Binding[] {
+  const reaching: Binding[] = [];
+  let certainFrom = -1;
+  for (const binding of bindings.toReversed().filter((candidate) => candidate.at <= at)) {
+    const isCertain = !binding.place.branch || isWithin(binding.place.branch, at);
+    if (isCertain || binding.value.kind !== 'deleted') {
+      reaching.push(binding);
+    }
+    if (isCertain) {
+      certainFrom = binding.at;
+      break;
+    }
+  }
+  const nextRound = bindings.filter(
+    (binding) => binding.at > at && binding.place.loops.some((loop) => loop.from > certainFrom && isWithin(loop, at)),
+  );
+  return [...reaching, ...nextRound];
+}
+
+function isWithin({ from, to }: Range, at: number): boolean {
+  return from <= at && at < to;
 }
 
 function isSelf(binding: Binding): boolean {

@@ -18,23 +18,17 @@ export type Value =
 export const unknown: Value = { kind: 'unknown' };
 
 /**
- * What a name means that several statements may have bound. `None` is a placeholder; of several imports only one needs to be known
- * (a fallback in `try … except ImportError`); any other disagreement means that nothing is said.
+ * What a name means that several statements may have bound. `None` is a placeholder, and so is what `givesWay` to the others (in
+ * `try … except ImportError`); any other disagreement means that nothing is said.
  */
-export function agreed(values: readonly Value[], isKnown: (path: string) => boolean): Value {
+export function agreed(values: readonly Value[], givesWay: (path: string) => boolean = () => false): Value {
   const real = values.filter((value) => value.kind !== 'none');
-  const [first] = real;
+  const lasting = real.filter((value) => value.kind !== 'path' || !givesWay(value.path));
+  const [first] = lasting.length > 0 ? lasting : real;
   if (!first) {
     return values[0] ?? unknown;
   }
-  if (real.every((value) => isSame(value, first))) {
-    return first;
-  }
-  const paths = new Set(real.map((value) => (value.kind === 'path' ? value.path : undefined)));
-  const known = [...paths].filter((path) => path !== undefined && isKnown(path));
-  return !paths.has(undefined) && known.length === 1 && known[0] !== undefined
-    ? { kind: 'path', path: known[0] }
-    : unknown;
+  return (lasting.length > 0 ? lasting : real).every((value) => isSame(value, first)) ? first : unknown;
 }
 
 function isSame(one: Value, other: Value): boolean {

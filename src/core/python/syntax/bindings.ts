@@ -24,9 +24,21 @@ export interface Binding {
   readonly name: string;
   /** From here on the name means this. */
   readonly at: number;
-  /** The innermost branch or loop that the statement stands in; outside of it the binding may not have happened. */
-  readonly branch: { readonly from: number; readonly to: number } | undefined;
+  readonly place: Place;
   readonly value: BindingValue;
+}
+
+/** Where in the flow of its scope a statement stands. */
+export interface Place {
+  /** The innermost branch or loop around it; outside of it the binding may not have happened. */
+  readonly branch: Range | undefined;
+  /** All loops around it, outermost first; in them what is bound below is bound above in the next round. */
+  readonly loops: readonly Range[];
+}
+
+export interface Range {
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface AttributeBinding {
@@ -46,7 +58,7 @@ export interface ScopeBindings {
   readonly attributes: readonly AttributeBinding[];
 }
 
-const comprehension = /Comprehension/;
+const always: Place = { branch: undefined, loops: [] };
 const branching = new Set(['IfStatement', 'WhileStatement', 'ForStatement', 'TryStatement', 'MatchClause']);
 
 /** Reads the bindings of a module, function, lambda, class or comprehension. */
@@ -60,17 +72,17 @@ export function bindingsOf(scope: SyntaxNode, text: string): ScopeBindings {
     }
     const body = scope.getChild('Body') ?? (scope.name === 'LambdaExpression' ? scope.lastChild : null);
     if (body) {
-      reader.readChildren(body, undefined);
+      reader.readChildren(body, always);
     }
   } else if (scope.name === 'ClassDefinition') {
     const body = scope.getChild('Body');
     if (body) {
-      reader.readChildren(body, undefined);
+      reader.readChildren(body, always);
     }
-  } else if (comprehension.test(scope.name)) {
+  } else if (isComprehension(scope)) {
     reader.readComprehension(scope);
   } else {
-    reader.readChildren(scope, undefined);
+    reader.readChildren(scope, always);
   }
   return reader.result();
 }
@@ -97,7 +109,47 @@ function isStatic(definition: SyntaxNode, text: string): boolean {
   );
 }
 
-type Branch = Binding['branch'];
+/** Also the lone argument of a call: `sum(x for x in y)`. */
+export function isComprehension(node: SyntaxNode): boolean {
+  return node.name === 'ArgList'
+    ? isForClause(node.firstChild?.nextSibling?.nextSibling)
+    : /Comprehension/.test(node.name);
+}
+
+function isForClause(node: SyntaxNode | null | undefined): boolean {
+  return node?.name === 'Comment' ? isForClause(node.nextSibling) : node?.name === 'for' || node?.name === 'async';
+}
+
+function rangeOf({ from, to }: SyntaxNode): Range {
+  return { from, to };
+}
+
+/** What stands between the `=` of an assignment, each part as its elements: `a, b = c, d` has two parts of two. */
+function assignedParts(statement: SyntaxNode): SyntaxNode[][] {
+  const parts: SyntaxNode[][] = [[]];
+  for (let child = statement.firstChild; child; child = child.nextSibling) {
+    if (child.name === 'AssignOp') {
+      parts.push([]);
+    } else if (/^[A-Z]/.test(child.name) && child.name !== 'TypeDef' && child.name !== 'Comment') {
+      parts.at(-1)?.push(child);
+    }
+  }
+  return parts;
+}
+
+function isStarred(node: SyntaxNode): boolean {
+  return node.prevSibling?.name === '*';
+}
+
+/** Where the rounds of a `for` begin: its names are bound there. */
+export function startOfRounds(statement: SyntaxNode): number {
+  return statement.getChild('Body')?.from ?? statement.to;
+}
+
+/** The place of what stands in a branch: a block that may be passed over. */
+function inBranch({ loops }: Place, branch: SyntaxNode): Place {
+  return { branch: rangeOf(branch), loops };
+}
 
 class BindingReader {
   readonly #text: string;
@@ -121,65 +173,119 @@ class BindingReader {
     };
   }
 
-  readChildren(node: SyntaxNode, branch: Branch): void {
+  readChildren(node: SyntaxNode, place: Place): void {
     for (let child = node.firstChild; child; child = child.nextSibling) {
-      this.#read(child, branch);
+      this.#read(child, place);
     }
   }
 
-  #read(node: SyntaxNode, branch: Branch): void {
+  #read(node: SyntaxNode, place: Place): void {
     switch (node.name) {
       case 'ImportStatement':
-        return this.#readImport(node, branch);
+        return this.#readImport(node, place);
       case 'AssignStatement':
-        this.#readAssignment(node, branch);
-        return this.readChildren(node, branch);
+        this.readChildren(node, place);
+        return this.#readAssignment(node, place);
       case 'UpdateStatement':
-        return this.#bindTarget(node.firstChild, node.to, branch, { kind: 'unknown' });
+        this.readChildren(node, place);
+        return this.#bindTarget(node.firstChild, node.to, place, { kind: 'unknown' });
       case 'FunctionDefinition':
       case 'ClassDefinition':
-        return this.#bindDefinition(node, branch);
+        return this.#readDefinition(node, place);
       case 'ForStatement':
-        this.#readFor(node, branch);
-        return this.readChildren(node, { from: node.from, to: node.to });
+        return this.#readFor(node, place);
       case 'WithStatement':
-        this.#readAs(node, branch);
-        return this.readChildren(node, branch);
+        this.#readAs(node, place);
+        return this.readChildren(node, place);
       case 'TryStatement':
-        this.#readAs(node, { from: node.from, to: node.to });
-        return this.#readBlocks(node);
+        this.#readAs(node, inBranch(place, node));
+        return this.#readBlocks(node, place);
       case 'IfStatement':
+        return this.#readBlocks(node, place);
       case 'WhileStatement':
-        return this.#readBlocks(node);
+        return this.#readBlocks(node, { branch: place.branch, loops: [...place.loops, rangeOf(node)] });
       case 'MatchClause':
-        this.#readCaptures(node, { from: node.from, to: node.to });
-        return this.readChildren(node, { from: node.from, to: node.to });
+        this.#readCaptures(node, inBranch(place, node));
+        return this.readChildren(node, inBranch(place, node));
       case 'DeleteStatement':
-        return this.#readTargets(node, node.to, branch, { kind: 'deleted' });
+        return this.#readTargets(node, node.to, place, { kind: 'deleted' });
       case 'ScopeStatement':
         return this.#readScopeStatement(node);
       case 'NamedExpression':
-        this.#bindTarget(node.firstChild, node.to, branch, this.#valueOf(node.lastChild));
-        return this.readChildren(node, branch);
+        this.readChildren(node, place);
+        return this.#bindTarget(node.firstChild, node.to, place, this.#valueOf(node.lastChild));
+      case 'ArgList':
+        return this.#readArguments(node, place);
+      case 'ConditionalExpression':
+      case 'BinaryExpression':
+        // Of `a and (b := c)` the second part may not be evaluated.
+        return this.readChildren(node, inBranch(place, node));
       case 'TypeDefinition':
-        return this.#bindTarget(node.getChild('VariableName'), node.to, branch, { kind: 'unknown' });
+        return this.#bindTarget(node.getChild('VariableName'), node.to, place, { kind: 'unknown' });
       case 'LambdaExpression':
-        return;
+        return this.#readDefaults(node.getChild('ParamList'), place);
       default:
-        return comprehension.test(node.name) ? undefined : this.readChildren(node, branch);
+        return isComprehension(node) ? this.#readNamed(node, inBranch(place, node)) : this.readChildren(node, place);
     }
   }
 
-  /** Each block of an `if`, `while` or `try` is a branch of its own. */
-  #readBlocks(node: SyntaxNode): void {
+  /** Each block of an `if`, `while` or `try` is a branch of its own; that of `finally` runs in any case. */
+  #readBlocks(node: SyntaxNode, place: Place): void {
     for (let child = node.firstChild; child; child = child.nextSibling) {
-      this.#read(child, child.name === 'Body' ? { from: child.from, to: child.to } : { from: node.from, to: node.to });
+      const always = child.prevSibling?.name === 'finally';
+      this.#read(child, always ? place : inBranch(place, child.name === 'Body' ? child : node));
     }
   }
 
-  #bind(name: string, at: number, branch: Branch, value: BindingValue): void {
+  /** In a call `name := value` looks like a keyword to the parser. */
+  #readArguments(list: SyntaxNode, place: Place): void {
+    if (isComprehension(list)) {
+      return this.#readNamed(list, inBranch(place, list));
+    }
+    for (const operator of list.getChildren('AssignOp')) {
+      if (this.#slice(operator) === ':=') {
+        this.#bindTarget(
+          operator.prevSibling,
+          operator.nextSibling?.to ?? operator.to,
+          place,
+          this.#valueOf(operator.nextSibling),
+        );
+      }
+    }
+    this.readChildren(list, place);
+  }
+
+  /** Of all that a comprehension binds only `:=` reaches out of it. */
+  #readNamed(node: SyntaxNode, place: Place): void {
+    for (let child = node.firstChild; child; child = child.nextSibling) {
+      if (child.name === 'NamedExpression') {
+        this.#bindTarget(child.firstChild, child.to, place, this.#valueOf(child.lastChild));
+      }
+      if (child.name !== 'LambdaExpression') {
+        this.#readNamed(child, place);
+      }
+    }
+  }
+
+  #readDefinition(node: SyntaxNode, place: Place): void {
+    this.#readDefaults(node.getChild('ParamList'), place);
+    const bases = node.getChild('ArgList');
+    if (bases) {
+      this.#read(bases, place);
+    }
+    this.#bindDefinition(node, place);
+  }
+
+  /** Defaults and annotations are evaluated where the function is defined. */
+  #readDefaults(list: SyntaxNode | null, place: Place): void {
+    if (list) {
+      this.readChildren(list, place);
+    }
+  }
+
+  #bind(name: string, at: number, place: Place, value: BindingValue): void {
     const bindings = this.#byName.get(name);
-    const binding = { name, at, branch, value };
+    const binding = { name, at, place, value };
     if (bindings) {
       bindings.push(binding);
     } else {
@@ -187,25 +293,25 @@ class BindingReader {
     }
   }
 
-  #bindDefinition(node: SyntaxNode, branch: Branch): void {
+  #bindDefinition(node: SyntaxNode, place: Place): void {
     const name = node.getChild('VariableName');
     if (name) {
       const kind = node.name === 'ClassDefinition' ? 'class' : 'function';
-      this.#bind(this.#slice(name), node.from, branch, { kind, node });
+      this.#bind(this.#slice(name), node.to, place, { kind, node });
     }
   }
 
-  #readImport(node: SyntaxNode, branch: Branch): void {
+  #readImport(node: SyntaxNode, place: Place): void {
     const module = moduleOf(node, this.#text);
     let path = '';
     let alias: SyntaxNode | undefined;
     const finish = () => {
       if (path !== '' && module === undefined) {
         const bound = alias ? this.#slice(alias) : (path.split('.')[0] ?? path);
-        this.#bind(bound, node.to, branch, { kind: 'import', path: alias ? path : bound });
+        this.#bind(bound, node.to, place, { kind: 'import', path: alias ? path : bound });
       } else if (path !== '' && module !== undefined) {
         const bound = alias ? this.#slice(alias) : path;
-        this.#bind(bound, node.to, branch, { kind: 'import', path: importedPath(module, path) });
+        this.#bind(bound, node.to, place, { kind: 'import', path: importedPath(module, path) });
       }
       path = '';
       alias = undefined;
@@ -225,27 +331,19 @@ class BindingReader {
     finish();
   }
 
-  #readAssignment(node: SyntaxNode, branch: Branch): void {
-    const operators = node.getChildren('AssignOp');
-    const last = operators.at(-1);
-    const annotation = node.getChild('TypeDef');
-    if (!last) {
-      const type = annotation?.lastChild;
-      if (type) {
-        this.#bindTarget(node.firstChild, node.to, branch, {
-          kind: 'annotation',
-          annotation: expressionOf(type, this.#text),
-        });
-      }
-      return;
+  #readAssignment(node: SyntaxNode, place: Place): void {
+    const parts = assignedParts(node);
+    const values = parts.pop() ?? [];
+    const type = node.getChild('TypeDef')?.lastChild;
+    if (parts.length === 0 && type) {
+      const annotation = expressionOf(type, this.#text);
+      this.#bindTarget(node.firstChild, node.to, place, { kind: 'annotation', annotation });
     }
-    const value = last.nextSibling?.nextSibling ? ({ kind: 'unknown' } as const) : this.#valueOf(last.nextSibling);
-    for (let child = node.firstChild; child && child.from < last.from; child = child.nextSibling) {
-      const isAlone =
-        [null, undefined, 'AssignOp', 'TypeDef'].includes(child.nextSibling?.name) && child.prevSibling?.name !== ',';
-      if (child.name !== 'TypeDef') {
-        this.#bindTarget(child, node.to, branch, isAlone ? value : { kind: 'unknown' });
-      }
+    for (const targets of parts) {
+      const isPairwise = targets.length === values.length && ![...targets, ...values].some(isStarred);
+      targets.forEach((target, at) => {
+        this.#bindTarget(target, node.to, place, isPairwise ? this.#valueOf(values[at] ?? null) : { kind: 'unknown' });
+      });
     }
   }
 
@@ -254,10 +352,10 @@ class BindingReader {
   }
 
   /** Binds a target: a name, an attribute of a name, or what a tuple or list unpacks. */
-  #bindTarget(node: SyntaxNode | null, at: number, branch: Branch, value: BindingValue): void {
+  #bindTarget(node: SyntaxNode | null, at: number, place: Place, value: BindingValue): void {
     switch (node?.name) {
       case 'VariableName':
-        return this.#bind(this.#slice(node), at, branch, value);
+        return this.#bind(this.#slice(node), at, place, value);
       case 'MemberExpression': {
         const target = expressionOf(node, this.#text);
         if (target.kind === 'attribute' && target.object.kind === 'name') {
@@ -268,38 +366,42 @@ class BindingReader {
       case 'TupleExpression':
       case 'ArrayExpression':
       case 'ParenthesizedExpression':
-        return this.#readTargets(node, at, branch, { kind: 'unknown' });
+        return this.#readTargets(node, at, place, { kind: 'unknown' });
       default:
     }
   }
 
-  #readTargets(node: SyntaxNode, at: number, branch: Branch, value: BindingValue): void {
+  #readTargets(node: SyntaxNode, at: number, place: Place, value: BindingValue): void {
     for (let child = node.firstChild; child; child = child.nextSibling) {
-      this.#bindTarget(child, at, branch, value);
+      this.#bindTarget(child, at, place, value);
     }
   }
 
-  #readFor(node: SyntaxNode, branch: Branch): void {
+  /** The names are bound anew in each round, after what is iterated over was evaluated once. */
+  #readFor(node: SyntaxNode, place: Place): void {
+    const round = { from: startOfRounds(node), to: node.to };
+    const inside: Place = { branch: rangeOf(node), loops: [...place.loops, round] };
     for (let child = node.firstChild; child && child.name !== 'in'; child = child.nextSibling) {
-      this.#bindTarget(child, child.to, branch ?? { from: node.from, to: node.to }, { kind: 'unknown' });
+      this.#bindTarget(child, round.from, inside, { kind: 'unknown' });
     }
+    this.readChildren(node, inside);
   }
 
   /** `with … as name` and `except … as name`. */
-  #readAs(node: SyntaxNode, branch: Branch): void {
+  #readAs(node: SyntaxNode, place: Place): void {
     for (const word of node.getChildren('as')) {
-      this.#bindTarget(word.nextSibling, word.to, branch, { kind: 'unknown' });
+      this.#bindTarget(word.nextSibling, word.to, place, { kind: 'unknown' });
       // `as (a, b)` is parsed as `as a, b`; a plain name that follows may be the rest of a target.
       for (let next = word.nextSibling; next?.nextSibling?.name === ','; next = next.nextSibling.nextSibling) {
         const following = next.nextSibling.nextSibling;
-        this.#bindTarget(following?.nextSibling?.name === 'as' ? null : following, word.to, branch, {
+        this.#bindTarget(following?.nextSibling?.name === 'as' ? null : following, word.to, place, {
           kind: 'unknown',
         });
       }
     }
   }
 
-  #readCaptures(node: SyntaxNode, branch: Branch): void {
+  #readCaptures(node: SyntaxNode, place: Place): void {
     if (node.name === 'Body') {
       return;
     }
@@ -307,9 +409,9 @@ class BindingReader {
       const captured =
         node.name === 'CapturePattern' || (node.name === 'AsPattern' && child.prevSibling?.name === 'as');
       if (captured && child.name === 'VariableName') {
-        this.#bind(this.#slice(child), child.to, branch, { kind: 'unknown' });
+        this.#bind(this.#slice(child), child.to, place, { kind: 'unknown' });
       }
-      this.#readCaptures(child, branch);
+      this.#readCaptures(child, place);
     }
   }
 
@@ -330,7 +432,7 @@ class BindingReader {
       const assigned = (type ?? child).nextSibling;
       const value = assigned?.name === 'AssignOp' ? assigned.nextSibling : undefined;
       const collects = child.prevSibling?.name === '*' || child.prevSibling?.name === '**';
-      this.#bind(this.#slice(child), list.from, undefined, {
+      this.#bind(this.#slice(child), list.from, always, {
         kind: 'parameter',
         annotation: type?.lastChild && !collects ? expressionOf(type.lastChild, this.#text) : undefined,
         default: value ? expressionOf(value, this.#text) : undefined,
@@ -343,7 +445,7 @@ class BindingReader {
   readComprehension(node: SyntaxNode): void {
     for (const word of node.getChildren('for')) {
       for (let child = word.nextSibling; child && child.name !== 'in'; child = child.nextSibling) {
-        this.#bindTarget(child, node.from, undefined, { kind: 'unknown' });
+        this.#bindTarget(child, node.from, always, { kind: 'unknown' });
       }
     }
   }

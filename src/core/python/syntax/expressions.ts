@@ -124,6 +124,11 @@ function callOf(node: SyntaxNode, text: string): Expression {
     : { kind: 'other', from: node.from, to: node.to };
 }
 
+/** The name before `=` in a call; before `:=` it is a variable. */
+export function isKeyword(node: SyntaxNode, text: string): node is SyntaxNode & { readonly nextSibling: SyntaxNode } {
+  return node.name === 'VariableName' && node.nextSibling?.name === 'AssignOp' && text[node.nextSibling.from] === '=';
+}
+
 /** The arguments of a call in order. */
 export function argumentsOf(list: SyntaxNode, text: string): readonly Argument[] {
   const found: Argument[] = [];
@@ -133,7 +138,7 @@ export function argumentsOf(list: SyntaxNode, text: string): readonly Argument[]
       spread = true;
     } else if (child.name === ',') {
       spread = false;
-    } else if (child.name === 'VariableName' && child.nextSibling?.name === 'AssignOp') {
+    } else if (isKeyword(child, text)) {
       const value = child.nextSibling.nextSibling;
       found.push({
         keyword: text.slice(child.from, child.to),

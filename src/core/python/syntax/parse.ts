@@ -4,7 +4,7 @@ import { parser } from '@lezer/python';
 /** A parsed text. Error-tolerant: half-typed code has a tree as well. */
 export interface PythonTree {
   readonly text: string;
-  /** What the parser was given, of the same length. */
+  /** What the parser was given: every offset is the same, and it ends with a line of its own. */
   readonly parsed: string;
   readonly tree: Tree;
 }
@@ -44,10 +44,11 @@ export async function parsePython(
 
 /**
  * What Python allows and the grammar does not know, in other words of the same length: `1.` before something else than a digit,
- * form feeds, `with … as (a, b):`. What stands in a string changes too, but its text is never taken from here.
+ * form feeds, `with … as (a, b):`. What stands in a string changes too, but its text is never taken from here. With a line
+ * break at the end every block ends behind its last statement.
  */
 function withinGrammar(text: string): string {
-  return text
+  return `${text}\n`
     .replace(/(?<![\w.])(\d[\d_]*)\.(?=[eE][+-]?\d|[jJ]\b|(?:and|else|for|if|in|is|not|or)\b|(?![\w.]))/g, (number) =>
       number.replace('.', '0'),
     )

@@ -1,10 +1,10 @@
 import type { SyntaxNode } from '@lezer/common';
-import { bindingsOf, enclosingClass, type ScopeBindings } from './bindings';
+import { bindingsOf, enclosingClass, isComprehension, type ScopeBindings } from './bindings';
 import type { PythonTree } from './parse';
 
-/** A scope of Python: module, class, function, lambda or comprehension. Its bindings are read when they are needed. */
+/** A scope of Python: module, class, function or lambda, comprehension. Its bindings are read when they are needed. */
 export interface Scope {
-  readonly kind: 'module' | 'class' | 'function';
+  readonly kind: 'module' | 'class' | 'function' | 'comprehension';
   readonly node: SyntaxNode;
   readonly parent: Scope | undefined;
   readonly bindings: ScopeBindings;
@@ -15,15 +15,16 @@ const kinds: Readonly<Record<string, Scope['kind']>> = {
   ClassDefinition: 'class',
   FunctionDefinition: 'function',
   LambdaExpression: 'function',
-  ArrayComprehensionExpression: 'function',
-  SetComprehensionExpression: 'function',
-  DictionaryComprehensionExpression: 'function',
-  ComprehensionExpression: 'function',
 };
+
+function kindOf(node: SyntaxNode): Scope['kind'] | undefined {
+  return kinds[node.name] ?? (isComprehension(node) ? 'comprehension' : undefined);
+}
 
 /** The scopes of one parsed text, each made once. */
 export class Scopes {
   readonly module: PythonTree;
+  #declaring: ReadonlyMap<string, readonly Scope[]> | undefined;
   readonly #made = new Map<number, Map<string, Scope>>();
 
   constructor(module: PythonTree) {
@@ -34,7 +35,7 @@ export class Scopes {
   around(node: SyntaxNode): Scope {
     let child: SyntaxNode = node;
     for (let parent = node.parent; parent; child = parent, parent = parent.parent) {
-      if (kinds[parent.name] && isInside(child, parent, node)) {
+      if (kindOf(parent) && isInside(child, parent, node)) {
         return this.of(parent);
       }
     }
@@ -50,7 +51,7 @@ export class Scopes {
     const { text } = this.module;
     let bindings: ScopeBindings | undefined;
     const scope: Scope = {
-      kind: kinds[node.name] ?? 'module',
+      kind: kindOf(node) ?? 'module',
       node,
       parent: node.parent ? this.around(node) : undefined,
       get bindings() {
@@ -61,6 +62,27 @@ export class Scopes {
     const here = this.#made.get(node.from) ?? new Map<string, Scope>();
     this.#made.set(node.from, here.set(node.name, scope));
     return scope;
+  }
+
+  /** The scopes that declare a name `global` or `nonlocal`. */
+  declaring(word: 'global' | 'nonlocal', name: string): readonly Scope[] {
+    this.#declaring ??= this.#findDeclaring();
+    return this.#declaring.get(`${word} ${name}`) ?? [];
+  }
+
+  #findDeclaring(): ReadonlyMap<string, readonly Scope[]> {
+    const found = new Map<string, Scope[]>();
+    for (const { index } of this.module.text.matchAll(/\b(?:global|nonlocal)\b/g)) {
+      const node = this.module.tree.resolveInner(index, 1).parent;
+      if (node?.name === 'ScopeStatement') {
+        const scope = this.around(node);
+        for (const name of node.getChildren('VariableName')) {
+          const key = `${node.firstChild?.name} ${this.module.text.slice(name.from, name.to)}`;
+          found.set(key, [...(found.get(key) ?? []), scope]);
+        }
+      }
+    }
+    return found;
   }
 
   /** The class scope whose method a scope belongs to, through functions nested in the method. */
@@ -75,7 +97,7 @@ export class Scopes {
   }
 }
 
-/** Defaults, annotations, decorators and base classes are evaluated outside the scope they introduce. */
+/** Defaults, annotations, decorators, base classes and what is iterated over are evaluated outside the scope they introduce. */
 function isInside(child: SyntaxNode, scope: SyntaxNode, asked: SyntaxNode): boolean {
   switch (scope.name) {
     case 'FunctionDefinition':
@@ -85,8 +107,11 @@ function isInside(child: SyntaxNode, scope: SyntaxNode, asked: SyntaxNode): bool
         : child.name === 'Body' || scope.name === 'LambdaExpression';
     case 'ClassDefinition':
       return child.name === 'Body';
-    default:
+    case 'Script':
       return true;
+    default:
+      // What a comprehension first runs over is evaluated outside of it.
+      return scope.getChild('in')?.nextSibling?.from !== child.from;
   }
 }
 

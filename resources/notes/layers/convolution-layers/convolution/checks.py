@@ -159,6 +159,7 @@ def check_weights_of_the_variants():
     stated("36,864", count(nn.Conv2d(64, 64, 3)))
     stated("36,864", count(nn.Conv2d(64, 64, 3, dilation=2)))
     stated("36,864", count(nn.ConvTranspose2d(64, 64, 3)))
+    stated("12,288", count(nn.Conv1d(64, 64, 3)))
     stated("4,096", count(nn.Conv2d(64, 64, 1)))
     stated("576", count(nn.Conv2d(64, 64, 3, groups=64)))
 
@@ -183,7 +184,7 @@ def check_backward_is_a_full_convolution():
 
 
 @check
-def check_equivariance_inside_at_stride_one_only():
+def check_equivariance_inside_and_for_multiples_of_the_stride():
     layer = nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64)
     x = torch.randn(1, 2, 12, 12, dtype=torch.float64)
     moved = x.roll(1, -1)
@@ -191,6 +192,7 @@ def check_equivariance_inside_at_stride_one_only():
     assert not torch.allclose(layer(moved)[..., :2], layer(x).roll(1, -1)[..., :2])
     layer.stride = (2, 2)
     assert not torch.allclose(layer(moved)[..., 2:-2], layer(x).roll(1, -1)[..., 2:-2])
+    assert torch.allclose(layer(x.roll(2, -1))[..., 2:-2], layer(x).roll(1, -1)[..., 2:-2])
 
 
 @check

@@ -89,6 +89,14 @@ def check_linear_interpolation():
 
 
 @check
+def check_nearest():
+    for L in (1, 5, 7, 8):
+        for outputs in (1, 3, 8, 11, 16):
+            library = F.interpolate(torch.arange(float(L))[None, None], size=outputs)[0, 0]
+            assert library.tolist() == [o * L // outputs for o in range(outputs)]
+
+
+@check
 def check_it_is_the_adjoint_and_not_the_inverse():
     w = torch.randn(5, 3, 3, 3, dtype=torch.float64)
     x = torch.randn(1, 3, 7, 7, dtype=torch.float64, requires_grad=True)
@@ -188,7 +196,8 @@ def check_aliasing():
     assert (F.interpolate(stripes, size=(16, 16), mode="bilinear") == 1).all()
     smooth = F.interpolate(stripes, size=(16, 16), mode="bilinear", antialias=True)
     assert (smooth - 0.5).abs().max() < 0.05 and F.interpolate(stripes, size=(16, 16), mode="area").unique().tolist() == [0.5]
-    F.interpolate(stripes, size=(16, 16), mode="bicubic", antialias=True)
+    for mode in ("bicubic", "lanczos"):
+        F.interpolate(stripes, size=(16, 16), mode=mode, antialias=True)
     try:
         F.interpolate(stripes, size=(16, 16), mode="nearest", antialias=True)
     except ValueError:

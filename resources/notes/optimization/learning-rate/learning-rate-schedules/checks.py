@@ -168,6 +168,7 @@ def check_change_in_place():
     for make, overwrites in (
         (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.9**t), True),
         (lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=100), True),
+        (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=50), True),
         (lambda o: lr_scheduler.StepLR(o, 30), False),
         (lambda o: lr_scheduler.CosineAnnealingLR(o, 100), False),
     ):

@@ -169,6 +169,15 @@ def check_l2_term_is_uneven_but_not_void():
 
 
 @check
+def check_decoupled_adam_is_adamw():
+    theta, gradients = np.random.randn(4), np.random.randn(10, 4)
+    ours, _ = by_library(theta, gradients, weight_decay=0.1, decoupled_weight_decay=True)
+    wanted, _ = by_library(theta, gradients, kind=torch.optim.AdamW, weight_decay=0.1)
+    np.testing.assert_array_equal(ours, wanted)
+    assert not np.allclose(by_library(theta, gradients, weight_decay=0.1)[0], wanted, rtol=1e-6)
+
+
+@check
 def check_zero_gradients_still_move_a_weight():
     stated("9.05", -moved([1.0] * 2000 + [0.0] * 300)[2000:].sum())
 

@@ -83,7 +83,13 @@ def check_values_and_parameters_are_untouched():
 
 
 @check
-def check_fused_path_of_the_encoder():
+def check_fused_paths():
+    lstm, attention, x = nn.LSTM(8, 8, 2), nn.MultiheadAttention(16, 2).eval(), torch.randn(6, 3, 16)
+    for compute in (lambda: lstm(x[..., :8])[0], lambda: attention(x, x, x)[0]):
+        recorded = compute().detach()
+        for mode in (torch.no_grad, torch.inference_mode):
+            with mode():
+                assert torch.allclose(compute(), recorded, atol=1e-6)
     encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2).eval()
     x, padding = torch.randn(2, 5, 16), torch.tensor([[False] * 3 + [True] * 2, [False] * 5])
     recorded = encoder(x, src_key_padding_mask=padding).detach()

@@ -1,0 +1,124 @@
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+ONE = r"y_{n,o,t} = b_o + \sum_{c} \sum_{k} w_{o,c,k}\; x_{n,\,c,\;st + dk - p}"
+TWO = r"""
+y_{n,o,u,v} = b_o + \sum_{c} \sum_{k,l} w_{o,c,k,l}\; x_{n,\,c,\;s_h u + d_h k - p_h,\;s_w v + d_w l - p_w}
+"""
+PARAMETERS = r"P = C_{\mathrm{out}} \left( \frac{C_{\mathrm{in}}}{g}\, K_h K_w + 1 \right)"
+
+
+def number(layer):
+    return sum(p.numel() for p in layer.parameters())
+
+
+def at(x, *index):
+    """x at an index of its trailing axes, zero outside."""
+    inside = all(0 <= i < size for i, size in zip(index, x.shape[-len(index) :]))
+    return x[(..., *index)] if inside else np.zeros(x.shape[: -len(index)])
+
+
+@formula(ONE)
+def check_one_dimension():
+    for s, d, p, K in [(1, 1, 0, 3), (2, 1, 1, 3), (1, 2, 3, 2), (3, 2, 0, 4)]:
+        layer = nn.Conv1d(3, 4, K, stride=s, dilation=d, padding=p, dtype=torch.float64)
+        x = torch.randn(2, 3, 11, dtype=torch.float64)
+        library = layer(x).detach().numpy()
+        w, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        for t in range(library.shape[2]):
+            ours = b + sum(at(x.numpy(), s * t + d * k - p) @ w[:, :, k].T for k in range(K))
+            np.testing.assert_allclose(ours, library[:, :, t], atol=1e-12)
+
+
+@formula(TWO)
+def check_two_dimensions():
+    for s, d, p, K in [((1, 1), (1, 1), (0, 0), (3, 3)), ((2, 1), (1, 2), (1, 2), (3, 2)), ((1, 3), (2, 1), (0, 1), (2, 4))]:
+        layer = nn.Conv2d(3, 2, K, stride=s, dilation=d, padding=p, dtype=torch.float64)
+        x = torch.randn(2, 3, 7, 8, dtype=torch.float64)
+        library = layer(x).detach().numpy()
+        w, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        for u, v in np.ndindex(library.shape[2:]):
+            ours = b + sum(
+                at(x.numpy(), s[0] * u + d[0] * k - p[0], s[1] * v + d[1] * m - p[1]) @ w[:, :, k, m].T for k, m in np.ndindex(*K)
+            )
+            np.testing.assert_allclose(ours, library[:, :, u, v], atol=1e-12)
+
+
+@formula(PARAMETERS)
+def check_parameters():
+    for c_in, c_out, g, kernel in [(4, 6, 1, (3, 5)), (4, 6, 2, (2, 2)), (4, 8, 4, (1, 3))]:
+        assert number(nn.Conv2d(c_in, c_out, kernel, groups=g)) == c_out * (c_in // g * kernel[0] * kernel[1] + 1)
+        assert number(nn.Conv1d(c_in, c_out, kernel[1], groups=g)) == c_out * (c_in // g * kernel[1] + 1)
+    stated("90,100", number(nn.Conv1d(300, 100, 3)))
+    stated("90,100", number(nn.Conv2d(1, 100, (3, 300))))
+    for text, layer in [("90,000", nn.Conv1d(300, 100, 3)), ("270,000", nn.Conv2d(300, 100, 3)), ("810,000", nn.Conv3d(300, 100, 3)), ("30,000", nn.Conv1d(300, 100, 1))]:
+        stated(text, layer.weight.numel())
+
+
+@check
+def check_worked_example():
+    words = torch.tensor([[1.0, 0.0], [2.0, 1.0], [3.0, -1.0]])
+    one = F.conv1d(words.T, torch.tensor([[[1.0, 1.0], [2.0, 0.0]]]))
+    two = F.conv2d(words.view(1, 3, 2), torch.tensor([[[[1.0, 2.0], [1.0, 0.0]]]]))
+    assert one.flatten().tolist() == two.flatten().tolist() == [3.0, 7.0]
+
+
+@check
+def check_contract():
+    layer = nn.Conv1d(8, 4, 3)
+    assert (layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode) == ((1,), (0,), (1,), 1, "zeros")
+    assert layer.bias.shape == (4,) and layer(torch.randn(8, 10)).shape == (4, 8)
+    assert nn.Conv2d(3, 4, 3)(torch.randn(3, 9, 8)).shape == (4, 7, 6)
+    for wrong in (torch.ones(2, 8, 5, dtype=torch.long), torch.randn(2, 8, 5, dtype=torch.float64)):
+        try:
+            layer(wrong)
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("expected an error")
+
+
+@check
+def check_axes_swapped():
+    try:
+        nn.Conv1d(768, 32, 1)(torch.randn(16, 528, 768))
+    except RuntimeError as error:
+        assert "expected input[16, 528, 768] to have 768 channels, but got 528 channels instead" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    x, layer = torch.randn(2, 8, 8), nn.Conv1d(8, 4, 3, padding=1)
+    assert layer(x).shape == layer(x.transpose(1, 2)).shape and not torch.allclose(layer(x), layer(x.transpose(1, 2)), atol=0.1)
+
+
+@check
+def check_batch_taken_for_channels():
+    images = torch.randn(64, 28, 28)
+    try:
+        nn.Conv2d(1, 4, 3)(images)
+    except RuntimeError as error:
+        assert "expected input[1, 64, 28, 28] to have 1 channels" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert nn.Conv2d(64, 4, 3)(images).shape == (4, 26, 26)
+    assert nn.Conv2d(1, 4, 3)(images.unsqueeze(1)).shape == (64, 4, 26, 26)
+
+
+@check
+def check_conv1d_as_conv2d():
+    x, w = torch.randn(2, 3, 12), torch.randn(5, 3, 4)
+    one = F.conv1d(x, w, stride=2, padding=3)
+    two = F.conv2d(x.unsqueeze(2), w.unsqueeze(2), stride=(1, 2), padding=(0, 3)).squeeze(2)
+    assert torch.allclose(one, two, atol=1e-5)
+
+
+@check
+def check_work_and_channel_order():
+    layer = nn.Conv1d(300, 100, 3)
+    stated("1,620,000", layer.weight.numel() * layer(torch.randn(300, 20)).shape[1])
+    x, w, order, places = torch.randn(2, 6, 9), torch.randn(4, 6, 3), torch.randperm(6), torch.randperm(9)
+    assert torch.allclose(F.conv1d(x[:, order], w[:, order]), F.conv1d(x, w), atol=1e-5)
+    assert not torch.allclose(F.conv1d(x[:, :, places], w), F.conv1d(x, w)[:, :, places[places < 7]], atol=0.1)

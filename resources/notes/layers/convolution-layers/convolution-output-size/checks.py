@@ -1,0 +1,175 @@
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+FORWARD = r"n_{\mathrm{out}} = \left\lfloor \frac{n + 2p - d(k-1) - 1}{s} \right\rfloor + 1"
+TRANSPOSED = r"n_{\mathrm{out}} = (n-1)\,s - 2p + d(k-1) + q + 1"
+KEEP = r"p = \frac{d(k-1)}{2}"
+
+
+def size(n, k, s=1, p=0, d=1):
+    return math.floor((n + 2 * p - d * (k - 1) - 1) / s) + 1
+
+
+@formula(FORWARD)
+def check_forward():
+    checked = 0
+    for n in range(1, 14):
+        for k in range(1, 6):
+            for s in range(1, 5):
+                for p in range(4):
+                    for d in range(1, 4):
+                        x, w = torch.zeros(1, 1, n), torch.zeros(1, 1, k)
+                        if n + 2 * p < d * (k - 1) + 1:
+                            try:
+                                F.conv1d(x, w, stride=s, padding=p, dilation=d)
+                            except RuntimeError as error:
+                                assert "Kernel size can't be greater than actual input size" in str(error)
+                                continue
+                            raise AssertionError("expected an error")
+                        assert F.conv1d(x, w, stride=s, padding=p, dilation=d).shape[-1] == size(n, k, s, p, d)
+                        if p <= (d * (k - 1) + 1) // 2 and p <= k // 2:
+                            assert F.max_pool1d(x, k, s, p, d).shape[-1] == size(n, k, s, p, d)
+                            if d == 1:
+                                assert F.avg_pool1d(x, k, s, p).shape[-1] == size(n, k, s, p)
+                        windows = F.unfold(x.view(1, 1, 1, n), (1, k), (1, d), (0, p), (1, s)).shape[-1]
+                        assert windows == size(n, k, s, p, d)
+                        checked += 1
+    assert checked > 1000
+
+
+@formula(TRANSPOSED)
+def check_transposed():
+    for n in (1, 4, 7):
+        for k in (1, 2, 3, 4):
+            for s in (1, 2, 3):
+                for p in (0, 1):
+                    for d in (1, 2):
+                        for q in range(max(s, d)):
+                            expected = (n - 1) * s - 2 * p + d * (k - 1) + q + 1
+                            if expected < 1:
+                                continue
+                            y = F.conv_transpose1d(torch.zeros(1, 1, n), torch.zeros(1, 1, k), stride=s, padding=p, dilation=d, output_padding=q)
+                            assert y.shape[-1] == expected
+                            if q < s:
+                                assert size(expected, k, s, p, d) == n
+
+
+@formula(KEEP)
+def check_keep():
+    for k in (1, 3, 5, 7):
+        for d in (1, 2, 3):
+            p = d * (k - 1) // 2
+            x, w = torch.randn(1, 1, 30), torch.randn(1, 1, k)
+            assert F.conv1d(x, w, padding=p, dilation=d).shape[-1] == 30
+            assert torch.equal(F.conv1d(x, w, padding=p, dilation=d), F.conv1d(x, w, padding="same", dilation=d))
+            assert F.conv1d(x, w, padding=p + 1, dilation=d).shape[-1] == 32
+
+
+@check
+def check_worked_example():
+    x = torch.zeros(1, 1, 224, 224)
+    stem = F.conv2d(x, torch.zeros(1, 1, 7, 7), stride=2, padding=3)
+    stated("112", stem.shape[-1])
+    stated("56", F.max_pool2d(stem, 3, 2, 1).shape[-1])
+    stated("14", F.conv_transpose1d(torch.zeros(1, 1, 7), torch.zeros(1, 1, 4), stride=2, padding=1).shape[-1])
+    assert (size(7, 3, 1), size(7, 3, 2), size(8, 3, 2)) == (5, 3, 3)
+    stated("112.5", (224 + 6 - 7) / 2 + 1)
+    assert (224 - 3) + 1 - size(224, 3, 1, 0, 2) == 2
+
+
+@check
+def check_contract():
+    assert nn.Conv2d(1, 1, 3).stride == (1, 1) and nn.MaxPool2d(3).stride == 3 and nn.AvgPool2d(3).stride == 3
+    assert nn.Conv2d(1, 2, 3)(torch.randn(1, 9, 7)).shape == (2, 7, 5)
+    assert not hasattr(nn.AvgPool2d(3), "dilation")
+
+
+@check
+def check_recipes():
+    for text, arguments in [("224", (3, 1, 1, 1)), ("224", (3, 1, 2, 2)), ("112", (3, 2, 1, 1)), ("112", (2, 2, 0, 1)), ("222", (3, 1, 0, 1)), ("14", (16, 16, 0, 1))]:
+        k, s, p, d = arguments
+        stated(text, F.conv1d(torch.zeros(1, 1, 224), torch.zeros(1, 1, k), stride=s, padding=p, dilation=d).shape[-1])
+    stated("448", F.conv_transpose1d(torch.zeros(1, 1, 224), torch.zeros(1, 1, 4), stride=2, padding=1).shape[-1])
+
+
+@check
+def check_odd_sizes():
+    x = torch.zeros(1, 1, 222, 222)
+    down = [x]
+    for _ in range(2):
+        down.append(F.max_pool2d(down[-1], 2))
+    assert [level.shape[-1] for level in down] == [222, 111, 55]
+    up = F.conv_transpose2d(down[-1], torch.zeros(1, 1, 2, 2), stride=2)
+    assert up.shape[-1] == 110
+    try:
+        torch.cat([up, down[1]], 1)
+    except RuntimeError as error:
+        assert "Sizes of tensors must match except in dimension 1" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_same_and_stride():
+    try:
+        nn.Conv2d(3, 4, 3, stride=2, padding="same")
+    except ValueError as error:
+        assert str(error) == "padding='same' is not supported for strided convolutions"
+    else:
+        raise AssertionError("expected an error")
+    for n in range(7, 30):
+        for k in (1, 3, 5, 7):
+            for s in (1, 2, 3):
+                assert size(n, k, s, k // 2) == math.ceil(n / s)
+    x, w = torch.randn(1, 1, 8), torch.randn(1, 1, 3)
+    tensorflow = F.conv1d(F.pad(x, (0, 1)), w, stride=2)
+    assert tensorflow.shape[-1] == 4 and not torch.allclose(tensorflow, F.conv1d(x, w, stride=2, padding=1), atol=1e-3)
+    even = F.conv1d(x, torch.ones(1, 1, 4), padding="same")
+    assert even.shape[-1] == 8 and torch.allclose(even, F.conv1d(F.pad(x, (1, 2)), torch.ones(1, 1, 4)), atol=1e-6)
+
+
+@check
+def check_ceil_mode():
+    dropped = 0
+    for n in range(2, 14):
+        for k in (2, 3, 4):
+            for s in (1, 2, 3, 4):
+                for p in range(k // 2 + 1):
+                    if n + 2 * p < k:
+                        continue
+                    up = math.ceil((n + 2 * p - k) / s) + 1
+                    if (up - 1) * s >= n + p:
+                        up, dropped = up - 1, dropped + 1
+                    assert F.max_pool1d(torch.zeros(1, 1, n), k, s, p, ceil_mode=True).shape[-1] == up
+    assert dropped > 0
+
+
+@check
+def check_sizes_with_the_same_output():
+    for k, s, p in [(7, 2, 3), (3, 3, 1), (5, 4, 0)]:
+        found = [n for n in range(20, 400) if size(n, k, s, p) == size(223, k, s, p)]
+        assert len(found) == s
+    assert size(223, 7, 2, 3) == size(224, 7, 2, 3) == 112 and size(225, 7, 2, 3) == 113 and size(222, 7, 2, 3) == 111
+
+
+@check
+def check_padding_for_a_wanted_size():
+    assert size(13, 3, 2, 1) == 7
+    odd = 0
+    for n in range(6, 20):
+        for k in (2, 3, 5):
+            for d in (1, 2):
+                for s in (1, 2, 3):
+                    for wanted in range(3, 20):
+                        total = (wanted - 1) * s + d * (k - 1) + 1 - n
+                        if total < 0:
+                            continue
+                        found = size(n, k, s, math.ceil(total / 2), d)
+                        odd += total % 2
+                        assert found == wanted + (1 if s == 1 and total % 2 else 0)
+    assert odd > 50

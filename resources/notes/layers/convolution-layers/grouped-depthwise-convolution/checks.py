@@ -1,0 +1,137 @@
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+GROUPED = r"""
+y_{o,u,v} = b_o + \sum_{c=0}^{C_{\mathrm{in}}/g - 1} \sum_{k,l} w_{o,c,k,l}\; x_{\gamma(o)\,C_{\mathrm{in}}/g + c,\;u + k,\;v + l}
+"""
+RATIO = r"""
+\frac{K^2 C_{\mathrm{in}} + C_{\mathrm{in}} C_{\mathrm{out}}}{K^2 C_{\mathrm{in}} C_{\mathrm{out}}} = \frac{1}{C_{\mathrm{out}}} + \frac{1}{K^2}
+"""
+SHUFFLE = r"y_{jg + i} = x_{i\,C/g + j}, \qquad 0 \le i < g, \quad 0 \le j < C/g"
+
+
+def number(layer):
+    return sum(p.numel() for p in layer.parameters())
+
+
+def separable(c_in, c_out, K):
+    return nn.Sequential(nn.Conv2d(c_in, c_in, K, groups=c_in, bias=False), nn.Conv2d(c_in, c_out, 1, bias=False))
+
+
+@formula(GROUPED)
+def check_grouped():
+    for c_in, c_out, g, K in [(6, 4, 2, 3), (4, 8, 4, 2), (4, 4, 4, 3), (6, 9, 3, 1), (5, 3, 1, 2)]:
+        layer = nn.Conv2d(c_in, c_out, K, groups=g, dtype=torch.float64)
+        x = torch.randn(c_in, 6, 5, dtype=torch.float64)
+        library = layer(x).detach().numpy()
+        w, b, xn = layer.weight.detach().numpy(), layer.bias.detach().numpy(), x.numpy()
+        for o, u, v in np.ndindex(library.shape):
+            first = (o * g // c_out) * (c_in // g)
+            ours = b[o] + sum(w[o, c, k, m] * xn[first + c, u + k, v + m] for c in range(c_in // g) for k in range(K) for m in range(K))
+            assert abs(ours - library[o, u, v]) < 1e-10
+
+
+@formula(RATIO)
+def check_ratio():
+    for c_in, c_out, K in [(128, 64, 3), (8, 32, 5), (3, 7, 1)]:
+        ratio = number(separable(c_in, c_out, K)) / number(nn.Conv2d(c_in, c_out, K, bias=False))
+        assert abs(ratio - (K * K * c_in + c_in * c_out) / (K * K * c_in * c_out)) < 1e-12
+        assert abs(ratio - (1 / c_out + 1 / K**2)) < 1e-12
+
+
+@formula(SHUFFLE)
+def check_shuffle():
+    for C, g in [(6, 2), (6, 3), (12, 4), (5, 1), (4, 4)]:
+        x = torch.randn(2, C, 3, 2)
+        y = nn.ChannelShuffle(g)(x)
+        for i in range(g):
+            for j in range(C // g):
+                assert torch.equal(y[:, j * g + i], x[:, i * (C // g) + j])
+        assert torch.equal(nn.ChannelShuffle(C // g)(y), x)
+        assert torch.equal(y, x.view(2, g, C // g, 3, 2).transpose(1, 2).reshape(2, C, 3, 2))
+
+
+@check
+def check_worked_example():
+    ordinary, pair = nn.Conv2d(128, 64, 3, bias=False), separable(128, 64, 3)
+    stated("73,728", number(ordinary))
+    stated("9,344", number(pair))
+    stated("1,152", number(pair[0]))
+    stated("8,192", number(pair[1]))
+    stated("3,136", 56 * 56)
+    stated("231,211,008", number(ordinary) * 56 * 56)
+    stated("29,302,784", number(pair) * 56 * 56)
+    stated("0.1267", number(pair) / number(ordinary))
+    stated("18,432", number(nn.Conv2d(128, 64, 3, groups=4, bias=False)))
+    assert nn.ChannelShuffle(2)(torch.arange(6).view(1, 6, 1)).flatten().tolist() == [0, 3, 1, 4, 2, 5]
+
+
+@check
+def check_contract():
+    stated("320", number(nn.Conv2d(32, 32, 3, groups=32)))
+    assert nn.Conv2d(4, 6, 3).groups == 1
+    layer = nn.Conv2d(4, 6, 3, groups=2)
+    assert layer.weight.shape == (6, 2, 3, 3) and layer(torch.randn(4, 5, 5)).shape == (6, 3, 3)
+    for arguments, text in [((4, 6, 3), "out_channels must be divisible by groups"), ((6, 8, 3), "in_channels must be divisible by groups")]:
+        try:
+            nn.Conv2d(*arguments, groups=4)
+        except ValueError as error:
+            assert str(error) == text
+        else:
+            raise AssertionError("expected an error")
+    x = torch.arange(12.0).view(3, 4, 1)
+    assert torch.equal(nn.ChannelShuffle(2)(x), x[:, [0, 2, 1, 3]])
+    assert nn.ChannelShuffle(2)(torch.ones(1, 4, 2, dtype=torch.bool)).dtype == torch.bool
+
+
+def reach(net, channels):
+    """Which input channels influence which output channels."""
+    jacobian = torch.autograd.functional.jacobian(lambda v: net(v.view(1, channels, 1, 1)).flatten(), torch.randn(channels))
+    return jacobian != 0
+
+
+@check
+def check_mixing():
+    grouped = [nn.Conv2d(8, 8, 1, groups=4, bias=False) for _ in range(3)]
+    assert torch.equal(reach(nn.Sequential(*grouped), 8), reach(grouped[0], 8))
+    assert reach(grouped[0], 8).sum() == 16
+    assert reach(nn.Sequential(grouped[0], nn.ChannelShuffle(4), grouped[1]), 8).sum() > 16
+    two = [nn.Conv2d(8, 8, 1, groups=2, bias=False) for _ in range(2)]
+    assert reach(nn.Sequential(two[0], nn.ChannelShuffle(2), two[1]), 8).all()
+    assert reach(nn.Conv2d(8, 8, 1, groups=8, bias=False), 8).sum() == 8
+
+
+@check
+def check_fan_out_ignores_groups():
+    layer = nn.Conv2d(32, 32, 3, groups=32)
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+    stated("288", fan_out)
+    assert fan_in == 9
+    wide = nn.Conv2d(4096, 4096, 3, groups=4096).weight
+    for mode, fan in (("fan_out", 4096 * 9), ("fan_in", 9)):
+        nn.init.kaiming_normal_(wide, mode=mode)
+        assert abs(float(wide.std()) / (2 / fan) ** 0.5 - 1) < 0.05
+
+
+@check
+def check_mobilenet():
+    with torch.device("meta"):
+        net = torchvision.models.mobilenet_v2()
+    layers = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+    stated("3,504,872", number(net))
+    stated("2,124,672", sum(layer.weight.numel() for layer in layers if layer.kernel_size == (1, 1)))
+    stated("64,224", sum(layer.weight.numel() for layer in layers if layer.groups > 1))
+
+
+@check
+def check_separable_kernel_has_one_pattern_per_input():
+    depthwise, pointwise = separable(5, 7, 3)
+    w = pointwise.weight[:, :, 0, 0].detach()
+    kernel = w[:, :, None, None] * depthwise.weight.detach()[:, 0]
+    x = torch.randn(1, 5, 9, 9)
+    assert torch.allclose(F.conv2d(x, kernel), pointwise(depthwise(x)), atol=1e-5)

@@ -1,0 +1,106 @@
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+POINT = r"y_{n,o,u,v} = b_o + \sum_{c=1}^{C} w_{o,c}\; x_{n,c,u,v}"
+MATRIX = r"Y = W X + b\,\mathbf{1}"
+MLPCONV = r"y = \mathrm{ReLU}\left( W_2\, \mathrm{ReLU}(W_1\, \mathrm{ReLU}(x) + b_1) + b_2 \right)"
+BOTTLENECK = r"P = C r + 9 r^2 + r C"
+
+
+def number(layer):
+    return sum(p.numel() for p in layer.parameters())
+
+
+def bottleneck(C, r):
+    return nn.Sequential(nn.Conv2d(C, r, 1, bias=False), nn.Conv2d(r, r, 3, padding=1, bias=False), nn.Conv2d(r, C, 1, bias=False))
+
+
+@formula(POINT, MATRIX)
+def check_equals_the_library():
+    for N, C, C_out, H, W in [(2, 3, 5, 4, 6), (1, 1, 1, 1, 1), (3, 8, 2, 1, 7)]:
+        layer = nn.Conv2d(C, C_out, 1, dtype=torch.float64)
+        x = torch.randn(N, C, H, W, dtype=torch.float64)
+        library = layer(x).detach().numpy()
+        w, b = layer.weight.detach().numpy()[:, :, 0, 0], layer.bias.detach().numpy()
+        for n, o, u, v in np.ndindex(library.shape):
+            assert abs(b[o] + sum(w[o, c] * x[n, c, u, v].item() for c in range(C)) - library[n, o, u, v]) < 1e-10
+        for n in range(N):
+            product = w @ x[n].numpy().reshape(C, H * W) + b[:, None] @ np.ones((1, H * W))
+            np.testing.assert_allclose(product.reshape(C_out, H, W), library[n], atol=1e-10)
+
+
+@formula(MLPCONV)
+def check_mlpconv():
+    stage = nn.Sequential(nn.ReLU(), nn.Conv2d(4, 6, 1), nn.ReLU(), nn.Conv2d(6, 3, 1), nn.ReLU()).double()
+    x = torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    library = stage(x).detach().numpy()
+    w1, b1, w2, b2 = (p.detach().numpy() for p in stage.parameters())
+    relu = lambda v: np.maximum(v, 0)
+    for n, u, v in np.ndindex(2, 3, 5):
+        ours = relu(w2[:, :, 0, 0] @ relu(w1[:, :, 0, 0] @ relu(x[n, :, u, v].numpy()) + b1) + b2)
+        np.testing.assert_allclose(ours, library[n, :, u, v], atol=1e-12)
+
+
+@formula(BOTTLENECK)
+def check_bottleneck():
+    for C, r in [(256, 64), (8, 3), (5, 9)]:
+        assert number(bottleneck(C, r)) == C * r + 9 * r**2 + r * C
+    stated("69,632", number(bottleneck(256, 64)))
+    stated("589,824", number(nn.Conv2d(256, 256, 3, bias=False)))
+    stated("8.5", number(nn.Conv2d(256, 256, 3, bias=False)) / number(bottleneck(256, 64)))
+    assert number(bottleneck(256, 229)) < 589824 < number(bottleneck(256, 230))
+    stated("36,864", nn.Conv2d(64, 64, 3).weight.numel())
+
+
+@check
+def check_worked_example_and_counts():
+    w = torch.tensor([[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]]).view(2, 3, 1, 1)
+    assert F.conv2d(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1), w, torch.tensor([0.0, 1.0])).flatten().tolist() == [-2.0, 5.0]
+    layer = nn.Conv2d(256, 64, 1)
+    stated("16,448", number(layer))
+    stated("16,384", layer.weight.numel())
+    stated("147,456", nn.Conv2d(256, 64, 3).weight.numel())
+    stated("2,304", nn.Conv2d(256, 256, 3, groups=256).weight.numel())
+    assert nn.Linear(256, 64).weight.numel() == 16384
+    assert (layer.stride, layer.padding, layer.groups) == ((1, 1), (0, 0), 1) and layer(torch.randn(256, 4, 5)).shape == (64, 4, 5)
+    with torch.device("meta"):
+        classifier = [m for m in torchvision.models.squeezenet1_1().classifier if isinstance(m, nn.Conv2d)][0]
+    assert classifier.kernel_size == (1, 1) and classifier.out_channels == 1000
+    stated("513,000", number(classifier))
+
+
+@check
+def check_stride_and_padding():
+    x = torch.randn(1, 3, 8, 8, requires_grad=True)
+    nn.Conv2d(3, 4, 1, stride=2)(x).sum().backward()
+    read = (x.grad[0].abs().sum(0) != 0)
+    assert int(read.sum()) == 16 and read[::2, ::2].all()
+    layer = nn.Conv2d(3, 4, 1, padding=1)
+    y = layer(torch.randn(1, 3, 5, 5))
+    assert y.shape[-1] == 7 and torch.equal(y[0, :, 0], layer.bias[:, None].expand(4, 7))
+    with torch.device("meta"):
+        shortcut = torchvision.models.resnet18().layer2[0].downsample[0]
+    assert shortcut.kernel_size == (1, 1) and shortcut.stride == (2, 2)
+
+
+@check
+def check_two_layers_are_one_matrix():
+    first, second = nn.Conv2d(6, 2, 1, bias=False), nn.Conv2d(2, 5, 1, bias=False)
+    product = second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0]
+    x = torch.randn(2, 6, 3, 3)
+    assert torch.allclose(F.conv2d(x, product[:, :, None, None]), second(first(x)), atol=1e-5)
+    assert torch.linalg.matrix_rank(product) == 2
+
+
+@check
+def check_dense_as_convolution():
+    dense = nn.Linear(3 * 4 * 5, 7)
+    x = torch.randn(2, 3, 4, 5)
+    y = F.conv2d(x, dense.weight.view(7, 3, 4, 5), dense.bias)
+    assert torch.allclose(y[:, :, 0, 0], dense(x.flatten(1)), atol=1e-5)
+    assert F.conv2d(torch.randn(1, 3, 8, 9), dense.weight.view(7, 3, 4, 5)).shape == (1, 7, 5, 5)

@@ -1,0 +1,118 @@
+import inspect
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+RISK = r"""
+L(\theta) = \frac{1}{N}\sum_{n=1}^{N} \ell\left(f_\theta(x_n), y_n\right), \qquad \hat{\theta} = \arg\min_\theta L(\theta)
+"""
+MARGIN = r"\ell = \frac{1}{C} \sum_{j \ne y} \max\left(0, \; m - z_y + z_j\right)^p"
+POISSON = r"\ell = e^{z} - y \, z"
+CTC = r"\ell = -\log \sum_{\pi \in \mathcal{B}^{-1}(y)} \; \prod_{t=1}^{T} p_t(\pi_t)"
+
+
+@formula(RISK)
+def check_risk_and_its_minimum():
+    x, y = torch.randn(40, 3, dtype=torch.float64), torch.randn(40, dtype=torch.float64)
+    theta = torch.tensor(np.linalg.lstsq(x.numpy(), y.numpy(), rcond=None)[0], requires_grad=True)
+    loss = F.mse_loss(x @ theta, y)
+    assert math.isclose(loss.item(), sum(((a @ theta - b) ** 2).item() for a, b in zip(x, y)) / 40)
+    loss.backward()
+    assert theta.grad.abs().max() < 1e-12
+    for _ in range(20):
+        assert F.mse_loss(x @ (theta + 0.1 * torch.randn(3).double()), y) > loss
+
+
+@formula(MARGIN)
+def check_multi_margin():
+    for n, classes in ((1, 2), (7, 3), (20, 10)):
+        z, y = torch.randn(n, classes, dtype=torch.float64), torch.randint(classes, (n,))
+        for p in (1, 2):
+            for m in (1.0, 0.3):
+                gap = np.maximum(0, m - z.numpy()[range(n), y][:, None] + z.numpy()) ** p
+                gap[range(n), y] = 0
+                library = F.multi_margin_loss(z, y, p=p, margin=m, reduction="none").numpy()
+                np.testing.assert_allclose(gap.sum(1) / classes, library, rtol=1e-10, atol=1e-14)
+
+
+@formula(POISSON)
+def check_poisson():
+    z, y = torch.randn(50, dtype=torch.float64), torch.randint(6, (50,)).double()
+    np.testing.assert_allclose(np.exp(z.numpy()) - y.numpy() * z.numpy(), F.poisson_nll_loss(z, y, reduction="none").numpy(), rtol=1e-10)
+    exact = -torch.distributions.Poisson(z.exp()).log_prob(y)
+    np.testing.assert_allclose((exact - torch.lgamma(y + 1)).numpy(), F.poisson_nll_loss(z, y, reduction="none").numpy(), rtol=1e-8, atol=1e-10)
+    assert inspect.signature(nn.PoissonNLLLoss).parameters["log_input"].default is True
+    assert F.poisson_nll_loss(torch.tensor(1.0), torch.tensor(5.0)) < 0
+
+
+def collapsed(path):
+    merged = [label for label, _ in itertools.groupby(path)]
+    return tuple(label for label in merged if label != 0)
+
+
+@formula(CTC)
+def check_ctc_by_brute_force():
+    for steps, target in ((2, (1,)), (4, (1, 2)), (5, (1, 1)), (4, (2, 1, 2))):
+        log_p = torch.randn(steps, 1, 3, dtype=torch.float64).log_softmax(2)
+        p = log_p.exp()[:, 0].numpy()
+        total = sum(np.prod([p[t, c] for t, c in enumerate(path)]) for path in itertools.product(range(3), repeat=steps) if collapsed(path) == target)
+        lengths = torch.tensor([steps]), torch.tensor([len(target)])
+        library = F.ctc_loss(log_p, torch.tensor([target]), *lengths, reduction="none").item()
+        np.testing.assert_allclose(-math.log(total), library, rtol=1e-8)
+        np.testing.assert_allclose(library / len(target), F.ctc_loss(log_p, torch.tensor([target]), *lengths).item(), rtol=1e-8)
+
+
+@check
+def check_ctc_too_short():
+    for steps, finite in ((2, False), (3, True)):
+        log_p = torch.full((steps, 1, 3), 1 / 3).log()
+        loss = F.ctc_loss(log_p, torch.tensor([[1, 1]]), torch.tensor([steps]), torch.tensor([2]))
+        assert bool(torch.isfinite(loss)) is finite
+    log_p = torch.full((2, 1, 3), 1 / 3).log()
+    assert F.ctc_loss(log_p, torch.tensor([[1, 1]]), torch.tensor([2]), torch.tensor([2]), zero_infinity=True) == 0
+    assert nn.CTCLoss().blank == 0
+
+
+@check
+def check_by_hand():
+    stated("0.1667", F.multi_margin_loss(torch.tensor([[2.0, 1.5, 0.0]]), torch.tensor([0])))
+    stated("1.0986", F.ctc_loss(torch.full((2, 1, 3), 1 / 3).log(), torch.tensor([[1]]), torch.tensor([2]), torch.tensor([1])))
+    for truth, loss, accuracy in ((np.array([0.51] * 3), "0.6733", "100%"), (np.array([0.99, 0.99, 0.4]), "0.3121", "67%")):
+        p = torch.tensor(np.stack([truth, 1 - truth], 1))
+        stated(loss, F.nll_loss(p.log(), torch.zeros(3, dtype=torch.long)))
+        stated(accuracy, (p.argmax(1) == 0).double().mean())
+
+
+@check
+def check_multilabel_target():
+    z = torch.tensor([[2.0, 1.5, 0.0]])
+    by_hand = sum(max(0.0, 1 - (z[0, j] - z[0, 1]).item()) for j in (0, 2)) / 3
+    assert abs(F.multilabel_margin_loss(z, torch.tensor([[0, 2, -1]])).item() - by_hand) < 1e-6
+    z = torch.randn(1, 4)
+    read = F.multilabel_margin_loss(z, torch.tensor([[1, 0, 0, 0]]))
+    assert torch.allclose(read, F.multilabel_margin_loss(z, torch.tensor([[1, 0, -1, -1]])), atol=1.0)
+    right = F.multilabel_margin_loss(z, torch.tensor([[0, -1, -1, -1]]))
+    assert not torch.allclose(read, right)
+
+
+@check
+def check_accuracy_has_no_gradient_and_sum_scales():
+    z, y = torch.randn(200, 4), torch.randint(4, (200,))
+    decisions = z.argmax(1)
+    assert ((z + 1e-6 * torch.randn_like(z)).argmax(1) == decisions).all()
+    z.requires_grad_()
+    mean = torch.autograd.grad(F.cross_entropy(z, y), z)[0]
+    total = torch.autograd.grad(F.cross_entropy(z, y, reduction="sum"), z)[0]
+    assert torch.allclose(total, 200 * mean, atol=1e-5)
+
+
+@check
+def check_hinge_embedding():
+    x, t = torch.tensor([0.4, 0.4, 1.5]), torch.tensor([1, -1, -1])
+    assert torch.allclose(F.hinge_embedding_loss(x, t, reduction="none"), torch.tensor([0.4, 0.6, 0.0]))

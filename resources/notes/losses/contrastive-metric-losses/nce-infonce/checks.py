@@ -1,0 +1,142 @@
+import math
+
+import numpy as np
+import torch
+from torch.distributions import Normal
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+INFO_NCE = r"""
+L = -\frac{1}{N} \sum_{i=1}^{N} \log \frac{e^{s_{ii}/\tau}}{\sum_{j=1}^{N} e^{s_{ij}/\tau}}, \qquad
+\frac{\partial L}{\partial s_{ij}} = \frac{1}{N \tau} \left( p_{ij} - \delta_{ij} \right)
+"""
+BOUND = r"I(X; Y) \ge \ln N - L"
+NCE = r"""
+\ell = -\log \sigma(\Delta(x)) - \sum_{j=1}^{k} \log \sigma(-\Delta(\tilde{x}_j)), \qquad \Delta(x) = f(x) - \log\left(k \, q(x)\right)
+"""
+
+
+def cosines(x, y):
+    return F.normalize(x, dim=1) @ F.normalize(y, dim=1).T
+
+
+def info_nce(s, tau):
+    return F.cross_entropy(s / tau, torch.arange(len(s)))
+
+
+@formula(INFO_NCE)
+def check_info_nce():
+    for n, d in ((1, 3), (2, 4), (16, 8), (50, 5)):
+        for tau in (0.07, 0.5, 1.0):
+            s = cosines(torch.randn(n, d, dtype=torch.float64), torch.randn(n, d, dtype=torch.float64)).requires_grad_()
+            loss = info_nce(s, tau)
+            loss.backward()
+            e = np.exp(s.detach().numpy() / tau)
+            p = e / e.sum(1, keepdims=True)
+            np.testing.assert_allclose(-np.log(np.diag(p)).mean(), loss.item(), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose((p - np.eye(n)) / (n * tau), s.grad.numpy(), rtol=1e-9, atol=1e-12)
+            assert loss.item() >= math.log(1 + (n - 1) * math.exp(-2 / tau)) - 1e-9
+
+
+@formula(BOUND)
+def check_bound_on_gaussians():
+    torch.manual_seed(0)
+    rho, d = 0.8, 4
+    truth = -0.5 * d * math.log(1 - rho**2)
+    x = torch.randn(20, 128, d, dtype=torch.float64)
+    y = rho * x + math.sqrt(1 - rho**2) * torch.randn(20, 128, d, dtype=torch.float64)
+    for critic in ("best", "cosine"):
+        losses = []
+        for a, b in zip(x, y):
+            best = Normal(rho * a[:, None], math.sqrt(1 - rho**2)).log_prob(b[None]).sum(-1) - Normal(0.0, 1.0).log_prob(b).sum(-1)[None]
+            losses.append(info_nce(best if critic == "best" else cosines(a, b) / 0.2, 1.0).item())
+        found = math.log(128) - np.mean(losses)
+        assert found <= truth + 0.05 and found <= math.log(128)
+        assert found > 0.85 * truth if critic == "best" else found > 0
+
+
+@formula(NCE)
+def check_nce():
+    for k in (1, 5):
+        f, noise_f = torch.randn(6, dtype=torch.float64), torch.randn(6, k, dtype=torch.float64)
+        q, noise_q = torch.rand(6, dtype=torch.float64) + 0.1, torch.rand(6, k, dtype=torch.float64) + 0.1
+        delta, noise_delta = (f - (k * q).log()).numpy(), (noise_f - (k * noise_q).log()).numpy()
+        sigma = lambda z: 1 / (1 + np.exp(-z))
+        ours = -np.log(sigma(delta)) - np.log(sigma(-noise_delta)).sum(1)
+        logits = torch.tensor(np.concatenate([delta[:, None], noise_delta], 1))
+        labels = torch.cat([torch.ones(6, 1), torch.zeros(6, k)], 1).double()
+        library = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
+        np.testing.assert_allclose(ours, library.numpy(), rtol=1e-9)
+
+
+@check
+def check_nce_recovers_a_normalized_density_and_negative_sampling_does_not():
+    p = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
+    q = torch.tensor([0.25, 0.25, 0.3, 0.2], dtype=torch.float64)
+    for k in (1, 4):
+        def expected(f, correction):
+            delta = f - correction
+            return -(p * F.logsigmoid(delta)).sum() - k * (q * F.logsigmoid(-delta)).sum()
+
+        for correction, optimum in (((k * q).log(), p.log()), (torch.zeros(4).double(), (p / (k * q)).log())):
+            f = optimum.clone().requires_grad_()
+            gradient = torch.autograd.grad(expected(f, correction), f)[0]
+            assert gradient.abs().max() < 1e-12
+            assert expected(optimum, correction) < expected(optimum + 0.1 * torch.randn(4).double(), correction)
+
+
+@check
+def check_by_hand():
+    s = torch.tensor([[1.0, 0.5, 0.0]])
+    stated("0.6803", F.cross_entropy(s, torch.tensor([0])))
+    stated("0.4076", F.cross_entropy(s / 0.5, torch.tensor([0])))
+    stated("1.0986", F.cross_entropy(torch.zeros(1, 3), torch.tensor([0])))
+    stated("4.1589", F.binary_cross_entropy_with_logits(torch.zeros(6), torch.tensor([1.0, 0, 0, 0, 0, 0]), reduction="sum"))
+
+
+@check
+def check_floor_at_temperature_one():
+    s = -torch.ones(256, 256) + 2 * torch.eye(256)
+    stated("3.5698", info_nce(s, 1.0))
+    stated("5.5452", math.log(256))
+    assert info_nce(s, 0.07) < 1e-6
+
+
+@check
+def check_nt_xent():
+    n, tau = 5, 0.3
+    x, y = torch.randn(n, 4, dtype=torch.float64), torch.randn(n, 4, dtype=torch.float64)
+    z = torch.cat([x, y])
+    s = cosines(z, z).numpy() / tau
+    total = 0.0
+    for i in range(2 * n):
+        others = [k for k in range(2 * n) if k != i]
+        total += -s[i, (i + n) % (2 * n)] + math.log(sum(math.exp(s[i, k]) for k in others))
+    logits = torch.tensor(s).fill_diagonal_(-torch.inf)
+    library = F.cross_entropy(logits, torch.arange(2 * n).roll(n))
+    assert abs(total / (2 * n) - library.item()) < 1e-9
+    unmasked = F.cross_entropy(torch.tensor(s), torch.arange(2 * n).roll(n))
+    assert unmasked > library and unmasked > math.log(2)
+    perfect = torch.eye(3) * 2 - 1
+    without = -perfect.diagonal() + perfect.masked_fill(torch.eye(3, dtype=torch.bool), -torch.inf).logsumexp(1)
+    assert (without < 0).all()
+
+
+@check
+def check_temperature_and_library():
+    s = cosines(torch.randn(40, 8), torch.randn(40, 8))
+    shares = []
+    for tau in (1.0, 0.07):
+        p = (s / tau).softmax(1).fill_diagonal_(0)
+        shares.append((p.max(1).values / p.sum(1)).mean().item())
+    assert shares[1] > 5 * shares[0]
+    assert not hasattr(F, "info_nce_loss")
+    assert 1 / 20.0 == 0.05
+
+
+@check
+def check_gather_with_gradient_exists():
+    from torch.distributed.nn.functional import all_gather
+
+    assert callable(all_gather)

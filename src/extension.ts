@@ -22,20 +22,21 @@ export interface ExtensionApi {
   readonly meaningAt: PythonDocuments['meaningAt'];
 }
 
-/** Composition root: reads the index and wires library → sidebar, search, hover, article. */
-export async function activate(context: vscode.ExtensionContext): Promise<ExtensionApi> {
+/** Composition root: begins to read the index and wires library → sidebar, search, hover, article; waits for nothing. */
+export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const logger = new Logger();
   context.subscriptions.push(logger);
   const settings = new Settings();
   const files = new NoteFiles(context.extensionUri);
-  const library = await files.library().catch((error: unknown) => {
+  const index = files.index().catch((error: unknown) => {
     logger.tell(
       vscode.l10n.t('ML Field Notes could not read its contents. Reinstall the extension to mend it.'),
       error,
     );
     // Hovers need no index, and the commands answer with what there is.
-    return new NoteLibrary({ format: libraryFormat, categories: [], topics: [] });
+    return { format: libraryFormat, categories: [], topics: [] } as const;
   });
+  const library = new NoteLibrary(index);
   const finder = new TopicFinder(library, files);
   const recent = new RecentTopics(context.globalState, library);
   const marks = new TopicMarks(context.globalState);

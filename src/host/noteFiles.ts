@@ -3,7 +3,7 @@ import { type FormulaFile, formulaFormat } from '../core/hover/formulaPicture';
 import { lazy } from '../core/lazy';
 import { type CardFile, cardFormat } from '../core/library/card';
 import type { Language } from '../core/library/language';
-import { NoteLibrary, parseLibraryIndex } from '../core/library/noteLibrary';
+import { type LibraryIndex, parseLibraryIndex } from '../core/library/noteLibrary';
 import type { Topic, TopicSources } from '../core/library/topic';
 import type { SearchFile } from '../core/search/searchIndex';
 
@@ -15,8 +15,8 @@ export class NoteFiles {
     this.#dist = vscode.Uri.joinPath(extension, 'dist');
   }
 
-  async library(): Promise<NoteLibrary> {
-    return new NoteLibrary(parseLibraryIndex(await this.#text('index.json')));
+  async index(): Promise<LibraryIndex> {
+    return parseLibraryIndex(await this.#text('index.json'));
   }
 
   readonly cards = lazy(async () => withFormat<CardFile>(JSON.parse(await this.#text('cards.json')), cardFormat));

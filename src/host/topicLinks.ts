@@ -7,6 +7,7 @@ import type { SearchPick } from './search/searchPick';
 export function registerTopicLinks(library: NoteLibrary, reader: ArticleReader, search: SearchPick): vscode.Disposable {
   return vscode.window.registerUriHandler({
     handleUri: async (uri) => {
+      await library.ready;
       const id = /^\/topic\/([\w-]+)$/.exec(uri.path)?.[1] ?? '';
       if (library.topic(id)) {
         await reader.open(id, { anchor: uri.fragment || undefined });

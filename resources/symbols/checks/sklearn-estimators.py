@@ -196,13 +196,13 @@ def selection_data():
     return np.c_[x, rng.normal(size=(80, 4))], y
 
 
-@card()
-    "feature_selection.SelectKBest",
-    "feature_selection.RFE",
-    "feature_selection.GenericUnivariateSelect",
-    "feature_selection.SelectPercentile",
-    "feature_selection.RFECV",
-    "feature_selection.SequentialFeatureSelector",
+@card(
+    "sklearn.feature_selection.SelectKBest",
+    "sklearn.feature_selection.RFE",
+    "sklearn.feature_selection.GenericUnivariateSelect",
+    "sklearn.feature_selection.SelectPercentile",
+    "sklearn.feature_selection.RFECV",
+    "sklearn.feature_selection.SequentialFeatureSelector",
 )
 def selectors():
     x, y = selection_data()
@@ -1049,7 +1049,6 @@ def cca():
 @card(
     "sklearn.cross_decomposition.PLSRegression",
     "sklearn.cross_decomposition.PLSCanonical",
-    "sklearn.cross_decomposition.PLSSVD",
     formula=r"\max_{\lVert a\rVert=\lVert b\rVert=1}\ \operatorname{cov}(Xa,\,Yb)",
 )
 def pls():

@@ -34,9 +34,34 @@ export function createMarkdown(environment: MarkdownEnvironment): Markdown {
   markdown.renderer.rules.link_open = (tokens, index) =>
     linkOpening(String(tokens[index]?.attrGet('href') ?? ''), environment);
   markdown.renderer.rules.image = (tokens, index) => figure(tokens[index], environment);
+  markdown.renderer.rules.softbreak = (tokens, index) => softBreak(tokens, index);
   markdown.renderer.rules.table_open = () => '<div class="table"><table>';
   markdown.renderer.rules.table_close = () => '</table></div>';
   return markdown;
+}
+
+/** A line of the source may end anywhere: between two Chinese characters or marks it stands for nothing, else for a space. */
+function softBreak(tokens: readonly Token[], index: number): string {
+  const before = textBeside(tokens, index, -1).at(-1) ?? '';
+  const after = textBeside(tokens, index, 1).at(0) ?? '';
+  return isWide(before) && isWide(after) ? '' : '\n';
+}
+
+/** The text next to a token; marks such as the end of an emphasis are passed over. */
+function textBeside(tokens: readonly Token[], index: number, step: 1 | -1): string {
+  for (let at = index + step; at >= 0 && at < tokens.length; at += step) {
+    const token = tokens[at];
+    if (token?.type !== 'text' || token.content !== '') {
+      if (token?.nesting === 0) {
+        return token.type === 'text' ? token.content : '';
+      }
+    }
+  }
+  return '';
+}
+
+function isWide(character: string): boolean {
+  return /[\p{Script=Han}\u3000-\u303f\uff00-\uffef“”‘’…—]/u.test(character);
 }
 
 /** A figure stands alone in its paragraph and must not be rendered inside `<p>`. */

@@ -10,14 +10,27 @@ export interface LibraryIndex {
 /** Raised whenever the shape of the compiled files changes, so that a stale file is told from a damaged one. */
 export const libraryFormat = 1;
 
-/** The topics and categories of the field guide, by id. */
+/**
+ * The topics and categories of the field guide, by id. Made from an index that is still being read, it is empty until `ready`: so the
+ * extension activates without waiting for a file.
+ */
 export class NoteLibrary {
-  readonly topics: readonly Topic[];
-  readonly #topics: ReadonlyMap<string, Topic>;
-  readonly #categories: ReadonlyMap<string, Category>;
-  readonly #topicOfSymbol: ReadonlyMap<string, Topic>;
+  readonly ready: Promise<void>;
+  topics: readonly Topic[] = [];
+  #topics: ReadonlyMap<string, Topic> = new Map();
+  #categories: ReadonlyMap<string, Category> = new Map();
+  #topicOfSymbol: ReadonlyMap<string, Topic> = new Map();
 
-  constructor(index: LibraryIndex) {
+  constructor(index: LibraryIndex | Promise<LibraryIndex>) {
+    if (index instanceof Promise) {
+      this.ready = index.then((read) => this.#fill(read));
+    } else {
+      this.#fill(index);
+      this.ready = Promise.resolve();
+    }
+  }
+
+  #fill(index: LibraryIndex): void {
     this.topics = index.topics;
     this.#topics = new Map(index.topics.map((topic) => [topic.id, topic]));
     this.#categories = new Map(index.categories.map((category) => [category.id, category]));

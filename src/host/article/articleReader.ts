@@ -59,6 +59,7 @@ export class ArticleReader implements vscode.WebviewPanelSerializer {
 
   /** Opens a topic: in the panel that is there (unless the setting or `beside` says otherwise), or in a new one. */
   async open(topic: string, { anchor, language, beside }: OpenOptions = {}): Promise<ArticlePanel> {
+    await this.#parts.library.ready;
     const reusable = beside ? undefined : this.#reusable(topic);
     if (reusable) {
       await reusable.open(topic, anchor, language);
@@ -73,6 +74,7 @@ export class ArticleReader implements vscode.WebviewPanelSerializer {
   }
 
   async deserializeWebviewPanel(panel: vscode.WebviewPanel, kept: unknown): Promise<void> {
+    await this.#parts.library.ready;
     const state = parseArticleState(kept);
     if (!state || !this.#parts.library.topic(state.place.topic)) {
       // A state of another version, or a topic that is gone: nothing to restore.

@@ -29,12 +29,14 @@ export function registerTopicCommands(parts: CommandParts): vscode.Disposable {
       await marks.set(id, kind, value);
     }
   };
-  const open = (topic: unknown, options: OpenOptions) => {
+  const open = async (topic: unknown, options: OpenOptions) => {
+    await library.ready;
     const id = topicId(topic);
     if (id !== undefined && library.topic(id)) {
-      return reader.open(id, options).then(() => undefined);
+      await reader.open(id, options);
+    } else {
+      search.show(id ?? '');
     }
-    return search.show(id ?? '');
   };
   return vscode.Disposable.from(
     vscode.commands.registerCommand(commands.searchTopics, (query: unknown) =>
@@ -52,7 +54,10 @@ export function registerTopicCommands(parts: CommandParts): vscode.Disposable {
     vscode.commands.registerCommand(commands.unsaveTopic, mark('saved', false)),
     vscode.commands.registerCommand(commands.markTopicRead, mark('read', true)),
     vscode.commands.registerCommand(commands.markTopicUnread, mark('read', false)),
-    vscode.commands.registerCommand(commands.continueReading, () => open(recent.topics[0]?.id, {})),
+    vscode.commands.registerCommand(commands.continueReading, async () => {
+      await library.ready;
+      await open(recent.topics[0]?.id, {});
+    }),
     vscode.commands.registerCommand(commands.explainSymbol, () => explain(parts)),
   );
 }

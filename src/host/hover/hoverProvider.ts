@@ -35,6 +35,7 @@ export class HoverProvider implements vscode.HoverProvider {
       return undefined;
     }
     try {
+      await this.#library.ready;
       const meaning = await this.#documents.meaningAt(document, position, token);
       if (!meaning || token.isCancellationRequested) {
         return undefined;
@@ -56,6 +57,7 @@ export class HoverProvider implements vscode.HoverProvider {
   async topicAt(document: vscode.TextDocument, position: vscode.Position): Promise<string | undefined> {
     const source = new vscode.CancellationTokenSource();
     try {
+      await this.#library.ready;
       const meaning = await this.#documents.meaningAt(document, position, source.token);
       const options = { ...this.#settings.hover, mode: 'full', links: true } as const;
       const table = await this.#documents.table();

@@ -31,7 +31,8 @@ export class SavedView implements vscode.TreeDataProvider<SavedNode> {
     );
   }
 
-  getChildren(node?: SavedNode): SavedNode[] {
+  async getChildren(node?: SavedNode): Promise<SavedNode[]> {
+    await this.#library.ready;
     return node ? [] : this.#marks.saved.flatMap((id) => this.#nodeOf(id));
   }
 

@@ -74,6 +74,7 @@ export class SearchPick {
   }
 
   async #fill(pick: vscode.QuickPick<TopicItem>, value: string, language: Language): Promise<void> {
+    await this.#library.ready;
     if (value.trim() === '') {
       pick.items = this.#startItems(language);
       return;

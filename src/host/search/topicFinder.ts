@@ -9,6 +9,7 @@ export class TopicFinder {
 
   constructor(library: NoteLibrary, files: NoteFiles) {
     this.#search = lazy(async () => {
+      await library.ready;
       const [{ createTopicSearch }, file] = await Promise.all([import('../../core/search/search'), files.search()]);
       return createTopicSearch(library, file);
     });

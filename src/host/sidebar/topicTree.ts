@@ -39,7 +39,8 @@ export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
     this.refresh();
   }
 
-  getChildren(node?: TopicTreeNode): TopicTreeNode[] {
+  async getChildren(node?: TopicTreeNode): Promise<TopicTreeNode[]> {
+    await this.#library.ready;
     if (!node) {
       return this.#shown(this.#library.rootCategories());
     }

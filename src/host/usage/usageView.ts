@@ -73,6 +73,7 @@ export class UsageView {
   }
 
   async #read(document: vscode.TextDocument, token: vscode.CancellationToken) {
+    await this.#library.ready;
     const collector = new UsageCollector(await this.#documents.table(), this.#library);
     const source = await this.#documents.eachMeaning(document, token, (meaning) => collector.add(meaning));
     return source && { source, usages: collector.result() };

@@ -102,6 +102,12 @@ suite('an article', () => {
     assert.match(html, /missing-figure/);
   });
 
+  test('joins lines between Chinese characters and keeps the space between words', () => {
+    assert.match(body('一二\n三四，\n**五**\n六').html, /一二三四，<strong>五<\/strong>六/);
+    assert.match(body('one\ntwo').html, /one\ntwo/);
+    assert.match(body('用 `x`\n做').html, /<\/code>\n做/);
+  });
+
   test('gives tables no empty heads', () => {
     const facts = body('| | |\n|---|---|\n| Input | x |\n').html;
     assert.doesNotMatch(facts, /<th/);

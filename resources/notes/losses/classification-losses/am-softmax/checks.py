@@ -33,7 +33,8 @@ def check_loss():
             values = library(cosine, y, s, m)
             np.testing.assert_allclose(-np.log(own / (own + others)), values.numpy(), rtol=1e-7, atol=1e-9)
             floor = math.log(1 + (classes - 1) * math.exp(s * (m - 2)))
-            assert (values >= floor - 1e-9).all() and (s > 10 or (values > 0).all())
+            ceiling = math.log(1 + (classes - 1) * math.exp(s * (2 + m)))
+            assert (values <= ceiling + 1e-9).all() and (values >= floor - 1e-9).all() and (s > 10 or (values > 0).all())
 
 
 @formula(GRADIENT)
@@ -75,6 +76,9 @@ def check_circle():
     cosine = (w @ w.T).fill_diagonal_(-2)
     stated("0.1910", 1 - cosine.max())
     assert math.isclose(math.degrees(angles[1]), 36)
+    around = torch.linspace(0, 2 * math.pi, 3601).double()
+    scores = (torch.stack([around.cos(), around.sin()], 1) @ w.T).sort(1, descending=True).values
+    assert abs((scores[:, 0] - scores[:, 1]).max().item() - (1 - cosine.max().item())) < 1e-6
 
 
 @check

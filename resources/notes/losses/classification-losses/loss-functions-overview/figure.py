@@ -10,7 +10,7 @@ from figure_style import BLUE, GREEN, INK, ORANGE, PINK, figure, plt
 @figure("figure-surrogates.svg")
 def surrogates() -> Figure:
     """Losses of a binary score against score × label, and losses of a regression error."""
-    m = torch.linspace(-2, 3, 501)
+    m = torch.linspace(-2, 2.5, 501)
     scores, right = torch.stack([m, torch.zeros_like(m)], 1), torch.zeros(501, dtype=torch.long)
     hinge = 2 * F.multi_margin_loss(scores, right, reduction="none")
     logistic = F.soft_margin_loss(m, torch.ones_like(m), reduction="none") / math.log(2)

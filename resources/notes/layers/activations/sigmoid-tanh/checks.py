@@ -1,0 +1,129 @@
+import numpy as np
+import scipy.special
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+VALUES = r"""
+\sigma(x) = \frac{1}{1 + e^{-x}}, \qquad
+\tanh(x) = \frac{e^{x} - e^{-x}}{e^{x} + e^{-x}} = 2\,\sigma(2x) - 1
+"""
+SLOPES = r"\sigma'(x) = \sigma(x)\,(1 - \sigma(x)), \qquad \tanh'(x) = 1 - \tanh^2(x)"
+LOGARITHM = r"\log \sigma(x) = \min(0, x) - \log\left(1 + e^{-|x|}\right)"
+
+sigma = lambda x: 1 / (1 + np.exp(-x))
+
+
+@formula(VALUES)
+def check_values():
+    for shape in [(), (7,), (3, 4, 5)]:
+        x = torch.randn(shape, dtype=torch.float64) * 5
+        xn = x.numpy()
+        np.testing.assert_allclose(sigma(xn), torch.sigmoid(x).numpy(), rtol=1e-12)
+        np.testing.assert_allclose(sigma(xn), scipy.special.expit(xn), rtol=1e-12)
+        for ours in ((np.exp(xn) - np.exp(-xn)) / (np.exp(xn) + np.exp(-xn)), 2 * sigma(2 * xn) - 1):
+            np.testing.assert_allclose(ours, torch.tanh(x).numpy(), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(ours, np.tanh(xn), rtol=1e-9, atol=1e-12)
+        assert torch.equal(nn.Sigmoid()(x), torch.sigmoid(x)) and torch.equal(nn.Tanh()(x), torch.tanh(x))
+        np.testing.assert_allclose(torch.sigmoid(-x), 1 - torch.sigmoid(x), atol=1e-12)
+        np.testing.assert_allclose(torch.tanh(-x), -torch.tanh(x), atol=1e-15)
+
+
+@formula(SLOPES)
+def check_slopes():
+    x = torch.linspace(-8, 8, 1601, dtype=torch.float64, requires_grad=True)
+    for f, slope, top in [(torch.sigmoid, lambda s: s * (1 - s), 0.25), (torch.tanh, lambda t: 1 - t**2, 1.0)]:
+        y = f(x)
+        (library,) = torch.autograd.grad(y.sum(), x)
+        np.testing.assert_allclose(slope(y.detach().numpy()), library.numpy(), atol=1e-12)
+        assert abs(library.max().item() - top) < 1e-12 and library.argmax() == 800 and library.min() > 0
+
+
+@formula(LOGARITHM)
+def check_logarithm():
+    x = torch.tensor([-1e4, -300.0, -20.0, -1.0, 0.0, 2.0, 50.0, 800.0], dtype=torch.float64)
+    ours = np.minimum(0, x.numpy()) - np.log(1 + np.exp(-np.abs(x.numpy())))
+    np.testing.assert_allclose(ours, F.logsigmoid(x).numpy(), rtol=1e-12, atol=1e-15)
+    assert F.logsigmoid(torch.tensor(-300.0)) == -300 and torch.equal(nn.LogSigmoid()(x), F.logsigmoid(x))
+
+
+@check
+def check_worked_example():
+    x = torch.tensor([2.0, 1.0], dtype=torch.float64, requires_grad=True)
+    s, t = torch.sigmoid(x)[0], torch.tanh(x)[1]
+    stated("0.8808", s.detach())
+    stated("0.7616", t.detach())
+    slope_s, slope_t = torch.autograd.grad(s, x)[0][0], torch.autograd.grad(t, x)[0][1]
+    stated("0.1050", slope_s)
+    stated("0.4200", slope_t)
+    assert abs(slope_t.item() - 4 * slope_s.item()) < 1e-12
+    stated("9.54e−7", 0.25**10)
+    y = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    z = y
+    for _ in range(10):
+        z = torch.sigmoid(z)
+    assert 0 < torch.autograd.grad(z, y)[0].item() <= 0.25**10
+    stated("0.7311", torch.sigmoid(torch.tensor(1.0)))
+
+
+@check
+def check_contract():
+    for f in (torch.sigmoid, torch.tanh):
+        assert f(torch.tensor([1, 2])).dtype == f(torch.tensor([True])).dtype == torch.float32
+        assert f(torch.ones(2, dtype=torch.float16)).dtype == torch.float16 and f(torch.ones(2) * 1j).is_complex()
+    for wrong in (torch.tensor([1]), torch.ones(1) * 1j):
+        try:
+            F.logsigmoid(wrong)
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("expected an error")
+    try:
+        nn.Sigmoid(inplace=True)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("no inplace")
+    assert torch.sigmoid_(torch.zeros(1)).item() == 0.5 and torch.tanh_(torch.zeros(1)).item() == 0
+    for f in (torch.sigmoid, torch.tanh):
+        x = torch.randn(3, requires_grad=True)
+        y = f(x)
+        assert torch.equal(y.grad_fn._saved_result, y)
+
+
+@check
+def check_rounding():
+    x = torch.arange(1500, 1800) / 100
+    first = x[torch.sigmoid(x) == 1][0].item()
+    stated("16.7", round(first, 1))
+    stated("6e−8", 1 - np.nextafter(np.float32(1), np.float32(0)))
+    assert torch.sigmoid(torch.tensor(-100.0)) == 0 and torch.log(torch.sigmoid(torch.tensor(-100.0))) == -torch.inf
+    assert 1 - torch.sigmoid(torch.tensor(20.0)) == 0 and torch.sigmoid(torch.tensor(-20.0)) > 2e-9
+    assert torch.tanh(torch.tensor([-20.0, 20.0])).tolist() == [-1, 1]
+    with np.errstate(all="raise"):
+        try:
+            1 / (1 + np.exp(np.float32(100)))
+        except FloatingPointError as error:
+            assert "overflow encountered in exp" in str(error)
+        else:
+            raise AssertionError("expected an overflow")
+    with np.errstate(all="ignore"):
+        assert 1 / (1 + np.exp(np.float32(100))) == 0 and np.isnan(np.exp(np.float32(100)) / (1 + np.exp(np.float32(100))))
+    assert scipy.special.expit(np.float32(-1000)) == 0 and scipy.special.expit(np.float32(1000)) == 1
+
+
+@check
+def check_other_claims():
+    assert abs(nn.init.calculate_gain("tanh") - 5 / 3) < 1e-12
+    a, b = torch.randn(2, 100, dtype=torch.float64)
+    assert torch.allclose(torch.softmax(torch.stack([a, b]), 0)[0], torch.sigmoid(a - b))
+    x = torch.linspace(-10, 10, 20001, dtype=torch.float64, requires_grad=True)
+    y = F.silu(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    stated("1.10", slope.max())
+    stated("−0.28", y.detach().min())
+    weight = torch.randn(4, 3, requires_grad=True)
+    (weight @ torch.sigmoid(torch.randn(3))).sin().sum().backward()
+    assert ((weight.grad > 0).all(1) | (weight.grad < 0).all(1)).all()

@@ -11,7 +11,7 @@ import { readPinyin } from './readPinyin';
 
 /** Writes everything the extension reads at run time into `dist`. */
 export async function compile(notes: Notes, cards: CardSources, dist: string, problems: Problems): Promise<void> {
-  for (const folder of ['articles', 'figures']) {
+  for (const folder of ['articles', 'figures', 'test']) {
     rmSync(join(dist, folder), { recursive: true, force: true });
     mkdirSync(join(dist, folder), { recursive: true });
   }
@@ -23,7 +23,7 @@ export async function compile(notes: Notes, cards: CardSources, dist: string, pr
   write('formulas.json', await formulasOf(cards, problems));
   // For the tests of the content alone; the package leaves it out.
   write(
-    'answers.json',
+    'test/answers.json',
     Object.fromEntries(
       notes.topics.map(({ source: { value } }) => [value.id, (value.answers ?? []).map((answer) => answer.seed)]),
     ),

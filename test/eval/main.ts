@@ -10,7 +10,7 @@ import { askInHost } from './askInHost';
 import { NodeAsker } from './askInNode';
 import { judge } from './judgement';
 import { jsonLines, type OracleRow, rowsByFile, writeOracleRows } from './oracleRow';
-import { classesOf, type Example, exampleLine, Tally, tableOf } from './tally';
+import { classesOf, exampleLine, Tally, tableOf } from './tally';
 
 const usage = `npm run eval:hover -- FOLDER… [options]
 
@@ -21,9 +21,9 @@ answers with an oracle that follows Python's own rules.
   --files N        only N files of each folder, drawn by --seed
   --seed S         default 1
   --python PATH    a Python with the libraries of src/build/python/requirements.txt; default .venv/bin/python
-  --dist FOLDER    compiled notes, default dist
+  --resources FOLDER and --dist FOLDER   the notes and what they are compiled to; default resources and dist
   --examples N     examples of each class, default 5
-  --sample KIND=N  also list N random positions of a class, such as "beyond=100"`;
+  --save FILE      every position that was missed, wrong, beyond the oracle or unsure, a line each`;
 
 const { values: options, positionals: folders } = parseArgs({
   allowPositionals: true,
@@ -32,6 +32,7 @@ const { values: options, positionals: folders } = parseArgs({
     files: { type: 'string' },
     seed: { type: 'string', default: '1' },
     python: { type: 'string', default: join(root, '.venv', 'bin', 'python') },
+    resources: { type: 'string', default: join(root, 'resources') },
     dist: { type: 'string', default: join(root, 'dist') },
     examples: { type: 'string', default: '5' },
     save: { type: 'string' },
@@ -62,7 +63,8 @@ async function main(): Promise<void> {
   for (const [at, folder] of folders.entries()) {
     const out = join(freshFolder('oracle'), `${at}.jsonl`);
     const files = options.files === undefined ? undefined : Number(options.files);
-    await writeOracleRows({ folder: resolve(folder), python: options.python, files, seed: Number(options.seed) }, out);
+    const { python, resources } = options;
+    await writeOracleRows({ folder: resolve(folder), resources, python, files, seed: Number(options.seed) }, out);
     rowFiles.push(out);
   }
   const tallies = await judged(rowFiles);
@@ -75,7 +77,7 @@ async function main(): Promise<void> {
 async function judged(rowFiles: readonly string[]): Promise<readonly Tally[]> {
   const table = new SymbolTable(JSON.parse(readFileSync(join(options.dist, 'cards.json'), 'utf8')) as CardFile);
   const answers = answersOf(rowFiles);
-  const kept: Example[] = [];
+  const saved: string[] = [];
   const tallies: Tally[] = [];
   for (const [at, file] of rowFiles.entries()) {
     const tally = new Tally(nameOf(folders[at] ?? ''), Number(options.examples), Number(options.seed));
@@ -87,7 +89,6 @@ async function judged(rowFiles: readonly string[]): Promise<readonly Tally[]> {
         const verdict = judge(row, answer, table);
         tally.add(row, answer, verdict);
         if (options.save !== undefined && 'of' in verdict) {
-          kept.push({ row, answer });
           saved.push(`${verdict.kind}: ${verdict.of}\t${exampleLine({ row, answer }).trim()}`);
         }
       }
@@ -98,8 +99,6 @@ async function judged(rowFiles: readonly string[]): Promise<readonly Tally[]> {
   }
   return tallies;
 }
-
-const saved: string[] = [];
 
 /** The last two parts of a path tell folders apart: `torch/nn`. */
 function nameOf(folder: string): string {

@@ -32,6 +32,7 @@ export interface OracleRow {
 /** What to look at and how much of it. */
 export interface Selection {
   readonly folder: string;
+  readonly resources: string;
   readonly python: string;
   /** Only so many files, drawn by the seed. */
   readonly files: number | undefined;
@@ -40,10 +41,10 @@ export interface Selection {
 
 /** Runs the oracle over a folder; its rows go to a file, since a large package has millions. */
 export async function writeOracleRows(selection: Selection, outFile: string): Promise<void> {
-  const { folder, python, files, seed } = selection;
+  const { folder, resources, python, files, seed } = selection;
   const sample = files === undefined ? [] : ['--files', String(files)];
   const script = join(root, 'test', 'eval', 'oracle.py');
-  const args = [script, join(root, 'resources'), folder, ...sample, '--seed', String(seed)];
+  const args = [script, resources, folder, ...sample, '--seed', String(seed)];
   const child = spawn(python, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const code = await new Promise<number | null>((done, failed) => {
     child.on('error', failed);

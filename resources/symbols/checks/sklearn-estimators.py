@@ -210,8 +210,9 @@ def selectors():
     chosen = feature_selection.SelectKBest(k=3).fit(x, y).get_support(indices=True)
     assert set(chosen) == set(np.argsort(f)[-3:]) and feature_selection.SelectKBest().score_func is feature_selection.f_classif
     assert feature_selection.SelectPercentile(percentile=30).fit_transform(x, y).shape == (80, 3)
-    assert quiet(lambda: feature_selection.SelectPercentile(percentile=0.1).fit_transform(x, y)).shape[1] == 0
-    assert quiet(lambda: feature_selection.GenericUnivariateSelect(mode="percentile").fit_transform(x, y)).shape[1] == 0
+    assert feature_selection.SelectPercentile(percentile=0.1).fit(x, y).get_support(indices=True).tolist() == [f.argmax()]
+    assert feature_selection.GenericUnivariateSelect().fit(x, y).get_support(indices=True).tolist() == [f.argmax()]
+    assert fails(lambda: feature_selection.GenericUnivariateSelect(mode="k_best").fit_transform(x, y))
     rfe = feature_selection.RFE(linear_model.LogisticRegression(), n_features_to_select=4).fit(x, y)
     assert rfe.support_.sum() == 4 and feature_selection.RFE(linear_model.LogisticRegression()).fit(x, y).support_.sum() == 5
     assert fails(lambda: feature_selection.RFE(svm.SVC()).fit(x, y)) and feature_selection.RFE(svm.SVC(kernel="linear")).fit(x, y)
@@ -225,7 +226,7 @@ def mutual_information_of_classes():
     y[x[:, 0] == 2] = 1
 
     def h(*columns):
-        return scipy.stats.entropy(np.unique(np.c_[columns], axis=1, return_counts=True)[1])
+        return scipy.stats.entropy(np.unique(np.column_stack(columns), axis=0, return_counts=True)[1])
 
     found = feature_selection.mutual_info_classif(x, y, discrete_features=True)
     close(found, [max(0, h(x[:, j]) + h(y) - h(x[:, j], y)) for j in range(2)])
@@ -360,7 +361,7 @@ def perceptron():
 )
 def mlp():
     x, y = regression(60)
-    model = quiet(lambda: neural_network.MLPRegressor((7,), activation="tanh", max_iter=30, random_state=0).fit(x, y))
+    model = quiet(lambda: neural_network.MLPRegressor(hidden_layer_sizes=(7,), activation="tanh", max_iter=30, random_state=0).fit(x, y))
     (w1, w2), (b1, b2) = model.coefs_, model.intercepts_
     close(model.predict(x), (np.tanh(x @ w1 + b1) @ w2 + b2).ravel())
     a, c = classification(60, classes=3)
@@ -368,8 +369,10 @@ def mlp():
     (w1, w2), (b1, b2) = net.coefs_, net.intercepts_
     close(net.predict_proba(a), scipy.special.softmax(np.maximum(a @ w1 + b1, 0) @ w2 + b2, axis=1))
     assert "Maximum iterations (5)" in warned(lambda: neural_network.MLPClassifier((7,), max_iter=5).fit(a, c))[1]
-    # The penalty: at the optimum of the full-batch loss its gradient is that of -alpha/n·w.
-    small = quiet(lambda: neural_network.MLPRegressor((3,), alpha=0.5, solver="lbfgs", activation="identity", max_iter=20000, tol=1e-12, random_state=0).fit(x, y))
+    # The penalty is (alpha/2)·Σw², divided by the number of samples; the squared error is halved.
+    small = neural_network.MLPRegressor(
+        hidden_layer_sizes=(3,), alpha=0.5, solver="lbfgs", activation="identity", max_iter=20000, tol=1e-12, random_state=0
+    ).fit(x, y)
     loss = np.mean((y - small.predict(x)) ** 2) / 2 + 0.5 / 2 * sum((w**2).sum() for w in small.coefs_) / 60
     close(small.loss_, loss, rtol=1e-5)
 
@@ -575,7 +578,7 @@ def adaboost():
 )
 def adaboost_regression():
     x, y = regression(60)
-    model = ensemble.AdaBoostRegressor(n_estimators=1, random_state=np.random.RandomState(0))
+    model = ensemble.AdaBoostRegressor(n_estimators=2, random_state=0)
     w = rng.random(60)
     w /= w.sum()
     new, weight, error = model.fit(x, y)._boost(0, x, y, w.copy(), np.random.RandomState(0))
@@ -609,7 +612,7 @@ def gradient_boosting():
         close(h, [(y - f)[leaves == leaf].mean() for leaf in leaves])
         f = f + 0.3 * h
         close(got, f)
-    assert "1.9" in warned(lambda: ensemble.GradientBoostingRegressor(n_estimators=1, criterion="squared_error").fit(x, y))[1]
+    assert "no effect" in warned(lambda: ensemble.GradientBoostingRegressor(n_estimators=1, criterion="squared_error").fit(x, y))[1]
     assert ensemble.GradientBoostingRegressor(n_estimators=500, n_iter_no_change=3).fit(x, y).n_estimators_ < 500
 
 
@@ -782,7 +785,7 @@ def gaussian_mixture():
 )
 def bayesian_mixture():
     x = datasets.make_blobs(200, centers=[[0, 0], [8, 8]], random_state=1)[0]
-    model = mixture.BayesianGaussianMixture(6, random_state=0, max_iter=1000, weight_concentration_prior=1e-3).fit(x)
+    model = mixture.BayesianGaussianMixture(n_components=6, random_state=0, max_iter=1000, weight_concentration_prior=1e-3).fit(x)
     assert len(model.weights_) == 6 and np.all(model.weights_ > 0) and np.sum(model.weights_ > 0.05) == 2
     assert np.sum(np.unique(model.predict(x), return_counts=True)[1] > 0) == 2
     # The predicted density is close to that of the mixture with the mean parameters.
@@ -841,7 +844,8 @@ def affinity_propagation():
     x = datasets.make_blobs(40, centers=3, random_state=0)[0]
     similarity = -cdist(x, x) ** 2
     model = cluster.AffinityPropagation(random_state=0).fit(x)
-    close(model.affinity_matrix_, similarity)
+    off = ~np.eye(40, dtype=bool)
+    close(model.affinity_matrix_[off], similarity[off])
     same = cluster.AffinityPropagation(affinity="precomputed", preference=np.median(similarity), random_state=0).fit(similarity)
     assert np.array_equal(model.labels_, same.labels_)
     more = cluster.AffinityPropagation(preference=-1, random_state=0).fit(x)
@@ -1125,7 +1129,7 @@ def sparse_pca():
 @card("sklearn.decomposition.FactorAnalysis", formula=r"\Sigma=W^{\top}W+\Psi")
 def factor_analysis():
     x = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + rng.normal(size=(300, 5)) * [0.2, 0.5, 1, 2, 3]
-    model = decomposition.FactorAnalysis(2, random_state=0).fit(x)
+    model = decomposition.FactorAnalysis(2, random_state=0, max_iter=5000).fit(x)
     w = model.components_
     close(model.get_covariance(), w.T @ w + np.diag(model.noise_variance_))
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
@@ -1185,7 +1189,7 @@ def linear_discriminant():
     means = np.array([x[y == k].mean(axis=0) for k in range(3)])
     within = sum((x[y == k] - means[k]).T @ (x[y == k] - means[k]) for k in range(3))
     prior = np.bincount(y) / 60
-    inverse = np.linalg.inv(within / (60 - 3))
+    inverse = np.linalg.inv(within / 60)
     delta = x @ inverse @ means.T - 0.5 * np.einsum("ki,ij,kj->k", means, inverse, means) + np.log(prior)
     close(model.predict_proba(x), scipy.special.softmax(delta, axis=1))
     assert model.transform(x).shape == (60, 2)
@@ -1203,7 +1207,7 @@ def quadratic_discriminant():
     model = discriminant_analysis.QuadraticDiscriminantAnalysis().fit(x, y)
     delta = []
     for k in (0, 1):
-        mean, cov = x[y == k].mean(axis=0), np.cov(x[y == k].T)
+        mean, cov = x[y == k].mean(axis=0), np.cov(x[y == k].T, bias=True)
         off = x - mean
         delta.append(-0.5 * np.linalg.slogdet(cov)[1] - 0.5 * np.einsum("ij,jk,ik->i", off, np.linalg.inv(cov), off) + math.log(np.mean(y == k)))
     close(model.predict_proba(x), scipy.special.softmax(np.array(delta).T, axis=1))
@@ -1226,7 +1230,7 @@ def dummies():
 @card("sklearn.ensemble.IsolationForest", formula=r"s(x)=2^{-E[h(x)]/c(m)}")
 def isolation_forest():
     x = np.r_[rng.normal(size=(99, 2)), [[9.0, 9.0]]]
-    model = ensemble.IsolationForest(20, max_samples=64, random_state=0).fit(x)
+    model = ensemble.IsolationForest(n_estimators=20, max_samples=64, random_state=0).fit(x)
 
     def c(m):
         return np.where(m <= 1, 0.0, np.where(m == 2, 1.0, 2 * (np.log(np.maximum(m - 1, 1)) + np.euler_gamma) - 2 * (m - 1) / np.maximum(m, 1)))
@@ -1435,7 +1439,7 @@ def additive_chi2_sampler():
     x = rng.random((15, 4))
     z = kernel_approximation.AdditiveChi2Sampler(sample_steps=3).fit_transform(x)
     kernel = (2 * x[:, None] * x / (x[:, None] + x)).sum(axis=2)
-    assert z.shape == (15, 4 * 5) and np.abs(z @ z.T - kernel).max() < 0.1
+    assert z.shape == (15, 4 * 5) and np.abs(z @ z.T - kernel).max() < 0.06 * kernel.max()
     assert fails(lambda: kernel_approximation.AdditiveChi2Sampler().fit_transform(-x))
 
 

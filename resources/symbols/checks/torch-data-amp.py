@@ -15,7 +15,7 @@ from torch.utils import data
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 from torch.utils.data.distributed import DistributedSampler
 
-from note_checks import card
+from note_checks import card, subject
 
 
 def raises(kind, work, *words: str):
@@ -458,3 +458,7 @@ def quantize_dynamic():
     assert changed[0].weight().dtype == torch.qint8 and type(model[0]) is nn.Linear
     assert type(changed[3]) is nn.Conv1d and type(changed[4]) is nn.Embedding
     assert "Quantized" in repr(changed[1]) and "Quantized" in repr(changed[2])
+
+
+# A function that claims several cards runs once.
+subject.checks[:] = dict((check, (name, check)) for name, check in subject.checks).values()

@@ -8,7 +8,7 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler, swa_utils
 
-from note_checks import card
+from note_checks import card, subject
 
 STEPS = 12
 
@@ -751,3 +751,7 @@ def update_bn():
     np.testing.assert_allclose(model[0].running_var, np.mean([b.numpy().var(0, ddof=1) for b in batches], axis=0))
     assert model[0].momentum == 0.3 and not model.training
     raises((TypeError, AttributeError), lambda: swa_utils.update_bn([{"x": batches[0]}], model))
+
+
+# A function that claims several cards runs once.
+subject.checks[:] = dict((check, (name, check)) for name, check in subject.checks).values()

@@ -12,7 +12,7 @@ import scipy.integrate
 import torch
 from torch import nn
 
-from note_checks import card
+from note_checks import card, subject
 
 inf, nan = float("inf"), float("nan")
 
@@ -971,3 +971,7 @@ def activations():
     y = x.clone()
     y.relu_()
     close(y, x.relu())
+
+
+# A function that claims several cards runs once.
+subject.checks[:] = dict((check, (name, check)) for name, check in subject.checks).values()

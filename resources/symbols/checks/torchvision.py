@@ -482,8 +482,11 @@ def distortions():
     moved = [v1.RandomPerspective.get_params(200, 100, 0.5)[1] for _ in range(300)]
     corners = np.array(moved, dtype=float)
     assert 40 < corners[:, 0, 0].max() <= 50 and 20 < corners[:, 0, 1].max() <= 25
-    x = torch.rand(3, 12, 16)
-    assert v1.ElasticTransform()(x).shape == v1.RandomPerspective(p=1.0)(x).shape == x.shape
+    x = torch.rand(3, 21, 30)
+    for elastic in (v1.ElasticTransform(), v2.ElasticTransform()):
+        assert elastic(x).shape == x.shape
+        raises(RuntimeError, lambda elastic=elastic: elastic(x[:, :20]), "Padding size")
+    assert v1.RandomPerspective(p=1.0)(x).shape == x.shape
     assert (v1.RandomErasing(1.0)(x) == 0).any()
     raises((AttributeError, TypeError), lambda: v1.RandomErasing(1.0)(PIL))
     labels = torch.tensor([[[0.0, 8.0]]])
@@ -783,7 +786,7 @@ def ssd():
 
 @card("torchvision.models.detection.fcos_resnet50_fpn", formula=r"\mathrm{centerness}=\sqrt{\frac{\min(l,r)}{\max(l,r)}\cdot\frac{\min(t,b)}{\max(t,b)}}")
 def fcos():
-    head = FCOSHead(4, 1, 2)
+    head = FCOSHead(32, 1, 2)
     anchors = torch.tensor([[8.0, 10, 16, 18]])
     box = torch.tensor([[3.0, 4.0, 31.0, 20.0]])
     left, top, right, bottom = 12 - 3, 14 - 4, 31 - 12, 20 - 14
@@ -804,3 +807,7 @@ def segmenters():
     raises(ValueError, lambda: deep(torch.rand(1, 3, 33, 33)), "Expected more than 1 value per channel")
     with torch.no_grad():
         assert list(deep.eval()(torch.rand(1, 3, 33, 33))) == ["out"]
+
+
+# A function that claims several cards runs once.
+subject.checks[:] = dict((check, (name, check)) for name, check in subject.checks).values()

@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+PIECEWISE = r"""
+\mathrm{LeakyReLU}(x) = \begin{cases} x & x > 0 \\ a x & x \le 0 \end{cases} \qquad
+\mathrm{ELU}(x) = \begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}
+"""
+CELU = r"\mathrm{CELU}(x) = \max(0, x) + \min\left(0,\; \alpha \left(e^{x/\alpha} - 1\right)\right)"
+SOFTPLUS = r"""
+\mathrm{Softplus}(x) = \frac{1}{\beta} \log\left(1 + e^{\beta x}\right), \qquad
+\mathrm{Softplus}'(x) = \sigma(\beta x)
+"""
+
+
+def inputs():
+    return torch.cat([torch.randn(3, 40, dtype=torch.float64).flatten() * 3, torch.tensor([0.0, -30.0, 30.0], dtype=torch.float64)])
+
+
+def slope(f, x):
+    x = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    f(x).backward()
+    return x.grad.item()
+
+
+@formula(PIECEWISE)
+def check_piecewise():
+    x = inputs()
+    xn = x.numpy()
+    for a in (0.01, 0.3, 1.7):
+        np.testing.assert_allclose(np.where(xn > 0, xn, a * xn), F.leaky_relu(x, a).numpy())
+        np.testing.assert_allclose(np.where(xn > 0, xn, a * xn), F.prelu(x, torch.tensor([a], dtype=torch.float64)).numpy())
+        np.testing.assert_allclose(np.where(xn > 0, xn, a * (np.exp(xn) - 1)), F.elu(x, a).numpy(), atol=1e-14)
+    scale = 1.0507009873554805
+    np.testing.assert_allclose(scale * F.elu(x, 1.6732632423543772).numpy(), F.selu(x).numpy(), atol=1e-12)
+    stated("1.0507", F.selu(torch.tensor(1.0)))
+    stated("1.6733", -F.selu(torch.tensor(-50.0)) / F.selu(torch.tensor(1.0)))
+    assert torch.equal(nn.LeakyReLU(0.3)(x), F.leaky_relu(x, 0.3)) and torch.equal(nn.ELU(0.3)(x), F.elu(x, 0.3))
+
+
+@formula(CELU)
+def check_celu():
+    x = inputs()
+    for alpha in (0.5, 1.0, 2.0):
+        ours = np.maximum(0, x.numpy()) + np.minimum(0, alpha * (np.exp(x.numpy() / alpha) - 1))
+        np.testing.assert_allclose(ours, nn.CELU(alpha)(x).numpy(), atol=1e-14)
+        left, right = (slope(lambda v: F.celu(v, alpha), s) for s in (-1e-9, 1e-9))
+        assert abs(left - right) < 1e-6
+        left, right = (slope(lambda v: F.elu(v, alpha), s) for s in (-1e-9, 1e-9))
+        assert abs(left - alpha) < 1e-6 and right == 1
+        assert abs(slope(lambda v: F.elu(v, alpha), -0.7) - alpha * math.exp(-0.7)) < 1e-12
+
+
+@formula(SOFTPLUS)
+def check_softplus():
+    x = inputs().requires_grad_(True)
+    for beta in (0.5, 1.0, 3.0):
+        y = F.softplus(x, beta)
+        (library,) = torch.autograd.grad(y.sum(), x)
+        xn = x.detach().numpy()
+        np.testing.assert_allclose(np.logaddexp(0, beta * xn) / beta, y.detach().numpy(), atol=1e-8)
+        np.testing.assert_allclose(1 / (1 + np.exp(-beta * xn)), library.numpy(), atol=1e-8)
+        assert (y > 0).all()
+
+
+@check
+def check_worked_example():
+    functions = [F.leaky_relu, nn.PReLU(dtype=torch.float64), F.elu, F.selu, F.softplus]
+    values, slopes = ["−0.0200", "−0.5000", "−0.8647", "−1.5202", "0.1269"], ["0.01", "0.25", "0.1353", "0.2379", "0.1192"]
+    for f, value, tangent in zip(functions, values, slopes):
+        stated(value, f(torch.tensor(-2.0, dtype=torch.float64)).detach())
+        stated(tangent, slope(f, -2.0))
+
+
+@check
+def check_contract():
+    assert nn.LeakyReLU().negative_slope == 0.01 and nn.PReLU().weight.tolist() == [0.25] and nn.ELU().alpha == nn.CELU().alpha == 1
+    assert (nn.Softplus().beta, nn.Softplus().threshold) == (1.0, 20.0)
+    for layer in (nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Softplus()):
+        assert not list(layer.parameters()) and layer(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
+        try:
+            layer(torch.tensor([1]))
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("expected an error for integers")
+    try:
+        nn.PReLU(3)(torch.randn(3, 5))
+    except RuntimeError as error:
+        assert "channel size = 5" in str(error)
+    else:
+        raise AssertionError("axis 1 is the channel")
+    random = nn.RReLU()
+    x = -torch.rand(100)
+    assert not torch.equal(random.train()(x), random.eval()(x)) and torch.equal(random.eval()(x), random.eval()(x))
+
+
+@check
+def check_threshold():
+    layer = nn.Softplus(beta=10, threshold=4)
+    x = torch.tensor([0.39, 0.41], dtype=torch.float64)
+    assert layer(x)[1] == x[1] and layer(x)[0] > x[0] + 1e-3
+    stated("2e−9", nn.Softplus()(torch.tensor(20.0, dtype=torch.float64)) - 20)
+
+
+@check
+def check_in_place_with_a_negative_slope():
+    x = torch.tensor([-1.0, 1.0], requires_grad=True)
+    try:
+        F.leaky_relu(x.clone(), -0.01, inplace=True).sum().backward()
+    except RuntimeError as error:
+        assert str(error).startswith("In-place leakyReLu backward calculation is triggered with a negative slope")
+    else:
+        raise AssertionError("expected an error")
+    assert slope(lambda v: F.leaky_relu(v.clone(), 0.01, inplace=True), -1.0) == 0.01
+
+
+@check
+def check_selu_needs_its_initialization():
+    for nonlinearity, low, high in (("linear", 0.5, 2), ("relu", 100, 1e9)):
+        h = torch.randn(1000, 256)
+        for _ in range(30):
+            h = F.selu(F.linear(h, nn.init.kaiming_normal_(torch.empty(256, 256), nonlinearity=nonlinearity)))
+        assert low < h.var() < high, h.var()
+        assert nonlinearity == "relu" or abs(h.mean()) < 0.2
+    stated("0.75", nn.init.calculate_gain("selu"))
+    stated("−1.7581", F.selu(torch.tensor(-60.0)))
+    stated("1.3868", nn.init.calculate_gain("leaky_relu", 0.2))
+    stated("−0.28", F.silu(torch.linspace(-3, 0, 3001)).min())
+
+
+@check
+def check_decay_pulls_to_relu():
+    layer = nn.PReLU()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(500):
+        layer.weight.grad = torch.zeros(1)
+        optimizer.step()
+    assert layer.weight.item() < 0.01

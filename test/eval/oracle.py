@@ -12,7 +12,7 @@ Writes one JSON object a line for each position (lines and columns from 0, colum
     qualified    the public dotted name, or null
     certainty    sure: by imports alone; alias: by an assignment too; unsure: what it is depends on the run
     context      code, import, definition, parameter, keyword-argument, keyword, string, comment, number
-    why          of null: value (something computed), own (defined in this file), builtin, unbound, text
+    why          value (something computed), own (defined in this file), builtin, unbound, text; absent where imports lead there
     candidates   of unsure: the names it may stand for
     path         where the code reaches it under another path than the public one
 """
@@ -46,7 +46,7 @@ warnings.simplefilter("ignore")
 class Atom:
     """One thing that a name may stand for."""
 
-    kind: str  # path, own, member (of something own), none, value, unbound
+    kind: str  # path, own, member (of something own), builtin, starred (perhaps), none, value, unbound
     dotted: str = ""
     alias: bool = False
 
@@ -86,7 +86,7 @@ class Libraries:
     ROOTS = ("torch", "torchvision", "sklearn", "numpy", "scipy")
 
     def __init__(self, resources: Path) -> None:
-        sys.path.insert(0, str(resources.resolve().parent / "src" / "build" / "python"))
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src" / "build" / "python"))
         self.find("torch")
         try:
             importlib.import_module("torchvision_operators")  # Without it torchvision cannot be imported beside every torch.
@@ -141,9 +141,19 @@ class Libraries:
         if owner and self.public(owner) != owner and f"{self.public(owner)}.{name}" in self.listed:
             return f"{self.public(owner)}.{name}"  # A class method is another object each time it is asked for.
         value = self.find(dotted) if dotted.startswith(tuple(f"{root}." for root in self.ROOTS)) else None
-        if value is not None and self.is_definition(value):
-            return self.by_identity.get(id(value), dotted)
-        return dotted
+        if value is None or not self.is_definition(value):
+            return dotted
+        return self.by_identity.get(id(value), dotted)
+
+    def overridden(self, dotted: str) -> str | None:
+        """The listed method that a method overrides: it keeps its contract, and `inspect.getdoc` goes there too."""
+        if self.public(dotted) in self.listed:
+            return None
+        owner, _, name = dotted.rpartition(".")
+        found = self.find(owner)
+        bases = found.__mro__[1:] if inspect.isclass(found) else ()
+        names = (f"{self.by_identity[id(base)]}.{name}" for base in bases if id(base) in self.by_identity)
+        return next((symbol for symbol in names if symbol in self.listed), None)
 
     def starred(self, module: str) -> dict[str, Atoms] | None:
         """What `from module import *` binds; None where that cannot be known."""
@@ -406,9 +416,10 @@ class Evaluation:
         return ever
 
     def of_builtins(self, name: str) -> Atoms:
-        if self.unknown_star:
+        if not hasattr(builtins, name):
             return UNBOUND
-        return frozenset({Atom("builtin", name)}) if hasattr(builtins, name) else UNBOUND
+        builtin = Atom("builtin", name)
+        return frozenset({builtin, Atom("starred")}) if self.unknown_star else frozenset({builtin})
 
     def bind(self, name: str, atoms: Atoms) -> None:
         scope = self.scope
@@ -890,15 +901,20 @@ class Reporter:
         if kinds == {"member"} and len(atoms) == 1 and (symbol := self.libraries.public(next(iter(atoms)).dotted)) in self.libraries.listed:
             return {"qualified": symbol, "certainty": "sure", "why": "own"}  # Of a class that this library file defines itself.
         paths = sorted({atom.dotted for atom in atoms if atom.kind == "path"})
-        names = sorted({self.libraries.public(each) for each in paths})
+        names = sorted({self.libraries.overridden(each) or self.libraries.public(each) for each in paths})
         if kinds == {"path"} and len(names) == 1:
             written = {} if names == paths else {"path": paths[0]}
             return {"qualified": names[0], "certainty": "alias" if any(atom.alias for atom in atoms) else "sure", **written}
+        if kinds == {"builtin"}:
+            return {"qualified": f"builtins.{next(iter(atoms)).dotted}", "certainty": "sure", "why": "builtin"}
         if "path" in kinds:
             return {"qualified": None, "certainty": "unsure", "why": "value", "candidates": names}
         if kinds == {"own"} and len(atoms) == 1:
             atom = next(iter(atoms))
             return {"qualified": self.libraries.public(atom.dotted), "certainty": "alias" if atom.alias else "sure", "why": "own"}
+        if kinds == {"builtin", "starred"}:
+            candidates = [f"builtins.{atom.dotted}" for atom in atoms if atom.kind == "builtin"]
+            return {"qualified": None, "certainty": "unsure", "why": "builtin", "candidates": candidates}
         why = "own" if "own" in kinds else "value" if kinds & {"value", "none", "member"} else "builtin" if "builtin" in kinds else "unbound"
         return {"qualified": None, "certainty": "unsure" if evaluation.unknown_star and why == "unbound" else "sure", "why": why}
 

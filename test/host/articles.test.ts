@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
 import { suite, test } from '../support/hostSuite';
 import { eventually } from './eventually';
+import { workspaceFile } from './hovers';
 import { ourExtension } from './ourExtension';
 
 const articleTabs = () =>
@@ -43,12 +44,10 @@ suite('articles', () => {
   });
 
   test('explain the name at the cursor', async () => {
-    const document = await vscode.workspace.openTextDocument({
-      language: 'python',
-      content: 'from torch import nn\nnn.GELU()\n',
-    });
+    const document = await vscode.workspace.openTextDocument(workspaceFile('import_forms.py'));
     const editor = await vscode.window.showTextDocument(document);
-    editor.selection = new vscode.Selection(1, 4, 1, 4);
+    const at = document.positionAt(document.getText().indexOf('GELU()') + 1);
+    editor.selection = new vscode.Selection(at, at);
     await vscode.commands.executeCommand('mlFieldNotes.explainSymbol');
     await eventually('the article on GELU', () => articleTabs().some((tab) => tab.label.includes('Gaussian')));
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import scipy.cluster.hierarchy
+import scipy.optimize
 import scipy.special
 import scipy.stats
 from scipy.spatial.distance import cdist
@@ -44,6 +45,7 @@ from sklearn import (
     svm,
     tree,
 )
+from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
 from sklearn.feature_extraction.image import PatchExtractor
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
@@ -337,6 +339,7 @@ def class_weight():
     close(w, 40 / (3 * np.bincount(y)))
     close(np.bincount(y) * w, 40 / 3)
     assert compute_class_weight(None, classes=np.unique(y), y=y).tolist() == [1, 1, 1]
+    assert fails(lambda: compute_class_weight("balanced", classes=[0, 1, 2], y=y))
 
 
 @card("sklearn.linear_model.Perceptron", formula=r"w\leftarrow w+\eta\,y_i x_i\quad\text{if}\ \ y_i(w\cdot x_i+b)\le0")
@@ -1134,8 +1137,8 @@ def factor_analysis():
     close(model.get_covariance(), w.T @ w + np.diag(model.noise_variance_))
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     close((turn @ w).T @ (turn @ w), w.T @ w)
-    scaled = decomposition.FactorAnalysis(2, random_state=0, svd_method="lapack", tol=1e-8, max_iter=5000).fit(x * [1, 1, 1, 1, 100])
-    plain = decomposition.FactorAnalysis(2, random_state=0, svd_method="lapack", tol=1e-8, max_iter=5000).fit(x)
+    exact = decomposition.FactorAnalysis(2, svd_method="lapack", tol=1e-6, max_iter=20000)
+    scaled, plain = (quiet(lambda: clone(exact).fit(data)) for data in (x * [1, 1, 1, 1, 100], x))
     close(scaled.get_covariance()[:4, :4], plain.get_covariance()[:4, :4], rtol=1e-2, atol=1e-2)
 
 
@@ -1326,7 +1329,6 @@ def variance_threshold():
 
 @card("sklearn.frozen.FrozenEstimator")
 def frozen_estimator():
-    from sklearn.base import clone
     from sklearn.exceptions import NotFittedError
 
     x, y = regression()
@@ -1464,3 +1466,1037 @@ def kernel_ridge_regression():
     assert abs(np.mean(kernel_ridge.KernelRidge().fit(x, y + 100).predict(x) - y - 100)) > 10, "no intercept"
 
 
+@card("sklearn.linear_model.LinearRegression", formula=r"\min_{w,b}\ \lVert y-Xw-b\rVert_2^2")
+def linear_regression():
+    x, y = regression()
+    model = linear_model.LinearRegression().fit(x, y)
+    solution = np.linalg.lstsq(np.c_[x, np.ones(40)], y)[0]
+    close(np.r_[model.coef_, model.intercept_], solution)
+    twins = np.c_[x[:, 0], x[:, 0] + 1e-4 * rng.normal(size=40)]
+    assert np.abs(linear_model.LinearRegression().fit(twins, y).coef_).max() > 100 > np.abs(linear_model.Ridge().fit(twins, y).coef_).max()
+
+
+@card("sklearn.linear_model.RidgeClassifier", formula=r"\hat y=\operatorname{sign}(w\cdot x+b)")
+def ridge_classifier():
+    x, y = classification()
+    model = linear_model.RidgeClassifier(alpha=2.0).fit(x, y)
+    close(model.coef_.ravel(), linear_model.Ridge(alpha=2.0).fit(x, np.where(y == 1, 1, -1)).coef_)
+    assert np.array_equal(model.predict(x) == 1, x @ model.coef_.ravel() + model.intercept_ > 0)
+    assert not hasattr(model, "predict_proba")
+
+
+@card(
+    "sklearn.linear_model.RidgeCV",
+    "sklearn.linear_model.RidgeClassifierCV",
+    formula=r"e_i^{\mathrm{LOO}}=\frac{y_i-\hat y_i}{1-h_{ii}}",
+)
+def ridge_cv():
+    x, y = regression()
+    model = linear_model.RidgeCV(alphas=[0.5, 5.0], store_cv_results=True).fit(x, y)
+    for k, alpha in enumerate((0.5, 5.0)):
+        xc = centred(x)
+        h = np.diag(xc @ np.linalg.solve(xc.T @ xc + alpha * np.eye(3), xc.T)) + 1 / 40
+        fit = linear_model.Ridge(alpha=alpha).fit(x, y)
+        errors = (y - fit.predict(x)) / (1 - h)
+        close(model.cv_results_[:, k], errors**2)
+        rest = np.arange(40) != 7
+        close(errors[7], y[7] - linear_model.Ridge(alpha=alpha).fit(x[rest], y[rest]).predict(x[7:8])[0])
+    assert linear_model.RidgeCV().alphas == (0.1, 1.0, 10.0) == linear_model.RidgeClassifierCV().alphas
+
+
+@card(
+    "sklearn.linear_model.LassoCV",
+    "sklearn.linear_model.ElasticNetCV",
+    formula=r"\alpha_{\max}=\max_j\frac{\lvert x_j^{\top}y\rvert}{n\rho}",
+)
+def lasso_cv():
+    x, y = regression()
+    top = np.abs(centred(x).T @ centred(y)).max() / 40
+    lasso, net = linear_model.LassoCV(cv=40).fit(x, y), linear_model.ElasticNetCV(l1_ratio=0.3, eps=0.01).fit(x, y)
+    close((lasso.alphas_[0], lasso.alphas_[-1]), (top, top * 1e-3))
+    close((net.alphas_[0], net.alphas_[-1]), (top / 0.3, top / 0.3 * 0.01))
+    close(lasso.alpha_, lasso.alphas_[lasso.mse_path_.mean(axis=1).argmin()])
+    assert not np.any(linear_model.Lasso(alpha=top * 1.0001).fit(x, y).coef_) and np.any(linear_model.Lasso(alpha=top * 0.99, tol=1e-10).fit(x, y).coef_)
+
+
+@card(
+    "sklearn.linear_model.Lars",
+    "sklearn.linear_model.LarsCV",
+    formula=r"\lvert x_j^{\top}r\rvert=\max_k\lvert x_k^{\top}r\rvert,\quad j\ \text{active}",
+)
+def lars():
+    x, y = regression(40, 5)
+    model = linear_model.Lars().fit(x, y)
+    xc, yc = centred(x), centred(y)
+    for step in range(1, 5):
+        correlation = np.abs(xc.T @ (yc - xc @ model.coef_path_[:, step]))
+        close(correlation[model.active_[: step + 1]], correlation.max())
+    close(model.coef_, linear_model.LinearRegression().fit(x, y).coef_)
+    assert np.sum(linear_model.Lars(n_nonzero_coefs=2).fit(x, y).coef_ != 0) == 2
+    assert linear_model.LarsCV(cv=3).fit(x, y).coef_.shape == (5,)
+
+
+@card(
+    "sklearn.linear_model.LassoLars",
+    "sklearn.linear_model.LassoLarsCV",
+    formula=r"\min_{w}\ \tfrac1{2n}\lVert y-Xw\rVert_2^2+\alpha\lVert w\rVert_1",
+)
+def lasso_lars():
+    x, y = regression(40, 5)
+    model = linear_model.LassoLars(alpha=0.1).fit(x, y)
+    lasso_conditions(centred(x), y - model.predict(x), model.coef_, 0.1, 40)
+    close(model.coef_, linear_model.Lasso(alpha=0.1, tol=1e-10).fit(x, y).coef_, rtol=1e-5, atol=1e-7)
+    assert linear_model.LassoLarsCV(cv=3).fit(x, y).coef_.shape == (5,)
+
+
+@card("sklearn.linear_model.LassoLarsIC", formula=r"n\ln(2\pi\sigma^2)+\frac{\mathrm{RSS}}{\sigma^2}+c\,k")
+def lasso_lars_ic():
+    x, y = regression(60, 5)
+    x[:, 3:] = rng.normal(size=(60, 2))
+    rest = centred(y) - centred(x) @ np.linalg.lstsq(centred(x), centred(y))[0]
+    sigma2 = (rest**2).sum() / (60 - 5 - 1)
+    for name, c in (("aic", 2), ("bic", math.log(60))):
+        model = linear_model.LassoLarsIC(name).fit(x, y)
+        close(model.noise_variance_, sigma2)
+        values = []
+        for alpha in model.alphas_:
+            w = linear_model.LassoLars(alpha=alpha).fit(x, y).coef_ if alpha > 1e-12 else linear_model.LinearRegression().fit(x, y).coef_
+            rss = ((centred(y) - centred(x) @ w) ** 2).sum()
+            values.append(60 * math.log(2 * math.pi * sigma2) + rss / sigma2 + c * np.sum(np.abs(w) > 1e-10))
+        close(model.criterion_, values, rtol=1e-5)
+        close(model.alpha_, model.alphas_[np.argmin(values)])
+    assert fails(lambda: linear_model.LassoLarsIC().fit(x[:4], y[:4]))
+
+
+@card(
+    "sklearn.linear_model.OrthogonalMatchingPursuit",
+    "sklearn.linear_model.OrthogonalMatchingPursuitCV",
+    formula=r"\min_w\ \lVert y-Xw\rVert_2^2\quad\text{s.t.}\ \lVert w\rVert_0\le k",
+)
+def omp():
+    x, y = regression(40, 8)
+    model = linear_model.OrthogonalMatchingPursuit(n_nonzero_coefs=3).fit(x, y)
+    xc, yc = centred(x), centred(y)
+    chosen, r = [], yc
+    for _ in range(3):
+        chosen.append(int(np.argmax(np.abs(xc.T @ r))))
+        w = np.linalg.lstsq(xc[:, chosen], yc)[0]
+        r = yc - xc[:, chosen] @ w
+    close(model.coef_[chosen], w)
+    assert np.sum(model.coef_ != 0) == 3
+    wide = linear_model.OrthogonalMatchingPursuit().fit(rng.normal(size=(40, 30)), y)
+    assert np.sum(wide.coef_ != 0) == 3
+    assert linear_model.OrthogonalMatchingPursuitCV(cv=3).fit(x, y).n_nonzero_coefs_ >= 1
+
+
+@card("sklearn.linear_model.BayesianRidge", formula=r"\bar w=\left(X^{\top}X+\tfrac\lambda\alpha I\right)^{-1}X^{\top}y")
+def bayesian_ridge():
+    x, y = regression()
+    model = linear_model.BayesianRidge().fit(x, y)
+    xc = centred(x)
+    close(model.coef_, np.linalg.solve(xc.T @ xc + model.lambda_ / model.alpha_ * np.eye(3), xc.T @ centred(y)), rtol=1e-4)
+    assert abs(1 / math.sqrt(model.alpha_) - 0.5) < 0.2, "alpha_ is the precision of the noise"
+    assert model.predict(x, return_std=True)[1].shape == (40,)
+
+
+@card(
+    "sklearn.linear_model.ARDRegression",
+    formula=r"\bar w=\left(X^{\top}X+\tfrac1\alpha\operatorname{diag}(\lambda)\right)^{-1}X^{\top}y",
+)
+def ard():
+    x, y = regression(60, 5)
+    y = x[:, 0] * 2 + 0.3 * rng.normal(size=60)
+    model = linear_model.ARDRegression().fit(x, y)
+    kept = model.coef_ != 0
+    xc = centred(x)[:, kept]
+    close(model.coef_[kept], np.linalg.solve(xc.T @ xc + np.diag(model.lambda_[kept]) / model.alpha_, xc.T @ centred(y)), rtol=1e-3)
+    assert 0 < kept.sum() < 5
+
+
+@card(
+    "sklearn.linear_model.MultiTaskLasso",
+    "sklearn.linear_model.MultiTaskElasticNet",
+    "sklearn.linear_model.MultiTaskLassoCV",
+    "sklearn.linear_model.MultiTaskElasticNetCV",
+    formula=r"\min_W\tfrac1{2n}\lVert Y-XW\rVert_F^2+\alpha\rho\lVert W\rVert_{21}+\tfrac{\alpha(1-\rho)}2\lVert W\rVert_F^2",
+)
+def multi_task():
+    x = rng.normal(size=(40, 5))
+    y = x[:, :2] @ rng.normal(size=(2, 3)) + 0.5 * rng.normal(size=(40, 3))
+    xc, yc = centred(x), centred(y)
+    for model, rho in ((linear_model.MultiTaskLasso(0.3, tol=1e-10), 1), (linear_model.MultiTaskElasticNet(0.3, l1_ratio=0.4, tol=1e-10), 0.4)):
+        w = model.fit(x, y).coef_.T
+
+        def objective(v):
+            rows = np.linalg.norm(v, axis=1).sum()
+            return ((yc - xc @ v) ** 2).sum() / 80 + 0.3 * rho * rows + 0.3 * (1 - rho) / 2 * (v**2).sum()
+
+        is_minimum(objective, w, tolerance=1e-9)
+    together = linear_model.MultiTaskLasso(0.5).fit(x, y).coef_ != 0
+    assert np.all(together == together[0]) and fails(lambda: linear_model.MultiTaskLasso().fit(x, y[:, 0]))
+    assert linear_model.MultiTaskLassoCV(cv=3, alphas=5).fit(x, y).coef_.shape == (3, 5) == linear_model.MultiTaskElasticNetCV(cv=3, alphas=5).fit(x, y).coef_.shape
+
+
+@card(
+    "sklearn.linear_model.HuberRegressor",
+    formula=r"\min_{w,\sigma}\ \sum_i\left(\sigma+H_\varepsilon\!\left(\tfrac{y_i-w\cdot x_i}{\sigma}\right)\sigma\right)+\alpha\lVert w\rVert^2",
+)
+def huber():
+    x, y = regression()
+    y[:4] += 30
+    model = linear_model.HuberRegressor(epsilon=1.5, alpha=0.1, tol=1e-10, max_iter=10000).fit(x, y)
+
+    def objective(p):
+        z = np.abs(y - x @ p[:3] - p[3]) / p[4]
+        h = np.where(z < 1.5, z**2, 2 * 1.5 * z - 1.5**2)
+        return np.sum(p[4] + h * p[4]) + 0.1 * (p[:3] ** 2).sum()
+
+    is_minimum(objective, np.r_[model.coef_, model.intercept_, model.scale_], scale=1e-2, tolerance=1e-5)
+    assert model.outliers_[:4].all()
+    plain = linear_model.LinearRegression().fit(x, y)
+    assert abs(model.intercept_ - 1.5) < 0.5 < abs(plain.intercept_ - 1.5)
+    lever = np.r_[x[:, :1], [[1000.0]]]
+    target = np.r_[x[:, 0] * 2, -5.0]
+    assert abs(linear_model.HuberRegressor(max_iter=10000).fit(lever, target).coef_[0]) < 0.2, "one far-off feature value turns the line"
+
+
+@card(
+    "sklearn.linear_model.QuantileRegressor",
+    formula=r"\min_{w,b}\ \tfrac1n\sum_i\rho_q(y_i-w\cdot x_i-b)+\alpha\lVert w\rVert_1",
+)
+def quantile_regression():
+    x, y = regression()
+    model = linear_model.QuantileRegressor(quantile=0.8, alpha=0.05).fit(x, y)
+
+    def objective(p):
+        e = y - x @ p[:3] - p[3]
+        return np.maximum(0.8 * e, -0.2 * e).mean() + 0.05 * np.abs(p[:3]).sum()
+
+    is_minimum(objective, np.r_[model.coef_, model.intercept_], tolerance=1e-9)
+    assert np.mean(y <= linear_model.QuantileRegressor(quantile=0.8, alpha=0).fit(x, y).predict(x) + 1e-9) >= 0.75
+    assert not np.any(linear_model.QuantileRegressor().fit(x, y).coef_), "alpha=1 sets everything to 0 on these data"
+
+
+@card("sklearn.linear_model.RANSACRegressor", "sklearn.linear_model.TheilSenRegressor")
+def robust_regression():
+    x = rng.normal(size=(60, 1))
+    y = 2 * x[:, 0] + 0.1 * rng.normal(size=60)
+    y[:12] += 20
+    ransac = linear_model.RANSACRegressor(residual_threshold=0.5, random_state=0).fit(x, y)
+    assert not ransac.inlier_mask_[:12].any() and abs(ransac.estimator_.coef_[0] - 2) < 0.1
+    free = linear_model.RANSACRegressor(random_state=0).fit(x, y)
+    threshold = np.median(np.abs(y - np.median(y)))
+    assert np.array_equal(free.inlier_mask_, np.abs(y - free.predict(x)) <= threshold)
+    theil = linear_model.TheilSenRegressor(random_state=0).fit(x, y)
+    assert abs(theil.coef_[0] - 2) < 0.3 and 0.28 < theil.breakdown_ < 0.32
+    wide = linear_model.TheilSenRegressor(random_state=0, max_subpopulation=50).fit(rng.normal(size=(60, 10)), y)
+    assert wide.breakdown_ < 0.07
+    close(linear_model.TheilSenRegressor(n_subsamples=60).fit(x, y).coef_, linear_model.LinearRegression().fit(x, y).coef_)
+
+
+@card(
+    "sklearn.linear_model.PoissonRegressor",
+    "sklearn.linear_model.GammaRegressor",
+    "sklearn.linear_model.TweedieRegressor",
+    formula=r"\min_{w,b}\ \tfrac1{2n}\sum_id(y_i,\hat y_i)+\tfrac\alpha2\lVert w\rVert^2,\quad\hat y=e^{w\cdot x+b}",
+)
+def generalised_linear():
+    x = rng.normal(size=(60, 3)) / 2
+    y = rng.poisson(np.exp(x[:, 0])) + 0.0
+    positive = y + 0.1 + rng.random(60)
+    for model, target, power in (
+        (linear_model.PoissonRegressor(alpha=0.2, tol=1e-9, max_iter=10000), y, 1),
+        (linear_model.GammaRegressor(alpha=0.2, tol=1e-9, max_iter=10000), positive, 2),
+        (linear_model.TweedieRegressor(power=1.5, alpha=0.2, tol=1e-9, max_iter=10000), y, 1.5),
+    ):
+        model.fit(x, target)
+        point = np.r_[model.coef_, model.intercept_]
+        close(model.predict(x), np.exp(x @ point[:3] + point[3]))
+        is_minimum(
+            lambda p: metrics.mean_tweedie_deviance(target, np.exp(x @ p[:3] + p[3]), power=power) / 2 + 0.1 * (p[:3] ** 2).sum(),
+            point,
+            tolerance=1e-9,
+        )
+    assert fails(lambda: linear_model.GammaRegressor().fit(x, y * 0)) and fails(lambda: linear_model.PoissonRegressor().fit(x, y - 5))
+
+
+@card(
+    "sklearn.linear_model.PassiveAggressiveClassifier",
+    "sklearn.linear_model.PassiveAggressiveRegressor",
+    formula=r"w\leftarrow w+\tau\,y\,x,\quad\tau=\min\left(C,\ \frac{\max(0,\,1-y\,w\cdot x)}{\lVert x\rVert^2}\right)",
+)
+def passive_aggressive():
+    x, y = classification(30)
+    made, text = warned(
+        lambda: linear_model.PassiveAggressiveClassifier(C=0.4, max_iter=1, tol=None, shuffle=False, fit_intercept=False).fit(x, y)
+    )
+    assert "1.8" in text and "1.10" in text
+    w = np.zeros(3)
+    for one, sign in zip(x, np.where(y == 1, 1, -1)):
+        w = w + min(0.4, max(0, 1 - sign * (w @ one)) / (one @ one)) * sign * one
+    close(made.coef_[0], w)
+    new = quiet(
+        lambda: linear_model.SGDClassifier(
+            loss="hinge", penalty=None, learning_rate="pa1", eta0=0.4, max_iter=1, tol=None, shuffle=False, fit_intercept=False
+        ).fit(x, y)
+    )
+    close(new.coef_[0], w)
+
+
+@card("sklearn.linear_model.SGDOneClassSVM", "sklearn.svm.OneClassSVM", "sklearn.svm.NuSVC", "sklearn.svm.NuSVR")
+def nu_machines():
+    x, y = classification(100)
+    for nu in (0.1, 0.3):
+        one = svm.OneClassSVM(nu=nu, tol=1e-6).fit(x)
+        assert np.mean(one.predict(x) == -1) <= nu + 0.03 and len(one.support_) / 100 >= nu - 1e-9
+        made = svm.NuSVC(nu=nu, tol=1e-6).fit(x, y)
+        assert len(made.support_) / 100 >= nu - 1e-9
+        a, b = regression(100)
+        tube = svm.NuSVR(nu=nu, tol=1e-6).fit(a, b)
+        assert len(tube.support_) / 100 >= nu - 1e-9
+    assert 0.4 < np.mean(svm.OneClassSVM().fit(x).predict(x) == -1) < 0.55
+    rare = np.r_[np.ones(10), np.zeros(90)]
+    assert fails(lambda: svm.NuSVC().fit(x, rare)) and svm.NuSVC(nu=0.19).fit(x, rare)
+    flat = linear_model.SGDOneClassSVM(nu=0.2, random_state=0).fit(x)
+    assert set(flat.predict(x)) == {1, -1} and flat.coef_.shape == (3,)
+
+
+@card("sklearn.svm.NuSVC", formula=r"f(x)=\sum_i\alpha_iy_iK(x_i,x)+b")
+def nu_svc():
+    x, y = classification(50)
+    model = svm.NuSVC(gamma=0.3).fit(x, y)
+    close(model.decision_function(x), gram(x, model.support_vectors_, 0.3) @ model.dual_coef_[0] + model.intercept_)
+    assert np.array_equal(np.sign(model.dual_coef_[0]), np.where(y[model.support_] == 1, 1, -1))
+
+
+@card("sklearn.svm.NuSVR", formula=r"f(x)=\sum_i(\alpha_i-\alpha_i^*)K(x_i,x)+b")
+def nu_svr():
+    x, y = regression()
+    model = svm.NuSVR(gamma=0.3).fit(x, y)
+    close(model.predict(x), gram(x, model.support_vectors_, 0.3) @ model.dual_coef_[0] + model.intercept_)
+
+
+@card("sklearn.svm.OneClassSVM", formula=r"f(x)=\sum_i\alpha_iK(x_i,x)-\rho")
+def one_class_svm():
+    x = rng.normal(size=(40, 2))
+    model = svm.OneClassSVM(gamma=0.3, nu=0.1).fit(x)
+    f = gram(x, model.support_vectors_, 0.3) @ model.dual_coef_[0] + model.intercept_
+    close(model.decision_function(x), f)
+    assert np.array_equal(model.predict(x), np.where(f < 0, -1, 1)) and np.all(model.dual_coef_ > 0)
+
+
+@card(
+    "sklearn.svm.LinearSVR",
+    formula=r"\min_{w,b}\ \tfrac12\lVert w\rVert^2+\tfrac12b^2+C\sum_i\max(0,\,\lvert y_i-f(x_i)\rvert-\varepsilon)",
+)
+def linear_svr():
+    x, y = regression()
+    model = svm.LinearSVR(C=0.5, epsilon=0.2, tol=1e-10, max_iter=1000000, random_state=0).fit(x, y)
+    point = np.r_[model.coef_, model.intercept_]
+    is_minimum(lambda p: 0.5 * (p**2).sum() + 0.5 * np.maximum(0, np.abs(y - x @ p[:3] - p[3]) - 0.2).sum(), point, tolerance=1e-6)
+    assert svm.LinearSVR().epsilon == 0 and svm.SVR().epsilon == 0.1
+
+
+@card(
+    "sklearn.manifold.TSNE",
+    formula=r"C=\sum_{i\ne j}p_{ij}\ln\frac{p_{ij}}{q_{ij}},\quad q_{ij}\propto\left(1+\lVert y_i-y_j\rVert^2\right)^{-1}",
+)
+def tsne():
+    x = rng.normal(size=(40, 4))
+    model = manifold.TSNE(perplexity=8, method="exact", init="random", random_state=0, max_iter=2000).fit(x)
+    squares = cdist(x, x) ** 2
+    p = np.zeros((40, 40))
+    for i in range(40):
+        others = np.arange(40) != i
+
+        def perplexity(beta):
+            q = np.exp(-beta * (squares[i, others] - squares[i, others].min()))
+            q /= q.sum()
+            return np.exp(-(q * np.log(np.maximum(q, 1e-300))).sum()) - 8
+
+        beta = scipy.optimize.brentq(perplexity, 1e-4, 1e3)
+        q = np.exp(-beta * (squares[i, others] - squares[i, others].min()))
+        p[i, others] = q / q.sum()
+    p = (p + p.T) / 80
+    q = 1 / (1 + cdist(model.embedding_, model.embedding_) ** 2)
+    np.fill_diagonal(q, 0)
+    q /= q.sum()
+    off = ~np.eye(40, dtype=bool)
+    close((p[off] * np.log(p[off] / q[off])).sum(), model.kl_divergence_, rtol=1e-2)
+    assert not hasattr(model, "transform") and fails(lambda: manifold.TSNE(perplexity=40).fit(x))
+
+
+@card("sklearn.manifold.Isomap")
+def isomap():
+    x = np.c_[np.linspace(0, 3 * np.pi / 2, 50)]
+    curve = np.c_[np.cos(x[:, 0]), np.sin(x[:, 0])]
+    z = manifold.Isomap(n_neighbors=4, n_components=1).fit_transform(curve)[:, 0]
+    assert abs(np.corrcoef(z, x[:, 0])[0, 1]) > 0.999
+
+
+@card(
+    "sklearn.manifold.LocallyLinearEmbedding",
+    formula=r"\min_{w}\ \Bigl\lVert x_i-\sum_jw_{ij}x_j\Bigr\rVert^2,\quad\sum_jw_{ij}=1",
+)
+def lle():
+    x = datasets.make_swiss_roll(80, random_state=0)[0]
+    model = manifold.LocallyLinearEmbedding(n_neighbors=8, n_components=2, eigen_solver="dense", reg=1e-3).fit(x)
+    indices = model.nbrs_.kneighbors(n_neighbors=8, return_distance=False)
+    weights = np.zeros((80, 80))
+    for i, near in enumerate(indices):
+        z = x[near] - x[i]
+        g = z @ z.T
+        w = np.linalg.solve(g + 1e-3 * np.trace(g) * np.eye(8), np.ones(8))
+        weights[i, near] = w / w.sum()
+        if i < 3:
+            # With the penalty this is the constrained minimum.
+            best = ((x[i] - weights[i] @ x) ** 2).sum() + 1e-3 * np.trace(g) * (weights[i] ** 2).sum()
+            for _ in range(20):
+                step = rng.normal(size=8) * 1e-3
+                v = weights[i, near] + step - step.mean()
+                assert ((x[i] - v @ x[near]) ** 2).sum() + 1e-3 * np.trace(g) * (v**2).sum() >= best - 1e-12
+    m = (np.eye(80) - weights).T @ (np.eye(80) - weights)
+    values = np.linalg.eigvalsh(m)
+    close((model.embedding_ * (m @ model.embedding_)).sum(axis=0), values[1:3], rtol=1e-3, atol=1e-9)
+
+
+@card("sklearn.manifold.MDS", formula=r"\sigma=\sum_{i<j}\left(d_{ij}-\delta_{ij}\right)^2")
+def mds():
+    x = rng.normal(size=(12, 4))
+    model = manifold.MDS(2, init="classical_mds", random_state=0, max_iter=3000, eps=1e-10).fit(x)
+    delta, d = cdist(x, x), cdist(model.embedding_, model.embedding_)
+    close(model.stress_, np.triu((d - delta) ** 2, 1).sum(), rtol=1e-3)
+    same = manifold.MDS(2, init="classical_mds", metric="precomputed", max_iter=3000, eps=1e-10).fit(delta)
+    close(same.stress_, model.stress_, rtol=1e-3)
+    assert "1.10" in warned(lambda: manifold.MDS(2).fit(x))[1] and not hasattr(model, "transform")
+
+
+@card("sklearn.model_selection.GridSearchCV", "sklearn.pipeline.Pipeline")
+def names_of_parameters():
+    x, y = classification(60)
+    steps = pipeline.Pipeline([("scale", preprocessing.StandardScaler()), ("svc", svm.SVC())])
+    assert model_selection.GridSearchCV(steps, {"svc__C": [1, 2]}, cv=2).fit(x, y).best_params_["svc__C"] in (1, 2)
+    assert fails(lambda: model_selection.GridSearchCV(steps, {"C": [1, 2]}, cv=2).fit(x, y))
+
+
+class Counting(naive_bayes.GaussianNB):
+    fits = 0
+
+    def fit(self, x, y):
+        Counting.fits += 1
+        return super().fit(x, y)
+
+
+@card("sklearn.model_selection.GridSearchCV", formula=r"\text{fits}=k\prod_jn_j+1")
+def grid_search():
+    x, y = classification(60)
+    Counting.fits = 0
+    grid = {"var_smoothing": [1e-9, 1e-3, 1e-1], "priors": [None, [0.3, 0.7]]}
+    found = model_selection.GridSearchCV(Counting(), grid, cv=4).fit(x, y)
+    assert Counting.fits == 4 * 3 * 2 + 1 and len(found.cv_results_["params"]) == 6
+    close(found.best_score_, found.cv_results_["mean_test_score"].max())
+
+
+@card("sklearn.model_selection.RandomizedSearchCV", formula=r"\text{fits}=k\cdot\text{n\_iter}+1")
+def randomized_search():
+    x, y = classification(60)
+    Counting.fits = 0
+    model_selection.RandomizedSearchCV(Counting(), {"var_smoothing": scipy.stats.loguniform(1e-9, 1)}, n_iter=7, cv=3, random_state=0).fit(x, y)
+    assert Counting.fits == 7 * 3 + 1
+    draws = scipy.stats.uniform(2, 10).rvs(1000, random_state=0)
+    assert 2 <= draws.min() < 3 and 11 < draws.max() <= 12
+    assert np.mean(scipy.stats.uniform(0, 10).rvs(10000, random_state=0) < 0.1) < 0.02
+    assert 0.4 < np.mean(scipy.stats.loguniform(1e-3, 10).rvs(10000, random_state=0) < 0.1) < 0.6
+
+
+@card(
+    "sklearn.model_selection.HalvingGridSearchCV",
+    "sklearn.model_selection.HalvingRandomSearchCV",
+    formula=r"n_{i+1}=\lceil n_i/\text{factor}\rceil,\quad r_{i+1}=r_i\cdot\text{factor}",
+)
+def halving():
+    x, y = classification(400)
+    found = model_selection.HalvingGridSearchCV(
+        naive_bayes.GaussianNB(), {"var_smoothing": np.logspace(-9, 0, 10)}, factor=2, cv=2, min_resources=20, random_state=0
+    ).fit(x, y)
+    n, r = found.n_candidates_, found.n_resources_
+    assert len(n) > 2 and all(b == math.ceil(a / 2) for a, b in itertools.pairwise(n)) and all(b == 2 * a for a, b in itertools.pairwise(r))
+
+
+@card("sklearn.model_selection.FixedThresholdClassifier", formula=r"\hat y=[\,s(x)\ge t\,]")
+def fixed_threshold():
+    x, y = classification(60)
+    model = model_selection.FixedThresholdClassifier(linear_model.LogisticRegression(), threshold=0.2).fit(x, y)
+    assert np.array_equal(model.predict(x) == 1, model.predict_proba(x)[:, 1] >= 0.2)
+    plain = linear_model.LogisticRegression().fit(x, y)
+    close(model.predict_proba(x), plain.predict_proba(x))
+    assert model.predict(x).sum() > plain.predict(x).sum()
+    assert fails(lambda: model_selection.FixedThresholdClassifier(linear_model.LogisticRegression()).fit(x, np.arange(60) % 3))
+
+
+@card("sklearn.model_selection.TunedThresholdClassifierCV")
+def tuned_threshold():
+    x, y = classification(300)
+    kept = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:20]]
+    model = model_selection.TunedThresholdClassifierCV(linear_model.LogisticRegression(), scoring="balanced_accuracy").fit(x[kept], y[kept])
+    assert model.best_threshold_ < 0.4
+    assert fails(lambda: model_selection.TunedThresholdClassifierCV(linear_model.LogisticRegression()).fit(x, np.arange(300) % 3))
+
+
+@card("sklearn.multiclass.OneVsOneClassifier", formula=r"\text{models}=\frac{K(K-1)}2")
+def one_vs_one():
+    x, y = classification(60, classes=4)
+    model = multiclass.OneVsOneClassifier(svm.LinearSVC()).fit(x, y)
+    assert len(model.estimators_) == 4 * 3 / 2 and model.decision_function(x).shape == (60, 4) and not hasattr(model, "predict_proba")
+
+
+@card("sklearn.multiclass.OneVsRestClassifier", formula=r"\hat y=\arg\max_kf_k(x)")
+def one_vs_rest():
+    x, y = classification(60, classes=4)
+    model = multiclass.OneVsRestClassifier(svm.LinearSVC(random_state=0)).fit(x, y)
+    f = np.column_stack([svm.LinearSVC(random_state=0).fit(x, y == k).decision_function(x) for k in range(4)])
+    assert np.array_equal(model.predict(x), f.argmax(axis=1))
+    many = multiclass.OneVsRestClassifier(linear_model.LogisticRegression()).fit(x, np.eye(4, dtype=int)[y])
+    assert many.multilabel_ and many.predict(x).shape == (60, 4)
+
+
+@card("sklearn.multiclass.OutputCodeClassifier", formula=r"\text{models}=\lfloor K\cdot\text{code\_size}\rfloor")
+def output_code():
+    x, y = classification(60, classes=5)
+    for size in (0.5, 1.5, 2):
+        made = multiclass.OutputCodeClassifier(naive_bayes.GaussianNB(), code_size=size, random_state=0).fit(x, y)
+        assert len(made.estimators_) == math.floor(5 * size)
+    assert not hasattr(made, "predict_proba")
+
+
+@card(
+    "sklearn.multioutput.ClassifierChain",
+    "sklearn.multioutput.RegressorChain",
+    formula=r"\hat y_j=f_j(x,\hat y_1,\dots,\hat y_{j-1})",
+)
+def chains():
+    x = rng.normal(size=(50, 3))
+    y = np.c_[x[:, 0], x[:, 0] ** 2 + x[:, 1]] + 0.1 * rng.normal(size=(50, 2))
+    model = multioutput.RegressorChain(linear_model.LinearRegression()).fit(x, y)
+    first = linear_model.LinearRegression().fit(x, y[:, 0])
+    second = linear_model.LinearRegression().fit(np.c_[x, y[:, 0]], y[:, 1])
+    close(model.predict(x), np.c_[first.predict(x), second.predict(np.c_[x, first.predict(x)])])
+    labels = (y > 0.3).astype(int)
+    chain = multioutput.ClassifierChain(linear_model.LogisticRegression()).fit(x, labels)
+    one = linear_model.LogisticRegression().fit(x, labels[:, 0])
+    two = linear_model.LogisticRegression().fit(np.c_[x, labels[:, 0]], labels[:, 1])
+    close(chain.predict(x), np.c_[one.predict(x), two.predict(np.c_[x, one.predict(x)])])
+
+
+@card("sklearn.multioutput.MultiOutputClassifier", "sklearn.multioutput.MultiOutputRegressor")
+def multi_output():
+    x, y = classification(40)
+    both = np.c_[y, 1 - y]
+    model = multioutput.MultiOutputClassifier(linear_model.LogisticRegression()).fit(x, both)
+    answer = model.predict_proba(x)
+    assert isinstance(answer, list) and len(answer) == 2 and answer[0].shape == (40, 2) and model.predict(x).shape == (40, 2)
+    assert multioutput.MultiOutputRegressor(svm.SVR()).fit(x, both).predict(x).shape == (40, 2)
+
+
+@card("sklearn.naive_bayes.CategoricalNB", formula=r"P(x_j=t\mid c)=\frac{N_{tjc}+\alpha}{N_c+\alpha\,n_j}")
+def categorical_nb():
+    x, y = rng.integers(0, 4, (50, 3)), np.arange(50) % 2
+    x[0] = 3
+    model = naive_bayes.CategoricalNB(alpha=0.7).fit(x, y)
+    for j, c, t in itertools.product(range(3), range(2), range(4)):
+        close(np.exp(model.feature_log_prob_[j][c, t]), (np.sum((y == c) & (x[:, j] == t)) + 0.7) / (np.sum(y == c) + 0.7 * 4))
+    assert fails(lambda: model.predict([[9, 0, 0]]), IndexError)
+    assert naive_bayes.CategoricalNB(min_categories=10).fit(x, y).predict([[9, 0, 0]]).shape == (1,)
+
+
+@card(
+    "sklearn.naive_bayes.ComplementNB",
+    formula=r"\theta_{cj}=\frac{\alpha+\sum_{i:\,y_i\ne c}x_{ij}}{\alpha d+\sum_{i:\,y_i\ne c}\sum_kx_{ik}}",
+)
+def complement_nb():
+    x, y = rng.integers(0, 5, (40, 6)), np.arange(40) % 3
+    model = naive_bayes.ComplementNB(alpha=0.7).fit(x, y)
+    theta = np.array([(0.7 + x[y != c].sum(axis=0)) / (0.7 * 6 + x[y != c].sum()) for c in range(3)])
+    close(model.feature_log_prob_, -np.log(theta))
+    assert np.array_equal(model.predict(x), (x @ -np.log(theta).T).argmax(axis=1))
+    assert fails(lambda: naive_bayes.ComplementNB().fit(-x, y))
+
+
+@card(
+    "sklearn.neighbors.KNeighborsClassifier",
+    "sklearn.neighbors.KNeighborsRegressor",
+    formula=r"\hat y(x)=\frac{\sum_{i\in N_k(x)}w_iy_i}{\sum_{i\in N_k(x)}w_i}",
+)
+def k_neighbors():
+    x, y = regression()
+    new = rng.normal(size=(5, 3))
+    d = cdist(new, x)
+    near = np.argsort(d, axis=1)[:, :4]
+    w = 1 / np.take_along_axis(d, near, axis=1)
+    close(neighbors.KNeighborsRegressor(4).fit(x, y).predict(new), y[near].mean(axis=1))
+    model = neighbors.KNeighborsRegressor(4, weights="distance").fit(x, y)
+    close(model.predict(new), (w * y[near]).sum(axis=1) / w.sum(axis=1))
+    close(model.predict(x), y)
+    labels = (y > 1.5).astype(int)
+    close(neighbors.KNeighborsClassifier(4).fit(x, labels).predict_proba(new)[:, 1], labels[near].mean(axis=1))
+
+
+@card(
+    "sklearn.neighbors.RadiusNeighborsClassifier",
+    "sklearn.neighbors.RadiusNeighborsRegressor",
+    formula=r"\hat y(x)=\frac{\sum_{d(x,x_i)\le r}w_iy_i}{\sum_{d(x,x_i)\le r}w_i}",
+)
+def radius_neighbors():
+    x, y = regression()
+    new = x[:5] + 0.1
+    inside = cdist(new, x) <= 1.2
+    close(neighbors.RadiusNeighborsRegressor(1.2).fit(x, y).predict(new), [y[row].mean() for row in inside])
+    labels = (y > 1.5).astype(int)
+    close(neighbors.RadiusNeighborsClassifier(1.2).fit(x, labels).predict_proba(new)[:, 1], [labels[row].mean() for row in inside])
+    far = x[:1] + 100
+    assert np.isnan(quiet(lambda: neighbors.RadiusNeighborsRegressor(1.2).fit(x, y).predict(far)))[0]
+    assert fails(lambda: neighbors.RadiusNeighborsClassifier(1.2).fit(x, labels).predict(far))
+    assert neighbors.RadiusNeighborsClassifier(1.2, outlier_label="most_frequent").fit(x, labels).predict(far).shape == (1,)
+
+
+@card(
+    "sklearn.neighbors.NearestNeighbors",
+    "sklearn.neighbors.KNeighborsTransformer",
+    "sklearn.neighbors.RadiusNeighborsTransformer",
+)
+def nearest_neighbors():
+    x = rng.normal(size=(20, 3))
+    model = neighbors.NearestNeighbors(n_neighbors=3).fit(x)
+    assert model.kneighbors(x)[1][:, 0].tolist() == list(range(20)) and not np.any(model.kneighbors()[1] == np.arange(20)[:, None])
+    graph = neighbors.KNeighborsTransformer(n_neighbors=3).fit_transform(x)
+    assert graph.shape == (20, 20) and graph.nnz == 20 * 4
+    assert neighbors.KNeighborsTransformer(n_neighbors=3, mode="connectivity").fit_transform(x).nnz == 20 * 3
+
+
+@card(
+    "sklearn.neighbors.KernelDensity",
+    formula=r"p(x)=\frac1{n\,(2\pi h^2)^{d/2}}\sum_i\exp\left(-\frac{\lVert x-x_i\rVert^2}{2h^2}\right)",
+)
+def kernel_density():
+    x = rng.normal(size=(30, 2))
+    model = neighbors.KernelDensity(bandwidth=0.4).fit(x)
+    new = rng.normal(size=(5, 2))
+    p = np.exp(-cdist(new, x) ** 2 / (2 * 0.4**2)).sum(axis=1) / (30 * (2 * math.pi * 0.4**2) ** (2 / 2))
+    close(model.score_samples(new), np.log(p))
+    assert neighbors.KernelDensity(bandwidth=0.01).fit(x).score_samples(x).max() > 0
+
+
+@card(
+    "sklearn.neighbors.LocalOutlierFactor",
+    formula=r"\mathrm{LOF}(x)=\frac1k\sum_{o\in N_k(x)}\frac{\mathrm{lrd}(o)}{\mathrm{lrd}(x)}",
+)
+def local_outlier_factor():
+    x = np.r_[rng.normal(size=(40, 2)), [[7.0, 7.0]]]
+    model = neighbors.LocalOutlierFactor(n_neighbors=5)
+    labels = model.fit_predict(x)
+    d = cdist(x, x)
+    np.fill_diagonal(d, np.inf)
+    near = np.argsort(d, axis=1)[:, :5]
+    k_distance = np.sort(d, axis=1)[:, 4]
+    lrd = 1 / np.mean(np.maximum(k_distance[near], np.take_along_axis(d, near, axis=1)), axis=1)
+    lof = (lrd[near] / lrd[:, None]).mean(axis=1)
+    close(model.negative_outlier_factor_, -lof, rtol=1e-6)
+    assert np.array_equal(labels == -1, lof > 1.5) and labels[-1] == -1
+    assert not hasattr(neighbors.LocalOutlierFactor().fit(x), "predict") and neighbors.LocalOutlierFactor(novelty=True).fit(x).predict(x[:2]).shape == (2,)
+
+
+@card("sklearn.neighbors.NearestCentroid", formula=r"\hat y=\arg\min_c\lVert x-\mu_c\rVert")
+def nearest_centroid():
+    x, y = classification(60, 3, 3)
+    model = neighbors.NearestCentroid().fit(x, y)
+    assert np.array_equal(model.predict(x), cdist(x, [x[y == c].mean(axis=0) for c in range(3)]).argmin(axis=1))
+    assert fails(lambda: neighbors.NearestCentroid(metric="cosine").fit(x, y))
+
+
+@card(
+    "sklearn.neighbors.NeighborhoodComponentsAnalysis",
+    formula=r"p_{ij}=\frac{\exp\left(-\lVert Lx_i-Lx_j\rVert^2\right)}{\sum_{k\ne i}\exp\left(-\lVert Lx_i-Lx_k\rVert^2\right)}",
+)
+def nca():
+    x, y = classification(40, 3, 2)
+    model = neighbors.NeighborhoodComponentsAnalysis(2, random_state=0, max_iter=200).fit(x, y)
+
+    def correct(components):
+        z = x @ components.T
+        p = -cdist(z, z) ** 2
+        np.fill_diagonal(p, -np.inf)
+        return (scipy.special.softmax(p, axis=1) * (y[:, None] == y)).sum()
+
+    best = correct(model.components_)
+    assert best > correct(decomposition.PCA(2).fit(x).components_)
+    for _ in range(30):
+        assert correct(model.components_ + 1e-3 * rng.normal(size=(2, 3))) <= best + 1e-2
+
+
+@card("sklearn.neural_network.BernoulliRBM", formula=r"P(h_k=1\mid v)=\sigma(w_k\cdot v+c_k)")
+def rbm():
+    v = (rng.random((30, 6)) > 0.5).astype(float)
+    model = neural_network.BernoulliRBM(4, random_state=0).fit(v)
+    close(model.transform(v), scipy.special.expit(v @ model.components_.T + model.intercept_hidden_))
+
+
+@card("sklearn.pipeline.Pipeline", formula=r"\hat y=f\left(t_m(\cdots t_1(x))\right)")
+def pipelines():
+    x, y = regression()
+    model = pipeline.Pipeline([("scale", preprocessing.StandardScaler()), ("pca", decomposition.PCA(2)), ("fit", linear_model.Ridge())]).fit(x, y)
+    scaler, pca, ridge_model = (model[k] for k in range(3))
+    close(model.predict(x), ridge_model.predict(pca.transform(scaler.transform(x))))
+    model.set_params(fit__alpha=3)
+    assert model["fit"].alpha == 3
+    # Selecting features before cross-validation finds a relation in noise.
+    noise, labels = rng.normal(size=(50, 2000)), np.arange(50) % 2
+    chosen = feature_selection.SelectKBest(k=10).fit_transform(noise, labels)
+    inside = pipeline.make_pipeline(feature_selection.SelectKBest(k=10), linear_model.LogisticRegression())
+    leaky = model_selection.cross_val_score(linear_model.LogisticRegression(), chosen, labels).mean()
+    assert leaky > 0.8 > 0.7 > model_selection.cross_val_score(inside, noise, labels).mean()
+
+
+@card("sklearn.preprocessing.Binarizer", formula=r"x'=[\,x>t\,]")
+def binarizer():
+    x = rng.normal(size=(6, 2))
+    close(preprocessing.Binarizer(threshold=0.2).fit_transform(x), x > 0.2)
+    assert preprocessing.Binarizer(threshold=1.0).fit_transform([[1.0]]).tolist() == [[0]]
+
+
+@card("sklearn.preprocessing.FunctionTransformer", formula=r"x'=f(x)")
+def function_transformer():
+    import pickle
+
+    x = rng.random((6, 2))
+    close(preprocessing.FunctionTransformer(np.log1p, inverse_func=np.expm1).fit_transform(x), np.log1p(x))
+    assert fails(lambda: pickle.dumps(preprocessing.FunctionTransformer(lambda v: v)), AttributeError, pickle.PicklingError)
+
+
+@card("sklearn.preprocessing.KBinsDiscretizer", "sklearn.preprocessing.MultiLabelBinarizer")
+def discretizer():
+    x = rng.normal(size=(100, 2))
+    bins = preprocessing.KBinsDiscretizer(4, encode="ordinal").fit(x)
+    assert preprocessing.KBinsDiscretizer(4).fit_transform(x).shape == (100, 8)
+    assert np.all(np.bincount(bins.transform(x)[:, 0].astype(int)) == 25) and bins.transform([[99.0, -99.0]]).tolist() == [[3, 0]]
+    many_zeros = np.r_[np.zeros(80), np.arange(20.0)][:, None]
+    made, text = warned(lambda: preprocessing.KBinsDiscretizer(4).fit(many_zeros))
+    assert text and made.n_bins_[0] < 4
+    labels = preprocessing.MultiLabelBinarizer()
+    assert labels.fit_transform([{"a", "c"}, {"b"}]).tolist() == [[1, 0, 1], [0, 1, 0]]
+    value, text = warned(lambda: labels.transform([{"z"}]))
+    assert value.tolist() == [[0, 0, 0]] and text
+    assert preprocessing.MultiLabelBinarizer().fit(["cat", "dog"]).classes_.tolist() == ["a", "c", "d", "g", "o", "t"]
+
+
+@card("sklearn.preprocessing.KernelCenterer", formula=r"\tilde K=K-1_nK-K1_n+1_nK1_n")
+def kernel_centerer():
+    x = rng.normal(size=(10, 3))
+    k, ones = gram(x, x, 0.5), np.full((10, 10), 1 / 10)
+    close(preprocessing.KernelCenterer().fit_transform(k), k - ones @ k - k @ ones + ones @ k @ ones)
+    close(preprocessing.KernelCenterer().fit_transform(x @ x.T), centred(x) @ centred(x).T)
+
+
+@card("sklearn.preprocessing.MaxAbsScaler", formula=r"x'=\frac{x}{\max_i\lvert x_i\rvert}")
+def max_abs_scaler():
+    x = rng.normal(size=(10, 3))
+    scaler = preprocessing.MaxAbsScaler().fit(x)
+    close(scaler.transform(x), x / np.abs(x).max(axis=0))
+    assert scaler.transform(x * 2).max() > 1 and preprocessing.MaxAbsScaler(clip=True).fit(x).transform(x * 2).max() == 1
+
+
+@card("sklearn.preprocessing.PowerTransformer", formula=r"x'=\frac{(x+1)^\lambda-1}{\lambda}\quad(x\ge0,\ \lambda\ne0)")
+def power_transformer():
+    x = rng.exponential(size=(200, 1))
+    model = preprocessing.PowerTransformer(standardize=False).fit(x)
+    close(model.transform(x), ((x + 1) ** model.lambdas_[0] - 1) / model.lambdas_[0])
+    close(model.lambdas_[0], scipy.stats.yeojohnson(x[:, 0])[1], rtol=1e-3)
+    assert fails(lambda: preprocessing.PowerTransformer("box-cox").fit(x - 1))
+    assert abs(scipy.stats.skew(model.transform(x))[0]) < 0.3 < scipy.stats.skew(x)[0]
+
+
+@card("sklearn.preprocessing.QuantileTransformer", formula=r"x'=F(x)\quad\text{or}\quad\Phi^{-1}(F(x))")
+def quantile_transformer():
+    x = np.sort(rng.normal(size=(101, 1)), axis=0)
+    model = preprocessing.QuantileTransformer(n_quantiles=101).fit(x)
+    close(model.transform(x)[:, 0], np.arange(101) / 100, atol=1e-6)
+    normal = preprocessing.QuantileTransformer(n_quantiles=101, output_distribution="normal").fit(x)
+    close(normal.transform(x)[1:-1, 0], scipy.stats.norm.ppf(np.arange(101) / 100)[1:-1], atol=1e-6)
+    assert model.transform([[99.0], [-99.0]]).ravel().tolist() == [1, 0]
+    assert np.round(normal.transform([[99.0], [-99.0]]).ravel(), 1).tolist() == [5.2, -5.2]
+
+
+@card("sklearn.preprocessing.SplineTransformer", formula=r"d'=d\,(\text{n\_knots}+\text{degree}-1)")
+def spline_transformer():
+    x = rng.random((30, 2))
+    for knots, degree in ((5, 3), (7, 2)):
+        z = preprocessing.SplineTransformer(knots, degree).fit_transform(x)
+        assert z.shape[1] == 2 * (knots + degree - 1)
+        close(z[:, : knots + degree - 1].sum(axis=1), 1)
+    model = preprocessing.SplineTransformer().fit(x)
+    close(model.transform([[5.0, 5.0]]), model.transform([[9.0, 9.0]]))
+    close(model.transform([[5.0, 5.0]]), model.transform(x.max(axis=0, keepdims=True)))
+    assert preprocessing.SplineTransformer(include_bias=False).fit_transform(x).shape[1] == 2 * 6
+
+
+@card("sklearn.preprocessing.TargetEncoder", formula=r"e_c=\frac{n_c\,\bar y_c+m\,\bar y}{n_c+m}")
+def target_encoder():
+    x, y = rng.integers(0, 3, (60, 1)), rng.normal(size=60)
+    model = preprocessing.TargetEncoder(smooth=5.0).fit(x, y)
+    codes = [(np.sum(x == c) * y[x[:, 0] == c].mean() + 5 * y.mean()) / (np.sum(x == c) + 5) for c in range(3)]
+    close(model.encodings_[0], codes)
+    assert np.abs(preprocessing.TargetEncoder(smooth=5.0).fit_transform(x, y) - model.transform(x)).max() > 1e-3
+    close(model.transform([[9]]), y.mean())
+    assert "1.9" in warned(lambda: preprocessing.TargetEncoder(shuffle=True).fit_transform(x, y))[1]
+    assert preprocessing.TargetEncoder().fit(x, np.arange(60)).target_type_ == "multiclass"
+
+
+@card(
+    "sklearn.random_projection.GaussianRandomProjection",
+    "sklearn.random_projection.SparseRandomProjection",
+    formula=r"k\ge\frac{4\ln n}{\varepsilon^2/2-\varepsilon^3/3}",
+)
+def random_projections():
+    x = rng.normal(size=(60, 3000))
+    eps = 0.5
+    k = int(4 * math.log(60) / (eps**2 / 2 - eps**3 / 3))
+    for kind in (random_projection.GaussianRandomProjection, random_projection.SparseRandomProjection):
+        model = kind(eps=eps, random_state=0).fit(x)
+        assert model.n_components_ == k
+        z = model.transform(x)
+        ratio = (cdist(z, z) ** 2 / np.maximum(cdist(x, x) ** 2, 1e-12))[~np.eye(60, dtype=bool)]
+        assert 1 - eps < ratio.min() and ratio.max() < 1 + eps
+        assert fails(lambda: kind().fit(x[:, :50]))
+
+
+@card("sklearn.semi_supervised.LabelPropagation", formula=r"Y\leftarrow D^{-1}WY,\quad Y_{\text{known}}\ \text{fixed}")
+def label_propagation():
+    x = datasets.make_blobs(40, centers=2, cluster_std=1.5, random_state=0)[0]
+    y = np.full(40, -1)
+    truth = cluster.KMeans(2, random_state=0).fit_predict(x)
+    for c in (0, 1):
+        y[np.flatnonzero(truth == c)[:3]] = c
+    model = semi_supervised.LabelPropagation(gamma=0.5, tol=1e-12, max_iter=100000).fit(x, y)
+    w = gram(x, x, 0.5)
+    p = w / w.sum(axis=1, keepdims=True)
+    known = y != -1
+    f = np.linalg.solve(np.eye((~known).sum()) - p[np.ix_(~known, ~known)], p[np.ix_(~known, known)] @ np.eye(2)[y[known]])
+    close(model.label_distributions_[~known], f, rtol=1e-4)
+    assert np.array_equal(model.transduction_[known], y[known])
+
+
+@card("sklearn.semi_supervised.LabelSpreading", formula=r"F\leftarrow\alpha SF+(1-\alpha)Y,\quad S=D^{-1/2}WD^{-1/2}")
+def label_spreading():
+    x = datasets.make_blobs(40, centers=2, cluster_std=1.5, random_state=0)[0]
+    y = np.full(40, -1)
+    y[:6] = cluster.KMeans(2, random_state=0).fit_predict(x)[:6]
+    model = semi_supervised.LabelSpreading(gamma=0.5, alpha=0.3, tol=1e-12, max_iter=100000).fit(x, y)
+    w = gram(x, x, 0.5)
+    np.fill_diagonal(w, 0)
+    half = np.diag(w.sum(axis=1) ** -0.5)
+    start = np.zeros((40, 2))
+    start[np.arange(6), y[:6]] = 1
+    f = np.linalg.solve(np.eye(40) - 0.3 * half @ w @ half, 0.7 * start)
+    close(model.label_distributions_, f / f.sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+@card("sklearn.semi_supervised.SelfTrainingClassifier")
+def self_training():
+    x, truth = classification(100)
+    y = np.where(np.arange(100) < 20, truth, -1)
+    model = semi_supervised.SelfTrainingClassifier(naive_bayes.GaussianNB(), threshold=0.9).fit(x, y)
+    first = naive_bayes.GaussianNB().fit(x[:20], truth[:20]).predict_proba(x)
+    assert np.array_equal(model.labeled_iter_ == 1, (first.max(axis=1) > 0.9) & (y == -1))
+    assert "no unlabeled" in warned(lambda: semi_supervised.SelfTrainingClassifier(naive_bayes.GaussianNB()).fit(x, truth))[1]
+
+
+@card("sklearn.tree.ExtraTreeClassifier", "sklearn.tree.ExtraTreeRegressor")
+def extra_tree():
+    x, y = classification()
+    made = [tree.ExtraTreeClassifier(max_depth=1, random_state=s).fit(x, y).tree_.threshold[0] for s in range(5)]
+    assert len(set(made)) == 5 and isinstance(ensemble.ExtraTreesClassifier(2).fit(x, y).estimators_[0], tree.ExtraTreeClassifier)
+    assert tree.ExtraTreeRegressor().fit(x, y).predict(x).shape == (60,)
+
+
+def splits(splitter, *given, **more):
+    return list(splitter.split(*given, **more))
+
+
+@card("sklearn.model_selection.KFold", formula=r"n_{\text{test}}\in\left\{\lfloor n/k\rfloor,\ \lceil n/k\rceil\right\}")
+def k_fold():
+    for n, k in ((10, 3), (12, 4), (7, 5)):
+        sizes = [len(test) for _, test in splits(model_selection.KFold(k), np.zeros(n))]
+        assert set(sizes) <= {n // k, math.ceil(n / k)} and sum(sizes) == n
+    y = np.repeat([0, 1, 2], 4)
+    assert all(len(set(y[test])) == 1 for _, test in splits(model_selection.KFold(3), y))
+    assert fails(lambda: model_selection.KFold(random_state=0))
+
+
+@card(
+    "sklearn.model_selection.StratifiedKFold",
+    "sklearn.model_selection.GroupKFold",
+    "sklearn.model_selection.StratifiedGroupKFold",
+    "sklearn.model_selection.ShuffleSplit",
+    "sklearn.model_selection.StratifiedShuffleSplit",
+    "sklearn.model_selection.GroupShuffleSplit",
+    "sklearn.model_selection.PredefinedSplit",
+)
+def splitters():
+    y = np.r_[np.zeros(30), np.ones(10)].astype(int)
+    groups = np.arange(40) // 4
+    x = np.zeros((40, 1))
+    for _, test in splits(model_selection.StratifiedKFold(5), x, y):
+        assert np.bincount(y[test]).tolist() == [6, 2]
+    assert fails(lambda: splits(model_selection.StratifiedKFold(2), x, rng.normal(size=40)))
+    assert "least populated" in warned(lambda: splits(model_selection.StratifiedKFold(5), np.zeros(12), [0, 0] + [1] * 10))[1]
+    for kind in (model_selection.GroupKFold(5), model_selection.StratifiedGroupKFold(5), model_selection.GroupShuffleSplit(3)):
+        for train, test in splits(kind, x, y, groups):
+            assert not set(groups[train]) & set(groups[test])
+    assert fails(lambda: splits(model_selection.GroupKFold(5), x, y)) and fails(lambda: splits(model_selection.GroupKFold(11), x, y, groups))
+    tests = [set(test) for _, test in splits(model_selection.ShuffleSplit(5, test_size=0.3, random_state=0), x)]
+    assert all(len(one) == 12 for one in tests) and tests[0] & tests[1]
+    uneven = np.r_[np.zeros(31), np.arange(1, 10)]
+    sizes = {len(test) for _, test in splits(model_selection.GroupShuffleSplit(20, test_size=0.2, random_state=0), x, y, uneven)}
+    assert sizes == {2, 32}
+    for _, test in splits(model_selection.StratifiedShuffleSplit(2, test_size=8), x, y):
+        assert np.bincount(y[test]).tolist() == [6, 2]
+    ((train, test),) = splits(model_selection.PredefinedSplit([-1, 0, -1, 0]))
+    assert train.tolist() == [0, 2] and test.tolist() == [1, 3]
+
+
+@card("sklearn.model_selection.LeaveOneOut", "sklearn.model_selection.LeavePOut", formula=r"\text{splits}=\binom np")
+def leave_out():
+    x = np.zeros((6, 1))
+    assert len(splits(model_selection.LeaveOneOut(), x)) == 6 and len(splits(model_selection.LeavePOut(3), x)) == math.comb(6, 3)
+    a, b = regression(8)
+    assert np.isnan(quiet(lambda: model_selection.cross_val_score(linear_model.Ridge(), a, b, cv=model_selection.LeaveOneOut()))).all()
+
+
+@card("sklearn.model_selection.LeaveOneGroupOut", "sklearn.model_selection.LeavePGroupsOut", formula=r"\text{splits}=\binom Gp")
+def leave_groups_out():
+    x, groups = np.zeros((10, 1)), np.arange(10) // 2
+    assert len(splits(model_selection.LeaveOneGroupOut(), x, groups=groups)) == 5
+    assert len(splits(model_selection.LeavePGroupsOut(2), x, groups=groups)) == math.comb(5, 2)
+
+
+@card(
+    "sklearn.model_selection.RepeatedKFold",
+    "sklearn.model_selection.RepeatedStratifiedKFold",
+    formula=r"\text{splits}=k\cdot r",
+)
+def repeated():
+    x, y = np.zeros((20, 1)), np.arange(20) % 2
+    for kind in (model_selection.RepeatedKFold, model_selection.RepeatedStratifiedKFold):
+        made = splits(kind(n_splits=4, n_repeats=3, random_state=0), x, y)
+        assert len(made) == 12 and set(made[0][1]) != set(made[4][1])
+
+
+@card("sklearn.model_selection.TimeSeriesSplit", formula=r"n_{\text{test}}=\left\lfloor\frac n{k+1}\right\rfloor")
+def time_series():
+    for n, k in ((20, 3), (23, 5)):
+        made = splits(model_selection.TimeSeriesSplit(k), np.zeros(n))
+        assert all(len(test) == n // (k + 1) and train.max() + 1 == test.min() for train, test in made)
+        assert all(len(a) < len(b) for (a, _), (b, _) in itertools.pairwise(made))
+    assert all(test.min() - train.max() == 3 for train, test in splits(model_selection.TimeSeriesSplit(3, gap=2), np.zeros(20)))
+    assert all(len(train) <= 6 for train, _ in splits(model_selection.TimeSeriesSplit(3, max_train_size=6), np.zeros(20)))
+
+
+@card("sklearn.model_selection.check_cv", "sklearn.model_selection.train_test_split", "sklearn.model_selection.ParameterSampler")
+def helpers_of_selection():
+    y = np.arange(20) % 2
+    assert isinstance(model_selection.check_cv(3, y, classifier=True), model_selection.StratifiedKFold)
+    assert type(model_selection.check_cv(3, y)) is model_selection.KFold and not model_selection.check_cv(3, y).shuffle
+    x = np.arange(20)[:, None]
+    a, b, c, d = model_selection.train_test_split(x, y, stratify=y, random_state=0)
+    assert len(a) == len(c) == 15 and len(b) == len(d) == 5 and np.array_equal(y[a[:, 0]], c)
+    assert model_selection.train_test_split(x, shuffle=False)[1].ravel().tolist() == [15, 16, 17, 18, 19]
+    lists = list(model_selection.ParameterSampler({"a": [1, 2, 3], "b": [1, 2]}, 6, random_state=0))
+    assert len({tuple(one.items()) for one in lists}) == 6
+    mixed = list(model_selection.ParameterSampler({"a": [1, 2], "b": scipy.stats.randint(0, 2)}, 20, random_state=0))
+    assert len({tuple(one.items()) for one in mixed}) < 20
+
+
+@card("sklearn.model_selection.ParameterGrid", formula=r"\lvert\text{grid}\rvert=\prod_jn_j")
+def parameter_grid():
+    assert len(model_selection.ParameterGrid({"a": [1, 2, 3], "b": [1, 2]})) == 3 * 2
+    assert len(model_selection.ParameterGrid([{"a": [1, 2, 3]}, {"b": [1, 2]}])) == 3 + 2
+
+
+@card(
+    "sklearn.model_selection.cross_val_score",
+    "sklearn.model_selection.cross_validate",
+    "sklearn.model_selection.cross_val_predict",
+)
+def cross_validation():
+    x, y = regression()
+    model = linear_model.Ridge()
+    scores = model_selection.cross_val_score(model, x, y, scoring="neg_mean_squared_error")
+    assert scores.shape == (5,) and np.all(scores < 0) and not hasattr(model, "coef_")
+    both = model_selection.cross_validate(model, x, y, scoring=["r2", "neg_max_error"], return_train_score=True)
+    assert {"test_r2", "test_neg_max_error", "train_r2", "fit_time"} <= set(both) and "test_score" in model_selection.cross_validate(model, x, y)
+    by_hand = [linear_model.Ridge().fit(x[a], y[a]).score(x[b], y[b]) for a, b in splits(model_selection.KFold(5), x)]
+    close(model_selection.cross_val_score(model, x, y), by_hand)
+    labels = np.repeat([0, 1, 2], [14, 13, 13])
+    values, text = warned(lambda: model_selection.cross_val_score(svm.SVC(), x, labels, cv=[(np.arange(10), np.arange(10, 40)), (np.arange(40), np.arange(40))]))
+    assert np.isnan(values[0]) and np.isfinite(values[1]) and text
+    out = model_selection.cross_val_predict(model, x, y)
+    assert abs(metrics.r2_score(y, out) - np.mean(by_hand)) > 1e-4
+    for kind in (model_selection.TimeSeriesSplit(), model_selection.ShuffleSplit(5)):
+        assert fails(lambda: model_selection.cross_val_predict(model, x, y, cv=kind))
+
+
+@card(
+    "sklearn.model_selection.learning_curve",
+    "sklearn.model_selection.validation_curve",
+    "sklearn.model_selection.LearningCurveDisplay",
+    "sklearn.model_selection.ValidationCurveDisplay",
+)
+def curves():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    x, y = classification(100)
+    model = linear_model.LogisticRegression()
+    sizes, train, test = model_selection.learning_curve(model, x, y, cv=4, train_sizes=[0.5, 1.0])
+    assert sizes.tolist() == [37, 75] and train.shape == test.shape == (2, 4)
+    train, test = model_selection.validation_curve(model, x, y, param_name="C", param_range=[0.1, 1, 10], cv=4)
+    assert train.shape == test.shape == (3, 4)
+    made = model_selection.LearningCurveDisplay(train_sizes=sizes, train_scores=train[:2], test_scores=test[:2], score_name="s")
+    assert not hasattr(made, "figure_")
+    shown = model_selection.LearningCurveDisplay.from_estimator(model, x, y, cv=4, train_sizes=[0.5, 1.0], score_type="test", std_display_style="fill_between")
+    band = shown.fill_between_[0].get_paths()[0].vertices[:, 1]
+    scores = shown.test_scores[0]
+    close((band.min() <= scores.mean() - scores.std() + 1e-9, np.any(np.isclose(band, scores.mean() - scores.std()))), (True, True))
+    for values, scale in (([0.1, 1, 10, 100], "log"), ([1, 2, 3, 4], "linear")):
+        drawn = model_selection.ValidationCurveDisplay.from_estimator(model, x, y, param_name="C", param_range=values, cv=2)
+        assert drawn.ax_.get_xscale() == scale
+    pyplot.close("all")
+    ordered = np.argsort(y, kind="stable")
+    assert fails(lambda: model_selection.learning_curve(model, x[ordered], y[ordered], cv=[(np.arange(100), np.arange(100))], train_sizes=[0.1], error_score="raise"))
+
+
+@card("sklearn.model_selection.permutation_test_score", formula=r"p=\frac{C+1}{B+1}")
+def permutation_test():
+    x, y = classification(40)
+    score, permuted, p = model_selection.permutation_test_score(naive_bayes.GaussianNB(), x, rng.permutation(y), n_permutations=30, cv=2)
+    close(p, (np.sum(permuted >= score) + 1) / (30 + 1))
+    assert round(1 / 101, 4) == 0.0099
+
+
+@check
+def what_shared_arguments_say():
+    """arguments.yaml: class weights, folds, starts and trees."""
+    x, y = classification(80)
+    y[:60] = 0
+    weights = compute_class_weight("balanced", classes=np.array([0, 1]), y=y)
+    balanced = linear_model.LogisticRegression(class_weight="balanced").fit(x, y)
+    close(balanced.coef_, linear_model.LogisticRegression().fit(x, y, sample_weight=weights[y]).coef_, rtol=1e-4)
+    doubled = linear_model.Ridge().fit(np.r_[x, x[:5]], np.r_[y, y[:5]])
+    close(doubled.coef_, linear_model.Ridge().fit(x, y, sample_weight=np.r_[np.full(5, 2), np.ones(75)]).coef_)
+    assert len(ensemble.RandomForestClassifier(3, warm_start=True).fit(x, y).set_params(n_estimators=5).fit(x, y).estimators_) == 5
+    assert linear_model.Ridge(fit_intercept=False).fit(x, y).intercept_ == 0
+    leaves = tree.DecisionTreeClassifier(max_leaf_nodes=3, min_samples_leaf=4).fit(x, y)
+    assert leaves.get_n_leaves() == 3 and leaves.tree_.n_node_samples.min() >= 4
+    small = [tree.DecisionTreeClassifier(ccp_alpha=a, random_state=0).fit(x, y).tree_.node_count for a in (0, 0.01, 0.05)]
+    assert small[0] >= small[1] >= small[2]

@@ -797,8 +797,8 @@ def ranking_loss():
 def ami():
     u, v = classes(40, 3)
     expected = cluster.expected_mutual_information(cluster.contingency_matrix(u, v).astype(np.int64), len(u))
-    shuffled = [metrics.mutual_info_score(u, rng.permutation(v)) for _ in range(3000)]
-    assert abs(np.mean(shuffled) - expected) < 5e-3
+    shuffled = [metrics.mutual_info_score(u, rng.permutation(v)) for _ in range(800)]
+    assert abs(np.mean(shuffled) - expected) < 0.01
     information = metrics.mutual_info_score(u, v)
     close(metrics.adjusted_mutual_info_score(u, v), (information - expected) / ((entropy(u) + entropy(v)) / 2 - expected))
     assert any(metrics.adjusted_mutual_info_score(u, rng.permutation(v)) < 0 for _ in range(20))

@@ -356,6 +356,9 @@ def collectives():
         assert torch.equal(sent, values[1])
         assert torch.distributed.get_rank() == rank and torch.distributed.get_world_size() == 2
         y = values[rank].clone()
+        mean = y.clone()
+        torch.distributed.all_reduce(mean, op=torch.distributed.ReduceOp.AVG)
+        close(mean, values.numpy().mean(0))
         torch.distributed.all_reduce(y)
         return y.numpy()
 

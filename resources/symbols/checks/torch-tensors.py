@@ -455,11 +455,13 @@ def where():
 # Shape
 
 
-@card("torch.cat", "torch.stack", "torch.split", "torch.unbind", "torch.narrow")
+@card("torch.cat", "torch.hstack", "torch.stack", "torch.split", "torch.unbind", "torch.narrow")
 def joining():
     parts = [random(3, 4) for _ in range(10)]
     assert torch.cat(parts).shape == (30, 4) and torch.stack(parts).shape == (10, 3, 4) and torch.cat(parts, 1).shape == (3, 40)
     assert torch.hstack(parts).shape == (3, 40) and torch.vstack(parts).shape == (30, 4)
+    vectors = [torch.ones(3), torch.zeros(3)]
+    assert torch.hstack(vectors).shape == (6,) and torch.vstack(vectors).shape == (2, 3)
     raises(RuntimeError, lambda: torch.stack([torch.ones(2), torch.ones(3)]))
     raises(RuntimeError, lambda: torch.cat([torch.ones(2, 3), torch.ones(2, 4)]))
     five = torch.arange(5)
@@ -650,6 +652,7 @@ def decompositions():
     assert u.shape == (5, 3) and torch.linalg.svd(a)[0].shape == (5, 5) and (s.diff() <= 0).all()
     u, s, v = torch.svd(a)
     close(u.numpy() @ np.diag(s.numpy()) @ v.numpy().T, a)
+    assert "deprecated" in torch.svd.__doc__ and torch.svd(a, some=False)[0].shape == (5, 5)
     close(square.numpy() @ torch.linalg.inv(square).numpy(), np.eye(4), 1e-8)
     raises(torch.linalg.LinAlgError, lambda: torch.linalg.inv(torch.ones(2, 2)), "singular")
     close(square.numpy() @ torch.linalg.solve(square, b).numpy(), b, 1e-8)

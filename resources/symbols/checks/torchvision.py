@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 import torch
+import torch._dynamo  # noqa: F401 - what RoI Align's fallback asks for, loaded once before the checks fork
 import torch.nn.functional as F
 from PIL import Image
 from torch import nn
@@ -189,6 +190,11 @@ def suppression():
 # Regions of interest
 
 
+def without_compiling():
+    """The Python fallback of RoI Align would be compiled on its first call; each check has a process of its own."""
+    torch._dynamo.config.disable = True
+
+
 def bilinear(image: np.ndarray, y: float, x: float) -> np.ndarray:
     """The value of (C, H, W) at a point; zero outside by more than a pixel."""
     _, height, width = image.shape
@@ -203,6 +209,7 @@ def bilinear(image: np.ndarray, y: float, x: float) -> np.ndarray:
 
 @card("torchvision.ops.roi_align", "torchvision.ops.RoIAlign", formula=r"y_{ij}=\frac1n\sum_{k=1}^{n}\mathrm{bilinear}(x,\,p_{ijk})")
 def roi_align():
+    without_compiling()
     image = random(1, 2, 8, 9)
     for aligned in (True, False):
         box, scale, samples = np.array([2.0, 4.0, 13.0, 15.0]), 0.5, 2
@@ -233,6 +240,7 @@ def other_pooling():
 
 @card("torchvision.ops.MultiScaleRoIAlign", formula=r"k=\left\lfloor k_0+\log_2\frac{\sqrt{wh}}{224}\right\rfloor")
 def multi_scale_roi_align():
+    without_compiling()
     sides = torch.tensor([20.0, 60, 111, 113, 223, 225, 300, 449, 2000])
     boxes = torch.stack([torch.zeros(9), torch.zeros(9), sides, sides * 1.3], 1)
     expected = np.clip(np.floor(4 + np.log2(np.sqrt(sides.numpy() ** 2 * 1.3) / 224)), 2, 5) - 2
@@ -378,7 +386,7 @@ PIL = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
 
 @card("torchvision.transforms.ToTensor", "torchvision.transforms.v2.ToTensor", formula=r"y=\frac{x}{255}")
 @card("torchvision.transforms.v2.ToDtype", formula=r"y=\frac{x}{255}\qquad(\text{uint8}\to\text{float32, scale})")
-@card("torchvision.transforms.ConvertImageDtype", formula=r"y=\frac{x}{255}\qquad(\text{uint8}\to\text{float})")
+@card("torchvision.transforms.ConvertImageDtype", "torchvision.transforms.v2.ConvertImageDtype", formula=r"y=\frac{x}{255}\qquad(\text{uint8}\to\text{float})")
 @card("torchvision.transforms.PILToTensor", "torchvision.transforms.v2.ToImage", "torchvision.transforms.v2.ToPureTensor")
 def conversion():
     array = np.asarray(PIL).transpose(2, 0, 1)
@@ -397,6 +405,8 @@ def conversion():
     converted = v2.ToDtype(torch.float32, scale=True)(sample)
     assert converted["mask"].dtype == torch.uint8 and converted["image"].max() <= 1
     assert type(v2.ToPureTensor()(sample["image"])) is torch.Tensor
+    close(v2.ConvertImageDtype(torch.float32)(v1.PILToTensor()(PIL)), array.astype(np.float32) / 255, 1e-6)
+    raises((TypeError, AttributeError), lambda: v1.ConvertImageDtype(torch.float32)(PIL))
     close(v1.ConvertImageDtype(torch.uint8)(torch.tensor([[[0.0, 1.0]]])), np.array([[[0, 255]]], dtype=np.uint8))
 
 
@@ -490,7 +500,9 @@ def distortions():
     assert (v1.RandomErasing(1.0)(x) == 0).any()
     raises((AttributeError, TypeError), lambda: v1.RandomErasing(1.0)(PIL))
     labels = torch.tensor([[[0.0, 8.0]]])
-    assert 4 in f1.resize(labels, [1, 8]).round() and set(f1.resize(labels, [1, 8], v1.InterpolationMode.NEAREST).unique().tolist()) == {0, 8}
+    smooth = f1.resize(labels, [1, 8])
+    assert ((smooth > 1) & (smooth < 7)).any()
+    assert set(f1.resize(labels, [1, 8], v1.InterpolationMode.NEAREST).unique().tolist()) == {0, 8}
 
 
 @card(
@@ -756,10 +768,12 @@ TARGET = {"boxes": torch.tensor([[5.0, 5, 40, 40]]), "labels": torch.tensor([1])
 
 @card("torchvision.models.detection.fasterrcnn_resnet50_fpn", "torchvision.models.detection.maskrcnn_resnet50_fpn", "torchvision.models.detection.rpn.RegionProposalNetwork")
 def two_stage_detectors():
+    without_compiling()
     options = {"weights": None, "weights_backbone": None, "num_classes": 2, "min_size": 64, "max_size": 64, "rpn_post_nms_top_n_train": 20, "rpn_pre_nms_top_n_train": 40}
     model = with_nms(detection.maskrcnn_resnet50_fpn(**options))
     assert (model.rpn.proposal_matcher.high_threshold, model.rpn.proposal_matcher.low_threshold) == (0.7, 0.3)
-    assert detection.fasterrcnn_resnet50_fpn(**options).roi_heads.box_predictor.cls_score.out_features == 2
+    with torch.device("meta"):
+        assert detection.fasterrcnn_resnet50_fpn(**options).roi_heads.box_predictor.cls_score.out_features == 2
     losses = model([torch.rand(3, 64, 64)], [TARGET])
     box_losses = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
     assert set(losses) == box_losses | {"loss_mask"}

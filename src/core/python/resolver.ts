@@ -1,4 +1,5 @@
 import type { SyntaxNode } from '@lezer/common';
+import type { SymbolFacts } from '../library/card';
 import type { SymbolTable } from '../library/symbolTable';
 import { absolutePath, importedPath, type ModuleName } from './moduleName';
 import { type Binding, type BindingValue, enclosingClass, type Range } from './syntax/bindings';
@@ -131,7 +132,7 @@ export class Resolver {
       case 'import':
         return this.imported(value.path);
       case 'expression':
-        return this.expression(value.expression, scope, Math.min(value.expression.from, at));
+        return this.#held(this.expression(value.expression, scope, Math.min(value.expression.from, at)));
       case 'annotation':
         return this.#annotated(value.annotation, scope, at);
       case 'parameter':
@@ -144,6 +145,15 @@ export class Resolver {
     }
   }
 
+  /** What a variable holds is not the property that its value was read from: `shape = x.shape` is some shape. */
+  #held(value: Value): Value {
+    return value.kind === 'path' && this.#kindOf(value.path) === 'property' ? unknown : value;
+  }
+
+  #kindOf(path: string): SymbolFacts['kind'] | undefined {
+    return this.#table.facts(path)?.kind;
+  }
+
   #parameter(parameter: BindingValue & { readonly kind: 'parameter' }, scope: Scope): Value {
     const owner = parameter.isSelf ? this.#scopes.classAround(scope) : undefined;
     if (owner) {
@@ -151,7 +161,7 @@ export class Resolver {
     }
     const outside = scope.parent ?? scope;
     const usual = parameter.default && this.expression(parameter.default, outside, scope.node.from);
-    if (usual?.kind === 'path' || usual?.kind === 'instance') {
+    if ((usual?.kind === 'path' && this.#kindOf(usual.path) !== 'value') || usual?.kind === 'instance') {
       return usual;
     }
     return parameter.annotation ? this.#annotated(parameter.annotation, outside, scope.node.from) : unknown;

@@ -142,3 +142,16 @@ def check_decay_pulls_to_relu():
         layer.weight.grad = torch.zeros(1)
         optimizer.step()
     assert layer.weight.item() < 0.01
+
+
+@check
+def check_mean_outputs_and_inverse():
+    grid = torch.linspace(-12, 12, 2_400_001, dtype=torch.float64)
+    density = torch.exp(-grid**2 / 2) / math.sqrt(2 * math.pi) * 1e-5
+    exact = lambda f: float((f(grid) * density).sum())
+    stated("0.3989", exact(F.relu))
+    stated("0.1605", exact(F.elu))
+    assert abs(exact(F.selu)) < 1e-5 and abs(exact(lambda v: F.selu(v) ** 2) - 1) < 1e-5
+    stated("0.5413", math.log(math.e - 1))
+    assert abs(F.softplus(torch.tensor(math.log(math.e - 1), dtype=torch.float64)).item() - 1) < 1e-12
+    assert abs(F.softplus(torch.tensor(0.0, dtype=torch.float64)).item() - math.log(2)) < 1e-12

@@ -1,0 +1,108 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+LAYER = r"a = f(W x + b)"
+COLLAPSE = r"W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)"
+BACKWARD = r"""
+\frac{\partial L}{\partial z_l} = f'(z_l) \odot \left( W_{l+1}^\top\, \frac{\partial L}{\partial z_{l+1}} \right)
+"""
+XOR = r"y = \mathrm{ReLU}(x_1 - x_2) + \mathrm{ReLU}(x_2 - x_1)"
+
+
+@formula(LAYER, COLLAPSE)
+def check_layer_and_collapse():
+    for n, m, k in [(3, 5, 2), (1, 1, 1), (4, 2, 6)]:
+        first, second = nn.Linear(n, m).double(), nn.Linear(m, k).double()
+        x = torch.randn(n, dtype=torch.float64)
+        w1, b1, w2, b2 = (p.detach().numpy() for p in (*first.parameters(), *second.parameters()))
+        np.testing.assert_allclose(np.tanh(w1 @ x.numpy() + b1), torch.tanh(first(x)).detach().numpy(), atol=1e-12)
+        np.testing.assert_allclose((w2 @ w1) @ x.numpy() + (w2 @ b1 + b2), second(first(x)).detach().numpy(), atol=1e-12)
+
+
+@formula(BACKWARD)
+def check_backward():
+    for f, slope in [(torch.sigmoid, lambda z: torch.sigmoid(z) * (1 - torch.sigmoid(z))), (torch.tanh, lambda z: 1 - torch.tanh(z) ** 2), (F.relu, lambda z: (z > 0).double())]:
+        W, b = torch.randn(4, 6, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
+        z = torch.randn(6, dtype=torch.float64, requires_grad=True)
+        following = W @ f(z) + b
+        following.retain_grad()
+        following.sin().sum().backward()
+        assert torch.allclose(z.grad, slope(z.detach()) * (W.T @ following.grad))
+
+
+@formula(XOR)
+def check_xor():
+    bits = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    assert (F.relu(bits[:, 0] - bits[:, 1]) + F.relu(bits[:, 1] - bits[:, 0])).tolist() == [0, 1, 1, 0]
+    design = torch.cat([bits, torch.ones(4, 1)], 1)
+    best = torch.linalg.lstsq(design, torch.tensor([[0.0], [1.0], [1.0], [0.0]])).solution
+    for value in design @ best:
+        stated("0.5", value)
+
+
+@check
+def check_contract():
+    integers = torch.tensor([-1, 2])
+    assert torch.relu(integers).dtype == torch.int64
+    assert torch.sigmoid(integers).dtype == torch.tanh(integers).dtype == torch.float32
+    for f in (F.gelu, F.silu, F.elu, F.leaky_relu, F.softplus, lambda v: F.softmax(v, 0)):
+        try:
+            f(integers)
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("expected an error for integers")
+    assert all(not layer().inplace for layer in (nn.ReLU, nn.SiLU, nn.ELU, nn.LeakyReLU))
+    assert [name for name in ("ReLU", "GELU", "SiLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh", "PReLU") if list(getattr(nn, name)().parameters())] == ["PReLU"]
+
+
+@check
+def check_ranges_and_slopes():
+    x = torch.linspace(-15, 15, 300001, dtype=torch.float64, requires_grad=True)
+    expected = {F.gelu: ("−0.17", "−0.13", "1.13"), F.silu: ("−0.28", "−0.10", "1.10"), torch.sigmoid: (None, None, "0.25")}
+    for f, (least, low, high) in expected.items():
+        y = f(x)
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        for text, value in ((least, y.detach().min()), (low, slope.min()), (high, slope.max())):
+            if text:
+                stated(text, value)
+    for f in (F.leaky_relu, F.elu):
+        (slope,) = torch.autograd.grad(f(x).sum(), x)
+        assert slope.min() > 0 and slope.max() <= 1
+    (slope,) = torch.autograd.grad(F.relu(x).sum(), x)
+    assert set(slope.tolist()) == {0.0, 1.0}
+
+
+@check
+def check_double_softmax():
+    least = F.cross_entropy(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
+    stated("0.3133", least)
+    for _ in range(100):
+        assert F.cross_entropy(F.softmax(torch.randn(1, 2) * 9, 1), torch.tensor([0])) >= least - 1e-6
+    assert abs(least.item() - math.log(1 + math.exp(-1))) < 1e-6
+
+
+@check
+def check_gradient_through_depth():
+    for f, gain, low, high in [(torch.sigmoid, 1.0, 0, 1e-15), (F.relu, 2**0.5, 0.1, 10)]:
+        a = torch.randn(300, 256, dtype=torch.float64)
+        kept = []
+        for _ in range(30):
+            a = f(F.linear(a, torch.randn(256, 256, dtype=torch.float64).mul(gain / 16).requires_grad_(True)))
+            a.retain_grad()
+            kept.append(a)
+        (a * torch.randn_like(a)).sum().backward()
+        assert low < kept[0].grad.std() / kept[-1].grad.std() < high
+
+
+@check
+def check_shared_prelu():
+    layer = nn.PReLU()
+    net = nn.Sequential(nn.Linear(2, 2), layer, nn.Linear(2, 2), layer)
+    assert sum(p.numel() for p in net.parameters()) == 13

@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+SILU = r"""
+\mathrm{SiLU}(x) = x\,\sigma(x) = \frac{x}{1 + e^{-x}}, \qquad
+\mathrm{SiLU}'(x) = \sigma(x)\,\bigl(1 + x\,(1 - \sigma(x))\bigr)
+"""
+SWISH = r"\mathrm{Swish}_\beta(x) = x\,\sigma(\beta x) = \frac{1}{\beta}\,\mathrm{SiLU}(\beta x)"
+HARD = r"\mathrm{Hardswish}(x) = x \cdot \frac{\min(\max(x + 3,\, 0),\, 6)}{6}"
+SWIGLU = r"\mathrm{SwiGLU}(x) = W_2 \left( \mathrm{SiLU}(W_1 x) \odot W_3 x \right)"
+
+sigma = lambda x: 1 / (1 + np.exp(-x))
+
+
+def curve(f):
+    """A fine grid, the values and the slopes of f on it."""
+    x = torch.linspace(-12, 12, 240001, dtype=torch.float64, requires_grad=True)
+    y = f(x)
+    return x.detach(), y.detach(), torch.autograd.grad(y.sum(), x)[0]
+
+
+@formula(SILU)
+def check_silu():
+    for shape in [(), (7,), (3, 4, 5)]:
+        x = (torch.randn(shape, dtype=torch.float64) * 4).requires_grad_(True)
+        y = F.silu(x)
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        xn = x.detach().numpy()
+        for ours in (xn * sigma(xn), xn / (1 + np.exp(-xn))):
+            np.testing.assert_allclose(ours, y.detach().numpy(), atol=1e-12)
+        np.testing.assert_allclose(sigma(xn) * (1 + xn * (1 - sigma(xn))), slope.numpy(), atol=1e-12)
+        assert torch.equal(nn.SiLU()(x), y)
+
+
+@formula(SWISH)
+def check_swish():
+    x = torch.randn(50, dtype=torch.float64) * 3
+    for beta in (-0.7, 0.5, 1.0, 3.0):
+        np.testing.assert_allclose(x.numpy() * sigma(beta * x.numpy()), (F.silu(beta * x) / beta).numpy(), atol=1e-12)
+    assert torch.allclose(x * torch.sigmoid(0 * x), x / 2)
+    assert torch.allclose(x * torch.sigmoid(1e6 * x), F.relu(x), atol=1e-5)
+
+
+@formula(HARD)
+def check_hardswish():
+    x = torch.cat([torch.randn(200, dtype=torch.float64) * 4, torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64)])
+    np.testing.assert_allclose(x.numpy() * np.minimum(np.maximum(x.numpy() + 3, 0), 6) / 6, nn.Hardswish()(x).numpy(), atol=1e-12)
+
+
+@formula(SWIGLU)
+def check_swiglu():
+    w1, w3, w2 = torch.randn(7, 4), torch.randn(7, 4), torch.randn(4, 7)
+    x = torch.randn(5, 4)
+    library = F.linear(F.silu(F.linear(x, w1)) * F.linear(x, w3), w2)
+    for row, expected in zip(x.numpy(), library.numpy()):
+        h = w1.numpy() @ row
+        np.testing.assert_allclose(w2.numpy() @ (h * sigma(h) * (w3.numpy() @ row)), expected, rtol=1e-3, atol=1e-4)
+    stated("1,376", 32 * math.ceil(8 * 512 / 3 / 32))
+    d = 768
+    assert 3 * d * (8 * d // 3) == 2 * d * 4 * d
+
+
+@check
+def check_worked_example():
+    x = torch.tensor([1.0, -1.0], dtype=torch.float64, requires_grad=True)
+    y = F.silu(x)
+    stated("0.7311", y[0].detach())
+    stated("−0.2689", y[1].detach())
+    stated("0.9277", torch.autograd.grad(y.sum(), x)[0][0])
+    stated("0.6667", F.hardswish(torch.tensor(1.0)))
+    stated("−0.3333", F.hardswish(torch.tensor(-1.0)))
+    z = torch.randn(100, dtype=torch.float64)
+    assert torch.allclose(F.silu(z) - F.silu(-z), z)
+
+
+@check
+def check_shape_of_the_curves():
+    x, y, slope = curve(F.silu)
+    stated("−0.2785", y.min())
+    stated("−1.2785", x[y.argmin()])
+    stated("−0.0998", slope.min())
+    stated("1.0998", slope.max())
+    stated("2.3994", x[slope.argmax()])
+    assert abs(x[slope.argmin()].item() + 2.3994) < 1e-3
+    assert (slope[x < -1.279] < 0).all() and (slope[x > -1.278] > 0).all()
+    _, hard, _ = curve(F.hardswish)
+    stated("−0.375", hard.min())
+    stated("0.1423", (hard - y).abs().max())
+    assert abs(abs(x[(hard - y).abs().argmax()].item()) - 3) < 1e-3 and abs((hard - y)[x.abs().sub(3).abs().argmin()].abs().item() - 0.1423) < 1e-3
+    stated("0.1930", (F.gelu(x) - y).abs().max())
+    assert abs((F.relu(x) - y).abs().max().item() - 0.2785) < 5e-5
+    stated("−0.17", F.gelu(x).min())
+    stated("−0.0004", slope[(x + 10).abs().argmin()])
+
+
+@check
+def check_contract():
+    for f in (F.silu, F.hardswish):
+        assert f(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
+        try:
+            f(torch.tensor([1]))
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("expected an error for integers")
+    assert F.silu(torch.ones(1) * 1j).is_complex() and not hasattr(nn, "Swish")
+    assert not nn.SiLU().inplace and not nn.Hardswish().inplace
+    try:
+        nn.init.calculate_gain("silu")
+    except ValueError as error:
+        assert str(error) == "Unsupported nonlinearity silu"
+    else:
+        raise AssertionError("expected an error")
+    x = torch.linspace(-14, 14, 2_800_001, dtype=torch.float64)
+    square = (F.silu(x) ** 2 * torch.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * 1e-5).sum()
+    stated("0.3558", square)
+    stated("1.6765", square**-0.5)
+
+
+@check
+def check_memory():
+    saved = []
+    for f in (F.silu, lambda v: v * torch.sigmoid(v)):
+        kept = {}
+        x = torch.randn(1000, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t):
+            y = f(x)
+        saved.append(len(kept))
+    assert saved == [1, 2], saved
+
+
+@check
+def check_models():
+    with torch.device("meta"):
+        mobile, efficient = torchvision.models.mobilenet_v3_large(), torchvision.models.efficientnet_b0()
+    assert any(isinstance(m, nn.Hardswish) for m in mobile.modules()) and not any(isinstance(m, nn.SiLU) for m in mobile.modules())
+    assert any(isinstance(m, nn.SiLU) for m in efficient.modules()) and not any(isinstance(m, nn.Hardswish) for m in efficient.modules())

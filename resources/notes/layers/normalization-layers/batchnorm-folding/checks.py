@@ -1,0 +1,158 @@
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.fx.experimental.optimization import fuse
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from note_checks import check, formula, stated
+
+BEHIND = r"""
+s_o = \frac{\gamma_o}{\sqrt{\hat\sigma_o^2 + \varepsilon}}, \qquad
+W'_o = s_o\, W_o, \qquad
+b'_o = s_o\,(b_o - \hat\mu_o) + \beta_o
+"""
+BEFORE = r"""
+W'_{oi} = W_{oi}\, s_i, \qquad
+b'_o = b_o + \sum_i W_{oi}\, (\beta_i - s_i\, \hat\mu_i)
+"""
+
+
+def trained(kind, channels, affine=True, eps=1e-5):
+    """A batch norm in eval mode with statistics and parameters that hide nothing."""
+    bn = kind(channels, affine=affine, eps=eps).double().eval()
+    bn.running_mean.normal_()
+    bn.running_var.uniform_(0.3, 3)
+    for parameter in bn.parameters():
+        nn.init.normal_(parameter)
+    return bn
+
+
+def scale(bn):
+    return (bn.weight / torch.sqrt(bn.running_var + bn.eps)).detach()
+
+
+@formula(BEHIND)
+def check_behind():
+    for bias in (True, False):
+        for affine in (True, False):
+            for eps in (1e-5, 0.5):
+                for conv, kind, shape in [(nn.Conv2d(4, 6, 3, padding=1, groups=2, bias=bias), nn.BatchNorm2d, (2, 4, 5, 6)), (nn.Conv1d(3, 5, 2, bias=bias), nn.BatchNorm1d, (2, 3, 7))]:
+                    conv = conv.double().eval()
+                    bn = trained(kind, conv.out_channels, affine, eps)
+                    x = torch.randn(shape, dtype=torch.float64)
+                    expected = bn(conv(x)).detach().numpy()
+                    gamma = bn.weight.detach().numpy() if affine else np.ones(conv.out_channels)
+                    beta = bn.bias.detach().numpy() if affine else np.zeros(conv.out_channels)
+                    b = conv.bias.detach().numpy() if bias else np.zeros(conv.out_channels)
+                    s = gamma / np.sqrt(bn.running_var.numpy() + eps)
+                    w = conv.weight.detach().numpy() * s.reshape(-1, *[1] * (conv.weight.ndim - 1))
+                    merged = s * (b - bn.running_mean.numpy()) + beta
+                    fused = fuse_conv_bn_eval(conv, bn)
+                    np.testing.assert_allclose(w, fused.weight.detach().numpy(), atol=1e-12)
+                    np.testing.assert_allclose(merged, fused.bias.detach().numpy(), atol=1e-12)
+                    np.testing.assert_allclose(fused(x).detach().numpy(), expected, atol=1e-10)
+                    assert fused(x[0]).shape == expected.shape[1:] and (conv.bias is None) == (not bias)
+    linear, bn = nn.Linear(4, 3).double().eval(), trained(nn.BatchNorm1d, 3)
+    x = torch.randn(5, 4, dtype=torch.float64)
+    assert torch.allclose(fuse_linear_bn_eval(linear, bn)(x), bn(linear(x)))
+
+
+@formula(BEFORE)
+def check_before():
+    linear, bn = nn.Linear(5, 3).double(), trained(nn.BatchNorm1d, 5)
+    x = torch.randn(6, 5, dtype=torch.float64)
+    w, b, s, beta, mu = (v.detach().numpy() for v in (linear.weight, linear.bias, scale(bn), bn.bias, bn.running_mean))
+    merged = np.array([b[o] + sum(w[o, i] * (beta[i] - s[i] * mu[i]) for i in range(5)) for o in range(3)])
+    np.testing.assert_allclose(x.numpy() @ (w * s).T + merged, linear(bn(x)).detach().numpy(), atol=1e-12)
+    for padding in (0, 1):
+        conv, bn = nn.Conv2d(4, 3, 3, padding=padding).double(), trained(nn.BatchNorm2d, 4)
+        x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
+        shift = bn.bias - scale(bn) * bn.running_mean
+        folded = F.conv2d(x, conv.weight * scale(bn).view(1, 4, 1, 1), conv.bias + (conv.weight.sum((2, 3)) * shift).sum(1), padding=padding)
+        difference = (folded - conv(bn(x))).abs()
+        assert difference[..., 1:-1, 1:-1].max() < 1e-10
+        assert (difference.max() < 1e-10) == (padding == 0) and (padding == 0 or difference.max() > 0.1)
+
+
+@check
+def check_worked_example():
+    conv, bn = nn.Conv1d(1, 1, 1).double().eval(), nn.BatchNorm1d(1, eps=0.5).double().eval()
+    for parameter, value in ((conv.weight, 3), (conv.bias, 1), (bn.running_mean, 4), (bn.running_var, 3.5), (bn.weight, 6), (bn.bias, -1)):
+        nn.init.constant_(parameter, value)
+    fused = fuse_conv_bn_eval(conv, bn)
+    assert (fused.weight.item(), fused.bias.item()) == (9, -10)
+    x = torch.full((1, 1, 1), 5.0, dtype=torch.float64)
+    assert conv(x).item() == 16 and bn(conv(x)).item() == fused(x).item() == 35
+
+
+@check
+def check_contract():
+    for conv, bn, text in [
+        (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), "Fusion only for eval!"),
+        (nn.Conv2d(3, 4, 3).eval(), nn.BatchNorm2d(4, track_running_stats=False).eval(), "must not be None"),
+    ]:
+        try:
+            fuse_conv_bn_eval(conv, bn)
+        except AssertionError as error:
+            assert text in str(error)
+        else:
+            raise RuntimeError("expected an error")
+    half = fuse_conv_bn_eval(nn.Conv2d(3, 4, 3).bfloat16().eval(), nn.BatchNorm2d(4).eval())
+    assert half.weight.dtype == torch.bfloat16
+    try:
+        nn.BatchNorm2d(3)(torch.randn(3, 4, 4))
+    except ValueError:
+        pass
+    else:
+        raise RuntimeError("expected an error")
+
+
+@check
+def check_resnet():
+    model = torchvision.models.resnet18().eval()
+    folded = fuse(model)
+    count = lambda net: sum(p.numel() for p in net.parameters())
+    stated("11,689,512", count(model))
+    stated("4,800", count(model) - count(folded))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.allclose(folded(x), model(x), atol=1e-3)
+
+
+@check
+def check_mistakes():
+    conv, bn = nn.Conv2d(3, 4, 3).double().eval(), trained(nn.BatchNorm2d, 4)
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    s = scale(bn)
+    wrong = F.conv2d(x, conv.weight * s.view(-1, 1, 1, 1), conv.bias + bn.bias - s * bn.running_mean)
+    assert not torch.allclose(wrong, bn(conv(x)), atol=1e-3)
+    assert not torch.allclose(F.relu(fuse_conv_bn_eval(conv, bn)(x)), bn(F.relu(conv(x))), atol=0.1)
+
+
+@check
+def check_transposed():
+    conv, bn = nn.ConvTranspose2d(4, 4, 3).double().eval(), trained(nn.BatchNorm2d, 4)
+    x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    assert torch.allclose(fuse_conv_bn_eval(conv, bn, transpose=True)(x), bn(conv(x)))
+    assert not torch.allclose(fuse_conv_bn_eval(conv, bn)(x), bn(conv(x)), atol=0.1)
+    grouped, bn = nn.ConvTranspose2d(4, 8, 3, groups=2).double().eval(), trained(nn.BatchNorm2d, 8)
+    try:
+        fuse_conv_bn_eval(grouped, bn, transpose=True)
+    except RuntimeError as error:
+        assert "must match the size" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_rounding_and_tiny_variance():
+    conv, bn = nn.Conv2d(16, 16, 3).eval(), trained(nn.BatchNorm2d, 16).float()
+    x = torch.randn(4, 16, 12, 12)
+    difference = (fuse_conv_bn_eval(conv, bn)(x) - bn(conv(x))).abs().max().item()
+    assert 1e-8 < difference < 1e-5
+    flat = nn.BatchNorm2d(1).eval()
+    flat.running_var.zero_()
+    one = nn.Conv2d(1, 1, 1).eval()
+    stated("316", (fuse_conv_bn_eval(one, flat).weight / one.weight).item())

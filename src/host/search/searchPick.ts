@@ -48,11 +48,12 @@ export class SearchPick {
     };
     pick.onDidChangeValue(fill);
     pick.onDidAccept(async () => {
-      const isLate = filled !== pick.value;
-      if (isLate) {
+      if (filled !== pick.value) {
         await fill(pick.value);
       }
-      this.#accept(pick, isLate ? pick.items : pick.activeItems);
+      // The active row may still be one of the rows before: what is meant then is the first of those that fit.
+      const chosen = pick.activeItems.filter((item) => pick.items.includes(item));
+      this.#accept(pick, [...chosen, ...pick.items]);
     });
     pick.onDidTriggerItemButton(({ item }) => {
       if (item.topic !== undefined) {

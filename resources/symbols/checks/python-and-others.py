@@ -450,9 +450,9 @@ def threads():
         again.release()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         start = time.perf_counter()
-        waits = [pool.submit(time.sleep, 0.2) for _ in range(4)]
+        waits = [pool.submit(time.sleep, 0.5) for _ in range(4)]
         concurrent.futures.wait(waits)
-        assert time.perf_counter() - start < 0.6
+        assert time.perf_counter() - start < 1.9
         future = pool.submit(lambda: 1 / 0)
         concurrent.futures.wait([future])
         assert fails(future.result, ZeroDivisionError)

@@ -111,12 +111,12 @@ export class MeaningFinder {
 
   /** The name with everything before it in its dotted chain. */
   #expressionUpTo(node: SyntaxNode): Expression {
-    if (node.name === 'PropertyName' && node.parent) {
+    if (node.name === 'PropertyName' && node.parent?.name === 'MemberExpression') {
       return expressionOf(node.parent, this.#tree.text);
     }
     // Decorators and patterns keep their dotted names flat.
     const dot = node.prevSibling;
-    if (dot?.name === '.' && dot.prevSibling?.name === 'VariableName') {
+    if (dot?.name === '.' && dot.prevSibling && /^(?:Variable|Property)Name$/.test(dot.prevSibling.name)) {
       return {
         kind: 'attribute',
         object: this.#expressionUpTo(dot.prevSibling),

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import type { ModuleName } from '../../../src/core/python/moduleName';
 import { symbolAtCursor } from './cursor';
 
 /** Code with a `|` at the cursor, and what stands there. */
 type Row = readonly [code: string, meaning: string | undefined];
 
-function table(name: string, rows: readonly Row[]): void {
+function table(name: string, rows: readonly Row[], module?: ModuleName): void {
   suite(name, () => {
     for (const [code, expected] of rows) {
       test(JSON.stringify(code), async () => {
-        assert.equal(await symbolAtCursor(code), expected);
+        assert.equal(await symbolAtCursor(code, module), expected);
       });
     }
   });
@@ -44,6 +45,13 @@ table('imports', [
   ['from .nn import Linear\nLin|ear', undefined],
   ['from .nn import Lin|ear', undefined],
   ['import numpy as np\nnp.Lin|ear', undefined],
+  ['try:\n  from .fast import Linear\nexcept ImportError:\n  from torch.nn import Linear\nLin|ear', 'torch.nn.Linear'],
+  [
+    'from torch import nn\ntry:\n  from x import LN\nexcept ImportError:\n  LN = nn.LayerNorm\nL|N(3)',
+    'torch.nn.LayerNorm',
+  ],
+  ['from torch . nn import \\\n  Lin|ear', 'torch.nn.Linear'],
+  ['try:\n  pass\nfinally:\n  from torch import nn\nnn = nn\nnn.Lin|ear', 'torch.nn.Linear'],
 ]);
 
 table('names bound to something of a library', [
@@ -71,6 +79,20 @@ table('names bound to something of a library', [
   ['from torch import nn\nx = nn.ReLU if a else nn.GELU\n|x()', undefined],
   ['from torch import nn\nx = nn.ReLU\nif a:\n  x = nn.GELU\n|x()', undefined],
   ['from torch import nn\nx = nn.ReLU\nx = nn.GELU\n|x()', 'torch.nn.GELU'],
+  ['from torch import nn\na, b = nn.ReLU, nn.GELU\n|b()', 'torch.nn.GELU'],
+  ['from torch import nn\na, *b = nn.ReLU, nn.GELU\n|a()', undefined],
+  ['from torch import nn\nimport other\nx = nn.ReLU if a else other.ReLU\n|x()', undefined],
+  ['from torch import nn\nx = nn.ReLU\nfor a in b:\n  |x()\n  x = nn.GELU', undefined],
+  ['from torch import nn\nfor a in b:\n  x = nn.ReLU\n  |x()\n  x = nn.GELU', 'torch.nn.ReLU'],
+  ['from torch import nn\nx = nn.ReLU\n[|x() for a in b]\nx = nn.GELU', 'torch.nn.ReLU'],
+  ['from torch import nn\nx = nn.ReLU\nclass A:\n  y = |x()\nx = nn.GELU', 'torch.nn.ReLU'],
+  ['from torch import nn\nx = nn.ReLU\ndef f():\n  |x()\nx = nn.GELU', 'torch.nn.GELU'],
+  ['from torch import nn\nx = nn.ReLU\ndef f():\n  global x\n  x = nn.GELU\n|x()', undefined],
+  ['from torch import nn\ndef f():\n  x = nn.ReLU\n  def g():\n    nonlocal x\n    x = 3\n  |x()', undefined],
+  ['from torch import nn\nf(x := nn.ReLU)\n|x()', 'torch.nn.ReLU'],
+  ['from torch import nn\nf(|x := nn.ReLU)', 'torch.nn.ReLU'],
+  ['from torch import nn\n[x := nn.ReLU for a in b]\n|x()', 'torch.nn.ReLU'],
+  ['import torch\ndef f(x: torch.Tensor):\n  shape = x.shape\n  sha|pe', undefined],
 ]);
 
 table('shadowing', [
@@ -87,7 +109,43 @@ table('shadowing', [
   ['from torch import nn\ndef f(x=nn.Lin|ear, nn=3): pass', 'torch.nn.Linear'],
   ['import torch\nif (torch := 3):\n  torch.nn.Lin|ear', undefined],
   ['from torch import nn\nclass nn:\n  pass\nnn.Lin|ear', undefined],
+  ['from torch import nn\nall(nn.Lin|ear for nn in x)', undefined],
+  ['from torch import nn\nall(x for nn in nn.Lin|ear)', 'torch.nn.Linear'],
+  ['from torch import nn\nwith a as (nn, b):\n  nn.Lin|ear', undefined],
+  ['from torch import nn\nwith a as (b, nn):\n  nn.Lin|ear', undefined],
+  ['from torch import nn\nloss = nn.MSELoss()\nsum(lo|ss for loss in x)', undefined],
+  ['from torch import nn\nloss = nn.MSELoss()\nfor lo|ss in x: pass', undefined],
 ]);
+
+table('what the grammar does not know', [
+  ['from torch import nn\nx = f(3) if a > 0. else nn.Ident|ity()', 'torch.nn.Identity'],
+  ['from torch import nn\nx = 1.e-5 * nn.Lin|ear', 'torch.nn.Linear'],
+  ['from torch import nn\nlayers[0].conv1.x = nn.Lin|ear', 'torch.nn.Linear'],
+  ['from torch import nn\ndef f():\n  with a() as (b, c):\n    nn.Lin|ear', 'torch.nn.Linear'],
+  ['from torch import nn\nwith (a() as b, c() as d):\n  nn.Lin|ear', 'torch.nn.Linear'],
+  ['from torch import nn\nmatch a:\n  case nn.Lin|ear():\n    pass', 'torch.nn.Linear'],
+  ['from torch import nn\n\f\nnn.Lin|ear', 'torch.nn.Linear'],
+]);
+
+table(
+  'the library itself',
+  [
+    ['from .module import Mod|ule', 'torch.nn.Module'],
+    ['from .module import Module\nclass A(Mod|ule): pass', 'torch.nn.Module'],
+    ['from .. import functional as F\nF.soft|max(x)', 'torch.nn.functional.softmax'],
+    ['from torch.nn import init\nfrom . import mod|ule', undefined],
+    ['class Lin|ear: pass', 'torch.nn.Linear'],
+    ['class Linear: pass\nLin|ear(3, 4)', 'torch.nn.Linear'],
+    ['class Other: pass\nOth|er()', 'own Other'],
+    ['def f():\n  class Lin|ear: pass', 'own Linear'],
+  ],
+  { name: 'torch.nn.modules.linear', isPackage: false },
+);
+
+table('a package of a library', [['from .module import Mod|ule', 'torch.nn.Module']], {
+  name: 'torch.nn.modules',
+  isPackage: true,
+});
 
 table('arguments', [
   ['from torch import nn\nnn.LayerNorm(3, e|ps=1e-6)', 'torch.nn.LayerNorm(eps=)'],

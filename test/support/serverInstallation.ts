@@ -11,7 +11,8 @@ const installation: Installation = {
     // Without install scripts no compiler is needed; the server says which native modules it lacks and does without.
     { into: 'code', args: ['--ignore-scripts', 'code-server@4.139.1'] },
     { into: join('code', codeServer), args: ['--ignore-scripts', '--omit=dev', '--legacy-peer-deps'] },
-    { into: 'node', args: ['node@24'] },
+    // This one is only its script: it puts the binary of the platform in place.
+    { into: 'node', args: ['--ignore-scripts=false', 'node@24'] },
   ],
 };
 

@@ -1,4 +1,4 @@
-import { type Tree, TreeFragment } from '@lezer/common';
+import { type ChangedRange, type Tree, TreeFragment } from '@lezer/common';
 import { parser } from '@lezer/python';
 
 /** A parsed text. Error-tolerant: half-typed code has a tree as well. */
@@ -61,9 +61,31 @@ function bare(target: string): string {
   return target.replace(/[()\s]/g, ' ').replace(/,( *)$/, ' $1');
 }
 
-/** One changed range lies between the common start and the common end of the two texts. */
+/**
+ * What of an earlier tree may be used again. Nothing of a statement that was not understood: a definition below it may have been taken
+ * for a part of it, and would stay there after the mistake is mended.
+ */
 function unchangedParts(previous: PythonTree, text: string): readonly TreeFragment[] {
-  const before = previous.parsed;
+  const edit = changedRange(previous.parsed, text);
+  const shift = edit.toB - edit.toA;
+  const broken = notUnderstood(previous.tree);
+  const touched = broken.filter(({ from, to }) => from <= edit.toA && edit.fromA <= to);
+  const fromA = Math.min(edit.fromA, ...touched.map(({ from }) => from));
+  const toA = Math.max(edit.toA, ...touched.map(({ to }) => to));
+  const changes = [
+    ...broken
+      .filter(({ to }) => to < edit.fromA)
+      .map(({ from, to }) => ({ fromA: from, toA: to, fromB: from, toB: to })),
+    { fromA, toA, fromB: fromA, toB: toA + shift },
+    ...broken
+      .filter(({ from }) => from > edit.toA)
+      .map(({ from, to }) => ({ fromA: from, toA: to, fromB: from + shift, toB: to + shift })),
+  ];
+  return TreeFragment.applyChanges(TreeFragment.addTree(previous.tree), changes);
+}
+
+/** One changed range lies between the common start and the common end of the two texts. */
+function changedRange(before: string, text: string): ChangedRange {
   const shorter = Math.min(before.length, text.length);
   let start = 0;
   while (start < shorter && before.charCodeAt(start) === text.charCodeAt(start)) {
@@ -76,7 +98,25 @@ function unchangedParts(previous: PythonTree, text: string): readonly TreeFragme
   ) {
     end += 1;
   }
-  return TreeFragment.applyChanges(TreeFragment.addTree(previous.tree), [
-    { fromA: start, toA: before.length - end, fromB: start, toB: text.length - end },
-  ]);
+  return { fromA: start, toA: before.length - end, fromB: start, toB: text.length - end };
+}
+
+/** The statements of the module with a mistake in them. */
+function notUnderstood(tree: Tree): readonly { readonly from: number; readonly to: number }[] {
+  const found: { from: number; to: number }[] = [];
+  let statement = { from: 0, to: 0 };
+  let depth = 0;
+  tree.iterate({
+    enter: ({ from, to, type }) => {
+      statement = depth === 1 ? { from, to } : statement;
+      depth += 1;
+      if (type.isError && found.at(-1) !== statement) {
+        found.push(statement);
+      }
+    },
+    leave: () => {
+      depth -= 1;
+    },
+  });
+  return found;
 }

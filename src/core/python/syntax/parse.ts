@@ -62,26 +62,23 @@ function bare(target: string): string {
 }
 
 /**
- * What of an earlier tree may be used again. Nothing of a statement that was not understood: a definition below it may have been taken
- * for a part of it, and would stay there after the mistake is mended.
+ * What of an earlier tree may be used again: nothing where it has mistakes. A definition below a mistake may have been taken for a
+ * part of what is above it, and would stay there after the mistake is mended.
  */
 function unchangedParts(previous: PythonTree, text: string): readonly TreeFragment[] {
-  const edit = changedRange(previous.parsed, text);
-  const shift = edit.toB - edit.toA;
-  const broken = notUnderstood(previous.tree);
-  const touched = broken.filter(({ from, to }) => from <= edit.toA && edit.fromA <= to);
-  const fromA = Math.min(edit.fromA, ...touched.map(({ from }) => from));
-  const toA = Math.max(edit.toA, ...touched.map(({ to }) => to));
-  const changes = [
-    ...broken
-      .filter(({ to }) => to < edit.fromA)
-      .map(({ from, to }) => ({ fromA: from, toA: to, fromB: from, toB: to })),
-    { fromA, toA, fromB: fromA, toB: toA + shift },
-    ...broken
-      .filter(({ from }) => from > edit.toA)
-      .map(({ from, to }) => ({ fromA: from, toA: to, fromB: from + shift, toB: to + shift })),
-  ];
-  return TreeFragment.applyChanges(TreeFragment.addTree(previous.tree), changes);
+  return hasMistakes(previous.tree)
+    ? []
+    : TreeFragment.applyChanges(TreeFragment.addTree(previous.tree), [changedRange(previous.parsed, text)]);
+}
+
+function hasMistakes(tree: Tree): boolean {
+  const cursor = tree.cursor();
+  do {
+    if (cursor.type.isError) {
+      return true;
+    }
+  } while (cursor.next());
+  return false;
 }
 
 /** One changed range lies between the common start and the common end of the two texts. */
@@ -99,24 +96,4 @@ function changedRange(before: string, text: string): ChangedRange {
     end += 1;
   }
   return { fromA: start, toA: before.length - end, fromB: start, toB: text.length - end };
-}
-
-/** The statements of the module with a mistake in them. */
-function notUnderstood(tree: Tree): readonly { readonly from: number; readonly to: number }[] {
-  const found: { from: number; to: number }[] = [];
-  let statement = { from: 0, to: 0 };
-  let depth = 0;
-  tree.iterate({
-    enter: ({ from, to, type }) => {
-      statement = depth === 1 ? { from, to } : statement;
-      depth += 1;
-      if (type.isError && found.at(-1) !== statement) {
-        found.push(statement);
-      }
-    },
-    leave: () => {
-      depth -= 1;
-    },
-  });
-  return found;
 }

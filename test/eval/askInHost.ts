@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { openBrowser } from '../support/browser';
 import { developmentFolder } from '../support/developmentFolder';
 import { runHostTests } from '../support/hostTests';
-import { npmScript } from '../support/packaging';
 import { root } from '../support/paths';
 import { freshFolder } from '../support/runFolders';
 import { VsCodeServer } from '../support/vscodeServer';
@@ -27,8 +26,6 @@ export async function askInHost(
       appendFileSync(join(folder, 'questions.jsonl'), `${JSON.stringify(questionsOf(rows))}\n`);
     }
   }
-  progress('Building the extension …');
-  await npmScript('build');
   await runSuite(folder, progress);
   return jsonLines<readonly (Answer | null)[]>(join(folder, 'answers.jsonl'));
 }

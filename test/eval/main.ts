@@ -1,8 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { CardFile } from '../../src/core/library/card';
 import { SymbolTable } from '../../src/core/library/symbolTable';
+import { npmScript } from '../support/packaging';
 import { root } from '../support/paths';
 import { freshFolder } from '../support/runFolders';
 import type { Answer } from './answer';
@@ -25,13 +26,19 @@ answers with an oracle that follows Python's own rules.
   --examples N     examples of each class, default 5
   --save FILE      every position that was missed, wrong, beyond the oracle or unsure, a line each`;
 
+const noPython =
+  'The oracle needs Python with the libraries: run npm run check:notes once, which makes .venv, or give --python PATH.';
+
 const { values: options, positionals: folders } = parseArgs({
   allowPositionals: true,
   options: {
     fast: { type: 'boolean', default: false },
     files: { type: 'string' },
     seed: { type: 'string', default: '1' },
-    python: { type: 'string', default: join(root, '.venv', 'bin', 'python') },
+    python: {
+      type: 'string',
+      default: join(root, '.venv', process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python'),
+    },
     resources: { type: 'string', default: join(root, 'resources') },
     dist: { type: 'string', default: join(root, 'dist') },
     examples: { type: 'string', default: '5' },
@@ -54,8 +61,9 @@ async function* answersOf(rowFiles: readonly string[]): AsyncGenerator<readonly 
 }
 
 async function main(): Promise<void> {
-  if (folders.length === 0) {
-    console.error(usage);
+  const problem = folders.length === 0 ? usage : existsSync(options.python) ? undefined : noPython;
+  if (problem !== undefined) {
+    console.error(problem);
     process.exitCode = 2;
     return;
   }
@@ -66,6 +74,10 @@ async function main(): Promise<void> {
     const { python, resources } = options;
     await writeOracleRows({ folder: resolve(folder), resources, python, files, seed: Number(options.seed) }, out);
     rowFiles.push(out);
+  }
+  if (!options.fast) {
+    console.log('Building the extension …');
+    await npmScript('build');
   }
   const tallies = await judged(rowFiles);
   for (const tally of tallies) {

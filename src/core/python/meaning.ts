@@ -207,9 +207,9 @@ export class MeaningFinder {
     if (list?.name !== 'ArgList' || node.prevSibling?.name === '*') {
       return undefined;
     }
-    if (node.prevSibling?.name === 'AssignOp') {
-      const keyword = node.prevSibling.prevSibling;
-      const meaning = keyword ? this.#keyword(keyword, list) : undefined;
+    const keyword = node.prevSibling?.name === 'AssignOp' ? node.prevSibling.prevSibling : null;
+    if (keyword && isKeyword(keyword, this.#tree.text)) {
+      const meaning = this.#keyword(keyword, list);
       return meaning?.kind === 'argument' ? { ...meaning, from: node.from, to: node.to } : undefined;
     }
     let position = 0;

@@ -10,12 +10,16 @@ import { agreed, unknown, type Value } from './value';
 /** How far a chain of aliases is followed; real code needs four or five. */
 const maximumDepth = 24;
 
+/** How many expressions are looked at for one name; where loops bind names to each other their number has no bound. */
+const maximumSteps = 2000;
+
 /** Follows names through bindings, scopes and classes to what they stand for. */
 export class Resolver {
   readonly #scopes: Scopes;
   readonly #table: SymbolTable;
   readonly #module: ModuleName | undefined;
   #depth = 0;
+  #steps = 0;
 
   constructor(scopes: Scopes, table: SymbolTable, module: ModuleName | undefined) {
     this.#scopes = scopes;
@@ -25,7 +29,8 @@ export class Resolver {
 
   /** The value of an expression evaluated in a scope at an offset; bindings after the offset do not count. */
   expression(expression: Expression, scope: Scope, at: number): Value {
-    if (this.#depth > maximumDepth) {
+    this.#steps = this.#depth === 0 ? 0 : this.#steps + 1;
+    if (this.#depth > maximumDepth || this.#steps > maximumSteps) {
       return unknown;
     }
     this.#depth += 1;
@@ -124,7 +129,7 @@ export class Resolver {
   /** Whether a name gives way to another that it stands in for: it belongs to a library that we know nothing of. */
   #isFallback(path: string, areImports: boolean): boolean {
     const isForeign = !Object.hasOwn(this.#table.file.versions, path.split('.')[0] ?? '');
-    return isForeign || (areImports && !this.#table.card(path));
+    return (isForeign || areImports) && !this.#table.card(path);
   }
 
   #value(value: BindingValue, scope: Scope, at: number): Value {

@@ -152,6 +152,8 @@ table('arguments', [
   ['from torch import nn\nnn.LayerNorm(3, eps=1e|-6)', 'torch.nn.LayerNorm(eps=)'],
   ['from torch import nn\nnn.LayerNorm(3, nonsen|se=1)', undefined],
   ['f(e|ps=1)', 'own eps'],
+  ['from torch import nn\nnn.Linear(x := 3|)', 'torch.nn.Linear(in_features=)'],
+  ['from torch import nn\nnn.Linear(x := 2, 3|)', 'torch.nn.Linear(out_features=)'],
 ]);
 
 table('never in text, never in what is not there', [

@@ -150,6 +150,9 @@ export function argumentsOf(list: SyntaxNode, text: string): readonly Argument[]
             : { kind: 'other', from: child.to, to: child.to },
       });
       child = value && value.name !== ',' && value.name !== ')' ? value : child.nextSibling;
+    } else if (child.name === 'AssignOp') {
+      // Of `name := value` the value is the argument; the name before it was taken for one.
+      found.pop();
     } else if (!['(', ')', 'Comment', '⚠'].includes(child.name)) {
       found.push({ spread, value: expressionOf(child, text) });
     }

@@ -55,6 +55,11 @@ export const contextKeys = {
   topicsFiltered: 'mlFieldNotes.topicsFiltered',
 } as const;
 
+/** Tools that assistants may call. */
+export const languageModelTools = {
+  lookupTopic: 'mlFieldNotes_lookup_topic',
+} as const;
+
 /** Keys of the extension's own stored state. */
 export const stateKeys = {
   recentTopics: 'recentTopics',

@@ -4,6 +4,7 @@ import { ArticleReader } from './host/article/articleReader';
 import { Articles } from './host/article/articles';
 import { registerTopicCommands } from './host/commands/topicCommands';
 import { HoverProvider } from './host/hover/hoverProvider';
+import { LookupTool, registerLookupTool } from './host/languageModel/lookupTool';
 import { Logger } from './host/logger';
 import { SavedView } from './host/marks/savedView';
 import { TopicMarks } from './host/marks/topicMarks';
@@ -55,13 +56,16 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const documents = new PythonDocuments(files);
   const hover = new HoverProvider(library, files, documents, settings, logger);
   const usage = new UsageView(library, documents, settings, logger);
-  const search = new SearchPick(
+  const search = new SearchPick({
     library,
     finder,
     recent,
+    marks,
     settings,
-    (topic, options) => void reader.open(topic, options),
-  );
+    logger,
+    topicsOfActiveFile: () => usage.topics(),
+    open: (topic, options) => void reader.open(topic, options),
+  });
   context.subscriptions.push(
     sidebar,
     usage,
@@ -72,6 +76,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     documents,
     registerTopicCommands({ library, reader, search, hover, settings, marks, recent }),
     registerTopicLinks(library, reader, search),
+    registerLookupTool(new LookupTool(library, files, finder, settings)),
   );
   return { meaningAt: (document, position, token) => documents.meaningAt(document, position, token) };
 }

@@ -1,16 +1,24 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Card, type CardFile, cardFormat, type SymbolFacts } from '../core/library/card';
+import { languages } from '../core/library/language';
 import { type LibraryIndex, libraryFormat } from '../core/library/noteLibrary';
 import type { Category, Topic, TopicSources } from '../core/library/topic';
+import { textFileOf } from './articleText';
 import { drawFormulas } from './drawFormulas';
 import type { Problems } from './problems';
 import type { CardSources } from './readCards';
 import type { Notes, TopicFolder } from './readNotes';
-import { readPinyin } from './readPinyin';
+import { type SearchWords, searchFileOf } from './searchFile';
 
 /** Writes everything the extension reads at run time into `dist`. */
-export async function compile(notes: Notes, cards: CardSources, dist: string, problems: Problems): Promise<void> {
+export async function compile(
+  notes: Notes,
+  cards: CardSources,
+  words: SearchWords,
+  dist: string,
+  problems: Problems,
+): Promise<void> {
   for (const folder of ['articles', 'figures', 'test']) {
     rmSync(join(dist, folder), { recursive: true, force: true });
     mkdirSync(join(dist, folder), { recursive: true });
@@ -18,7 +26,10 @@ export async function compile(notes: Notes, cards: CardSources, dist: string, pr
   const write = (name: string, value: unknown) => writeFileSync(join(dist, name), JSON.stringify(value));
   write('index.json', indexOf(notes));
   write('sources.json', Object.fromEntries(notes.topics.map((topic) => [topic.source.value.id, sourcesOf(topic)])));
-  write('search.json', readPinyin(notes.topics));
+  write('search.json', searchFileOf(notes, cards, words));
+  for (const language of languages) {
+    write(`text.${language}.json`, textFileOf(notes, language));
+  }
   write('cards.json', cardFileOf(cards));
   write('formulas.json', await formulasOf(cards, problems));
   // For the tests of the content alone; the package leaves it out.

@@ -4,16 +4,18 @@ import { compile } from './compile';
 import { describeProblem, Problems } from './problems';
 import { checkCards, readCards } from './readCards';
 import { readNotes } from './readNotes';
+import { readSearchWords } from './searchFile';
 
 /** `npm run build`, first half: checks the resources and compiles them into `dist`; any problem fails the build. */
 async function main(resources: string, dist: string): Promise<number> {
   const problems = new Problems();
   const notes = readNotes(`${resources}/notes`, problems);
   const cards = readCards(`${resources}/symbols`, problems);
+  const words = readSearchWords(`${resources}/search-words.yaml`, notes, problems);
   checkNotes(notes, problems);
   checkCards(cards, notes, problems);
   mkdirSync(dist, { recursive: true });
-  await compile(notes, cards, dist, problems);
+  await compile(notes, cards, words, dist, problems);
   for (const problem of problems.all) {
     console.error(describeProblem(problem));
   }

@@ -75,6 +75,8 @@ export const cardsSchema = z.array(
 
 export const argumentsSchema = z.record(z.string(), localized);
 
+export const searchWordsSchema = z.record(slug, z.array(text).min(1));
+
 const parameter = z.strictObject({
   name: text,
   default: z.string().optional(),

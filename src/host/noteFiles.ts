@@ -6,6 +6,7 @@ import type { Language } from '../core/library/language';
 import { type LibraryIndex, parseLibraryIndex } from '../core/library/noteLibrary';
 import type { Topic, TopicSources } from '../core/library/topic';
 import type { SearchFile } from '../core/search/searchIndex';
+import type { TextFile } from '../core/search/textSearch';
 
 /** The compiled notes in `dist`, each file read when it is first needed. Works on disk and on the web alike. */
 export class NoteFiles {
@@ -26,6 +27,11 @@ export class NoteFiles {
   );
 
   readonly search = lazy(async () => JSON.parse(await this.#text('search.json')) as SearchFile);
+
+  /** The articles' plain text, for the search in it. */
+  async text(language: Language): Promise<TextFile> {
+    return JSON.parse(await this.#text(`text.${language}.json`)) as TextFile;
+  }
 
   readonly #sources = lazy(
     async () => JSON.parse(await this.#text('sources.json')) as Readonly<Record<string, TopicSources>>,

@@ -3,6 +3,12 @@ import type { NoteLibrary } from '../core/library/noteLibrary';
 import type { ArticleReader } from './article/articleReader';
 import type { SearchPick } from './search/searchPick';
 
+/** The link that leads to a topic from outside, or to a heading of its article. */
+export function topicUri(topic: string, anchor?: string): string {
+  const heading = anchor === undefined ? '' : `#${anchor}`;
+  return `${vscode.env.uriScheme}://ml-field-notes.ml-field-notes/topic/${topic}${heading}`;
+}
+
 /** Opens `vscode://ml-field-notes.ml-field-notes/topic/<id>#<heading>`; an unknown topic leads to the search. */
 export function registerTopicLinks(library: NoteLibrary, reader: ArticleReader, search: SearchPick): vscode.Disposable {
   return vscode.window.registerUriHandler({

@@ -48,7 +48,9 @@ export type ToPage =
     }
   | { readonly type: 'appearance'; readonly appearance: Appearance }
   | { readonly type: 'mark'; readonly topic: string; readonly mark: TopicMark }
-  | { readonly type: 'scrollTo'; readonly position: Position };
+  | { readonly type: 'scrollTo'; readonly position: Position }
+  /** Mark a text, from the heading on that the article was opened at. */
+  | { readonly type: 'find'; readonly text: string };
 //#endregion
 
 //#region page to host

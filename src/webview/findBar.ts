@@ -42,6 +42,19 @@ export class FindBar {
     this.#search();
   }
 
+  /** Marks a text without taking the focus, and goes to the first place of it that follows an element. */
+  mark(text: string, after: Element | null): void {
+    this.element.hidden = false;
+    this.#input.value = text;
+    this.#search();
+    const isAfter = ({ startContainer }: Range) =>
+      after && after.compareDocumentPosition(startContainer) & Node.DOCUMENT_POSITION_FOLLOWING;
+    this.#go(Math.max(0, this.#matches.findIndex(isAfter)));
+    if (this.#matches.length === 0) {
+      this.close();
+    }
+  }
+
   close(): void {
     this.element.hidden = true;
     this.#matches = [];

@@ -41,6 +41,8 @@ onHostMessage((message: ToPage) => {
       return message.topic === state?.place.topic ? toolbar.showMark(message.mark) : undefined;
     case 'scrollTo':
       return scrollTo(message.position);
+    case 'find':
+      return find.mark(message.text, document.getElementById(state?.place.anchor ?? ''));
   }
 });
 

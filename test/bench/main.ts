@@ -31,7 +31,9 @@ async function main(): Promise<void> {
   await observePaints(browser, paints);
   try {
     const rows = await measureInHost({ server, browser, paints });
-    console.log(renderTable([...rows, { name: 'search keystroke', floorName: 'plain fuse.js', ...measureSearch() }]));
+    console.log(
+      renderTable([...rows, { name: 'search keystroke', floorName: 'plain fuse.js', ...(await measureSearch()) }]),
+    );
     console.log(renderSizes(sizes()));
   } finally {
     await browser.close();

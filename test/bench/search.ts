@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Fuse from 'fuse.js';
 import { NoteLibrary, parseLibraryIndex } from '../../src/core/library/noteLibrary';
 import { createTopicSearch } from '../../src/core/search/search';
 import { type SearchFile, searchEntries } from '../../src/core/search/searchIndex';
 import { root } from '../support/paths';
 import type { Comparison } from './figures';
+import { PlainFuse } from './search/plainFuse';
 
 const typed = [
   'layer normalization',
@@ -19,15 +19,15 @@ const typed = [
 ];
 
 /** One keystroke of each query's typing: our ranking beside plain fuse.js over the same texts. */
-export function measureSearch(): Comparison {
+export async function measureSearch(): Promise<Comparison> {
   const library = new NoteLibrary(parseLibraryIndex(readFileSync(join(root, 'dist/index.json'), 'utf8')));
   const file = JSON.parse(readFileSync(join(root, 'dist/search.json'), 'utf8')) as SearchFile;
-  const ours = createTopicSearch(library, file);
-  const fuse = new Fuse(searchEntries(library, file), { keys: ['keys.text'], threshold: 0.35, ignoreLocation: true });
+  const ours = await createTopicSearch(library, file);
+  const fuse = new PlainFuse(searchEntries(library, file));
   const keystrokes = typed.flatMap((query) => [...query].map((_, end) => query.slice(0, end + 1)));
   const measure = () => ({
     ours: keystrokes.map((text) => timedSync(() => ours.find(text))),
-    floor: keystrokes.map((text) => timedSync(() => fuse.search(text, { limit: 50 }))),
+    floor: keystrokes.map((text) => timedSync(() => fuse.find(text))),
   });
   measure();
   return measure();

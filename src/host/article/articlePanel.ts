@@ -40,6 +40,7 @@ export class ArticlePanel {
   /** Counts the articles asked for, so that a slow one never replaces a later one. */
   #request = 0;
   #ready = false;
+  #toMark: string | undefined;
   readonly #painted: (() => void)[] = [];
 
   constructor(panel: vscode.WebviewPanel, state: ArticleState, parts: PanelParts) {
@@ -81,6 +82,11 @@ export class ArticlePanel {
     const position: Position = anchor === undefined ? top : { anchor, offset: 0 };
     this.#panel.reveal(undefined, false);
     await this.#go({ ...goTo(this.#state, topic, position), language });
+  }
+
+  /** Has a text marked in the article that is shown next. */
+  markNext(text: string | undefined): void {
+    this.#toMark = text;
   }
 
   async goBack(): Promise<void> {
@@ -136,6 +142,15 @@ export class ArticlePanel {
       const { marks, settings } = this.#parts;
       const mark = marks.of(topic.id);
       await this.#post({ type: 'show', article, state: this.#state, appearance: settings.appearance, mark });
+      await this.#markText();
+    }
+  }
+
+  async #markText(): Promise<void> {
+    const text = this.#toMark;
+    this.#toMark = undefined;
+    if (text !== undefined) {
+      await this.#post({ type: 'find', text });
     }
   }
 

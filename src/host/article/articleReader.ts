@@ -11,6 +11,8 @@ export interface OpenOptions {
   readonly anchor?: string | undefined;
   readonly language?: Language | undefined;
   readonly beside?: boolean | undefined;
+  /** Text to mark in the article. */
+  readonly find?: string | undefined;
 }
 
 /** The font size that an article has when the setting follows VS Code. */
@@ -58,10 +60,11 @@ export class ArticleReader implements vscode.WebviewPanelSerializer {
   }
 
   /** Opens a topic: in the panel that is there (unless the setting or `beside` says otherwise), or in a new one. */
-  async open(topic: string, { anchor, language, beside }: OpenOptions = {}): Promise<ArticlePanel> {
+  async open(topic: string, { anchor, language, beside, find }: OpenOptions = {}): Promise<ArticlePanel> {
     await this.#parts.library.ready;
     const reusable = beside ? undefined : this.#reusable(topic);
     if (reusable) {
+      reusable.markNext(find);
       await reusable.open(topic, anchor, language);
       return reusable;
     }
@@ -70,7 +73,9 @@ export class ArticleReader implements vscode.WebviewPanelSerializer {
       enableScripts: true,
     });
     const position = anchor === undefined ? top : { anchor, offset: 0 };
-    return this.#adopt(panel, startReading(topic, language ?? this.#settings.language, position));
+    const adopted = this.#adopt(panel, startReading(topic, language ?? this.#settings.language, position));
+    adopted.markNext(find);
+    return adopted;
   }
 
   async deserializeWebviewPanel(panel: vscode.WebviewPanel, kept: unknown): Promise<void> {

@@ -9,6 +9,7 @@ import type { RecentTopics } from '../search/recentTopics';
 import type { SearchPick } from '../search/searchPick';
 import type { Settings } from '../settings';
 import type { TopicTreeNode } from '../sidebar/topicTree';
+import { topicUri } from '../topicLinks';
 
 export interface CommandParts {
   readonly library: NoteLibrary;
@@ -82,7 +83,7 @@ function openOptions(value: unknown): OpenOptions {
 
 async function copyLink(topic: string | undefined): Promise<void> {
   if (topic !== undefined) {
-    await vscode.env.clipboard.writeText(`${vscode.env.uriScheme}://ml-field-notes.ml-field-notes/topic/${topic}`);
+    await vscode.env.clipboard.writeText(topicUri(topic));
   }
 }
 

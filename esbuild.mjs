@@ -1,7 +1,7 @@
 // Second half of the build: bundles the host (for Node in chunks, for the web in one file), the article page's client and its assets.
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import esbuild from 'esbuild';
 
 const production = process.argv.includes('--production');
@@ -10,6 +10,7 @@ const watch = process.argv.includes('--watch');
 /** Modules that are loaded on first use: on Node each is a file of its own, so that activation does not read it. */
 const chunks = {
   '/core/article/renderArticle': 'article',
+  '/core/calculator/staticCalculators': 'calculators',
   '/core/python/analysis': 'python',
   '/core/search/search': 'search',
 };
@@ -25,6 +26,35 @@ const chunkImports = {
   },
 };
 
+/** On Node the extension's own files come from the disk, not through the window. */
+const filesOfNode = {
+  name: 'files-of-node',
+  setup(build) {
+    build.onResolve({ filter: /\/shippedFile$/ }, () => ({ path: resolve('src/host/shippedFile.node.ts') }));
+  },
+};
+
+/**
+ * `import * as vscode` in a bundle copies the whole interface for every module that says so, 26 times 400 properties before
+ * anything runs. Here all of them share the object that VS Code hands out.
+ */
+const oneInterface = {
+  name: 'one-interface',
+  setup(build) {
+    build.onLoad({ filter: /[\\/]src[\\/](?:host[\\/].*|extension)\.ts$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace(
+        "import * as vscode from 'vscode';",
+        "import vscode from 'shared-vscode';",
+      ),
+      loader: 'ts',
+    }));
+    build.onResolve({ filter: /^shared-vscode$/ }, () => ({ path: 'vscode', namespace: 'shared-vscode' }));
+    build.onLoad({ filter: /.*/, namespace: 'shared-vscode' }, () => ({
+      contents: "export default require('vscode');",
+    }));
+  },
+};
+
 const shared = {
   bundle: true,
   minify: production,
@@ -35,6 +65,12 @@ const shared = {
   define: { 'process.env.NODE_ENV': '"production"' },
 };
 
+/** One of our style sheets. */
+async function styles(name) {
+  const text = readFileSync(`media/${name}.css`, 'utf8');
+  return (await esbuild.transform(text, { loader: 'css', minify: production })).code;
+}
+
 const targets = [
   {
     ...shared,
@@ -43,7 +79,7 @@ const targets = [
     format: 'cjs',
     platform: 'node',
     external: ['vscode'],
-    plugins: [chunkImports],
+    plugins: [chunkImports, filesOfNode, oneInterface],
   },
   {
     ...shared,
@@ -60,6 +96,7 @@ const targets = [
     format: 'cjs',
     platform: 'browser',
     external: ['vscode'],
+    plugins: [oneInterface],
   },
   {
     ...shared,
@@ -69,25 +106,43 @@ const targets = [
     platform: 'browser',
     tsconfig: 'src/webview/tsconfig.json',
   },
+  // Loaded by a page with the first article that has a calculator, together with their styles.
+  {
+    ...shared,
+    entryPoints: { calculators: 'src/webview/calculator/mountCalculators.ts' },
+    outdir: 'dist/webview',
+    format: 'esm',
+    platform: 'browser',
+    tsconfig: 'src/webview/tsconfig.json',
+    define: { ...shared.define, calculatorStyles: JSON.stringify(await styles('calculator')) },
+  },
 ];
 
-/** KaTeX's style sheet with only the fonts that a browser of VS Code loads. */
-function copyKatex() {
+/** Fonts that nearly every formula needs: within the style sheet, a page has them at once. */
+const innerFonts = ['KaTeX_Main-Regular', 'KaTeX_Math-Italic', 'KaTeX_Size1-Regular', 'KaTeX_Size2-Regular'];
+
+/** The page's style sheet: KaTeX's, with only the fonts that a browser of VS Code loads, and our own. */
+async function writeStyles() {
   const require = createRequire(createRequire(import.meta.url).resolve('markdown-it-katex'));
   const source = dirname(require.resolve('katex/dist/katex.min.css'));
-  const target = 'dist/webview/katex';
+  const target = 'dist/webview';
   mkdirSync(join(target, 'fonts'), { recursive: true });
-  const css = readFileSync(join(source, 'katex.min.css'), 'utf8');
-  writeFileSync(
-    join(target, 'katex.min.css'),
-    css.replace(/,url\([^)]*\.(?:woff|ttf)\) format\("(?:woff|truetype)"\)/g, ''),
-  );
   for (const font of readdirSync(join(source, 'fonts')).filter((name) => name.endsWith('.woff2'))) {
     cpSync(join(source, 'fonts', font), join(target, 'fonts', font));
   }
+  const formulas = readFileSync(join(source, 'katex.min.css'), 'utf8')
+    .replace(/,url\([^)]*\.(?:woff|ttf)\) format\("(?:woff|truetype)"\)/g, '')
+    .replace(/url\(fonts\/([\w-]+)\.woff2\)/g, (whole, font) =>
+      innerFonts.includes(font)
+        ? `url(data:font/woff2;base64,${readFileSync(join(source, 'fonts', `${font}.woff2`)).toString('base64')})`
+        : whole,
+    );
+  writeFileSync(join(target, 'article.css'), `${formulas}\n${await styles('article')}`);
+  // For pages on their own; in VS Code the calculators bring it along.
+  writeFileSync(join(target, 'calculators.css'), await styles('calculator'));
 }
 
-copyKatex();
+await writeStyles();
 if (watch) {
   const contexts = await Promise.all(targets.map((target) => esbuild.context({ ...target, logLevel: 'info' })));
   await Promise.all(contexts.map((context) => context.watch()));

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { libraryFormat, NoteLibrary } from './core/library/noteLibrary';
+import { ArticlePage } from './host/article/articlePage';
 import { ArticleReader } from './host/article/articleReader';
 import { Articles } from './host/article/articles';
 import { registerTopicCommands } from './host/commands/topicCommands';
@@ -47,7 +48,15 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const articles = new Articles(library, files);
   const reader = new ArticleReader(
     settings,
-    { extension: context.extensionUri, library, articles, settings, marks, logger },
+    {
+      extension: context.extensionUri,
+      library,
+      articles,
+      page: new ArticlePage(context.extensionUri),
+      settings,
+      marks,
+      logger,
+    },
     (topic) => {
       recent.add(topic);
       sidebar.reveal(topic);

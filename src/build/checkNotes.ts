@@ -3,6 +3,7 @@ import katex from 'katex';
 import { renderArticleBody } from '../core/article/articleBody';
 import { sectionOfHeading, sections } from '../core/article/sections';
 import { type Language, languages } from '../core/library/language';
+import { checkCalculators } from './checkCalculators';
 import { lineAt, type Problems } from './problems';
 import type { Notes, TopicFolder } from './readNotes';
 
@@ -40,6 +41,7 @@ export function checkNotes(notes: Notes, problems: Problems): void {
       }
     }
     checkSameOutline(topic, problems);
+    checkCalculators(topic, problems);
   }
 }
 

@@ -91,6 +91,7 @@ export const signaturesSchema = z.strictObject({
     z.strictObject({
       kind: z.enum(['class', 'function', 'method', 'property', 'value']),
       parameters: z.array(parameter).optional(),
+      overloads: z.array(z.array(parameter)).optional(),
       bases: z.array(z.string()).optional(),
       returns: z.string().optional(),
     }),

@@ -1,4 +1,4 @@
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { type FormulaFile, formulaFormat } from '../core/hover/formulaPicture';
 import { lazy } from '../core/lazy';
 import { type CardFile, cardFormat } from '../core/library/card';
@@ -7,13 +7,14 @@ import { type LibraryIndex, parseLibraryIndex } from '../core/library/noteLibrar
 import type { Topic, TopicSources } from '../core/library/topic';
 import type { SearchFile } from '../core/search/searchIndex';
 import type { TextFile } from '../core/search/textSearch';
+import { readShippedText } from './shippedFile';
 
 /** The compiled notes in `dist`, each file read when it is first needed. Works on disk and on the web alike. */
 export class NoteFiles {
-  readonly #dist: vscode.Uri;
+  readonly #extension: vscode.Uri;
 
   constructor(extension: vscode.Uri) {
-    this.#dist = vscode.Uri.joinPath(extension, 'dist');
+    this.#extension = extension;
   }
 
   async index(): Promise<LibraryIndex> {
@@ -46,16 +47,14 @@ export class NoteFiles {
     return topic.hasArticle ? this.#text(`articles/${topic.id}.${language}.md`) : undefined;
   }
 
-  async figuresOf(topic: Topic, sources: TopicSources): Promise<ReadonlyMap<string, string>> {
-    const files = sources.figures.map(
-      async ({ file }) => [file, await this.#text(`figures/${topic.id}.${file}`)] as const,
-    );
+  async figuresOf(topic: Topic): Promise<ReadonlyMap<string, string>> {
+    const { figures } = await this.sourcesOf(topic);
+    const files = figures.map(async ({ file }) => [file, await this.#text(`figures/${topic.id}.${file}`)] as const);
     return new Map(await Promise.all(files));
   }
 
   async #text(name: string): Promise<string> {
-    const bytes = await vscode.workspace.fs.readFile(vscode.Uri.joinPath(this.#dist, ...name.split('/')));
-    return new TextDecoder().decode(bytes);
+    return readShippedText(this.#extension, 'dist', ...name.split('/'));
   }
 }
 

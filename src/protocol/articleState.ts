@@ -1,3 +1,4 @@
+import type { RawInputs } from '../core/calculator/readInputs';
 import { isLanguage, type Language } from '../core/library/language';
 
 /** Where a reader is in an article: a heading, and how far below it the window starts, in CSS pixels. */
@@ -23,7 +24,11 @@ export interface ArticleState {
   readonly both: boolean;
   /** Ids of the folded parts that the reader opened in the article shown. */
   readonly opened: readonly string[];
+  /** What the reader changed in calculators: by topic, then by calculator. */
+  readonly calculators: Readonly<Record<string, CalculatorChanges>>;
 }
+
+export type CalculatorChanges = Readonly<Record<string, RawInputs>>;
 
 export const articleStateVersion = 1;
 
@@ -34,7 +39,7 @@ export function parseArticleState(value: unknown): ArticleState | undefined {
   if (!isRecord(value) || value.version !== articleStateVersion) {
     return undefined;
   }
-  const { language, place, back, forward, both, opened } = value;
+  const { language, place, back, forward, both, opened, calculators } = value;
   if (!isLanguage(language) || !isPlace(place) || !isArrayOf(back, isPlace) || !isArrayOf(forward, isPlace)) {
     return undefined;
   }
@@ -46,7 +51,31 @@ export function parseArticleState(value: unknown): ArticleState | undefined {
     forward,
     both: both === true,
     opened: isArrayOf(opened, isString) ? opened : [],
+    calculators: parseCalculators(calculators),
   };
+}
+
+/** What is broken is left out: the calculator starts anew, the rest of the state stays. */
+function parseCalculators(value: unknown): ArticleState['calculators'] {
+  return mapRecord(value, (topic) => mapRecord(topic, parseInputs));
+}
+
+/** A text that is longer than any form needs did not come from one. */
+const longestInput = 5000;
+
+/** What fields of a calculator hold. */
+export function parseInputs(value: unknown): RawInputs {
+  return mapRecord(value, (text) => (isString(text) && text.length <= longestInput ? text : undefined));
+}
+
+function mapRecord<T>(value: unknown, read: (item: unknown) => T | undefined): Readonly<Record<string, T>> {
+  const entries = isRecord(value) && !Array.isArray(value) ? Object.entries(value) : [];
+  return Object.fromEntries(
+    entries.flatMap(([key, item]) => {
+      const parsed = read(item);
+      return parsed === undefined ? [] : [[key, parsed]];
+    }),
+  );
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,3 +1,4 @@
+import type { RawInputs } from '../core/calculator/readInputs';
 import type { Language } from '../core/library/language';
 import { type ArticleState, articleStateVersion, type Place, type Position, top } from './articleState';
 
@@ -14,6 +15,7 @@ export function startReading(topic: string, language: Language, position: Positi
     forward: [],
     both: false,
     opened: [],
+    calculators: {},
   };
 }
 
@@ -38,6 +40,14 @@ export function goForward(state: ArticleState): ArticleState | undefined {
 /** The reader moved within the article that is shown; late news about an article that is gone changes nothing. */
 export function moved(state: ArticleState, topic: string, position: Position, opened: readonly string[]): ArticleState {
   return topic === state.place.topic ? { ...state, place: { topic, ...position }, opened } : state;
+}
+
+/** What a reader changed in a calculator stays with the topic, so that going back finds it. */
+export function calculated(state: ArticleState, topic: string, calculator: string, inputs: RawInputs): ArticleState {
+  const { [topic]: before = {}, ...others } = state.calculators;
+  const { [calculator]: _, ...rest } = before;
+  const changes = Object.keys(inputs).length > 0 ? { ...rest, [calculator]: inputs } : rest;
+  return { ...state, calculators: Object.keys(changes).length > 0 ? { ...others, [topic]: changes } : others };
 }
 
 /** The same heading in the other language; how far below it the text was says nothing there. */

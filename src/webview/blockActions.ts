@@ -3,7 +3,7 @@ import { element, iconButton } from './elements';
 import { tellHost } from './host';
 
 /** Gives code blocks and display formulas their buttons: copy, insert at the cursor. */
-export function addBlockActions(article: HTMLElement, strings: PageStrings): void {
+export function addBlockActions(article: ParentNode, strings: PageStrings): void {
   for (const block of article.querySelectorAll<HTMLElement>('.code')) {
     const code = block.querySelector('code')?.textContent ?? '';
     block.append(

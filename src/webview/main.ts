@@ -1,12 +1,15 @@
 /** The article page's client: shows what the host sends, reports where the reader is, hands every link to the host. */
-import type { Appearance, ArticleView, ToPage } from '../protocol/articleMessages';
-import type { ArticleState } from '../protocol/articleState';
+import type { RawInputs } from '../core/calculator/readInputs';
+import { type Appearance, type ArticleView, type Showing, showingKey, type ToPage } from '../protocol/articleMessages';
+import type { ArticleState, Position } from '../protocol/articleState';
 import type { PageStrings } from '../protocol/pageStrings';
+import { calculated } from '../protocol/readingHistory';
 import { addBlockActions } from './blockActions';
 import { besideEachOther } from './bothLanguages';
+import { fillCalculators } from './calculators';
 import { element } from './elements';
 import { FindBar } from './findBar';
-import { keepState, onHostMessage, tellHost } from './host';
+import { keepState, keptState, onHostMessage, tellHost } from './host';
 import { currentPosition, openedParts, openParts, scrollTo } from './position';
 import { TableOfContents } from './tableOfContents';
 import { Toolbar } from './toolbar';
@@ -20,9 +23,13 @@ const main = element(
 );
 const find = new FindBar(main, strings);
 const toolbar = new Toolbar(strings, () => find.open());
-const contents = new TableOfContents(strings);
+const contents = new TableOfContents(strings, goTo);
 const neighbours = element('nav', { id: 'neighbours' });
 let state: ArticleState | undefined;
+/** When the article shown last is on the screen; what follows its opening waits for that. */
+let painted: Promise<void> = Promise.resolve();
+/** Where the reader wanted to go before that part of the article was there. */
+let wanted: Position | undefined;
 
 document.body.append(
   element('header', { id: 'top-bar' }, toolbar.element, find.element),
@@ -32,9 +39,9 @@ document.body.append(
 onHostMessage((message: ToPage) => {
   switch (message.type) {
     case 'show':
-      applyAppearance(message.appearance);
-      toolbar.showMark(message.mark);
-      return show(message.article, message.state);
+      return show(message.showing);
+    case 'rest':
+      return void painted.then(() => message.key === shownKey() && showRest(message.html));
     case 'appearance':
       return keepingPlace(() => applyAppearance(message.appearance));
     case 'mark':
@@ -46,8 +53,11 @@ onHostMessage((message: ToPage) => {
   }
 });
 
-function show(article: ArticleView, next: ArticleState): void {
+function show({ article, state: next, appearance, mark }: Showing): void {
   state = next;
+  wanted = undefined;
+  applyAppearance(appearance);
+  toolbar.showMark(mark);
   document.documentElement.lang = article.language === 'en' ? 'en' : 'zh-CN';
   document.title = article.title;
   if (article.other) {
@@ -57,24 +67,95 @@ function show(article: ArticleView, next: ArticleState): void {
   }
   document.body.classList.toggle('both', article.other !== undefined);
   main.dataset.topic = article.topic;
+  main.toggleAttribute('data-whole', article.isWhole);
   main.lang = document.documentElement.lang;
   main.removeAttribute('aria-busy');
-  for (const link of main.querySelectorAll<HTMLAnchorElement>('a[data-external]')) {
-    link.title = `${link.href} (${strings.opensOutside})`;
-  }
-  addBlockActions(main, strings);
+  furnish(main);
   toolbar.show(article, next);
   contents.show(article);
   showNeighbours(article);
   openParts(next.opened);
   find.refresh();
   scrollTo(next.place);
-  contents.follow();
   keepState(next);
-  // Two frames: the first is about to paint, in the second it has.
-  requestAnimationFrame(() => requestAnimationFrame(() => tellHost({ type: 'painted', topic: article.topic })));
+  painted = afterPaint();
+  void painted.then(() => {
+    contents.follow();
+    tellHost({ type: 'painted', topic: article.topic });
+  });
   // Fonts change the height of formulas; keep the heading where it is.
   void document.fonts.ready.then(() => state === next && scrollTo(next.place));
+  showCalculators(next.place);
+}
+
+function shownKey(): string | undefined {
+  return state && showingKey(state);
+}
+
+/** Callbacks of a frame run before it is painted, and a message that they send arrives after that. */
+async function afterPaint(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  requestAnimationFrame(() => port2.postMessage(undefined));
+  return new Promise((resolve) => {
+    port1.onmessage = () => resolve();
+  });
+}
+
+/** Adds what follows the opening, unless it is there. */
+function showRest(html: string): void {
+  if (main.hasAttribute('data-whole')) {
+    return;
+  }
+  const rest = element('template');
+  rest.innerHTML = html;
+  furnish(rest.content);
+  main.append(rest.content);
+  main.toggleAttribute('data-whole', true);
+  find.refresh();
+  if (wanted) {
+    goTo(wanted);
+  }
+  contents.follow();
+  showCalculators(currentPosition());
+}
+
+/** Takes the reader, and the keyboard, to a heading. */
+function goTo(position: Position): void {
+  const heading = document.getElementById(position.anchor);
+  wanted = heading || main.hasAttribute('data-whole') ? undefined : position;
+  if (!wanted) {
+    scrollTo(position);
+    heading?.focus({ preventScroll: true });
+  }
+}
+
+/** Puts calculators into the article; the reader, who is at `place`, keeps the line that is read. */
+function showCalculators(place: Position): void {
+  const topic = state?.place.topic ?? '';
+  const before = window.scrollY;
+  const changed = (calculator: string, inputs: RawInputs) => {
+    if (state) {
+      state = calculated(state, topic, calculator, inputs);
+      keepState(state);
+      tellHost({ type: 'calculated', topic, calculator, inputs });
+    }
+  };
+  void fillCalculators(main, state?.calculators[topic] ?? {}, changed, (fill) => {
+    if (window.scrollY === before) {
+      fill();
+      scrollTo(place);
+    } else {
+      keepingPlace(fill);
+    }
+  });
+}
+
+/** Gives links their titles and blocks their buttons. */
+function furnish(part: ParentNode): void {
+  for (const link of part.querySelectorAll<HTMLAnchorElement>('a[data-external]')) {
+    link.title = `${link.href} (${strings.opensOutside})`;
+  }
+  addBlockActions(part, strings);
 }
 
 function applyAppearance({ fontSize, width }: Appearance): void {
@@ -173,4 +254,20 @@ window.addEventListener('resize', () => {
   }
 });
 
-tellHost({ type: 'ready' });
+/**
+ * Shows the article that the host wrote into the page. A page that was hidden is made again as it was: then the state that
+ * it kept says whether the reader went on to another article, or to a place that is not in the opening.
+ */
+function showWritten(): void {
+  const written = JSON.parse(document.getElementById('showing')?.textContent ?? 'null') as Showing | null;
+  const kept = keptState();
+  const isSame = written && (!kept || showingKey(kept) === showingKey(written.state));
+  const isAtTop = !kept || (kept.place.anchor === 'top' && kept.place.offset === 0 && kept.opened.length === 0);
+  if (isSame && (written.article.isWhole || isAtTop)) {
+    show({ ...written, state: kept ?? written.state });
+  }
+}
+
+showWritten();
+const shows = shownKey();
+tellHost({ type: 'ready', ...(shows === undefined ? {} : { shows }) });

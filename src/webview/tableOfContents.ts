@@ -1,15 +1,18 @@
 import type { ArticleView } from '../protocol/articleMessages';
+import type { Position } from '../protocol/articleState';
 import type { PageStrings } from '../protocol/pageStrings';
 import { element } from './elements';
-import { currentPosition, scrollTo } from './position';
+import { currentPosition } from './position';
 
 /** The sections of the article; the one being read is marked. */
 export class TableOfContents {
   readonly element: HTMLElement;
   readonly #list = element('ol');
+  readonly #goTo: (position: Position) => void;
   readonly #links = new Map<string, HTMLAnchorElement>();
 
-  constructor(strings: PageStrings) {
+  constructor(strings: PageStrings, goTo: (position: Position) => void) {
+    this.#goTo = goTo;
     this.element = element(
       'nav',
       { id: 'contents', 'aria-label': strings.contents },
@@ -27,8 +30,7 @@ export class TableOfContents {
         link.innerHTML = html;
         link.addEventListener('click', (event) => {
           event.preventDefault();
-          scrollTo({ anchor: id, offset: 0 });
-          document.getElementById(id)?.focus({ preventScroll: true });
+          this.#goTo({ anchor: id, offset: 0 });
         });
         this.#links.set(id, link);
         return element('li', {}, link);

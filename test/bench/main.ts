@@ -17,7 +17,7 @@ const floor = join(root, 'test', 'bench', 'floor');
 const activationRounds = 10;
 const hostRounds = 2;
 
-/** `npm run bench`: figures of the packaged extension in a real host, each beside its floor from the same run. */
+/** `npm run bench [-- activation|host|search]`: figures of the packaged extension in a real host, each beside its floor from the same run. */
 async function main(): Promise<void> {
   await packageExtension();
   const paints = join(freshFolder('bench'), 'paints.jsonl');
@@ -30,10 +30,16 @@ async function main(): Promise<void> {
   const browser = await openBrowser({ progress: console.log });
   await observePaints(browser, paints);
   try {
-    const rows = await measureInHost({ server, browser, paints });
-    console.log(
-      renderTable([...rows, { name: 'search keystroke', floorName: 'plain fuse.js', ...(await measureSearch()) }]),
-    );
+    const wanted = process.argv.slice(2);
+    const isWanted = (part: string) => wanted.length === 0 || wanted.includes(part);
+    const rows = [
+      ...(isWanted('activation') ? await measureActivation({ server, browser, paints }) : []),
+      ...(isWanted('host') ? await measureInteractions({ server, browser, paints }) : []),
+      ...(isWanted('search')
+        ? [{ name: 'search keystroke', floorName: 'plain fuse.js', ...(await measureSearch()) }]
+        : []),
+    ];
+    console.log(renderTable(rows));
     console.log(renderSizes(sizes()));
   } finally {
     await browser.close();
@@ -47,18 +53,23 @@ interface Bench {
   readonly paints: string;
 }
 
-async function measureInHost(bench: Bench): Promise<readonly Row[]> {
-  const activations: HostOutcome[] = [];
-  for (let round = 0; round < activationRounds; round++) activations.push(await runRound(bench, 'activation', round));
+async function measureActivation(bench: Bench): Promise<readonly Row[]> {
+  const outcomes: HostOutcome[] = [];
+  for (let round = 0; round < activationRounds; round++) outcomes.push(await runRound(bench, 'activation', round));
+  return [row('activation', 'an empty extension', outcomes, 2)];
+}
+
+async function measureInteractions(bench: Bench): Promise<readonly Row[]> {
   const interactions: HostOutcome[] = [];
   for (let round = 0; round < hostRounds; round++) interactions.push(await runRound(bench, 'host', round));
   return [
-    row('activation', 'an empty extension', activations, 2),
     row('hover', 'a fixed word', interactions),
     row('first hover', 'a fixed word', interactions),
-    row('new panel', 'a trivial page ready', interactions),
+    row('new panel', 'a trivial page ready', interactions, 1.5),
+    row('longest article', 'a trivial page ready', interactions, 2),
     row('first article', 'a trivial page ready', interactions),
-    row('topic swap', 'a trivial page swaps', interactions),
+    row('topic swap', 'a trivial page ready', interactions, 0.3),
+    row('topic swap beside a trivial swap', 'a trivial page swaps', interactions),
   ];
 }
 

@@ -49,8 +49,13 @@ function topicsOfTheTree(): ReadonlyMap<string, Topic> {
 function shownLinks(topic: Topic, language: 'en' | 'zh-cn'): readonly string[] {
   const own = sources[topic.id];
   assert.ok(own, `${topic.id} has no sources`);
-  const { html } = renderArticle({ topic, language, text: undefined, sources: own, figures: new Map() }, library);
-  return [...html.matchAll(/<a href="([^"]+)" data-external>/g)].map((match) => unescapeHtml(match[1] ?? ''));
+  const { opening, rest } = renderArticle(
+    { topic, language, text: undefined, sources: own, figures: new Map() },
+    library,
+  );
+  return [...(opening + rest()).matchAll(/<a href="([^"]+)" data-external>/g)].map((match) =>
+    unescapeHtml(match[1] ?? ''),
+  );
 }
 
 suite('the inventory', () => {

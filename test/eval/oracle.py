@@ -967,6 +967,8 @@ def main(arguments: list[str]) -> int:
     options = {name: arguments[arguments.index(name) + 1] for name in ("--files", "--seed") if name in arguments}
     resources, *folders = [each for at, each in enumerate(arguments) if not each.startswith("--") and (at == 0 or not arguments[at - 1].startswith("--"))]
     files = [file for folder in folders for file in ([Path(folder)] if folder.endswith(".py") else sorted(Path(folder).rglob("*.py")))]
+    # Some modules print when they are imported: that is no row.
+    rows, sys.stdout = sys.stdout, sys.stderr
     chance = random.Random(int(options.get("--seed", "1")))
     if "--files" in options:
         files = sorted(chance.sample(files, min(int(options["--files"]), len(files))))
@@ -978,7 +980,7 @@ def main(arguments: list[str]) -> int:
     for file in files:
         try:
             for row in rows_of(file.resolve(), libraries, reporter):
-                sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+                rows.write(json.dumps(row, ensure_ascii=False) + "\n")
         except (SyntaxError, UnicodeError, tokenize.TokenError) as error:
             print(f"{file}: not readable by this Python, left out: {error}", file=sys.stderr)
     return 0

@@ -128,9 +128,9 @@ workbenchTest(
     await workbench.runCommand('ML Field Notes: Search Topics');
     await workbench.quickPick.type('layer norm');
     await workbench.quickPick.waitForFirstRow(/Layer normalization/);
-    await workbench.page.keyboard.press('ArrowDown');
-    await workbench.page.keyboard.press('ArrowUp');
-    await workbench.quickPick.widget.locator('.monaco-list-row.focused .codicon-split-horizontal').first().click();
+    const row = workbench.quickPick.widget.locator('.monaco-list-row', { hasText: /^Layer normalization/ });
+    await row.hover();
+    await row.locator('.codicon-split-horizontal').click();
     const article = await shown(workbench, 'layer-normalization');
     await article.locator('.code').first().hover();
     await article.locator('.code button[aria-label^="Insert"]').first().click();

@@ -18,7 +18,7 @@ const allowedLayers: Readonly<Record<string, readonly string[]>> = {
 const allowedPackages: Readonly<Record<string, readonly string[]>> = {
   core: ['markdown-it', 'markdown-it-katex', 'highlight.js*', 'fuse.js', '@lezer/common', '@lezer/python'],
   protocol: [],
-  host: ['vscode'],
+  host: ['vscode', 'node:fs/promises', 'node:path'],
   webview: [],
   build: ['node:*', 'yaml', 'zod', 'katex', 'mathjax', 'pinyin-pro'],
   'extension.ts': ['vscode'],
@@ -78,6 +78,13 @@ suite('architecture', () => {
     const imports = sourceFiles('src').flatMap(importsOf);
     assert.ok(imports.length > 100, `only ${imports.length} imports were read`);
     assert.deepEqual(violations(imports), []);
+  });
+
+  test('all of the host but the reading of its files runs where there is no Node', () => {
+    const ofNode = sourceFiles('src/host')
+      .flatMap(importsOf)
+      .filter(({ specifier }) => specifier.startsWith('node:'));
+    assert.deepEqual([...new Set(ofNode.map(({ file }) => file))], [join('src', 'host', 'shippedFile.node.ts')]);
   });
 
   test('the table forbids what it is there to forbid', () => {

@@ -59,16 +59,22 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
   const tool = (name: string, ...more: readonly string[]) => run(python, [join(here, name), 'resources', ...more]);
   const callFacts = (...more: readonly string[]) =>
     run(python, [join(here, 'call_facts.py'), 'test/fixtures/call-facts.json', ...more]);
+  const calculatorFacts = (...more: readonly string[]) =>
+    run(python, [join(here, 'calculator_facts.py'), 'test/fixtures/calculator-facts.json', ...more]);
   await ensureEnvironment();
   switch (mode) {
     case 'facts':
-      return (await tool('read_facts.py')).code || (await callFacts()).code;
+      return (await tool('read_facts.py')).code || (await callFacts()).code || (await calculatorFacts()).code;
     case 'figures':
       return (await tool('draw_figures.py', ...args)).code;
     case 'check': {
       const results = [await tool('check_notes.py', ...args)];
       if (args.length === 0) {
-        results.push(await tool('read_facts.py', '--check'), await callFacts('--check'));
+        results.push(
+          await tool('read_facts.py', '--check'),
+          await callFacts('--check'),
+          await calculatorFacts('--check'),
+        );
       }
       const counts = results.map(({ output }) => /(\d+) passed, (\d+) failed\s*$/.exec(output));
       const sum = (group: number) => counts.reduce((total, count) => total + Number(count?.[group] ?? 0), 0);

@@ -14,10 +14,13 @@ import builtins
 import importlib
 import inspect
 import json
+import pkgutil
 import sys
 import typing
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -78,14 +81,19 @@ def parameters_of(signature: inspect.Signature) -> list[Facts]:
         inspect.Parameter.VAR_KEYWORD: "variadic-keyword",
     }
     found = []
+    # What stands behind an internal parameter is never given by position.
+    hidden = False
     for parameter in signature.parameters.values():
         if parameter.name in ("self", "cls") or parameter.name.startswith("_"):
+            hidden = hidden or parameter.name.startswith("_")
             continue
         entry: Facts = {"name": parameter.name}
         if parameter.default is not inspect.Parameter.empty:
             entry["default"] = default_text(parameter.default)
         if parameter.kind in kinds:
             entry["kind"] = kinds[parameter.kind]
+        elif hidden:
+            entry["kind"] = "keyword"
         found.append(entry)
     return found
 
@@ -115,26 +123,39 @@ class Stubs:
         self.methods = self.definitions(base.body)
 
     @staticmethod
-    def definitions(body: list[ast.stmt]) -> dict[str, ast.FunctionDef]:
-        """The first overload of each function."""
-        found: dict[str, ast.FunctionDef] = {}
+    def definitions(body: list[ast.stmt]) -> dict[str, list[ast.FunctionDef]]:
+        """The overloads of each function."""
+        found: dict[str, list[ast.FunctionDef]] = {}
         for node in body:
             if isinstance(node, ast.FunctionDef):
-                found.setdefault(node.name, node)
+                found.setdefault(node.name, []).append(node)
         return found
 
     def facts(self, symbol: str) -> Facts:
         owner, _, name = symbol.rpartition(".")
-        node = (self.methods if owner == "torch.Tensor" else self.functions).get(name)
-        if node is None or owner not in ("torch.Tensor", "torch", "torch.nn.functional"):
+        is_method = owner == "torch.Tensor"
+        nodes = (self.methods if is_method else self.functions).get(name)
+        if nodes is None or owner not in ("torch.Tensor", "torch", "torch.nn.functional"):
             return {}
-        facts: Facts = {"parameters": self.parameters(node.args)}
-        if node.returns is not None and ast.unparse(node.returns) == "Tensor":
+        overloads = [self.parameters(node.args, is_method) for node in nodes]
+        chosen = self.usual(overloads)
+        facts: Facts = {"parameters": overloads[chosen]}
+        positional = [[parameter for parameter in each if parameter.get("kind") != "keyword"] for each in overloads]
+        if any(each != positional[0] for each in positional):
+            facts["overloads"] = [each for at, each in enumerate(positional) if each not in positional[:at]]
+        returns = nodes[chosen].returns
+        if returns is not None and ast.unparse(returns) == "Tensor":
             facts["returns"] = "torch.Tensor"
         return facts
 
     @staticmethod
-    def parameters(arguments: ast.arguments) -> list[Facts]:
+    def usual(overloads: list[list[Facts]]) -> int:
+        """The overload to speak of: the first one, but not a form (all deprecated) that takes a factor before the input."""
+        starts = [each[0]["name"] if each else "" for each in overloads]
+        return starts.index("input") if "input" in starts else 0
+
+    @staticmethod
+    def parameters(arguments: ast.arguments, is_method: bool) -> list[Facts]:
         positional = [*arguments.posonlyargs, *arguments.args]
         defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
         found = [(argument, default, None) for argument, default in zip(positional, defaults, strict=True)]
@@ -142,10 +163,9 @@ class Stubs:
             found.append((arguments.vararg, None, "variadic"))
         found += [(argument, default, "keyword") for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
         entries = []
-        for argument, default, kind in found:
-            if argument.arg == "self":
-                continue
-            entry: Facts = {"name": argument.arg}
+        for argument, default, kind in found[1:] if is_method else found:
+            # Stubs of functions say `self` here and there for what is the input everywhere else.
+            entry: Facts = {"name": "input" if argument.arg == "self" else argument.arg}
             if default is not None:
                 entry["default"] = ast.unparse(default)
             if kind:
@@ -192,15 +212,46 @@ def facts_of(symbol: str, value: Any, names: dict[int, str], stubs: Stubs) -> Fa
     return facts
 
 
-def aliases_of(symbol: str, value: Any, listed: set[str]) -> list[str]:
-    """Paths through the packages on the way to the defining module at which the same object is found."""
+@dataclass(frozen=True)
+class Held:
+    """An object as a module of a library holds it."""
+
+    path: str
+    library: str
+    # Whether the module lists it in `__all__`: then it may be another library's.
+    offered: bool
+
+
+def held_names() -> dict[int, list[Held]]:
+    """Under which names the loaded modules of the libraries hold which objects."""
+    found: dict[int, list[Held]] = {}
+    for name, module in sorted(sys.modules.items()):
+        library = name.partition(".")[0]
+        if module is not None and library in LIBRARIES:
+            offered = set() if "._" in name else {*vars(module).get("__all__", ())}
+            for key, value in sorted(vars(module).items()):
+                found.setdefault(id(value), []).append(Held(f"{name}.{key}", library, key in offered))
+    return found
+
+
+def aliases_of(symbol: str, value: Any, listed: set[str], held: dict[int, list[Held]]) -> list[str]:
+    """Paths at which the same object is found: through the packages on the way to the defining module, and in modules that import it."""
     module = getattr(value, "__module__", None)
-    if not isinstance(module, str) or not (inspect.isclass(value) or inspect.isroutine(value)):
+    if not (inspect.isclass(value) or inspect.isroutine(value)):
         return []
     name = symbol.rpartition(".")[2]
-    parts = module.split(".")
-    paths = [".".join([*parts[:cut], name]) for cut in range(1, len(parts) + 1)]
-    return [path for path in paths if path not in listed and resolved(path) is value]
+    parts = module.split(".") if isinstance(module, str) else []
+    paths = [path for path in (".".join([*parts[:cut], name]) for cut in range(1, len(parts) + 1)) if resolved(path) is value]
+    library = symbol.partition(".")[0]
+    elsewhere = [each.path for each in held.get(id(value), []) if each.library == library or each.offered]
+    return [path for path in [*paths, *elsewhere] if path not in listed]
+
+
+def module_aliases(library: ModuleType, listed: set[str]) -> dict[str, str]:
+    """Public names of a library for modules of its own that are called otherwise and hold symbols: `torch.torch`."""
+    found = {f"{library.__name__}.{key}": value.__name__ for key, value in vars(library).items() if isinstance(value, ModuleType) and key[0] != "_"}
+    own = {path: name for path, name in found.items() if path != name and name.partition(".")[0] == library.__name__}
+    return {path: name for path, name in own.items() if any(symbol.startswith(f"{name}.") for symbol in listed)}
 
 
 def read(root: Path) -> dict[str, Facts]:
@@ -210,8 +261,12 @@ def read(root: Path) -> dict[str, Facts]:
     values = {symbol: resolved(symbol) for symbol in symbols}
     names = {id(value): symbol for symbol, value in reversed(list(values.items())) if inspect.isclass(value)}
     stubs = Stubs()
+    for package in (torch.nn, torch.optim):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    held = held_names()
     files: dict[str, Facts] = {
-        name: {"library": name, "version": library.__version__.partition("+")[0], "symbols": {}, "aliases": {}}
+        name: {"library": name, "version": library.__version__.partition("+")[0], "symbols": {}, "aliases": module_aliases(library, listed)}
         for name, library in LIBRARIES.items()
     }
     files["python"] = {"library": "python", "version": "3", "symbols": {}, "aliases": {}}
@@ -221,7 +276,7 @@ def read(root: Path) -> dict[str, Facts]:
         if value is None or name is None:
             continue
         files[name]["symbols"][symbol] = facts_of(symbol, value, names, stubs)
-        for alias in aliases_of(symbol, value, listed):
+        for alias in aliases_of(symbol, value, listed, held):
             files[name]["aliases"][alias] = symbol
     assert hasattr(builtins, "id")
     return files

@@ -1,6 +1,6 @@
 import type { Token } from 'markdown-it';
 import type { Language } from '../library/language';
-import { createMarkdown, type MarkdownEnvironment } from './markdown';
+import { createMarkdown, type Markdown, type MarkdownEnvironment } from './markdown';
 import { type SectionId, sectionOfHeading } from './sections';
 
 export interface Heading {
@@ -11,6 +11,12 @@ export interface Heading {
   readonly html: string;
 }
 
+/** A part of an article whose formulas are not rendered before they are asked for. */
+export interface ArticleSection {
+  readonly headings: readonly Heading[];
+  readonly render: () => string;
+}
+
 export interface ArticleBody {
   readonly html: string;
   readonly headings: readonly Heading[];
@@ -18,64 +24,66 @@ export interface ArticleBody {
 
 /** Renders the text of an article: one `<section>` for each `##`, questions folded, every heading with its anchor. */
 export function renderArticleBody(text: string, language: Language, environment: MarkdownEnvironment): ArticleBody {
-  const markdown = createMarkdown(environment);
-  const tokens = markdown.parse(text, {});
-  const headings: Heading[] = [];
-  const parts: string[] = [];
-  const fold = new Fold();
-  let section: SectionId | undefined;
-  let subheadings = 0;
-  let pending: Token[] = [];
-
-  const flush = () => {
-    parts.push(markdown.renderer.render(pending, markdown.options, {}));
-    pending = [];
+  const sections = articleSections(text, language, environment);
+  return {
+    html: sections.map((section) => section.render()).join(''),
+    headings: sections.flatMap((section) => section.headings),
   };
+}
 
-  for (let index = 0; index < tokens.length; index += 1) {
-    const token = tokens[index];
-    const inline = tokens[index + 1];
-    if (token?.type !== 'heading_open' || !inline || (token.tag !== 'h2' && token.tag !== 'h3')) {
-      if (token) {
-        pending.push(token);
-      }
-      continue;
-    }
-    flush();
-    const html = markdown.renderer.renderInline(inline.children ?? [], markdown.options, {});
-    index += 2;
-    if (token.tag === 'h2') {
-      parts.push(fold.close(), section === undefined ? '' : '</section>\n');
-      section = sectionOfHeading(inline.content, language);
-      subheadings = 0;
-      const id = section ?? `section-${headings.length}`;
-      headings.push({ id, level: 2, html });
-      parts.push(`<section aria-labelledby="${id}">\n<h2 id="${id}" tabindex="-1">${html}</h2>\n`);
-      continue;
-    }
-    subheadings += 1;
-    const id = `${section ?? 'section'}-${subheadings}`;
-    headings.push({ id, level: 3, html });
-    parts.push(section === 'questions' ? fold.open(id, html) : `<h3 id="${id}" tabindex="-1">${html}</h3>\n`);
-  }
-  flush();
-  parts.push(fold.close(), section === undefined ? '' : '</section>\n');
-  return { html: parts.join(''), headings };
+/** The sections of an article's text, and before them what stands above the first `##`. */
+export function articleSections(
+  text: string,
+  language: Language,
+  environment: MarkdownEnvironment,
+): readonly ArticleSection[] {
+  const markdown = createMarkdown(environment);
+  const [opening = [], ...rest] = splitAt(markdown.parse(text, {}), 'h2');
+  const before = { headings: [], render: () => rendered(opening, markdown) };
+  return [before, ...rest.map((tokens, index) => sectionOf(tokens, index, language, markdown))];
+}
+
+function sectionOf(tokens: readonly Token[], index: number, language: Language, markdown: Markdown): ArticleSection {
+  const named: SectionId | undefined = sectionOfHeading(tokens[1]?.content ?? '', language);
+  const id = named ?? `section-${index}`;
+  const heading: Heading = { id, level: 2, html: inlineHtml(tokens[1], markdown) };
+  const [opening = [], ...parts] = splitAt(tokens.slice(headingLength), 'h3');
+  const subsections = parts.map((part, at) => ({
+    heading: { id: `${named ?? 'section'}-${at + 1}`, level: 3, html: inlineHtml(part[1], markdown) } as const,
+    tokens: part.slice(headingLength),
+  }));
+  const render = () => {
+    const inner = subsections.map((part) => {
+      const html = rendered(part.tokens, markdown);
+      return named === 'questions' ? folded(part.heading, html) : `${headingHtml(part.heading)}${html}`;
+    });
+    return `<section aria-labelledby="${id}">\n${headingHtml(heading)}${rendered(opening, markdown)}${inner.join('')}</section>\n`;
+  };
+  return { headings: [heading, ...subsections.map((part) => part.heading)], render };
+}
+
+/** Tokens of a heading: its beginning, its text, its end. */
+const headingLength = 3;
+
+/** Cuts before each heading of a level; the first part is what stands before all of them. */
+function splitAt(tokens: readonly Token[], tag: 'h2' | 'h3'): readonly (readonly Token[])[] {
+  const starts = tokens.flatMap((token, at) => (token.type === 'heading_open' && token.tag === tag ? [at] : []));
+  return [0, ...starts].map((start, at) => tokens.slice(start, starts[at] ?? tokens.length));
+}
+
+function rendered(tokens: readonly Token[], markdown: Markdown): string {
+  return markdown.renderer.render([...tokens], markdown.options, {});
+}
+
+function inlineHtml(token: Token | undefined, markdown: Markdown): string {
+  return markdown.renderer.renderInline(token?.children ?? [], markdown.options, {});
+}
+
+function headingHtml({ id, level, html }: Heading): string {
+  return `<h${level} id="${id}" tabindex="-1">${html}</h${level}>\n`;
 }
 
 /** A question with its answer folded below it. */
-class Fold {
-  #open = false;
-
-  open(id: string, html: string): string {
-    const before = this.close();
-    this.#open = true;
-    return `${before}<details id="${id}"><summary>${html}</summary>\n`;
-  }
-
-  close(): string {
-    const end = this.#open ? '</details>\n' : '';
-    this.#open = false;
-    return end;
-  }
+function folded({ id, html }: Heading, answer: string): string {
+  return `<details id="${id}"><summary>${html}</summary>\n${answer}</details>\n`;
 }

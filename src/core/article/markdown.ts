@@ -1,5 +1,6 @@
 import MarkdownIt, { type Token } from 'markdown-it';
 import katexPlugin from 'markdown-it-katex';
+import { parseCalculatorFence } from '../calculator/calculatorFence';
 import { escapeHtml, highlighted } from './highlight';
 
 /** What a piece of Markdown may refer to while it is rendered. */
@@ -106,9 +107,16 @@ function fence(token: Token | undefined): string {
     return `<pre class="output"><code>${escapeHtml(content)}</code></pre>\n`;
   }
   if (kind === 'calculator') {
-    return `<div class="calculator" data-calculator="${escapeHtml(content.trim())}"></div>\n`;
+    return calculatorPlace(content);
   }
   return `<div class="code"><pre tabindex="0"><code class="hljs" data-language="${escapeHtml(kind)}">${highlighted(content, kind)}</code></pre></div>\n`;
+}
+
+/** The place that the page fills with a calculator. */
+function calculatorPlace(content: string): string {
+  const { name, preset } = parseCalculatorFence(content);
+  const inputs = Object.keys(preset).length > 0 ? ` data-preset="${escapeHtml(JSON.stringify(preset))}"` : '';
+  return `<div class="calculator" data-calculator="${escapeHtml(name)}"${inputs}></div>\n`;
 }
 
 /** Links to topics look like `topic:adam` or `topic:adam#formula`; everything else opens outside, when the reader asks. */

@@ -2,7 +2,7 @@ import { docsLink } from '../library/docsLink';
 import type { Language } from '../library/language';
 import type { NoteLibrary } from '../library/noteLibrary';
 import type { Paper, Reference, Topic, TopicSources } from '../library/topic';
-import { type Heading, renderArticleBody } from './articleBody';
+import { type ArticleSection, articleSections, type Heading } from './articleBody';
 import { escapeHtml } from './highlight';
 import { headingOf } from './sections';
 
@@ -38,26 +38,37 @@ const words = {
 } as const;
 
 export interface RenderedArticle {
-  readonly html: string;
+  /** The title and the first sections: what a window shows at once. */
+  readonly opening: string;
   readonly headings: readonly Heading[];
+  /** Renders what follows the opening. */
+  readonly rest: () => string;
 }
+
+/** Sections of the opening: the line and its table, and the picture. */
+const openingSections = 2;
 
 /** Renders a topic's article with its title, references and related topics. */
 export function renderArticle(parts: ArticleParts, library: NoteLibrary): RenderedArticle {
   const { topic, language, text, sources } = parts;
-  const body = renderArticleBody(text ?? '', language, {
+  const [before, ...body] = articleSections(text ?? '', language, {
     figures: figuresIn(language, parts),
     hasTopic: (id) => library.topic(id) !== undefined,
   });
   const appendix = [
-    section('references', language, sourceLists(sources, language)),
-    section('related', language, relatedTopics(topic, language, library)),
+    appendixSection('references', language, sourceLists(sources, language)),
+    appendixSection('related', language, relatedTopics(topic, language, library)),
   ].filter((part) => part !== undefined);
+  const sections = [...body, ...appendix];
+  const render = (some: readonly ArticleSection[]) => some.map((section) => section.render()).join('');
   return {
-    html: [header(topic, language, library, text === undefined), body.html, ...appendix.map((part) => part.html)].join(
-      '',
-    ),
-    headings: [...body.headings, ...appendix.map((part) => part.heading)],
+    opening: [
+      header(topic, language, library, text === undefined),
+      before?.render() ?? '',
+      render(sections.slice(0, openingSections)),
+    ].join(''),
+    headings: sections.flatMap((section) => section.headings),
+    rest: () => render(sections.slice(openingSections)),
   };
 }
 
@@ -133,14 +144,14 @@ export function hostOf(url: string): string {
   return /^https?:\/\/(?:www\.)?([^/:?#]+)/.exec(url)?.[1] ?? url;
 }
 
-function section(id: 'references' | 'related', language: Language, html: string) {
+function appendixSection(id: 'references' | 'related', language: Language, html: string): ArticleSection | undefined {
   if (html === '') {
     return undefined;
   }
   const title = headingOf(id, language);
   return {
-    heading: { id, level: 2, html: title } as const,
-    html: `<section aria-labelledby="${id}"><h2 id="${id}" tabindex="-1">${title}</h2>${html}</section>\n`,
+    headings: [{ id, level: 2, html: title }],
+    render: () => `<section aria-labelledby="${id}"><h2 id="${id}" tabindex="-1">${title}</h2>${html}</section>\n`,
   };
 }
 

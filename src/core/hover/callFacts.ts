@@ -285,15 +285,24 @@ function rateAfter(call: BoundCall, every: string | undefined): CallFact | undef
     : { kind: 'rateAfter', epochs, share: every === undefined ? gamma ** epochs : gamma };
 }
 
-const plural = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 12 });
-const rounded = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 4 });
+const formats = new Map<number, Intl.NumberFormat>();
+
+/** A formatter takes 10 ms to make, the first of a process; so it is made when a number is shown. */
+function significant(digits: number, value: number): string {
+  const format = formats.get(digits) ?? new Intl.NumberFormat('en-US', { maximumSignificantDigits: digits });
+  formats.set(digits, format);
+  return format.format(value);
+}
+
+const counted = (value: number) => significant(12, value);
+const rounded = (value: number) => significant(4, value);
 
 /** A fact in words. */
 export function describeFact(fact: CallFact, language: Language): string {
   const isEnglish = language === 'en';
   switch (fact.kind) {
     case 'parameters':
-      return isEnglish ? `${plural.format(fact.count)} parameters` : `${plural.format(fact.count)} 个参数`;
+      return isEnglish ? `${counted(fact.count)} parameters` : `${counted(fact.count)} 个参数`;
     case 'size':
       return isEnglish ? `size ${fact.from} → ${fact.to}` : `尺寸 ${fact.from} → ${fact.to}`;
     case 'headSize':
@@ -304,15 +313,15 @@ export function describeFact(fact: CallFact, language: Language): string {
         : `会报错：\`${fact.dividend}\` 不能被 \`${fact.divisor}\` 整除`;
     case 'keptScale':
       return isEnglish
-        ? `in training kept values are multiplied by ${rounded.format(fact.scale)}`
-        : `训练时保留的值乘以 ${rounded.format(fact.scale)}`;
+        ? `in training kept values are multiplied by ${rounded(fact.scale)}`
+        : `训练时保留的值乘以 ${rounded(fact.scale)}`;
     case 'shrinkage':
       return isEnglish
-        ? `each step shrinks a weight by ${rounded.format(fact.share)} of itself before the update`
-        : `每一步更新前，权重先缩小自身的 ${rounded.format(fact.share)}`;
+        ? `each step shrinks a weight by ${rounded(fact.share)} of itself before the update`
+        : `每一步更新前，权重先缩小自身的 ${rounded(fact.share)}`;
     case 'rateAfter':
       return isEnglish
-        ? `after ${fact.epochs} epochs the learning rate is ${rounded.format(fact.share)} of the first`
-        : `${fact.epochs} 个 epoch 后学习率为最初的 ${rounded.format(fact.share)} 倍`;
+        ? `after ${fact.epochs} epochs the learning rate is ${rounded(fact.share)} of the first`
+        : `${fact.epochs} 个 epoch 后学习率为最初的 ${rounded(fact.share)} 倍`;
   }
 }

@@ -32,6 +32,8 @@ export interface Parameter {
 export interface SymbolFacts {
   readonly kind: 'class' | 'function' | 'method' | 'property' | 'value';
   readonly parameters?: readonly Parameter[] | undefined;
+  /** Where the library tells several signatures apart: what each takes by position. */
+  readonly overloads?: readonly (readonly Parameter[])[] | undefined;
   /** Classes that a class inherits from, nearest first, as far as they have cards. */
   readonly bases?: readonly string[] | undefined;
   /** The class of what a call gives; `self` where a method returns its own object. */

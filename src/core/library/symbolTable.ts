@@ -1,5 +1,13 @@
 import type { Card, CardFile, Parameter, SymbolFacts } from './card';
 
+/** How a function is called, as far as it tells signatures apart. */
+export interface CallShape {
+  readonly positional: number;
+  readonly keywords: readonly string[];
+  /** Whether a `*` or `**` hides some of its arguments. */
+  readonly spread: boolean;
+}
+
 /** What is known about the libraries' names: cards, facts, and under which other paths a symbol is offered. */
 export class SymbolTable {
   readonly file: CardFile;
@@ -50,9 +58,20 @@ export class SymbolTable {
     return this.facts(symbol)?.parameters?.find((parameter) => parameter.name === name);
   }
 
-  /** The parameter that an argument given by position fills. */
-  parameterAt(symbol: string, position: number): Parameter | undefined {
-    const parameter = this.facts(symbol)?.parameters?.[position];
-    return parameter?.kind === undefined ? parameter : undefined;
+  /** The parameter that an argument given by position fills; of several signatures those count that the call fits. */
+  parameterAt(symbol: string, position: number, call?: CallShape): Parameter | undefined {
+    const { parameters = [], overloads } = this.facts(symbol) ?? {};
+    const fitting = overloads && call ? overloads.filter((each) => fits(each, call)) : [parameters];
+    const [parameter, ...others] = fitting.map((each) => each[position]);
+    const isAgreed = parameter?.kind === undefined && others.every((other) => other?.name === parameter?.name);
+    return isAgreed ? parameter : undefined;
   }
+}
+
+/** Whether a call with so many arguments can be meant for a signature. */
+function fits(parameters: readonly Parameter[], { positional, keywords, spread }: CallShape): boolean {
+  const isVariadic = parameters.some(({ kind }) => kind === 'variadic');
+  const missing = parameters.slice(positional).filter((each) => each.default === undefined && each.kind === undefined);
+  const isEnough = missing.every(({ name }) => keywords.includes(name));
+  return spread || (isEnough && (isVariadic || positional <= parameters.length));
 }

@@ -106,7 +106,8 @@ export class MeaningFinder {
 
   #valueOf(node: SyntaxNode): Value {
     const scope = this.#scopes.around(node);
-    return this.#resolver.expression(this.#expressionUpTo(node), scope, bindingOffset(node));
+    const at = isInAnnotation(node) ? this.#resolver.annotationTime(node.from) : bindingOffset(node);
+    return this.#resolver.expression(this.#expressionUpTo(node), scope, at);
   }
 
   /** The name with everything before it in its dotted chain. */
@@ -212,18 +213,37 @@ export class MeaningFinder {
       const meaning = this.#keyword(keyword, list);
       return meaning?.kind === 'argument' ? { ...meaning, from: node.from, to: node.to } : undefined;
     }
-    let position = 0;
-    for (let before = node.prevSibling; before; before = before.prevSibling) {
-      if (before.name === '*') {
-        return undefined;
-      }
-      position += before.name === ',' ? 1 : 0;
-    }
     const callee = this.#callee(list);
-    const parameter = callee === undefined ? undefined : this.#table.parameterAt(callee, position);
-    return callee !== undefined && parameter && this.#explains(callee, parameter.name)
-      ? { kind: 'argument', symbol: callee, parameter: parameter.name, from: node.from, to: node.to }
+    const parameter = callee === undefined ? undefined : this.#filled(node, list, callee);
+    return callee !== undefined && parameter !== undefined && this.#explains(callee, parameter)
+      ? { kind: 'argument', symbol: callee, parameter, from: node.from, to: node.to }
       : undefined;
+  }
+
+  /** The parameter that an argument given by position fills, where no `*` before it hides how many there are. */
+  #filled(node: SyntaxNode, list: SyntaxNode, callee: string): string | undefined {
+    const given = argumentsOf(list, this.#tree.text);
+    const position = given.findIndex(({ value }) => value.from === node.from);
+    if (position < 0 || given.slice(0, position).some(({ spread }) => spread) || this.#isUnbound(list, callee)) {
+      return undefined;
+    }
+    const keywords = given.map(({ keyword }) => keyword).filter((keyword) => keyword !== undefined);
+    const call = { positional: given.length - keywords.length, keywords, spread: given.some(({ spread }) => spread) };
+    return this.#table.parameterAt(callee, position, call)?.name;
+  }
+
+  /** Of `Tensor.add(x, 1)` the first argument is the object. */
+  #isUnbound(list: SyntaxNode, callee: string): boolean {
+    const called = list.parent?.firstChild?.name === 'MemberExpression' ? list.parent.firstChild.firstChild : null;
+    if (!called || this.#table.facts(callee)?.kind !== 'method') {
+      return false;
+    }
+    const object = this.#resolver.expression(
+      expressionOf(called, this.#tree.text),
+      this.#scopes.around(list),
+      list.from,
+    );
+    return object.kind === 'path' && this.#table.isClass(object.path);
   }
 
   #explains(symbol: string, parameter: string): boolean {
@@ -261,6 +281,14 @@ function bindingOffset(node: SyntaxNode): number {
     default:
       return node.from;
   }
+}
+
+function isInAnnotation(node: SyntaxNode): boolean {
+  let child = node;
+  while (child.parent && /^(?:Member|Call|Binary|Parenthesized|Tuple|Array)Expression$/.test(child.parent.name)) {
+    child = child.parent;
+  }
+  return child.parent?.name === 'TypeDef';
 }
 
 function isTarget(child: SyntaxNode): boolean {

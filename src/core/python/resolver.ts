@@ -20,6 +20,7 @@ export class Resolver {
   readonly #module: ModuleName | undefined;
   #depth = 0;
   #steps = 0;
+  #hasLateAnnotations: boolean | undefined;
 
   constructor(scopes: Scopes, table: SymbolTable, module: ModuleName | undefined) {
     this.#scopes = scopes;
@@ -56,6 +57,18 @@ export class Resolver {
       default:
         return unknown;
     }
+  }
+
+  /** From when on the names of an annotation count: under `from __future__ import annotations` it is read at another time. */
+  annotationTime(at: number): number {
+    this.#hasLateAnnotations ??= this.#importsAnnotations();
+    return this.#hasLateAnnotations ? Number.POSITIVE_INFINITY : at;
+  }
+
+  #importsAnnotations(): boolean {
+    const { byName } = this.#scopes.of(this.#scopes.module.tree.topNode).bindings;
+    const imported = byName.get('annotations')?.map(({ value }) => value.kind === 'import' && value.path) ?? [];
+    return imported.includes('__future__.annotations');
   }
 
   /** What an import reaches. */
@@ -139,7 +152,7 @@ export class Resolver {
       case 'expression':
         return this.#held(this.expression(value.expression, scope, Math.min(value.expression.from, at)));
       case 'annotation':
-        return this.#annotated(value.annotation, scope, at);
+        return this.#annotated(value.annotation, scope, this.annotationTime(at));
       case 'parameter':
         return this.#parameter(value, scope);
       case 'class':
@@ -169,7 +182,8 @@ export class Resolver {
     if ((usual?.kind === 'path' && this.#kindOf(usual.path) !== 'value') || usual?.kind === 'instance') {
       return usual;
     }
-    return parameter.annotation ? this.#annotated(parameter.annotation, outside, scope.node.from) : unknown;
+    const time = this.annotationTime(scope.node.from);
+    return parameter.annotation ? this.#annotated(parameter.annotation, outside, time) : unknown;
   }
 
   /** `x: torch.Tensor` and `x: Optional[torch.Tensor]` are objects of the class. */

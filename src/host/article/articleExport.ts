@@ -1,9 +1,14 @@
 import * as vscode from 'vscode';
+import { lazy } from '../../core/lazy';
 import type { Language } from '../../core/library/language';
 import type { NoteLibrary } from '../../core/library/noteLibrary';
 import type { ArticleView } from '../../protocol/articleMessages';
 import type { Logger } from '../logger';
+import { readShippedFile } from '../shippedFile';
 import type { Articles } from './articles';
+
+/** Calculators are seldom exported: what they start with is computed in a chunk of its own. */
+const loadStaticCalculators = lazy(() => import('../../core/calculator/staticCalculators'));
 
 /** Writes an article as one HTML file that needs nothing else: styles and fonts are in it, links lead to the web. */
 export class ArticleExport {
@@ -47,10 +52,10 @@ export class ArticleExport {
 
   /** The page of an article that stands alone; it follows the light or dark theme of the system it is read on. */
   async page(article: ArticleView): Promise<string> {
-    const [styles, formulas] = await Promise.all([this.#text('media', 'article.css'), this.#formulaStyles()]);
+    const styles = (await this.#styles()) + (hasCalculator(article) ? await this.#calculatorStyles() : '');
     const language = article.language === 'en' ? 'en' : 'zh-CN';
     // Links between topics lead nowhere outside VS Code.
-    const html = article.html.replace(
+    const html = (await this.#withoutCalculators(article)).replace(
       /<a href="#" data-topic="[^"]*"(?: data-anchor="[^"]*")?>(.*?)<\/a>/gs,
       '<span>$1</span>',
     );
@@ -60,7 +65,7 @@ export class ArticleExport {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escaped(article.title)} · ML Field Notes</title>
-<style>${formulas}\n${styles}\n${standaloneStyles}</style>
+<style>${styles}\n${standaloneStyles}</style>
 </head>
 <body>
 <div id="page"><div id="column"><main id="article" lang="${language}">${html}</main></div></div>
@@ -69,25 +74,32 @@ export class ArticleExport {
 `;
   }
 
-  /** KaTeX's style sheet with its fonts inside. */
-  async #formulaStyles(): Promise<string> {
-    const css = await this.#text('dist', 'webview', 'katex', 'katex.min.css');
+  /** A page without scripts shows what each calculator starts with and finds. */
+  async #withoutCalculators(article: ArticleView): Promise<string> {
+    return hasCalculator(article)
+      ? (await loadStaticCalculators()).withStaticCalculators(article.html, article.language)
+      : article.html;
+  }
+
+  async #calculatorStyles(): Promise<string> {
+    return new TextDecoder().decode(await this.#file('calculators.css'));
+  }
+
+  /** The page's style sheet with all fonts inside. */
+  async #styles(): Promise<string> {
+    const css = new TextDecoder().decode(await this.#file('article.css'));
     const names = [...new Set([...css.matchAll(/url\(fonts\/([\w-]+\.woff2)\)/g)].map((match) => match[1] ?? ''))];
     const fonts = await Promise.all(
       names.map(async (name) => {
-        const bytes = await this.#bytes('dist', 'webview', 'katex', 'fonts', name);
+        const bytes = await this.#file('fonts', name);
         return [name, `data:font/woff2;base64,${base64(bytes)}`] as const;
       }),
     );
     return fonts.reduce((text, [name, data]) => text.replaceAll(`url(fonts/${name})`, `url(${data})`), css);
   }
 
-  async #text(...path: readonly string[]): Promise<string> {
-    return new TextDecoder().decode(await this.#bytes(...path));
-  }
-
-  async #bytes(...path: readonly string[]): Promise<Uint8Array> {
-    return vscode.workspace.fs.readFile(vscode.Uri.joinPath(this.#extension, ...path));
+  async #file(...path: readonly string[]): Promise<Uint8Array> {
+    return readShippedFile(this.#extension, 'dist', 'webview', ...path);
   }
 }
 
@@ -99,6 +111,10 @@ const standaloneStyles = `
   --vscode-badge-background: color-mix(in srgb, CanvasText 15%, Canvas); --vscode-badge-foreground: CanvasText; }
 @media print { details::details-content { content-visibility: visible; } }
 `;
+
+function hasCalculator(article: ArticleView): boolean {
+  return article.html.includes('data-calculator=');
+}
 
 function base64(bytes: Uint8Array): string {
   let text = '';

@@ -1,37 +1,67 @@
 import * as vscode from 'vscode';
+import { lazy } from '../../core/lazy';
+import type { Showing } from '../../protocol/articleMessages';
 import type { PageStrings } from '../../protocol/pageStrings';
+import { readShippedText } from '../shippedFile';
 
-/** The folders a page may load from: build output and hand-written styles, nothing else. */
-export function pageRoots(extension: vscode.Uri): readonly vscode.Uri[] {
-  return [vscode.Uri.joinPath(extension, 'dist', 'webview'), vscode.Uri.joinPath(extension, 'media')];
-}
+/**
+ * Writes the page of a panel: strict policy, and in it everything that its first picture needs. A file that a page asks for
+ * goes through the window, the connection and the extension host; only fonts that are seldom needed come that way.
+ */
+export class ArticlePage {
+  readonly #extension: vscode.Uri;
 
-/** The empty page that the client fills: strict policy, one script, strings as escaped data. */
-export function articlePage(webview: vscode.Webview, extension: vscode.Uri): string {
-  const asset = (...path: string[]) => webview.asWebviewUri(vscode.Uri.joinPath(extension, ...path)).toString();
-  const nonce = globalThis.crypto.randomUUID().replaceAll('-', '');
-  // KaTeX and the figures place their parts with style attributes.
-  const policy = [
-    "default-src 'none'",
-    `style-src ${webview.cspSource} 'unsafe-inline'`,
-    `font-src ${webview.cspSource}`,
-    `img-src ${webview.cspSource} data:`,
-    `script-src 'nonce-${nonce}'`,
-  ].join('; ');
-  return `<!DOCTYPE html>
+  constructor(extension: vscode.Uri) {
+    this.#extension = extension;
+  }
+
+  /** The only folder that a page may load from. */
+  get roots(): readonly vscode.Uri[] {
+    return [vscode.Uri.joinPath(this.#extension, 'dist', 'webview')];
+  }
+
+  readonly #style = lazy(() => this.#text('article.css'));
+  readonly #script = lazy(() => this.#text('article.js'));
+
+  /** Starts reading the files, so that they are there when the first page is written. */
+  prepare(): void {
+    // A failure shows itself when the page is written.
+    Promise.all([this.#style(), this.#script()]).catch(() => undefined);
+  }
+
+  /** A page that shows an article from the start, or waits for one. */
+  async write(webview: vscode.Webview, showing: Showing | undefined): Promise<string> {
+    const [style, script] = await Promise.all([this.#style(), this.#script()]);
+    const nonce = globalThis.crypto.randomUUID().replaceAll('-', '');
+    const address = (name: string) =>
+      webview.asWebviewUri(vscode.Uri.joinPath(this.#extension, 'dist', 'webview', name)).toString();
+    // KaTeX and the figures place their parts with style attributes.
+    const policy = [
+      "default-src 'none'",
+      "style-src 'unsafe-inline'",
+      `font-src ${webview.cspSource} data:`,
+      'img-src data:',
+      `script-src 'nonce-${nonce}'`,
+    ].join('; ');
+    return `<!DOCTYPE html>
 <html lang="${escaped(vscode.env.language)}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="${escaped(policy)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="${escaped(asset('dist', 'webview', 'katex', 'katex.min.css'))}">
-<link rel="stylesheet" href="${escaped(asset('media', 'article.css'))}">
 <title>ML Field Notes</title>
+<style>${style.replaceAll('url(fonts/', `url(${address('fonts')}/`)}</style>
 </head>
-<body data-strings="${escaped(JSON.stringify(pageStrings()))}">
-<script nonce="${nonce}" src="${escaped(asset('dist', 'webview', 'article.js'))}"></script>
+<body data-strings="${escaped(JSON.stringify(pageStrings()))}" data-calculators="${escaped(address('calculators.js'))}">
+<script type="application/json" id="showing">${JSON.stringify(showing ?? null).replaceAll('<', '\\u003c')}</script>
+<script nonce="${nonce}">${script}</script>
 </body>
 </html>`;
+  }
+
+  async #text(name: string): Promise<string> {
+    return readShippedText(this.#extension, 'dist', 'webview', name);
+  }
 }
 
 function pageStrings(): PageStrings {

@@ -2,14 +2,14 @@ import * as vscode from 'vscode';
 import type { Language } from '../../core/library/language';
 import type { NoteLibrary } from '../../core/library/noteLibrary';
 import type { Topic } from '../../core/library/topic';
-import { type ArticleView, type FromPage, parseFromPage, type ToPage } from '../../protocol/articleMessages';
+import { type FromPage, parseFromPage, type Showing, showingKey, type ToPage } from '../../protocol/articleMessages';
 import { type ArticleState, type Position, top } from '../../protocol/articleState';
-import { goBack, goForward, goTo, moved, switchLanguage, toggleBoth } from '../../protocol/readingHistory';
+import { calculated, goBack, goForward, goTo, moved, switchLanguage, toggleBoth } from '../../protocol/readingHistory';
 import type { Logger } from '../logger';
 import type { TopicMarks } from '../marks/topicMarks';
 import type { Settings } from '../settings';
-import { articlePage, pageRoots } from './articlePage';
-import type { Articles } from './articles';
+import type { ArticlePage } from './articlePage';
+import type { Articles, ReadArticle } from './articles';
 import { insertCode } from './insertCode';
 
 /** What a panel tells the outside. */
@@ -26,6 +26,7 @@ export interface PanelParts {
   readonly extension: vscode.Uri;
   readonly library: NoteLibrary;
   readonly articles: Articles;
+  readonly page: ArticlePage;
   readonly settings: Settings;
   readonly marks: TopicMarks;
   readonly logger: Logger;
@@ -40,6 +41,9 @@ export class ArticlePanel {
   /** Counts the articles asked for, so that a slow one never replaces a later one. */
   #request = 0;
   #ready = false;
+  #disposed = false;
+  /** What follows the opening of the article shown. */
+  #rest: { readonly key: string; readonly render: () => string } | undefined;
   #toMark: string | undefined;
   readonly #painted: (() => void)[] = [];
 
@@ -48,13 +52,30 @@ export class ArticlePanel {
     this.#state = state;
     this.#parts = parts;
     panel.iconPath = vscode.Uri.joinPath(parts.extension, 'media', 'icon.png');
-    panel.webview.options = { enableScripts: true, localResourceRoots: [...pageRoots(parts.extension)] };
+    panel.webview.options = { enableScripts: true, localResourceRoots: [...parts.page.roots] };
     panel.webview.onDidReceiveMessage((message) => this.#receive(parseFromPage(message)));
     panel.onDidChangeViewState(() => panel.active && parts.events.onShown(this));
-    panel.onDidDispose(() => parts.events.onClosed(this));
-    panel.webview.html = articlePage(panel.webview, parts.extension);
+    panel.onDidDispose(() => {
+      this.#disposed = true;
+      parts.events.onClosed(this);
+    });
     this.#setTitle();
     parts.events.onShown(this);
+  }
+
+  /** Writes the page; the article is in it, so that it needs no round trip to be seen. */
+  async start(): Promise<void> {
+    try {
+      const html = await this.#parts.page.write(this.#panel.webview, await this.#showing());
+      if (!this.#disposed) {
+        this.#panel.webview.html = html;
+      }
+    } catch (error) {
+      this.#parts.logger.tell(
+        vscode.l10n.t('The article page could not be made. Reinstall ML Field Notes to mend it.'),
+        error,
+      );
+    }
   }
 
   get topic(): string {
@@ -80,7 +101,9 @@ export class ArticlePanel {
 
   async open(topic: string, anchor: string | undefined, language: Language = this.language): Promise<void> {
     const position: Position = anchor === undefined ? top : { anchor, offset: 0 };
-    this.#panel.reveal(undefined, false);
+    if (!this.#panel.active) {
+      this.#panel.reveal(undefined, false);
+    }
     await this.#go({ ...goTo(this.#state, topic, position), language });
   }
 
@@ -119,9 +142,10 @@ export class ArticlePanel {
   async #go(state: ArticleState | undefined): Promise<void> {
     if (state) {
       this.#state = state;
+      await this.#show();
+      // After the article: the window would first write the title, and reveal the topic in the sidebar.
       this.#setTitle();
       this.#parts.events.onShown(this);
-      await this.#show();
     }
   }
 
@@ -133,17 +157,47 @@ export class ArticlePanel {
   async #show(): Promise<void> {
     this.#request += 1;
     const request = this.#request;
-    const topic = this.#parts.library.topic(this.topic);
-    if (!topic || !this.#ready) {
+    if (!this.#ready) {
       return;
     }
-    const article = await this.#view(topic, this.#state);
-    if (article && request === this.#request) {
-      const { marks, settings } = this.#parts;
-      const mark = marks.of(topic.id);
-      await this.#post({ type: 'show', article, state: this.#state, appearance: settings.appearance, mark });
+    const showing = await this.#showing();
+    if (showing && request === this.#request) {
+      await this.#post({ type: 'show', showing });
+      await this.#sendRest();
       await this.#markText();
     }
+  }
+
+  /** What the page is to show; of an article that is opened at its top, the opening alone at first. */
+  async #showing(): Promise<Showing | undefined> {
+    const state = this.#state;
+    const topic = this.#parts.library.topic(state.place.topic);
+    const article = topic && (await this.#read(topic, state));
+    if (!article) {
+      return undefined;
+    }
+    this.#rest = article.rest && { key: showingKey(state), render: article.rest };
+    const { marks, settings } = this.#parts;
+    return { article: article.view, state, appearance: settings.appearance, mark: marks.of(topic.id) };
+  }
+
+  async #sendRest(): Promise<void> {
+    const rest = this.#rest;
+    if (rest?.key === showingKey(this.#state)) {
+      await this.#post({ type: 'rest', key: rest.key, html: rest.render() });
+    }
+  }
+
+  /** A page was made, or made again after it was hidden: the text in it may be that of now, or not. */
+  async #onReady(shows: string | undefined): Promise<void> {
+    this.#ready = true;
+    if (shows !== showingKey(this.#state)) {
+      return this.#show();
+    }
+    await this.refreshAppearance();
+    await this.refreshMark(this.topic);
+    await this.#sendRest();
+    await this.#markText();
   }
 
   async #markText(): Promise<void> {
@@ -155,19 +209,24 @@ export class ArticlePanel {
   }
 
   /** The article; where its text cannot be read, the user is told and sees what there is without it. */
-  async #view(topic: Topic, state: ArticleState): Promise<ArticleView | undefined> {
+  async #read(topic: Topic, state: ArticleState): Promise<ReadArticle | undefined> {
     const { articles } = this.#parts;
+    const { language, both, place, opened } = state;
+    const isAtTop = place.anchor === 'top' && place.offset === 0 && opened.length === 0 && this.#toMark === undefined;
     try {
-      return await articles.view(topic, state.language, state.both);
+      return both
+        ? { view: await articles.viewOfBoth(topic, language) }
+        : await articles.read(topic, language, isAtTop ? 'opening' : 'whole');
     } catch (error) {
       this.#parts.logger.tell(
         vscode.l10n.t(
           'The article “{0}” could not be read. Reinstall ML Field Notes to mend it.',
-          topic.title[state.language],
+          topic.title[language],
         ),
         error,
       );
-      return articles.viewWithoutText(topic, state.language).catch(() => undefined);
+      const view = await articles.viewWithoutText(topic, language).catch(() => undefined);
+      return view && { view };
     }
   }
 
@@ -180,8 +239,7 @@ export class ArticlePanel {
       case undefined:
         return;
       case 'ready':
-        this.#ready = true;
-        return this.#show();
+        return this.#onReady(message.shows);
       case 'painted':
         for (const resolve of this.#painted.splice(0)) {
           resolve();
@@ -215,6 +273,9 @@ export class ArticlePanel {
         return insertCode(message.code);
       case 'moved':
         this.#state = moved(this.#state, message.topic, message.position, message.opened);
+        return;
+      case 'calculated':
+        this.#state = calculated(this.#state, message.topic, message.calculator, message.inputs);
     }
   }
 

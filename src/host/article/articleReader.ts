@@ -75,6 +75,7 @@ export class ArticleReader implements vscode.WebviewPanelSerializer {
     const position = anchor === undefined ? top : { anchor, offset: 0 };
     const adopted = this.#adopt(panel, startReading(topic, language ?? this.#settings.language, position));
     adopted.markNext(find);
+    void adopted.start();
     return adopted;
   }
 
@@ -86,11 +87,12 @@ export class ArticleReader implements vscode.WebviewPanelSerializer {
       panel.dispose();
       return;
     }
-    this.#adopt(panel, state);
+    await this.#adopt(panel, state).start();
   }
 
   #adopt(webview: vscode.WebviewPanel, state: ArticleState): ArticlePanel {
     this.#parts.articles.prepare();
+    this.#parts.page.prepare();
     const panel = new ArticlePanel(webview, state, this.#parts);
     this.#panels.add(panel);
     return panel;

@@ -8,6 +8,15 @@ import type { NoteFiles } from '../noteFiles';
 /** Markdown-it, KaTeX and the highlighter are a chunk of their own, loaded when the first article opens. */
 const loadRenderer = lazy(() => import('../../core/article/renderArticle'));
 
+/** An article for the page; where only its opening is rendered, with the way to what follows. */
+export interface ReadArticle {
+  readonly view: ArticleView;
+  readonly rest?: (() => string) | undefined;
+}
+
+/** How much of an article is wanted: its opening is there sooner, and shown while the rest is rendered. */
+export type Extent = 'whole' | 'opening';
+
 /** Reads and renders articles for the page. */
 export class Articles {
   readonly #library: NoteLibrary;
@@ -24,31 +33,46 @@ export class Articles {
     loadRenderer().catch(() => undefined);
   }
 
-  async view(topic: Topic, language: Language, withOther = false): Promise<ArticleView> {
+  async read(topic: Topic, language: Language, extent: Extent): Promise<ReadArticle> {
+    return this.#read(topic, language, await this.#files.article(topic, language), extent);
+  }
+
+  async view(topic: Topic, language: Language): Promise<ArticleView> {
+    return (await this.read(topic, language, 'whole')).view;
+  }
+
+  /** The article with its other language, to stand beside it. */
+  async viewOfBoth(topic: Topic, language: Language): Promise<ArticleView> {
     const other: Language = language === 'en' ? 'zh-cn' : 'en';
-    const [view, beside] = await Promise.all([
-      this.#render(topic, language, await this.#files.article(topic, language)),
-      withOther ? this.#render(topic, other, await this.#files.article(topic, other)) : undefined,
-    ]);
-    return beside ? { ...view, other: { language: other, html: beside.html } } : view;
+    const [view, beside] = await Promise.all([this.view(topic, language), this.view(topic, other)]);
+    return { ...view, other: { language: other, html: beside.html } };
   }
 
   /** What there is of a topic when its text cannot be read: title, references, related topics. */
   async viewWithoutText(topic: Topic, language: Language): Promise<ArticleView> {
-    return this.#render(topic, language, undefined);
+    return (await this.#read(topic, language, undefined, 'whole')).view;
   }
 
-  async #render(topic: Topic, language: Language, text: string | undefined): Promise<ArticleView> {
-    const [renderer, sources] = await Promise.all([loadRenderer(), this.#files.sourcesOf(topic)]);
-    const figures = text === undefined ? new Map<string, string>() : await this.#files.figuresOf(topic, sources);
-    const { html, headings } = renderer.renderArticle({ topic, language, text, sources, figures }, this.#library);
+  async #read(topic: Topic, language: Language, text: string | undefined, extent: Extent): Promise<ReadArticle> {
+    const [renderer, sources, figures] = await Promise.all([
+      loadRenderer(),
+      this.#files.sourcesOf(topic),
+      text === undefined ? new Map<string, string>() : this.#files.figuresOf(topic),
+    ]);
+    const parts = { topic, language, text, sources, figures };
+    const { opening, headings, rest } = renderer.renderArticle(parts, this.#library);
+    const isWhole = extent === 'whole';
+    const view = this.#view(topic, language, { html: isWhole ? opening + rest() : opening, isWhole, headings });
+    return isWhole ? { view } : { view, rest };
+  }
+
+  #view(topic: Topic, language: Language, rendered: Pick<ArticleView, 'html' | 'isWhole' | 'headings'>): ArticleView {
     const { previous, next } = this.#library.neighboursOf(topic);
     return {
+      ...rendered,
       topic: topic.id,
       language,
       title: topic.title[language],
-      html,
-      headings,
       breadcrumb: this.#library.pathOf(topic).map((category) => category.title[language]),
       previous: previous && linkTo(previous, language),
       next: next && linkTo(next, language),

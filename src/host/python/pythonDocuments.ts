@@ -2,8 +2,10 @@ import * as vscode from 'vscode';
 import { lazy } from '../../core/lazy';
 import { SymbolTable } from '../../core/library/symbolTable';
 import type { Meaning, MeaningFinder } from '../../core/python/meaning';
+import type { ModuleName } from '../../core/python/moduleName';
 import type { PythonTree } from '../../core/python/syntax/parse';
 import type { NoteFiles } from '../noteFiles';
+import { moduleNameOf } from './moduleName';
 import { type PythonSource, pythonSourceOf } from './pythonSource';
 
 /** The parser is a chunk of its own, loaded when the first name is asked for. */
@@ -12,6 +14,7 @@ const loadAnalysis = lazy(() => import('../../core/python/analysis'));
 interface Parsed {
   readonly tree: PythonTree;
   readonly finder: MeaningFinder;
+  readonly module: ModuleName | undefined;
 }
 
 /** How long the names of a long text are read before others get a turn, in milliseconds. */
@@ -69,11 +72,12 @@ export class PythonDocuments {
   async #parse(source: PythonSource, token: vscode.CancellationToken): Promise<Parsed | undefined> {
     const [{ parsePython, MeaningFinder: Finder }, table] = await Promise.all([loadAnalysis(), this.table()]);
     const known = this.#parsed.get(source.key);
+    const module = known ? known.module : await moduleNameOf(vscode.Uri.parse(source.key), table);
     const tree = await parsePython(source.text, known?.tree, () => token.isCancellationRequested);
     if (!tree) {
       return undefined;
     }
-    const parsed = known?.tree === tree ? known : { tree, finder: new Finder(tree, table) };
+    const parsed = known?.tree === tree ? known : { tree, finder: new Finder(tree, table, module), module };
     this.#parsed.set(source.key, parsed);
     return parsed;
   }

@@ -121,10 +121,25 @@ suite('an article', () => {
     const figures = new Map([['figure-a.svg', '<svg><text>step &lt; 3</text><text>other</text></svg>']]);
     const parts = { topic, sources, figures, text: '![A](figure-a.svg)' };
     assert.match(
-      renderArticle({ ...parts, language: 'zh-cn' }, libraryOf(topic)).html,
+      renderArticle({ ...parts, language: 'zh-cn' }, libraryOf(topic)).opening,
       /<text>步数 &#60; 3<\/text><text>other<\/text>/,
     );
-    assert.match(renderArticle({ ...parts, language: 'en' }, libraryOf(topic)).html, /<text>step &lt; 3<\/text>/);
+    assert.match(renderArticle({ ...parts, language: 'en' }, libraryOf(topic)).opening, /<text>step &lt; 3<\/text>/);
+  });
+
+  test('has title, line and picture in its opening and renders what follows when asked', () => {
+    const topic = topicWith('a');
+    const text =
+      '## In one line\n\nA.\n\n## Intuition\n\nB.\n\n## Formula\n\n$x$\n\n### Part\n\n## Pitfalls\n\n### C\n\nD.\n';
+    const parts = { topic, language: 'en', text, sources: nothing, figures: new Map() } as const;
+    const { opening, rest, headings } = renderArticle(parts, libraryOf(topic));
+    assert.match(opening, /Title of a.*<p>A\.<\/p>.*<p>B\.<\/p>/s);
+    assert.doesNotMatch(opening, /katex|Pitfalls/);
+    assert.match(rest(), /^<section aria-labelledby="formula">.*katex.*<h3 id="pitfalls-1".*<p>D\.<\/p>\n<\/section>/s);
+    assert.deepEqual(
+      headings.map(({ id }) => id),
+      ['in-one-line', 'intuition', 'formula', 'formula-1', 'pitfalls', 'pitfalls-1'],
+    );
   });
 
   test('without a text shows summary, references and related topics', () => {
@@ -136,10 +151,11 @@ suite('an article', () => {
     const references = [
       { title: 'A page', url: 'https://www.example.org/p', language: 'zh-cn', remark: 'old' } as const,
     ];
-    const { html, headings } = renderArticle(
+    const { opening, rest, headings } = renderArticle(
       { topic, language: 'en', text: undefined, sources: { ...nothing, references }, figures: new Map() },
       libraryOf(topic, topicWith('b')),
     );
+    const html = opening + rest();
     assert.match(html, /In short\./);
     assert.match(html, /not written yet/);
     assert.match(html, /A page<\/a>.*example\.org.*Chinese.*old/s);

@@ -51,6 +51,8 @@ table('imports', [
     'torch.nn.LayerNorm',
   ],
   ['from torch . nn import \\\n  Lin|ear', 'torch.nn.Linear'],
+  ['import torch\ndef f(x: torch.torch.Ten|sor): pass', 'torch.Tensor'],
+  ['import torch.multiprocessing as mp\nmp.Proc|ess()', 'multiprocessing.Process'],
   ['try:\n  pass\nfinally:\n  from torch import nn\nnn = nn\nnn.Lin|ear', 'torch.nn.Linear'],
 ]);
 
@@ -93,6 +95,10 @@ table('names bound to something of a library', [
   ['from torch import nn\nf(|x := nn.ReLU)', 'torch.nn.ReLU'],
   ['from torch import nn\n[x := nn.ReLU for a in b]\n|x()', 'torch.nn.ReLU'],
   ['import torch\ndef f(x: torch.Tensor):\n  shape = x.shape\n  sha|pe', undefined],
+  [
+    'from __future__ import annotations\nfrom torch import nn\nclass A(nn.Module):\n  def f(self, x: A):\n    x.tr|ain()',
+    'torch.nn.Module.train',
+  ],
 ]);
 
 table('shadowing', [
@@ -134,10 +140,18 @@ table(
     ['from .module import Module\nclass A(Mod|ule): pass', 'torch.nn.Module'],
     ['from .. import functional as F\nF.soft|max(x)', 'torch.nn.functional.softmax'],
     ['from torch.nn import init\nfrom . import mod|ule', undefined],
+    ['from ... import nn\nnn.Lin|ear', 'torch.nn.Linear'],
+    ['from .... import nn\nnn.Lin|ear', undefined],
+    ['from ..utils.rnn import pad_seq|uence', 'torch.nn.utils.rnn.pad_sequence'],
+    ['from .module import *\nMod|ule', 'torch.nn.Module'],
     ['class Lin|ear: pass', 'torch.nn.Linear'],
     ['class Linear: pass\nLin|ear(3, 4)', 'torch.nn.Linear'],
     ['class Other: pass\nOth|er()', 'own Other'],
     ['def f():\n  class Lin|ear: pass', 'own Linear'],
+    ['class Linear:\n  def f(self) -> Lin|ear: pass', undefined],
+    ['from __future__ import annotations\nclass Linear:\n  def f(self) -> Lin|ear: pass', 'torch.nn.Linear'],
+    ['from __future__ import annotations\nclass Linear:\n  def f(self, x: list[Lin|ear]): pass', 'torch.nn.Linear'],
+    ['from __future__ import annotations\nx: Lin|ear | None = None\nclass Linear: pass', 'torch.nn.Linear'],
   ],
   { name: 'torch.nn.modules.linear', isPackage: false },
 );
@@ -154,6 +168,20 @@ table('arguments', [
   ['f(e|ps=1)', 'own eps'],
   ['from torch import nn\nnn.Linear(x := 3|)', 'torch.nn.Linear(in_features=)'],
   ['from torch import nn\nnn.Linear(x := 2, 3|)', 'torch.nn.Linear(out_features=)'],
+  ['import torch\ntorch.arange(1|0)', 'torch.arange(end=)'],
+  ['import torch\ntorch.arange(|1, 10)', 'torch.arange(start=)'],
+  ['import torch\ntorch.arange(0, 1|0, 2)', 'torch.arange(end=)'],
+  ['import torch\ntorch.arange(|1, *rest)', undefined],
+  ['import torch\ntorch.randint(1|0, (3,))', 'torch.randint(high=)'],
+  ['import torch\ntorch.randint(1|, 10, (3,))', 'torch.randint(low=)'],
+  ['import torch\ntorch.sum(x, 1|)', 'torch.sum(dim=)'],
+  ['import torch\ndef f(x: torch.Tensor):\n  x.view(1|, 2)', undefined],
+  ['import torch\ndef f(x: torch.Tensor):\n  x.view(1|)', undefined],
+  ['import torch\ndef f(x: torch.Tensor):\n  x.std(|1)', undefined],
+  ['import torch\ndef f(x: torch.Tensor):\n  x.scatter(1, i, 1|.)', undefined],
+  ['import torch\ndef f(x: torch.Tensor):\n  x.scatter(|1, i, 1.)', 'torch.Tensor.scatter(dim=)'],
+  ['import torch\ndef f(x: torch.Tensor):\n  x.unsqueeze(|1)', 'torch.Tensor.unsqueeze(dim=)'],
+  ['import torch\ntorch.Tensor.unsqueeze(x, |1)', undefined],
 ]);
 
 table('never in text, never in what is not there', [

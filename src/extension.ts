@@ -45,7 +45,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const sidebar = new Sidebar(library, settings, marks, async (query) =>
     (await finder.find(query)).map(({ topic }) => topic),
   );
-  const articles = new Articles(library, files);
+  const articles = new Articles(library, files, finder);
   const reader = new ArticleReader(
     settings,
     {
@@ -84,7 +84,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     hover,
     documents,
     registerTopicCommands({ library, reader, search, hover, settings, marks, recent }),
-    registerTopicLinks(library, reader, search),
+    registerTopicLinks(reader, search),
     registerLookupTool(new LookupTool(library, files, finder, settings)),
   );
   return { meaningAt: (document, position, token) => documents.meaningAt(document, position, token) };

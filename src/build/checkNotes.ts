@@ -87,7 +87,7 @@ function checkArticle(
   const file = join(topic.folder, `${language}.md`);
   checkHeadings(file, language, text, problems);
   checkFormulas(file, text, problems);
-  for (const link of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+  for (const link of proseWithoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)) {
     checkLink(file, lineAt(text, link.index), link[1] ?? '', topic, ids, language, problems);
   }
   renderArticleBody(text, language, { figures: topic.figures, hasTopic: (id) => ids.has(id) });
@@ -123,9 +123,13 @@ function prose(text: string): string {
   return text.replace(/^```.*?^```\s*$/gms, (block) => block.replace(/[^\n]/g, ' '));
 }
 
+/** The same with names of code in the prose blanked out as well. */
+function proseWithoutCode(text: string): string {
+  return prose(text).replace(/`[^`\n]*`/g, (code) => ' '.repeat(code.length));
+}
+
 function checkFormulas(file: string, text: string, problems: Problems): void {
-  const blank = prose(text).replace(/`[^`\n]*`/g, (code) => ' '.repeat(code.length));
-  for (const formula of blank.matchAll(/\$\$(.+?)\$\$|\$([^$\n]+?)\$/gs)) {
+  for (const formula of proseWithoutCode(text).matchAll(/\$\$(.+?)\$\$|\$([^$\n]+?)\$/gs)) {
     const tex = formula[1] ?? formula[2] ?? '';
     try {
       katex.renderToString(tex, { displayMode: formula[1] !== undefined, strict: 'ignore', throwOnError: true });

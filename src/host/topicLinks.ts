@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import type { NoteLibrary } from '../core/library/noteLibrary';
 import type { ArticleReader } from './article/articleReader';
 import type { SearchPick } from './search/searchPick';
 
@@ -9,16 +8,15 @@ export function topicUri(topic: string, anchor?: string): string {
   return `${vscode.env.uriScheme}://ml-field-notes.ml-field-notes/topic/${topic}${heading}`;
 }
 
-/** Opens `vscode://ml-field-notes.ml-field-notes/topic/<id>#<heading>`; an unknown topic leads to the search. */
-export function registerTopicLinks(library: NoteLibrary, reader: ArticleReader, search: SearchPick): vscode.Disposable {
+/** Opens `vscode://ml-field-notes.ml-field-notes/topic/<id>#<heading>`; other addresses lead to the search. */
+export function registerTopicLinks(reader: ArticleReader, search: SearchPick): vscode.Disposable {
   return vscode.window.registerUriHandler({
     handleUri: async (uri) => {
-      await library.ready;
       const id = /^\/topic\/([\w-]+)$/.exec(uri.path)?.[1] ?? '';
-      if (library.topic(id)) {
+      if (id !== '') {
         await reader.open(id, { anchor: uri.fragment || undefined });
       } else {
-        search.show(id.replaceAll('-', ' '));
+        search.show();
       }
     },
   });

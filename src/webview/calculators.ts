@@ -4,6 +4,11 @@ import type { CalculatorPlace, InputsChanged } from './calculator/mountCalculato
 
 type Chunk = typeof import('./calculator/mountCalculators');
 
+const notLoaded = {
+  en: 'The calculator could not be loaded. Reinstall ML Field Notes to mend it.',
+  'zh-cn': '计算器未能加载。请重新安装 ML Field Notes。',
+} as const;
+
 /**
  * Fills the calculators of an article that are empty yet. Their code and styles are loaded with the first one; `inPlace`
  * makes the change, so that the text does not jump when they are there.
@@ -19,11 +24,16 @@ export async function fillCalculators(
   if (places.length === 0 || chunk === undefined) {
     return;
   }
-  // The host says where it lies; a page without it still has its text.
-  const { mountCalculators } = (await import(chunk)) as Chunk;
+  const loaded = await (import(chunk) as Promise<Chunk>).catch(() => undefined);
+  if (!loaded) {
+    for (const { element, language } of places) {
+      element.textContent = notLoaded[language];
+    }
+    return;
+  }
   // Meanwhile another article may have been put on the page.
   if (places.every(({ element }) => element.isConnected && element.childElementCount === 0)) {
-    inPlace(() => mountCalculators(places, kept, changed));
+    inPlace(() => loaded.mountCalculators(places, kept, changed));
   }
 }
 

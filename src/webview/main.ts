@@ -189,6 +189,8 @@ function follow(link: HTMLAnchorElement, beside: boolean): void {
   const { topic, anchor, external } = link.dataset;
   if (topic !== undefined) {
     tellHost({ type: 'openTopic', topic, ...(anchor === undefined ? {} : { anchor }), beside });
+  } else if (link.dataset.search !== undefined) {
+    tellHost({ type: 'search' });
   } else if (external !== undefined) {
     tellHost({ type: 'openExternal', url: link.href });
   }

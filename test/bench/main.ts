@@ -1,4 +1,4 @@
-import { statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserContext } from 'playwright-core';
 import { openBrowser } from '../support/browser';
@@ -9,6 +9,7 @@ import { freshFolder } from '../support/runFolders';
 import { VsCodeServer } from '../support/vscodeServer';
 import { workspaceCopy } from '../support/workspaceCopy';
 import { type Comparison, joinRounds } from './figures';
+import { hoverSizes } from './hover/sizes';
 import { observePaints } from './paints';
 import { measureSearch } from './search';
 import { type Row, renderSizes, renderTable, type Size } from './table';
@@ -17,7 +18,7 @@ const floor = join(root, 'test', 'bench', 'floor');
 const activationRounds = 10;
 const hostRounds = 2;
 
-/** `npm run bench [-- activation|host|search]`: figures of the packaged extension in a real host, each beside its floor from the same run. */
+/** `npm run bench [-- activation|host|hover|search]`: figures of the packaged extension in a real host, each beside its floor from the same run. */
 async function main(): Promise<void> {
   await packageExtension();
   const paints = join(freshFolder('bench'), 'paints.jsonl');
@@ -35,6 +36,7 @@ async function main(): Promise<void> {
     const rows = [
       ...(isWanted('activation') ? await measureActivation({ server, browser, paints }) : []),
       ...(isWanted('host') ? await measureInteractions({ server, browser, paints }) : []),
+      ...(isWanted('hover') ? await measureHovers({ server, browser, paints }) : []),
       ...(isWanted('search')
         ? [{ name: 'search keystroke', floorName: 'plain fuse.js', ...(await measureSearch()) }]
         : []),
@@ -73,9 +75,32 @@ async function measureInteractions(bench: Bench): Promise<readonly Row[]> {
   ];
 }
 
+async function measureHovers(bench: Bench): Promise<readonly Row[]> {
+  const outcomes = [await runRound(bench, 'hover', 0)];
+  return hoverSizes.flatMap(({ lines }) => [
+    row(`hover ${lines} lines, cold`, 'a fixed word', outcomes),
+    row(`hover ${lines} lines, warm`, 'a fixed word', outcomes, 1.5),
+    {
+      ...row(`hover ${lines} lines, after an edit`, 'a fixed word', outcomes),
+      budgetAbove: lines === 2000 ? 10 : undefined,
+    },
+  ]);
+}
+
+/** Real code: the checks of all notes, one after the other. */
+function realCode(): string {
+  const notes = join(root, 'resources', 'notes');
+  const files = readdirSync(notes, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('checks.py'));
+  return files.map((name) => readFileSync(join(notes, name), 'utf8')).join('\n');
+}
+
 /** Runs a suite in a host of its own. */
-async function runRound(bench: Bench, suite: 'activation' | 'host', round: number): Promise<HostOutcome> {
-  await bench.server.writeSettings({ 'bench.round': round, 'bench.paints': bench.paints });
+async function runRound(bench: Bench, suite: 'activation' | 'host' | 'hover', round: number): Promise<HostOutcome> {
+  await bench.server.writeSettings({
+    'bench.round': round,
+    'bench.paints': bench.paints,
+    ...(suite === 'hover' ? { 'bench.code': realCode() } : {}),
+  });
   const outcome = await runHostTests({
     server: bench.server,
     context: bench.browser,

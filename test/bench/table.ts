@@ -4,7 +4,9 @@ export interface Row extends Comparison {
   readonly name: string;
   readonly floorName: string;
   /** The ratio of the medians that must not be exceeded. */
-  readonly budget?: number;
+  readonly budget?: number | undefined;
+  /** By how many milliseconds our median may lie above the floor's. */
+  readonly budgetAbove?: number | undefined;
 }
 
 export interface Size {
@@ -19,9 +21,15 @@ export function renderTable(rows: readonly Row[]): string {
   return `\n${align([head, ...rows.map(renderRow)])}\n(milliseconds; ratio of the medians)`;
 }
 
-function renderRow({ name, floorName, ours, floor, budget }: Row): readonly string[] {
-  const ratio = quantile(ours, 0.5) / quantile(floor, 0.5);
-  const limit = budget === undefined ? '' : ` (budget ${budget}${ratio > budget ? ', MISSED' : ''})`;
+function renderRow({ name, floorName, ours, floor, budget, budgetAbove }: Row): readonly string[] {
+  const [our, least] = [quantile(ours, 0.5), quantile(floor, 0.5)];
+  const ratio = our / least;
+  const limit = [
+    budget === undefined ? '' : ` (budget ${budget}${ratio > budget ? ', MISSED' : ''})`,
+    budgetAbove === undefined
+      ? ''
+      : ` (${(our - least).toFixed(1)} above, budget ${budgetAbove}${our - least > budgetAbove ? ', MISSED' : ''})`,
+  ].join('');
   const times = [ours, floor].flatMap((values) => [ms(quantile(values, 0.5)), ms(quantile(values, 0.95))]);
   return [name, ...times, ratio.toFixed(2) + limit, String(ours.length), floorName];
 }

@@ -6,6 +6,8 @@ import { type ArticleSection, articleSections, type Heading } from './articleBod
 import { escapeHtml } from './highlight';
 import { headingOf } from './sections';
 
+export { renderMissingTopic } from './missingTopic';
+
 /** Everything an article is made of; the text is missing where a topic is not written yet. */
 export interface ArticleParts {
   readonly topic: Topic;

@@ -6,8 +6,8 @@ import { escaped } from './plotSvg';
 import { initialText, isShown, type RawInputs, readInputs } from './readInputs';
 
 const words = {
-  en: { inputs: 'With these inputs:', live: 'Change them in the article inside VS Code.', yes: 'yes', no: 'no' },
-  'zh-cn': { inputs: '输入如下：', live: '可在 VS Code 中的文章里修改。', yes: '是', no: '否' },
+  en: { about: 'What it starts with; in VS Code the inputs can be changed.', yes: 'yes', no: 'no' },
+  'zh-cn': { about: '这里是初始输入与结果；在 VS Code 里可以修改输入。', yes: '是', no: '否' },
 } as const;
 
 /** Puts what every calculator of an article's HTML starts with, and finds, in the place of the calculator. */
@@ -27,7 +27,7 @@ function staticCalculator(name: string, preset: string, language: Language): str
   const outcome = calculator.calculate(readInputs(calculator.inputs, raw).values);
   const results =
     'results' in outcome ? outcomeHtml(outcome, language) : `<p>${escaped(outcome.refused[language])}</p>`;
-  return `<div class="calculator"><p class="calculator-title">${escaped(calculator.title[language])}</p>${inputTable(calculator, raw, language)}${results}</div>`;
+  return `<div class="calculator"><div><p class="calculator-title">${escaped(calculator.title[language])}</p>${inputTable(calculator, raw, language)}${results}</div></div>`;
 }
 
 /** Reads the attribute that the renderer wrote, in which every mark is a character reference. */
@@ -43,7 +43,7 @@ function inputTable({ inputs }: Calculator, raw: RawInputs, language: Language):
       const value = inputText(input, raw[id] ?? initialText(input), language);
       return `<tr><th scope="row">${escaped(input.label[language])}</th><td>${escaped(value)}</td></tr>`;
     });
-  return `<p class="note">${words[language].inputs} ${words[language].live}</p><div class="table"><table>${rows.join('')}</table></div>`;
+  return `<p class="note">${words[language].about}</p><div class="table"><table>${rows.join('')}</table></div>`;
 }
 
 function inputText(input: Input, raw: string, language: Language): string {
@@ -55,7 +55,9 @@ function inputText(input: Input, raw: string, language: Language): string {
     case 'integer':
     case 'number':
       return resultText({ id: '', label: input.label, value: Number(raw) });
-    default:
+    case 'rows':
+      return raw.replaceAll('\n', '; ');
+    case 'list':
       return raw;
   }
 }

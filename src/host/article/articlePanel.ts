@@ -172,13 +172,15 @@ export class ArticlePanel {
   async #showing(): Promise<Showing | undefined> {
     const state = this.#state;
     const topic = this.#parts.library.topic(state.place.topic);
-    const article = topic && (await this.#read(topic, state));
+    const article = topic
+      ? await this.#read(topic, state)
+      : { view: await this.#parts.articles.viewOfMissing(state.place.topic, state.language) };
     if (!article) {
       return undefined;
     }
     this.#rest = article.rest && { key: showingKey(state), render: article.rest };
     const { marks, settings } = this.#parts;
-    return { article: article.view, state, appearance: settings.appearance, mark: marks.of(topic.id) };
+    return { article: article.view, state, appearance: settings.appearance, mark: marks.of(state.place.topic) };
   }
 
   async #sendRest(): Promise<void> {
@@ -282,7 +284,7 @@ export class ArticlePanel {
   async #openFromPage(topic: string, anchor: string | undefined, beside: boolean): Promise<void> {
     if (beside) {
       this.#parts.events.openBeside(topic, anchor);
-    } else if (this.#parts.library.topic(topic)) {
+    } else {
       await this.open(topic, anchor);
     }
   }

@@ -4,6 +4,7 @@ import type { NoteLibrary } from '../../core/library/noteLibrary';
 import type { Topic } from '../../core/library/topic';
 import type { ArticleView, TopicLink } from '../../protocol/articleMessages';
 import type { NoteFiles } from '../noteFiles';
+import type { TopicFinder } from '../search/topicFinder';
 
 /** Markdown-it, KaTeX and the highlighter are a chunk of their own, loaded when the first article opens. */
 const loadRenderer = lazy(() => import('../../core/article/renderArticle'));
@@ -17,14 +18,19 @@ export interface ReadArticle {
 /** How much of an article is wanted: its opening is there sooner, and shown while the rest is rendered. */
 export type Extent = 'whole' | 'opening';
 
+/** How many topics are offered in place of one that is not there. */
+const similarTopics = 5;
+
 /** Reads and renders articles for the page. */
 export class Articles {
   readonly #library: NoteLibrary;
   readonly #files: NoteFiles;
+  readonly #finder: TopicFinder;
 
-  constructor(library: NoteLibrary, files: NoteFiles) {
+  constructor(library: NoteLibrary, files: NoteFiles, finder: TopicFinder) {
     this.#library = library;
     this.#files = files;
+    this.#finder = finder;
   }
 
   /** Starts loading the renderer, so that it is there when the page asks for its article. */
@@ -46,6 +52,17 @@ export class Articles {
     const other: Language = language === 'en' ? 'zh-cn' : 'en';
     const [view, beside] = await Promise.all([this.view(topic, language), this.view(topic, other)]);
     return { ...view, other: { language: other, html: beside.html } };
+  }
+
+  /** What there is to say of a topic that is not there. */
+  async viewOfMissing(id: string, language: Language): Promise<ArticleView> {
+    const [{ renderMissingTopic }, found] = await Promise.all([
+      loadRenderer(),
+      this.#finder.find(id.replaceAll('-', ' ')).catch(() => []),
+    ]);
+    const similar = found.slice(0, similarTopics).map(({ topic }) => topic);
+    const { title, html } = renderMissingTopic(id, similar, language);
+    return { topic: id, language, title, html, isWhole: true, headings: [], breadcrumb: [] };
   }
 
   /** What there is of a topic when its text cannot be read: title, references, related topics. */

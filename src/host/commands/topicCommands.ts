@@ -31,12 +31,11 @@ export function registerTopicCommands(parts: CommandParts): vscode.Disposable {
     }
   };
   const open = async (topic: unknown, options: OpenOptions) => {
-    await library.ready;
     const id = topicId(topic);
-    if (id !== undefined && library.topic(id)) {
-      await reader.open(id, options);
+    if (id === undefined) {
+      search.show();
     } else {
-      search.show(id ?? '');
+      await reader.open(id, options);
     }
   };
   return vscode.Disposable.from(

@@ -45,6 +45,9 @@ export class SearchPick {
   }
 }
 
+/** More would push the topics of the file out of sight. */
+const recentRows = 5;
+
 /** The box while it is open. */
 class OpenSearch {
   readonly #parts: SearchParts;
@@ -146,7 +149,7 @@ class OpenSearch {
       };
       return [
         ...group(vscode.l10n.t('“{0}” at the cursor', this.#atCursor), rows(named.map(({ topic }) => topic))),
-        ...group(vscode.l10n.t('recently opened'), rows(recent.topics)),
+        ...group(vscode.l10n.t('recently opened'), rows(recent.topics.slice(0, recentRows))),
         ...group(vscode.l10n.t('saved'), rows(saved)),
         ...group(vscode.l10n.t('in this file'), rows(ofFile)),
         ...group(vscode.l10n.t('all topics'), rows(library.topics)),

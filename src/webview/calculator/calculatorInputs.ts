@@ -20,7 +20,7 @@ export class CalculatorInputs {
     this.#calculator = calculator;
     this.#initial = {
       ...Object.fromEntries(Object.entries(calculator.inputs).map(([id, input]) => [id, initialText(input)])),
-      ...preset,
+      ...Object.fromEntries(Object.entries(preset).map(([id, text]) => [id, presetText(calculator, id, text)])),
     };
     // A field that an older version had is forgotten.
     this.#changes = Object.fromEntries(Object.entries(changes).filter(([id]) => id in calculator.inputs));
@@ -74,4 +74,9 @@ export class CalculatorInputs {
       listener();
     }
   }
+}
+
+/** An article writes rows into one line; the field shows each on its own. */
+function presetText(calculator: Calculator, id: string, text: string): string {
+  return calculator.inputs[id]?.kind === 'rows' ? text.replace(/\s*[;；]\s*/g, '\n') : text;
 }

@@ -7,13 +7,16 @@ export interface PythonTree {
   /** What the parser was given: every offset is the same, and it ends with a line of its own. */
   readonly parsed: string;
   readonly tree: Tree;
+  /** The newest tree of the document without a mistake, this one included. */
+  readonly sound: PythonTree | undefined;
 }
 
 /** How long the parser may run before others get a turn, in milliseconds. */
 const slice = 12;
 
 /**
- * Parses Python, reusing what an earlier tree of the same document has unchanged. Long texts are parsed in slices, so that
+ * Parses Python, reusing what the newest tree of the same document without a mistake has unchanged: in a tree with one, a
+ * definition below it may have been taken for a part of what is above it, and would stay there after it is mended. Long texts are parsed in slices, so that
  * nothing else in the extension host waits; `cancelled` is asked between them, and undefined is returned when it says yes.
  */
 export async function parsePython(
@@ -25,12 +28,12 @@ export async function parsePython(
     return previous;
   }
   const parsed = withinGrammar(text);
-  const parse = parser.startParse(parsed, previous ? unchangedParts(previous, parsed) : []);
+  const parse = parser.startParse(parsed, previous?.sound ? unchangedParts(previous.sound, parsed) : []);
   let turnEnds = performance.now() + slice;
   for (;;) {
     const tree = parse.advance();
     if (tree) {
-      return { text, parsed, tree };
+      return withSound({ text, parsed, tree }, previous?.sound);
     }
     if (performance.now() > turnEnds) {
       await new Promise((resolve) => setTimeout(resolve));
@@ -61,14 +64,17 @@ function bare(target: string): string {
   return target.replace(/[()\s]/g, ' ').replace(/,( *)$/, ' $1');
 }
 
-/**
- * What of an earlier tree may be used again: nothing where it has mistakes. A definition below a mistake may have been taken for a
- * part of what is above it, and would stay there after the mistake is mended.
- */
-function unchangedParts(previous: PythonTree, text: string): readonly TreeFragment[] {
-  return hasMistakes(previous.tree)
-    ? []
-    : TreeFragment.applyChanges(TreeFragment.addTree(previous.tree), [changedRange(previous.parsed, text)]);
+function unchangedParts(sound: PythonTree, text: string): readonly TreeFragment[] {
+  return TreeFragment.applyChanges(TreeFragment.addTree(sound.tree), [changedRange(sound.parsed, text)]);
+}
+
+/** A sound tree holds itself, and not the one before it: that would keep every text of a session. */
+function withSound(made: Omit<PythonTree, 'sound'>, before: PythonTree | undefined): PythonTree {
+  if (hasMistakes(made.tree)) {
+    return { ...made, sound: before };
+  }
+  const sound: PythonTree = { ...made, sound: undefined };
+  return { ...made, sound };
 }
 
 function hasMistakes(tree: Tree): boolean {

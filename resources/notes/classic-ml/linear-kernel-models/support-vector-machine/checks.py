@@ -1,0 +1,134 @@
+import math
+import warnings
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.datasets import load_breast_cancer, make_moons
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+from note_checks import check, formula, stated
+
+PRIMAL = r"\min_{w, b} \; \tfrac{1}{2} \lVert w \rVert_2^2 + C \sum_{i=1}^{n} \max\left( 0,\; 1 - y_i f(x_i) \right)"
+DUAL = r"""
+f(x) = \sum_{i=1}^{n} \alpha_i y_i K(x_i, x) + b, \qquad 0 \le \alpha_i \le C, \quad \sum_{i=1}^{n} \alpha_i y_i = 0
+"""
+RBF = r"K(x, z) = \exp\left( -\gamma \lVert x - z \rVert_2^2 \right)"
+
+
+def problems():
+    for n, d in [(30, 2), (60, 4)]:
+        X = np.random.randn(n, d) + 0.5
+        yield X, np.where(X @ np.random.randn(d) + 0.7 * np.random.randn(n) > 0.3, 1, -1)
+
+
+@formula(PRIMAL)
+def check_primal():
+    for X, y in problems():
+        for C in (0.1, 2.0):
+            objective = lambda v: (v[:-1] ** 2).sum() / 2 + C * np.maximum(0, 1 - y * (X @ v[:-1] + v[-1])).sum()
+            svm = SVC(kernel="linear", C=C, tol=1e-9).fit(X, y)
+            ours = np.append(svm.coef_[0], svm.intercept_)
+            best = objective(ours)
+            found = minimize(objective, ours + 0.05, method="Powell", options={"xtol": 1e-10, "ftol": 1e-14, "maxiter": 50000})
+            assert best <= found.fun + 1e-6
+            for step in np.random.randn(300, len(ours)) * 0.05:
+                assert objective(ours + step) >= best - 1e-7
+
+
+@formula(DUAL)
+def check_dual():
+    for X, y in problems():
+        for C in (0.5, 5.0):
+            svm = SVC(C=C, gamma=0.7, tol=1e-9).fit(X, y)
+            signed = np.zeros(len(X))
+            signed[svm.support_] = svm.dual_coef_[0]
+            alpha = signed * y
+            assert (alpha >= 0).all() and (alpha <= C + 1e-9).all() and abs(signed.sum()) < 1e-6
+            new = np.random.randn(7, X.shape[1])
+            np.testing.assert_allclose(signed @ rbf_kernel(X, new, gamma=0.7) + svm.intercept_, svm.decision_function(new), atol=1e-9)
+            assert (svm.predict(new) == np.sign(svm.decision_function(new))).all()
+            outside = y * svm.decision_function(X) > 1 + 1e-4
+            assert (alpha[outside] == 0).all() and outside.any()
+            again = SVC(C=C, gamma=0.7, tol=1e-9).fit(X[svm.support_], y[svm.support_])
+            np.testing.assert_allclose(again.decision_function(new), svm.decision_function(new), atol=1e-4)
+
+
+@formula(RBF)
+def check_kernel():
+    for shape in [(4, 1), (5, 3)]:
+        X, Z = np.random.randn(*shape), np.random.randn(*shape)
+        ours = np.exp(-0.3 * ((X[:, None] - Z[None]) ** 2).sum(-1))
+        np.testing.assert_allclose(ours, rbf_kernel(X, Z, gamma=0.3), rtol=1e-9)
+        assert np.linalg.eigvalsh(rbf_kernel(X)).min() > -1e-12
+
+
+@check
+def check_by_hand():
+    svm = SVC(kernel="linear", C=1e6).fit([[0, 0], [1, 1], [3, 1], [4, 0]], [-1, -1, 1, 1])
+    np.testing.assert_allclose(svm.coef_, [[1, 0]], atol=1e-6)
+    assert abs(svm.intercept_[0] + 2) < 1e-6 and sorted(svm.support_.tolist()) == [1, 2]
+    stated("0.5", abs(svm.dual_coef_[0, 0]))
+    stated("0.5", abs(svm.dual_coef_[0, 1]))
+
+
+@check
+def check_defaults():
+    svm, linear = SVC(), LinearSVC()
+    assert (svm.C, svm.kernel, svm.gamma, linear.loss) == (1.0, "rbf", "scale", "squared_hinge")
+    X = np.random.randn(40, 3) * [1, 2, 5] + 1
+    y = np.arange(40) % 3
+    svm.fit(X, y)
+    assert math.isclose(svm._gamma, 1 / (3 * X.var())) and svm.decision_function(X).shape == (40, 3)
+    assert SVC().fit(X, y > 0).decision_function(X).shape == (40,)
+    assert SVC(kernel="linear").fit(X, np.arange(40) % 4).coef_.shape[0] == 6
+
+
+@check
+def check_probability_is_deprecated_and_inconsistent():
+    disagreements = 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            X = rng.normal(size=(40, 2))
+            y = (X[:, 0] + rng.normal(size=40) > 0.8).astype(int)
+            svm = SVC(probability=True, random_state=0).fit(X, y)
+            disagreements += (svm.predict_proba(X).argmax(1) != svm.predict(X)).sum()
+    assert disagreements > 0 and any("probability" in str(w.message) and issubclass(w.category, FutureWarning) for w in caught)
+
+
+@check
+def check_scaling_matters():
+    X, y = load_breast_cancer(return_X_y=True)
+    raw, scaled = (cross_val_score(m, X, y).mean() for m in (SVC(), make_pipeline(StandardScaler(), SVC())))
+    assert scaled > raw + 0.03
+
+
+@check
+def check_linear_svc_differs():
+    X, y = next(problems())
+    X = X + 3
+    exact = SVC(kernel="linear", tol=1e-9).fit(X, y)
+    default = LinearSVC(max_iter=100000).fit(X, y)
+    close = LinearSVC(loss="hinge", intercept_scaling=1000, tol=1e-8, max_iter=2_000_000).fit(X, y)
+    assert np.abs(default.coef_ - exact.coef_).max() > 0.02
+    assert np.abs(close.coef_ - exact.coef_).max() < np.abs(default.coef_ - exact.coef_).max()
+
+
+@check
+def check_large_gamma():
+    X, y = make_moons(400, noise=0.3, random_state=0)
+    svm = SVC(gamma=10000).fit(X[:200], y[:200])
+    assert svm.score(X[:200], y[:200]) == 1.0 and len(svm.support_) > 0.95 * 200
+    stated("52%", svm.score(X[200:], y[200:]))
+
+
+@check
+def check_c_multiplies_a_sum():
+    X, y = next(problems())
+    once, twice = SVC(kernel="linear", C=2.0, tol=1e-9).fit(X, y), SVC(kernel="linear", C=1.0, tol=1e-9).fit(np.tile(X, (2, 1)), np.tile(y, 2))
+    np.testing.assert_allclose(once.coef_, twice.coef_, atol=1e-3)

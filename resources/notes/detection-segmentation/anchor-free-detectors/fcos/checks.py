@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+import torch
+from torchvision.models.detection import FCOS_ResNet50_FPN_Weights, fcos_resnet50_fpn
+from torchvision.models.detection.image_list import ImageList
+
+from note_checks import check, formula, stated
+
+SIDES = r"l = x - x_1, \qquad t = y - y_1, \qquad r = x_2 - x, \qquad b = y_2 - y"
+POSITIVE = r"""
+4 s < \max(l, t, r, b) < 8 s, \qquad \max\big( |x - c_x|,\, |y - c_y| \big) < 1.5\, s
+"""
+CENTERNESS = r"""
+\text{center-ness} = \sqrt{ \frac{\min(l, r)}{\max(l, r)} \cdot \frac{\min(t, b)}{\max(t, b)} }, \qquad
+\text{score} = \sqrt{ p \cdot \text{center-ness} }
+"""
+
+
+def model():
+    return fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4)
+
+
+def anchors_and_counts(fcos, side=512):
+    maps = [torch.zeros(1, 1, side // s, side // s) for s in (8, 16, 32, 64, 128)]
+    return fcos.anchor_generator(ImageList(torch.zeros(1, 3, side, side), [(side, side)]), maps), [m.shape[-1] ** 2 for m in maps]
+
+
+def objects(n, side=512):
+    corner = torch.rand(n, 2) * side * 0.7
+    size = torch.exp(torch.rand(n, 2) * 3.2 + 2.3)
+    return torch.cat([corner, corner + size], 1)
+
+
+def centerness(l, t, r, b):
+    return math.sqrt(min(l, r) / max(l, r) * min(t, b) / max(t, b))
+
+
+@formula(SIDES, POSITIVE)
+def check_assignment():
+    fcos = model()
+    anchors, counts = anchors_and_counts(fcos)
+    fcos.head.compute_loss = lambda targets, out, boxes, matched: matched[0]
+    found = 0
+    for n in (1, 6, 15):
+        boxes = objects(n)
+        library = fcos.compute_loss([{"boxes": boxes, "labels": torch.ones(n, dtype=torch.int64)}], {}, anchors, counts)
+        index = 0
+        for level, count in enumerate(counts):
+            s = 8 * 2**level
+            for k in range(count):
+                x, y = s * (k % int(math.sqrt(count))), s * (k // int(math.sqrt(count)))
+                fits = []
+                for g, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+                    sides = (x - x1, y - y1, x2 - x, y2 - y)
+                    low, high = (0 if level == 0 else 4 * s), (math.inf if level == 4 else 8 * s)
+                    near = max(abs(x - (x1 + x2) / 2), abs(y - (y1 + y2) / 2)) < 1.5 * s
+                    if min(sides) > 0 and low < max(sides) < high and near:
+                        fits.append(((x2 - x1) * (y2 - y1), g))
+                assert int(library[index]) == (min(fits)[1] if fits else -1)
+                found += bool(fits)
+                index += 1
+    assert found > 20
+
+
+@formula(CENTERNESS)
+def check_centerness_loss_and_score():
+    fcos = model()
+    anchors, counts = anchors_and_counts(fcos)
+    total = sum(counts)
+    boxes, labels = objects(8), torch.randint(0, 4, (8,))
+    out = {"cls_logits": torch.randn(1, total, 4), "bbox_regression": torch.rand(1, total, 4) * 5, "bbox_ctrness": torch.randn(1, total, 1)}
+    losses = fcos.compute_loss([{"boxes": boxes, "labels": labels}], out, anchors, counts)
+    head = fcos.head.compute_loss
+    fcos.head.compute_loss = lambda targets, o, a, matched: matched[0]
+    matched = fcos.compute_loss([{"boxes": boxes, "labels": labels}], out, anchors, counts)
+    fcos.head.compute_loss = head
+    positives = [i for i in range(total) if matched[i] >= 0]
+    loss = 0.0
+    for i in positives:
+        x, y = ((anchors[0][i, :2] + anchors[0][i, 2:]) / 2).tolist()
+        x1, y1, x2, y2 = boxes[matched[i]].tolist()
+        c, z = centerness(x - x1, y - y1, x2 - x, y2 - y), float(out["bbox_ctrness"][0, i, 0])
+        q = 1 / (1 + math.exp(-z))
+        loss -= c * math.log(q) + (1 - c) * math.log(1 - q)
+    assert len(positives) > 5 and abs(loss / len(positives) - float(losses["bbox_ctrness"])) < 1e-4
+    assert set(losses) == {"classification", "bbox_regression", "bbox_ctrness"}
+    stated("0.5715", math.sqrt(0.8 * centerness(60, 28, 140, 72)))
+
+
+@check
+def check_score_of_the_library():
+    import inspect
+
+    from torchvision.models.detection.fcos import FCOS
+
+    source = "".join(inspect.getsource(FCOS.postprocess_detections).split())
+    assert "torch.sqrt(torch.sigmoid(logits_per_level)*torch.sigmoid(box_ctrness_per_level))" in source
+
+
+@check
+def check_by_hand_and_settings():
+    stated("0.4082", centerness(60, 28, 140, 72))
+    stated("0.1429", centerness(4, 50, 196, 50))
+    fcos = fcos_resnet50_fpn(weights=None, weights_backbone=None)
+    norms = sum(p.numel() for m in fcos.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
+    stated("32,269,600", sum(p.numel() for p in fcos.parameters()) - norms)
+    stated("128", FCOS_ResNet50_FPN_Weights.COCO_V1.meta["_ops"])
+    assert (fcos.center_sampling_radius, fcos.score_thresh, fcos.nms_thresh, fcos.topk_candidates, fcos.detections_per_img) == (1.5, 0.2, 0.6, 1000, 100)
+    assert fcos.anchor_generator.sizes == ((8,), (16,), (32,), (64,), (128,))
+    anchors, _ = anchors_and_counts(fcos, 128)
+    assert ((anchors[0][0, :2] + anchors[0][0, 2:]) == 0).all()
+
+
+@check
+def check_distances_are_relu_times_stride():
+    fcos = model()
+    anchors, _ = anchors_and_counts(fcos, 128)
+    raw = torch.rand(len(anchors[0]), 4)
+    decoded = fcos.head.box_coder.decode(raw, anchors[0])
+    side = anchors[0][:, 2] - anchors[0][:, 0]
+    centre = (anchors[0][:, :2] + anchors[0][:, 2:]) / 2
+    assert torch.allclose(decoded[:, 0], centre[:, 0] - raw[:, 0] * side) and torch.allclose(decoded[:, 3], centre[:, 1] + raw[:, 3] * side)
+    features = [torch.randn(1, 256, 8, 8)]
+    assert fcos.head.regression_head(features)[0].min() >= 0
+
+
+@check
+def check_entropy_floor_and_label_zero():
+    target = torch.tensor([0.5], dtype=torch.float64)
+    logits = torch.linspace(-6, 6, 1201, dtype=torch.float64)
+    losses = torch.stack([torch.nn.functional.binary_cross_entropy_with_logits(z[None], target) for z in logits])
+    stated("0.6931", losses.min())
+    z = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.grad(torch.nn.functional.binary_cross_entropy_with_logits(z, target), z)[0].abs().max() < 1e-12
+    fcos = model()
+    anchors, counts = anchors_and_counts(fcos)
+    box, total = torch.tensor([[40.0, 40.0, 140.0, 130.0]]), sum(counts)
+    out = {"cls_logits": torch.randn(1, total, 4), "bbox_regression": torch.rand(1, total, 4), "bbox_ctrness": torch.zeros(1, total, 1)}
+    zero = fcos.compute_loss([{"boxes": box, "labels": torch.tensor([0])}], out, anchors, counts)
+    assert zero["bbox_regression"] > 0                              # label 0 is a real class here

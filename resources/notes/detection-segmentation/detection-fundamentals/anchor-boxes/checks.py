@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+import torch
+from torch.nn.functional import pad
+from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from torchvision.models.detection._utils import BoxCoder, Matcher
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import box_convert, box_iou
+
+from note_checks import check, formula, stated
+
+PLACED = r"""
+w = \frac{s}{\sqrt{r}}, \qquad h = s \sqrt{r}, \qquad
+(c_x, c_y) = \left( j \left\lfloor \frac{W}{W_l} \right\rfloor,\; i \left\lfloor \frac{H}{H_l} \right\rfloor \right)
+"""
+OFFSETS = r"""
+t_x = \frac{x - c_x}{w}, \qquad t_y = \frac{y - c_y}{h}, \qquad
+t_w = \ln \frac{w^*}{w}, \qquad t_h = \ln \frac{h^*}{h}
+"""
+DISTANCE = r"""
+d = 1 - \frac{I}{w_1 h_1 + w_2 h_2 - I}, \qquad I = \min(w_1, w_2) \min(h_1, h_2)
+"""
+
+
+def images(height, width, n=1):
+    return ImageList(torch.zeros(n, 3, height, width), [(height, width)] * n)
+
+
+def anchors_by_formula(size, maps, sizes, ratios):
+    """All anchors in the library's order: map, row, column, ratio, size."""
+    found = []
+    for (rows, columns), level_sizes, level_ratios in zip(maps, sizes, ratios):
+        for i in range(rows):
+            for j in range(columns):
+                for r in level_ratios:
+                    for s in level_sizes:
+                        w, h = s / math.sqrt(r), s * math.sqrt(r)
+                        cx, cy = j * (size[1] // columns), i * (size[0] // rows)
+                        x, y = round(w / 2), round(h / 2)
+                        found.append([cx - x, cy - y, cx + x, cy + y])
+    return np.array(found, dtype=float)
+
+
+@formula(PLACED)
+def check_generator():
+    for size, maps in (((128, 96), [(16, 12), (8, 6)]), ((100, 130), [(13, 17), (7, 9)])):
+        sizes, ratios = ((33, 50), (70, 101)), ((0.5, 1.0, 3.0), (0.3, 1.0, 2.0))
+        library = AnchorGenerator(sizes, ratios)(images(*size, n=2), [torch.zeros(2, 4, *m) for m in maps])
+        assert len(library) == 2
+        np.testing.assert_allclose(anchors_by_formula(size, maps, sizes, ratios), library[1].numpy())
+
+
+@formula(OFFSETS)
+def check_offsets():
+    coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+    corner, size = torch.rand(20, 2, dtype=torch.float64) * 50, torch.rand(20, 2, dtype=torch.float64) * 30 + 1
+    anchor, target = torch.cat([corner, corner + size], 1), torch.cat([corner - 3, corner + size * 2.5], 1)
+    a, g = (box_convert(b, "xyxy", "cxcywh").numpy() for b in (anchor, target))
+    ours = np.concatenate([(g[:, :2] - a[:, :2]) / a[:, 2:], np.log(g[:, 2:] / a[:, 2:])], 1)
+    np.testing.assert_allclose(ours, coder.encode_single(target, anchor).numpy(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(coder.decode_single(torch.tensor(ours), anchor).numpy(), target.numpy(), rtol=1e-6)
+
+
+@formula(DISTANCE)
+def check_distance():
+    one, two = torch.rand(15, 2, dtype=torch.float64) + 0.1, torch.rand(8, 2, dtype=torch.float64) * 4 + 0.1
+    library = 1 - box_iou(pad(one, (2, 0)), pad(two, (2, 0)))
+    for i, (w1, h1) in enumerate(one.tolist()):
+        for j, (w2, h2) in enumerate(two.tolist()):
+            inter = min(w1, w2) * min(h1, h2)
+            assert abs(1 - inter / (w1 * h1 + w2 * h2 - inter) - float(library[i, j])) < 1e-9
+
+
+@check
+def check_contract():
+    default = AnchorGenerator()
+    assert default.sizes == ((128, 256, 512),) and default.aspect_ratios == ((0.5, 1.0, 2.0),)
+    assert default.num_anchors_per_location() == [9] and not list(default.parameters())
+    out = default(images(64, 64), [torch.zeros(1, 2, 4, 4, dtype=torch.float64)])
+    assert out[0].dtype == torch.float64 and out[0].shape == (144, 4)
+    generator = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).rpn.anchor_generator
+    assert generator.sizes == ((32,), (64,), (128,), (256,), (512,)) and generator.num_anchors_per_location() == [3] * 5
+    maps = [torch.zeros(1, 1, n, n) for n in (200, 100, 50, 25, 13)]
+    anchors = generator(images(800, 800), maps)[0]
+    stated("159,882", len(anchors))
+    last = anchors[-3 * 13 * 13 :: 3]
+    stated("61", last[1, 0] - last[0, 0])
+
+
+@check
+def check_by_hand():
+    cell = AnchorGenerator(((128,),), ((0.5,),)).cell_anchors[0][0].tolist()
+    assert cell == [-91, -45, 91, 45]
+    stated("181.02", 128 / math.sqrt(0.5))
+    stated("90.51", 128 * math.sqrt(0.5))
+    stated("−45.25", -64 * math.sqrt(0.5))
+    stated("182", cell[2] - cell[0])
+    stated("90", cell[3] - cell[1])
+    pair = torch.tensor([[0.0, 0.0, 40.0, 20.0], [0.0, 0.0, 20.0, 40.0], [0.0, 0.0, 400.0, 200.0], [0.0, 0.0, 380.0, 220.0]])
+    iou = box_iou(pair, pair)
+    stated("0.6667", 1 - iou[0, 1])
+    stated("28.28", (pair[0] - pair[1]).norm())
+    stated("28.28", (pair[2] - pair[3]).norm())
+    assert iou[2, 3] > 0.85
+
+
+@check
+def check_tuple_pitfall():
+    assert AnchorGenerator((32, 64, 128), (1.0,)).sizes == ((32,), (64,), (128,))
+    maps = [torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)]
+    try:
+        AnchorGenerator(((32, 64, 128),), ((1.0,),))(images(64, 64), maps)
+    except AssertionError as error:
+        assert "Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_ratio_and_first_centre():
+    x1, y1, x2, y2 = AnchorGenerator(((64,),), ((2.0,),)).cell_anchors[0][0].tolist()
+    assert y2 - y1 > x2 - x1
+    maps = [torch.zeros(1, 1, 4, 4)]
+    first = AnchorGenerator(((64,),), ((1.0,),))(images(64, 64), maps)[0][0]
+    assert (first[:2] + first[2:]).abs().max() == 0
+    ssd = DefaultBoxGenerator([[2]], scales=[0.5, 0.9])
+    boxes = ssd(images(64, 64), maps)[0]
+    assert torch.allclose((boxes[0, :2] + boxes[0, 2:]) / 2, torch.tensor([8.0, 8.0]))
+    wide = box_convert(boxes[2:3], "xyxy", "cxcywh")[0]
+    assert abs(float(wide[2] / wide[3]) - 2) < 1e-4            # ratio 2 is width / height there
+
+
+@check
+def check_small_object():
+    anchor, tiny = torch.tensor([[0.0, 0.0, 32.0, 32.0]]), torch.tensor([[12.0, 12.0, 20.0, 20.0]])
+    iou = box_iou(tiny, anchor)
+    stated("0.0625", iou)
+    assert Matcher(0.7, 0.3, allow_low_quality_matches=False)(iou).tolist() == [-1]
+    assert Matcher(0.7, 0.3, allow_low_quality_matches=True)(iou).tolist() == [0]

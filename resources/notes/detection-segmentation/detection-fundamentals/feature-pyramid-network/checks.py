@@ -1,0 +1,140 @@
+import math
+from collections import OrderedDict
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models.detection import fcos_resnet50_fpn, retinanet_resnet50_fpn
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+from torchvision.ops.poolers import LevelMapper
+
+from note_checks import check, formula, stated
+
+TOPDOWN = r"M_5 = A_5 C_5, \qquad M_l = A_l C_l + U(M_{l+1}), \qquad P_l = B_l M_l"
+LEVEL = r"""
+k = \min\!\left(5, \max\!\left(2, \left\lfloor 4 + \log_2 \frac{\sqrt{w h}}{224} \right\rfloor \right)\right)
+"""
+PARAMETERS = r"\sum_{l=2}^{5} \left( C_l\, C + C + 9\, C^2 + C \right)"
+
+
+def convolved(x, layer):
+    """A stride-1 convolution with zero padding, written out."""
+    weight, bias = layer[0].weight.detach().numpy(), layer[0].bias.detach().numpy()
+    k = weight.shape[-1]
+    padded = np.pad(x, ((0, 0), (0, 0), (k // 2,) * 2, (k // 2,) * 2))
+    h, w = x.shape[-2:]
+    out = np.zeros((x.shape[0], weight.shape[0], h, w)) + bias[:, None, None]
+    for i in range(k):
+        for j in range(k):
+            out += np.einsum("oc,nchw->nohw", weight[:, :, i, j], padded[:, :, i : i + h, j : j + w])
+    return out
+
+
+def nearest(x, size):
+    h, w = x.shape[-2:]
+    rows, columns = np.arange(size[0]) * h // size[0], np.arange(size[1]) * w // size[1]
+    return x[:, :, rows][:, :, :, columns]
+
+
+@formula(TOPDOWN)
+def check_pyramid():
+    for sizes in ([(16, 24), (8, 12), (4, 6), (2, 3)], [(21, 13), (11, 7), (6, 4), (3, 2)]):
+        fpn = FeaturePyramidNetwork([3, 4, 5, 6], 7).double()
+        for block in [*fpn.inner_blocks, *fpn.layer_blocks]:
+            nn.init.normal_(block[0].bias)
+        maps = [torch.randn(2, c, *s, dtype=torch.float64) for c, s in zip((3, 4, 5, 6), sizes)]
+        library = fpn(OrderedDict((str(i), m) for i, m in enumerate(maps)))
+        merged = None
+        for i in (3, 2, 1, 0):
+            lateral = convolved(maps[i].numpy(), fpn.inner_blocks[i])
+            merged = lateral if merged is None else lateral + nearest(merged, sizes[i])
+            np.testing.assert_allclose(convolved(merged, fpn.layer_blocks[i]), library[str(i)].detach().numpy(), atol=1e-9)
+
+
+def level(w, h):
+    return min(5, max(2, math.floor(4 + math.log2(math.sqrt(w * h) / 224))))
+
+
+@formula(LEVEL)
+def check_level():
+    sides = torch.rand(200, 2, dtype=torch.float64) * 900 + 3
+    boxes = torch.cat([torch.zeros(200, 2), sides], 1)
+    library = LevelMapper(2, 5)([boxes]) + 2
+    assert library.tolist() == [level(w, h) for w, h in sides.tolist()] and set(library.tolist()) == {2, 3, 4, 5}
+    stated("212.13", math.sqrt(300 * 150))
+    stated("−0.0785", math.log2(math.sqrt(300 * 150) / 224))
+    stated("3.92", 4 + math.log2(math.sqrt(300 * 150) / 224))
+    stated("1.19", 4 + math.log2(32 / 224))
+    stated("5.84", 4 + math.log2(800 / 224))
+    assert [level(300, 150), level(224, 224), level(32, 32), level(800, 800)] == [3, 4, 2, 5]
+
+
+@formula(PARAMETERS)
+def check_parameters():
+    for channels, out in (([256, 512, 1024, 2048], 256), ([3, 4, 5, 6], 7)):
+        fpn = FeaturePyramidNetwork(channels, out)
+        ours = sum(c * out + out + 9 * out**2 + out for c in channels)
+        assert ours == sum(p.numel() for p in fpn.parameters())
+    fpn = FeaturePyramidNetwork([256, 512, 1024, 2048], 256)
+    stated("3,344,384", sum(p.numel() for p in fpn.parameters()))
+    stated("984,064", sum(p.numel() for p in fpn.inner_blocks.parameters()))
+    stated("2,360,320", sum(p.numel() for p in fpn.layer_blocks.parameters()))
+    assert not any(isinstance(m, (nn.ReLU, nn.BatchNorm2d)) for m in fpn.modules())
+    areas = [n * n for n in (200, 100, 50, 25)]
+    stated("75%", areas[0] / sum(areas))
+
+
+@check
+def check_unbatched_is_refused():
+    fpn = FeaturePyramidNetwork([2, 2], 3)
+    try:
+        fpn(OrderedDict(a=torch.randn(2, 8, 8), b=torch.randn(2, 4, 4)))
+    except Exception as error:
+        assert "size" in str(error).lower()
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_names_and_order():
+    pool = MultiScaleRoIAlign([0], 7, 2)
+    try:
+        pool(OrderedDict({"0": torch.rand(1, 4, 8, 8)}), [torch.tensor([[0.0, 0.0, 9.0, 9.0]])], [(32, 32)])
+    except IndexError as error:
+        assert "list index out of range" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    fpn = FeaturePyramidNetwork([4, 4], 4)
+    fine, coarse = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 4, 4)
+    right, wrong = fpn(OrderedDict(a=fine, b=coarse)), fpn(OrderedDict(b=coarse, a=fine))
+    assert right["a"].shape == wrong["a"].shape and not torch.allclose(right["a"], wrong["a"], atol=0.1)
+    assert nn.Conv2d(1, 1, 3, 2, 1)(torch.zeros(1, 1, 17, 17)).shape[-1] == 9
+
+
+@check
+def check_extra_levels():
+    backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+    out = backbone(torch.zeros(1, 3, 64, 64))
+    assert list(out) == ["0", "1", "2", "3", "pool"]
+    assert torch.equal(out["pool"], out["3"][..., ::2, ::2])
+    for build in (retinanet_resnet50_fpn, fcos_resnet50_fpn):
+        model = build(weights=None, weights_backbone=None)
+        assert isinstance(model.backbone.fpn.extra_blocks, LastLevelP6P7)
+        shapes = [m.shape[-1] for m in model.backbone(torch.zeros(1, 3, 256, 256)).values()]
+        assert shapes == [32, 16, 8, 4, 2]
+
+
+@check
+def check_receptive_field_of_c2():
+    r = j = 1
+    for k, s in [(7, 2), (3, 2)] + [(3, 1)] * 4:
+        r, j = r + (k - 1) * j, j * s
+    stated("43", r)
+
+
+@check
+def check_cells_per_box():
+    stated("14", min(side / 2 ** level(side, side) for side in range(112, 896)))
+    assert LevelMapper(2, 5).eps == 1e-6 and LevelMapper(2, 5)([torch.tensor([[0.0, 0.0, 224.0, 224.0]])]).item() == 2

@@ -1,0 +1,152 @@
+import math
+
+import numpy as np
+import torch
+from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from torchvision.ops import boxes as library
+from torchvision.ops import box_convert, box_iou, clip_boxes_to_image
+
+from note_checks import check, formula, stated
+
+# verified: formula-only. torchvision.ops.nms is a compiled operator; it is re-implemented here twice, independently.
+KEPT = r"""
+i \in K \iff \mathrm{IoU}(b_i, b_j) \le N_t \quad \text{for all } j \in K,\ j < i
+"""
+LINEAR = r"""
+s_i \leftarrow \begin{cases} s_i & \mathrm{IoU}(M, b_i) < N_t \\ s_i \left(1 - \mathrm{IoU}(M, b_i)\right) & \text{otherwise} \end{cases}
+"""
+GAUSSIAN = r"""
+s_i \leftarrow s_i \, e^{-\mathrm{IoU}(M, b_i)^2 / \sigma}
+"""
+HAND = torch.tensor([[0.0, 0.0, 10.0, 10.0], [1.0, 0.0, 11.0, 10.0], [6.0, 0.0, 16.0, 10.0]])
+SCORES = torch.tensor([0.9, 0.8, 0.7])
+
+
+def overlap(a, b):
+    inter = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    return inter / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter)
+
+
+def by_rule(boxes, scores, threshold):
+    """The article's rule: one pass, only kept boxes suppress."""
+    kept = []
+    for i in np.argsort(-np.asarray(scores), kind="stable"):
+        if all(overlap(boxes[i], boxes[j]) <= threshold for j in kept):
+            kept.append(int(i))
+    return kept
+
+
+def by_deletion(boxes, scores, threshold):
+    """The prose: take the best, delete what overlaps it, repeat."""
+    left, kept = torch.arange(len(boxes)), []
+    while len(left):
+        best = left[scores[left].argmax()]
+        kept.append(int(best))
+        iou = box_iou(boxes[best][None], boxes[left])[0]
+        left = left[(iou <= threshold) & (left != best)]
+    return kept
+
+
+def reference_nms(boxes, scores, threshold):
+    return torch.tensor(by_deletion(boxes, scores, threshold), dtype=torch.int64)
+
+
+def soft(boxes, scores, decay):
+    scores, left = list(map(float, scores)), list(range(len(boxes)))
+    while left:
+        best = max(left, key=lambda i: scores[i])
+        left.remove(best)
+        for i in left:
+            scores[i] *= decay(overlap(boxes[best], boxes[i]))
+    return scores
+
+
+def random_boxes(n):
+    corner = torch.rand(n, 2, dtype=torch.float64) * 60
+    return torch.cat([corner, corner + 10 + torch.rand(n, 2, dtype=torch.float64) * 30], 1)
+
+
+@formula(KEPT)
+def check_rule_equals_deletion():
+    for n in (1, 2, 17, 80):
+        boxes, scores = random_boxes(n), torch.rand(n, dtype=torch.float64)
+        for threshold in (0.0, 0.3, 0.5, 0.7):
+            kept = by_rule(boxes.tolist(), scores, threshold)
+            assert kept == by_deletion(boxes, scores, threshold)
+            iou = box_iou(boxes[kept], boxes[kept]) - torch.eye(len(kept))
+            assert iou.max() <= threshold + 1e-9
+            assert n < 80 or threshold > 0.5 or len(kept) < n
+    half = [[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0]]                  # IoU exactly 0.5
+    assert by_rule(half, [0.9, 0.8], 0.5) == [0, 1] and by_rule(half, [0.9, 0.8], 0.49) == [0]
+    assert "IoU > iou_threshold" in library.nms.__doc__ and "int64" in library.nms.__doc__
+
+
+@formula(LINEAR, GAUSSIAN)
+def check_soft_nms():
+    linear = soft(HAND.tolist(), SCORES, lambda v: 1 - v if v >= 0.5 else 1.0)
+    stated("0.1455", linear[1])
+    assert abs(linear[2] - 0.7) < 1e-6
+    gauss = soft(HAND.tolist(), SCORES, lambda v: math.exp(-(v**2) / 0.5))
+    stated("0.6177", gauss[2])
+    stated("0.1679", gauss[1])
+    # an independent step by step computation of the same two numbers
+    iou = box_iou(HAND, HAND)
+    assert abs(0.8 * float(torch.exp(-(iou[0, 1] ** 2 + iou[2, 1] ** 2) / 0.5)) - gauss[1]) < 1e-6
+    boxes, scores = random_boxes(30), torch.rand(30)
+    assert all(after <= before + 1e-6 for after, before in zip(soft(boxes.tolist(), scores, lambda v: math.exp(-v * v / 0.5)), scores.tolist()))
+
+
+@check
+def check_by_hand():
+    iou = box_iou(HAND, HAND)
+    for text, i, j in (("0.8182", 0, 1), ("0.25", 0, 2), ("0.3333", 1, 2)):
+        stated(text, iou[i, j])
+    for threshold in (0.5, 0.3):
+        assert by_rule(HAND.tolist(), SCORES, threshold) == [0, 2]
+    stated("0.1818", 1 - iou[0, 1])
+
+
+@check
+def check_thresholds_of_faster_rcnn():
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    stated("0.7", model.rpn.nms_thresh)
+    stated("0.5", model.roi_heads.nms_thresh)
+
+
+@check
+def check_half_precision():
+    stated("65,504", torch.finfo(torch.float16).max)
+    box = torch.tensor([[0.0, 0.0, 300.0, 300.0], [10.0, 0.0, 310.0, 300.0]])
+    stated("90,000", 300 * 300)
+    half = box.half()
+    area = (half[:, 2] - half[:, 0]) * (half[:, 3] - half[:, 1])
+    assert torch.isinf(area).all() and box_iou(box, box)[0, 1] > 0.9
+    offset = 80 * (1333 + 1)
+    stated("106,720", offset)
+    assert torch.isinf(torch.tensor(80.0).half() * torch.tensor(1334.0).half())
+    assert torch.isnan(torch.tensor([offset, offset]).half().diff()).all()             # widths after the shift are lost
+
+
+@check
+def check_batched():
+    library.nms = reference_nms                                    # this process only: the operator is not compiled here
+    boxes, scores, classes = random_boxes(60), torch.rand(60), torch.randint(0, 3, (60,))
+    trick = library._batched_nms_coordinate_trick(boxes, scores, classes, 0.3).tolist()
+    each = library._batched_nms_vanilla(boxes, scores, classes, 0.3).tolist()
+    assert trick == each and trick != reference_nms(boxes, scores, 0.3).tolist()
+    idxs, order = torch.tensor([0, 1]), torch.tensor([0.9, 0.8])
+    both = torch.tensor([[-20.0, -20.0, 2.0, 2.0], [-23.0, -23.0, -1.0, -1.0]])
+    assert library._batched_nms_vanilla(both, order, idxs, 0.5).tolist() == [0, 1]
+    assert library._batched_nms_coordinate_trick(both, order, idxs, 0.5).tolist() == [0]
+    clipped = clip_boxes_to_image(both, (50, 50))
+    assert (clipped >= 0).all()
+
+
+@check
+def check_wrong_format_and_crowd():
+    centre = box_convert(torch.tensor([[0.0, 0.0, 10.0, 10.0], [2.0, 0.0, 12.0, 10.0]]), "xyxy", "cxcywh")
+    right = box_iou(*(2 * [box_convert(centre, "cxcywh", "xyxy")]))[0, 1]
+    assert abs(float(box_iou(centre, centre)[0, 1]) - float(right)) > 0.05
+    people = torch.tensor([[0.0, 0.0, 40.0, 100.0], [10.0, 0.0, 50.0, 100.0]])
+    assert abs(float(box_iou(people, people)[0, 1]) - 0.6) < 1e-6
+    assert by_rule(people.tolist(), [0.99, 0.98], 0.5) == [0]

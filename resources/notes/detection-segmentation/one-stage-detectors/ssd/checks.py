@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import torch
+from torchvision.models.detection import SSD300_VGG16_Weights, SSDLite320_MobileNet_V3_Large_Weights, ssd300_vgg16, ssdlite320_mobilenet_v3_large
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import box_convert
+
+from note_checks import check, formula, stated
+
+BOXES = r"""
+c = \left( \frac{j + \frac12}{f},\; \frac{i + \frac12}{f} \right), \qquad
+(w, h) \in \left\{ (s_k, s_k),\; \left(\sqrt{s_k s_{k+1}}, \sqrt{s_k s_{k+1}}\right),\; \left( s_k \sqrt{a}, \frac{s_k}{\sqrt{a}} \right),\; \left( \frac{s_k}{\sqrt{a}}, s_k \sqrt{a} \right) \right\}
+"""
+LOSS = r"""
+L = \frac{1}{\max(1, |P|)} \left( \sum_{i \in P \cup H} -\ln p_i(c_i) + \sum_{i \in P} \sum_{m=1}^{4} \mathrm{SmoothL1}(t_{im} - t_{im}^*) \right)
+"""
+
+
+def model(classes=3):
+    return ssd300_vgg16(weights=None, weights_backbone=None, num_classes=classes)
+
+
+@formula(BOXES)
+def check_default_boxes():
+    ratios, scales, sizes = [[2], [2, 3]], [0.2, 0.4, 0.7], (5, 3)
+    generator = DefaultBoxGenerator(ratios, scales=scales, clip=False)
+    library = generator(ImageList(torch.zeros(1, 3, 60, 60), [(60, 60)]), [torch.zeros(1, 1, f, f) for f in sizes])[0]
+    ours = []
+    for k, f in enumerate(sizes):
+        s, root = scales[k], math.sqrt(scales[k] * scales[k + 1])
+        shapes = [(s, s), (root, root)]
+        for a in ratios[k]:
+            shapes += [(s * math.sqrt(a), s / math.sqrt(a)), (s / math.sqrt(a), s * math.sqrt(a))]
+        for i in range(f):
+            for j in range(f):
+                ours += [[60 * (j + 0.5) / f, 60 * (i + 0.5) / f, 60 * w, 60 * h] for w, h in shapes]
+    np.testing.assert_allclose(np.array(ours), box_convert(library, "xyxy", "cxcywh").numpy(), rtol=1e-4, atol=1e-3)
+
+
+@formula(LOSS)
+def check_loss():
+    ssd = model()
+    n, classes = 120, 3
+    corner, size = torch.rand(n, 2) * 200, 20 + torch.rand(n, 2) * 60
+    anchors = torch.cat([corner, corner + size], 1)
+    for objects in (1, 4):
+        truth = anchors[:objects] + 3
+        labels = torch.randint(1, classes, (objects,))
+        matched = torch.full((n,), -1)
+        matched[: 2 * objects] = torch.arange(objects).repeat(2)
+        out = {"bbox_regression": torch.randn(1, n, 4), "cls_logits": torch.randn(1, n, classes)}
+        library = ssd.compute_loss([{"boxes": truth, "labels": labels}], out, [anchors], [matched])
+        logits = out["cls_logits"][0].double().numpy()
+        logp = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        P = [i for i in range(n) if matched[i] >= 0]
+        negatives = sorted((i for i in range(n) if matched[i] < 0), key=lambda i: logp[i, 0])[: 3 * len(P)]
+        score = -sum(logp[i, labels[matched[i]]] for i in P) - sum(logp[i, 0] for i in negatives)
+        a, g = box_convert(anchors, "xyxy", "cxcywh").double(), box_convert(truth, "xyxy", "cxcywh").double()
+        box = 0.0
+        for i in P:
+            target = torch.cat([10 * (g[matched[i], :2] - a[i, :2]) / a[i, 2:], 5 * torch.log(g[matched[i], 2:] / a[i, 2:])])
+            d = (out["bbox_regression"][0, i].double() - target).abs()
+            box += float(torch.where(d < 1, 0.5 * d**2, d - 0.5).sum())
+        assert abs(score / len(P) - float(library["classification"])) < 1e-4
+        assert abs(box / len(P) - float(library["bbox_regression"])) < 1e-3
+
+
+@check
+def check_settings():
+    ssd = model(91)
+    stated("35,641,826", sum(p.numel() for p in ssd.parameters()))
+    stated("3,440,060", sum(p.numel() for p in ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None).parameters()))
+    stated("34.9", SSD300_VGG16_Weights.COCO_V1.meta["_ops"])
+    stated("0.58", SSDLite320_MobileNet_V3_Large_Weights.COCO_V1.meta["_ops"])
+    assert (ssd.score_thresh, ssd.nms_thresh, ssd.topk_candidates, ssd.detections_per_img) == (0.01, 0.45, 400, 200)
+    assert ssd.neg_to_pos_ratio == 3 and ssd.box_coder.weights == (10.0, 10.0, 5.0, 5.0) and ssd.transform.fixed_size == (300, 300)
+    generator = ssd.anchor_generator
+    assert generator.scales == [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05] and generator.clip
+    assert generator.steps == [8, 16, 32, 64, 100, 300] and generator.aspect_ratios == [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
+    assert (ssd.backbone.scale_weight == 20).all()
+    resized, _ = ssd.transform([torch.rand(3, 100, 400)])
+    assert resized.tensors.shape[-2:] == (300, 300)
+
+
+@check
+def check_by_hand():
+    maps = [38, 19, 10, 5, 3, 1]
+    per_cell = model().anchor_generator.num_anchors_per_location()
+    stated("8,732", sum(f * f * k for f, k in zip(maps, per_cell)))
+    stated("30.74", 300 * math.sqrt(0.07 * 0.15))
+    stated("29.70", 21 * math.sqrt(2))
+    stated("14.85", 21 / math.sqrt(2))
+    boxes = model().anchor_generator(ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in maps])[0]
+    stated("−6.5", boxes[0, 0])
+    sizes = box_convert(boxes[:4], "xyxy", "cxcywh")[:, 2].tolist()
+    assert all(abs(a - b) < 0.01 for a, b in zip(sizes, (21, 30.74, 29.70, 14.85)))
+    assert 0.65 < 5776 / len(boxes) < 0.67
+
+
+@check
+def check_wrong_number_of_classes():
+    try:
+        ssd300_vgg16(weights=SSD300_VGG16_Weights.COCO_V1, num_classes=3)      # raised before any download
+    except ValueError as error:
+        assert "expected value 91 but got 3" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    stated("5", 20 * 300 / 1200)

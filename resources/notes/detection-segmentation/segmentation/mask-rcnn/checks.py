@@ -1,0 +1,110 @@
+import math
+import sys
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import maskrcnn_inference, maskrcnn_loss
+from torchvision.ops import boxes as box_operators
+from torchvision.ops import box_iou, masks_to_boxes
+
+from note_checks import check, formula, stated
+
+LOSS = r"""
+L_{\text{mask}} = \frac{1}{28^2 N} \sum_{i=1}^{N} \sum_{p} \left( -y_{ip} \ln \sigma\big(z_{ip}^{(c_i)}\big) - (1 - y_{ip}) \ln\left(1 - \sigma\big(z_{ip}^{(c_i)}\big)\right) \right)
+"""
+PARAMETERS = r"4\,(9 \cdot 256^2 + 256) + (4 \cdot 256^2 + 256) + (256 K + K)"
+
+
+def without_compiled_operators():
+    """Plain versions of the two compiled operators (this process only)."""
+
+    def nms(boxes, scores, threshold):
+        iou, kept = box_iou(boxes, boxes), []
+        for i in scores.argsort(descending=True).tolist():
+            if not kept or iou[i, kept].max() <= threshold:
+                kept.append(i)
+        return torch.tensor(kept, dtype=torch.int64)
+
+    box_operators.nms = nms
+    module = sys.modules["torchvision.ops.roi_align"]
+    module._roi_align = getattr(module._roi_align, "__wrapped__", module._roi_align)
+
+
+@formula(LOSS)
+def check_loss():
+    without_compiled_operators()
+    for n, classes in ((1, 2), (6, 4)):
+        logits, labels = torch.randn(n, classes, 28, 28), torch.randint(1, classes, (n,))
+        side = 28                                                       # a box of 28 pixels: the crop is the mask itself
+        masks, boxes = torch.zeros(n, 64, 64), torch.zeros(n, 4)
+        y = torch.randint(0, 2, (n, 30, 30)).float()
+        for i in range(n):
+            masks[i, 4:34, 6:36] = y[i]
+            boxes[i] = torch.tensor([6.0, 4.0, 6.0 + side, 4.0 + side])
+        library = maskrcnn_loss(logits, [boxes], [masks], [labels], [torch.arange(n)])
+        # torchvision reads the crop with aligned=False: half a pixel lower right, the mean of four neighbours
+        crop = (y[:, :28, :28] + y[:, 1:29, :28] + y[:, :28, 1:29] + y[:, 1:29, 1:29]).numpy() / 4
+        z = logits[torch.arange(n), labels].double().numpy()
+        s = 1 / (1 + np.exp(-z))
+        ours = (-crop * np.log(s) - (1 - crop) * np.log(1 - s)).sum() / (28**2 * n)
+        assert abs(ours - float(library)) < 1e-4
+    z = logits.requires_grad_()
+    grad = torch.autograd.grad(maskrcnn_loss(z, [boxes], [masks], [labels], [torch.arange(n)]), z)[0]
+    own = torch.zeros(n, classes, dtype=torch.bool)
+    own[torch.arange(n), labels] = True
+    assert grad[~own].abs().max() == 0 and grad[own].abs().max() > 0
+
+
+@formula(PARAMETERS)
+def check_parameters():
+    for K in (2, 91):
+        heads = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=K).roi_heads
+        ours = 4 * (9 * 256**2 + 256) + (4 * 256**2 + 256) + (256 * K + K)
+        assert ours == sum(p.numel() for m in (heads.mask_head, heads.mask_predictor) for p in m.parameters())
+    stated("2,646,107", ours)
+    stated("590,080", 9 * 256**2 + 256)
+    stated("262,400", 4 * 256**2 + 256)
+    stated("23,387", 256 * 91 + 91)
+    meta = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta
+    stated("44,401,393", meta["num_params"])
+    stated("134", meta["_ops"])
+    stated("37.9", meta["_metrics"]["COCO-val2017"]["box_map"])
+    stated("37.0", FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["_metrics"]["COCO-val2017"]["box_map"])
+    assert heads.mask_roi_pool.output_size == (14, 14)
+    assert MaskRCNNPredictor(256, 256, 5)(torch.zeros(1, 256, 14, 14)).shape == (1, 5, 28, 28)
+
+
+@check
+def check_by_hand():
+    z, y = torch.tensor([2.0, -1.0, 0.0, 1.0]).double(), torch.tensor([1.0, 0.0, 0.0, 1.0]).double()
+    terms = binary_cross_entropy_with_logits(z, y, reduction="none")
+    for text, value in zip(("0.1269", "0.3133", "0.6931", "0.3133"), terms):
+        stated(text, value)
+    stated("0.3616", terms.mean())
+    assert 280 / 28 == 10
+
+
+@check
+def check_whole_model():
+    without_compiled_operators()
+    model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96, rpn_pre_nms_top_n_test=12, rpn_pre_nms_top_n_train=12)
+    out = model.eval()([torch.rand(3, 40, 50)])[0]
+    assert out["masks"].shape[1:] == (1, 40, 50) and out["masks"].dtype == torch.float32
+    assert len(out["masks"]) == len(out["boxes"]) and out["masks"].min() >= 0 and out["masks"].max() <= 1
+    masks = torch.zeros(1, 40, 50, dtype=torch.uint8)
+    masks[0, 5:30, 5:40] = 1
+    losses = model.train()([torch.rand(3, 40, 50)], [{"boxes": torch.tensor([[5.0, 5.0, 40.0, 30.0]]), "labels": torch.tensor([1]), "masks": masks}])
+    assert len(losses) == 5 and losses["loss_mask"] > 0
+    chosen = maskrcnn_inference(torch.randn(3, 4, 28, 28), [torch.tensor([1, 3, 2])])[0]
+    assert chosen.shape == (3, 1, 28, 28)
+
+
+@check
+def check_boxes_of_masks():
+    thin = torch.zeros(1, 6, 6, dtype=torch.bool)
+    thin[0, 1:5, 2] = True
+    x1, y1, x2, y2 = masks_to_boxes(thin)[0].tolist()
+    assert x2 - x1 == 0 and y2 - y1 == 3

@@ -1,0 +1,107 @@
+import math
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix, jaccard_score
+from torch import nn
+from torch.nn.functional import cross_entropy, interpolate
+from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_resnet50, fcn_resnet50
+
+from note_checks import check, formula, stated
+
+LOSS = r"L = \frac{1}{|V|} \sum_{p \in V} -\ln \frac{e^{z_{p, y_p}}}{\sum_{k} e^{z_{p k}}}"
+MIOU = r"""
+\mathrm{mIoU} = \frac{1}{K} \sum_{k=1}^{K} \frac{n_{kk}}{\sum_{j} n_{kj} + \sum_{j} n_{jk} - n_{kk}}
+"""
+KERNEL = r"w_i = 1 - \frac{\left| i - f + \frac12 \right|}{f}, \qquad i = 0, \dots, 2f - 1"
+
+
+@formula(LOSS)
+def check_loss():
+    for n, k, h, w in ((1, 2, 3, 4), (3, 5, 6, 7)):
+        z, y = torch.randn(n, k, h, w, dtype=torch.float64), torch.randint(0, k, (n, h, w))
+        y[torch.rand(n, h, w) < 0.3] = 255
+        ours, valid = 0.0, 0
+        for i in range(n):
+            for r in range(h):
+                for c in range(w):
+                    if y[i, r, c] != 255:
+                        e = np.exp(z[i, :, r, c].numpy())
+                        ours -= math.log(e[y[i, r, c]] / e.sum())
+                        valid += 1
+        assert abs(ours / valid - float(cross_entropy(z, y, ignore_index=255))) < 1e-9
+    assert torch.isnan(cross_entropy(z, torch.full_like(y, 255), ignore_index=255))
+
+
+@formula(MIOU)
+def check_miou():
+    for k in (2, 6):
+        truth, guess = np.random.randint(0, k, 500), np.random.randint(0, k, 500)
+        guess[:300] = truth[:300]
+        n = confusion_matrix(truth, guess)
+        ours = sum(n[i, i] / (n[i].sum() + n[:, i].sum() - n[i, i]) for i in range(k)) / k
+        assert abs(ours - jaccard_score(truth, guess, average="macro")) < 1e-12
+    stated("0.625", 5 / (6 + 7 - 5))
+    stated("0.4", 2 / (4 + 3 - 2))
+    stated("0.5125", (5 / 8 + 2 / 5) / 2)
+    stated("0.7", 7 / 10)
+    background = np.zeros(100, dtype=int)
+    truth = (np.arange(100) >= 95).astype(int)
+    assert jaccard_score(truth, background, average="macro", zero_division=0) < 0.5 and (truth == background).mean() == 0.95
+
+
+@formula(KERNEL)
+def check_bilinear_kernel():
+    for f in (2, 4, 8):
+        w = torch.tensor([1 - abs(i - f + 0.5) / f for i in range(2 * f)], dtype=torch.float64)
+        layer = nn.ConvTranspose2d(1, 1, 2 * f, f, f // 2, bias=False).double()
+        layer.weight.data[0, 0] = w[:, None] * w[None]
+        x = torch.randn(1, 1, 7, 9, dtype=torch.float64)
+        ours, library = layer(x), interpolate(x, scale_factor=f, mode="bilinear")
+        assert ours.shape == library.shape
+        assert torch.allclose(ours[..., f:-f, f:-f], library[..., f:-f, f:-f], atol=1e-12)
+    w = [1 - abs(i - 2 + 0.5) / 2 for i in range(4)]
+    for text, value in zip(("0.25", "0.75", "0.75", "0.25"), w):
+        stated(text, value)
+
+
+@check
+def check_models():
+    def count(build, **settings):
+        return sum(p.numel() for p in build(weights=None, weights_backbone=None, **settings).parameters())
+
+    stated("32,957,013", count(fcn_resnet50))
+    stated("35,322,218", count(fcn_resnet50, aux_loss=True))
+    stated("39,638,869", count(deeplabv3_resnet50))
+    stated("152.7", FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["_ops"])
+    stated("178.7", DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["_ops"])
+    model = fcn_resnet50(weights=None, weights_backbone=None, aux_loss=True).eval()
+    out = model(torch.zeros(1, 3, 64, 80))
+    assert set(out) == {"out", "aux"} and out["out"].shape == (1, 21, 64, 80)
+    assert model.backbone(torch.zeros(1, 3, 64, 80))["out"].shape[-2:] == (8, 10)
+    assert any(isinstance(m, nn.Dropout) for m in model.modules())
+    try:
+        model(torch.zeros(3, 64, 80))
+    except Exception:
+        pass
+    else:
+        raise AssertionError("expected an error without a batch axis")
+
+
+@check
+def check_pitfalls():
+    deeplab = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=2).train()
+    try:
+        deeplab(torch.zeros(1, 3, 64, 64))
+    except ValueError as error:
+        assert "Expected more than 1 value per channel when training" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    try:
+        cross_entropy(torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 255))
+    except IndexError as error:
+        assert "Target 255 is out of bounds" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    mask = torch.tensor([[[[0.0, 2.0]]]])
+    assert 1 in interpolate(mask, size=(1, 5), mode="bilinear").round() and 1 not in interpolate(mask, size=(1, 5), mode="nearest")

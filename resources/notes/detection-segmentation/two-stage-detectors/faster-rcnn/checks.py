@@ -1,0 +1,152 @@
+import math
+import sys
+
+import numpy as np
+import torch
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, fasterrcnn_resnet50_fpn
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.roi_heads import fastrcnn_loss
+from torchvision.ops import boxes as box_operators
+from torchvision.ops import box_iou
+
+from note_checks import check, formula, stated
+
+SMOOTH = r"\ell(d) = \begin{cases} 4.5\, d^2 & |d| < \frac{1}{9} \\ |d| - \frac{1}{18} & \text{otherwise} \end{cases}"
+FIRST = r"""
+L_1 = \frac{1}{|S|} \sum_{i \in S} -\ln \sigma\big( (2 y_i - 1)\, z_i \big)
++ \frac{1}{|S|} \sum_{i \in S,\, y_i = 1}\, \sum_{m=1}^{4} \ell(t_{im} - t_{im}^*)
+"""
+SECOND = r"""
+L_2 = \frac{1}{|R|} \sum_{i \in R} -\ln p_i(c_i)
++ \frac{1}{|R|} \sum_{i \in R,\, c_i \ge 1}\, \sum_{m=1}^{4} \ell\big( u_{im}^{(c_i)} - u_{im}^* \big)
+"""
+
+
+def small_model(**settings):
+    return fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=96, max_size=96, **settings)
+
+
+def without_compiled_operators():
+    """Plain versions of the two compiled operators, so that the whole model runs here (this process only)."""
+
+    def nms(boxes, scores, threshold):
+        iou, kept = box_iou(boxes, boxes), []
+        for i in scores.argsort(descending=True).tolist():
+            if not kept or iou[i, kept].max() <= threshold:
+                kept.append(i)
+        return torch.tensor(kept, dtype=torch.int64)
+
+    box_operators.nms = nms
+    module = sys.modules["torchvision.ops.roi_align"]
+    module._roi_align = module._roi_align.__wrapped__
+
+
+def ell(d):
+    d = np.abs(d)
+    return np.where(d < 1 / 9, 4.5 * d**2, d - 1 / 18)
+
+
+@formula(SMOOTH, FIRST)
+def check_first_stage_loss():
+    rpn = small_model().rpn
+    for n in (40, 3000):
+        z, t, target = torch.randn(n) * 3, torch.randn(n, 4) * 0.3, torch.randn(n, 4) * 0.3
+        labels = (torch.rand(n) < 0.4).float() - (torch.rand(n) < 0.2).float() * 2
+        labels[labels < 0] = -1
+        state = torch.get_rng_state()
+        library = rpn.compute_loss(z, t, [labels], [target])
+        torch.set_rng_state(state)
+        positive, negative = rpn.fg_bg_sampler([labels])
+        S = torch.where(positive[0] | negative[0])[0].numpy()
+        y, zs = labels.numpy(), z.numpy().astype(float)
+        score = sum(math.log1p(math.exp(-(2 * y[i] - 1) * zs[i])) for i in S) / len(S)
+        box = sum(ell(t[i].numpy() - target[i].numpy()).sum() for i in S if y[i] == 1) / len(S)
+        assert abs(score - float(library[0])) < 1e-5 and abs(box - float(library[1])) < 1e-5
+        assert len(S) == min(256, int((labels >= 0).sum())) and int(positive[0].sum()) <= 128
+
+
+@formula(SECOND)
+def check_second_stage_loss():
+    for n, classes in ((5, 3), (64, 7)):
+        logits, u = torch.randn(n, classes), torch.randn(n, 4 * classes)
+        c, target = torch.randint(0, classes, (n,)), torch.randn(n, 4)
+        library = fastrcnn_loss(logits, u, [c], [target])
+        p = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
+        score = -np.mean(np.log(p[np.arange(n), c]))
+        box = sum(ell(u[i, 4 * k : 4 * k + 4].numpy() - target[i].numpy()).sum() for i, k in enumerate(c.tolist()) if k >= 1) / n
+        assert abs(score - float(library[0])) < 1e-5 and abs(box - float(library[1])) < 1e-4
+
+
+@check
+def check_by_hand():
+    anchor, target = torch.tensor([[0.0, 0.0, 128.0, 128.0]]), torch.tensor([[-10.0, -4.0, 150.0, 124.0]])
+    t = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode_single(target, anchor)[0].double()
+    for text, value in zip(("0.0469", "−0.0313", "0.2231"), t.tolist()):
+        stated(text, value)
+    for text, value in zip(("0.0099", "0.0044", "0.1676"), ell(t.numpy())):
+        stated(text, value)
+    stated("0.1819", ell(t.numpy()).sum())
+    stated("0.0556", 1 / 18)
+
+
+@check
+def check_settings():
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    meta = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta
+    norms = sum(p.numel() for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
+    stated("41,755,286", sum(p.numel() for p in model.parameters()) - norms)
+    stated("41,755,286", meta["num_params"])
+    stated("91", len(meta["categories"]))
+    stated("134", meta["_ops"])
+    rpn, heads = model.rpn, model.roi_heads
+    assert model.transform.min_size == (800,) and model.transform.max_size == 1333
+    assert (heads.score_thresh, heads.nms_thresh, heads.detections_per_img) == (0.05, 0.5, 100)
+    assert (rpn.proposal_matcher.high_threshold, rpn.proposal_matcher.low_threshold) == (0.7, 0.3)
+    assert rpn.proposal_matcher.allow_low_quality_matches and not heads.proposal_matcher.allow_low_quality_matches
+    assert heads.proposal_matcher.high_threshold == heads.proposal_matcher.low_threshold == 0.5
+    assert (rpn.fg_bg_sampler.batch_size_per_image, rpn.fg_bg_sampler.positive_fraction) == (256, 0.5)
+    assert (heads.fg_bg_sampler.batch_size_per_image, heads.fg_bg_sampler.positive_fraction) == (512, 0.25)
+    assert heads.box_coder.weights == (10.0, 10.0, 5.0, 5.0) and rpn.box_coder.weights == (1.0, 1.0, 1.0, 1.0)
+    assert rpn._post_nms_top_n == {"training": 2000, "testing": 1000} and heads.box_roi_pool.output_size == (7, 7)
+    boxes = torch.tensor([[0.0, 0.0, 5.0, 5.0]])
+    assert len(heads.add_gt_proposals([torch.rand(3, 4)], [boxes])[0]) == 4
+
+
+@check
+def check_behaviour_of_the_whole_model():
+    without_compiled_operators()
+    model = small_model(rpn_pre_nms_top_n_test=20, rpn_pre_nms_top_n_train=20, box_batch_size_per_image=16)
+    images, box = [torch.rand(3, 60, 80)], torch.tensor([[10.0, 10.0, 40.0, 50.0]])
+    detections = model.eval()(images)[0]
+    assert set(detections) == {"boxes", "labels", "scores"} and detections["labels"].dtype == torch.int64
+    model.train()
+    losses = model(images, [{"boxes": box, "labels": torch.tensor([1])}])
+    assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"} and losses["loss_box_reg"] > 0
+    first = model(images, [{"boxes": box, "labels": torch.tensor([0])}])
+    assert first["loss_box_reg"] == 0                              # label 0 trains the object as background
+    empty = model(images, [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}])
+    assert all(torch.isfinite(v) for v in empty.values())
+    flat = torch.tensor([[10.0, 10.0, 10.0, 50.0]])
+    for boxes, label, expected in ((box, 3, "Target 3 is out of bounds"), (flat, 1, "All bounding boxes should have positive height and width")):
+        try:
+            model(images, [{"boxes": boxes, "labels": torch.tensor([label])}])
+        except (IndexError, AssertionError) as error:
+            assert expected in str(error)
+        else:
+            raise AssertionError("expected an error")
+    try:
+        model(images)
+    except AssertionError as error:
+        assert "target" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_stages_share_only_the_backbone():
+    without_compiled_operators()
+    model = small_model(rpn_pre_nms_top_n_train=20, box_batch_size_per_image=16).train()
+    losses = model([torch.rand(3, 60, 80)], [{"boxes": torch.tensor([[10.0, 10.0, 40.0, 50.0]]), "labels": torch.tensor([1])}])
+    (losses["loss_classifier"] + losses["loss_box_reg"]).backward()
+    assert all(p.grad is None for p in model.rpn.parameters())
+    assert model.backbone.body.layer4[0].conv1.weight.grad.abs().max() > 0

@@ -1,0 +1,162 @@
+import math
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from sklearn.linear_model import ElasticNet, Lasso, Ridge
+
+from note_checks import check, formula, stated
+
+OBJECTIVES = r"""
+\text{Ridge:} \;\; \min_w \lVert y - Xw \rVert_2^2 + \alpha \lVert w \rVert_2^2, \qquad
+\text{Lasso:} \;\; \min_w \tfrac{1}{2n} \lVert y - Xw \rVert_2^2 + \alpha \lVert w \rVert_1
+"""
+CLOSED = r"\hat{w} = \left( X^\top X + \alpha I \right)^{-1} X^\top y"
+ORTHOGONAL = r"""
+w_j^{\text{ridge}} = \frac{w_j^0}{1 + \alpha / n}, \qquad
+w_j^{\text{lasso}} = \mathrm{sign}(w_j^0) \max\left( |w_j^0| - \alpha, 0 \right)
+"""
+DECAY = r"w \leftarrow w - \eta (g + \lambda w) = (1 - \eta \lambda) w - \eta g"
+
+
+def lasso(alpha):
+    return Lasso(alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=100000)
+
+
+def problems():
+    for n, d in [(30, 4), (12, 3), (60, 7)]:
+        X = np.random.randn(n, d) * np.random.uniform(0.5, 2, d)
+        yield X, X @ np.random.randn(d) + 0.3 * np.random.randn(n)
+
+
+@formula(OBJECTIVES)
+def check_objectives():
+    for X, y in problems():
+        n = len(y)
+        for alpha in (0.05, 0.4):
+            ridge = lambda w: ((y - X @ w) ** 2).sum() + alpha * (w**2).sum()
+            lassoed = lambda w: ((y - X @ w) ** 2).sum() / (2 * n) + alpha * np.abs(w).sum()
+            for model, objective in ((Ridge(alpha=alpha, fit_intercept=False), ridge), (lasso(alpha), lassoed)):
+                best = model.fit(X, y).coef_
+                found = minimize(objective, best + 0.1, method="Powell", options={"xtol": 1e-10, "ftol": 1e-14, "maxiter": 50000})
+                assert objective(best) <= found.fun + 1e-8 and np.allclose(best, found.x, atol=1e-3)
+
+
+@formula(CLOSED)
+def check_closed_form():
+    for X, y in [*problems(), (np.random.randn(5, 9), np.random.randn(5))]:
+        for alpha in (0.01, 3.0):
+            ours = np.linalg.inv(X.T @ X + alpha * np.eye(X.shape[1])) @ X.T @ y
+            np.testing.assert_allclose(ours, Ridge(alpha=alpha, fit_intercept=False).fit(X, y).coef_, atol=1e-7)
+
+
+@formula(ORTHOGONAL)
+def check_orthogonal():
+    for n, d in [(8, 3), (40, 10)]:
+        X = np.linalg.qr(np.random.randn(n, d))[0] * math.sqrt(n)
+        y = np.random.randn(n) * 2
+        w0 = X.T @ y / n
+        for alpha in (0.1, 0.6):
+            np.testing.assert_allclose(Ridge(alpha=alpha, fit_intercept=False).fit(X, y).coef_, w0 / (1 + alpha / n), atol=1e-9)
+            np.testing.assert_allclose(lasso(alpha).fit(X, y).coef_, np.sign(w0) * np.maximum(np.abs(w0) - alpha, 0), atol=1e-6)
+
+
+@formula(DECAY)
+def check_sgd_decay():
+    for shape in [(3,), (2, 4)]:
+        w, g = torch.randn(shape, dtype=torch.float64), torch.randn(shape, dtype=torch.float64)
+        parameter = torch.nn.Parameter(w.clone())
+        parameter.grad = g.clone()
+        torch.optim.SGD([parameter], lr=0.3, weight_decay=0.2).step()
+        np.testing.assert_allclose(((1 - 0.3 * 0.2) * w - 0.3 * g).numpy(), parameter.detach().numpy(), atol=1e-12)
+        inside = torch.nn.Parameter(w.clone())
+        ((inside * g).sum() + 0.2 / 2 * (inside**2).sum()).backward()
+        np.testing.assert_allclose((w - 0.3 * inside.grad).numpy(), parameter.detach().numpy(), atol=1e-12)
+
+
+@check
+def check_where_lasso_is_empty():
+    for X, y in problems():
+        edge = np.abs(X.T @ y).max() / len(y)
+        assert (lasso(edge * 1.001).fit(X, y).coef_ == 0).all() and (lasso(edge * 0.98).fit(X, y).coef_ != 0).any()
+        assert (Ridge(alpha=1e6, fit_intercept=False).fit(X, y).coef_ != 0).all()
+
+
+@check
+def check_by_hand():
+    X = np.linalg.qr(np.random.randn(8, 3))[0] * math.sqrt(8)
+    y = X @ [3.0, 1.0, 0.4]
+    np.testing.assert_allclose(lasso(0.5).fit(X, y).coef_, [2.5, 0.5, 0], atol=1e-9)
+    np.testing.assert_allclose(Ridge(alpha=8.0, fit_intercept=False).fit(X, y).coef_, [1.5, 0.5, 0.2], atol=1e-9)
+
+
+@check
+def check_defaults():
+    assert Ridge().alpha == Lasso().alpha == ElasticNet().alpha == 1.0 and ElasticNet().l1_ratio == 0.5
+    p = [torch.nn.Parameter(torch.zeros(1))]
+    for make, value in ((torch.optim.SGD, 0), (torch.optim.Adam, 0), (torch.optim.AdamW, 0.01)):
+        assert make(p, lr=0.1).param_groups[0]["weight_decay"] == value
+    stated("0.01", torch.optim.AdamW(p).param_groups[0]["weight_decay"])
+    X, y = np.random.randn(20, 3), np.random.randn(20)
+    assert Ridge().fit(X, y).coef_.shape == (3,) and Ridge().fit(X, np.stack([y, y], 1)).coef_.shape == (2, 3)
+    shifted = Ridge(alpha=5.0).fit(X, y + 100)
+    assert np.allclose(shifted.coef_, Ridge(alpha=5.0).fit(X, y).coef_) and shifted.intercept_ > 95
+
+
+@check
+def check_adam_decays_unevenly():
+    """Alternating gradients of +g and -g: without decay the weight stays near 1, so what is lost is the decay."""
+
+    def loss_of_weight(make, size):
+        def run(decay):
+            w = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+            optimizer = make([w], lr=0.001, weight_decay=decay)
+            for step in range(400):
+                w.grad = torch.full_like(w, size if step % 2 else -size)
+                optimizer.step()
+            return w.item()
+
+        return run(0.0) - run(0.1)
+
+    small, large = (loss_of_weight(torch.optim.Adam, size) for size in (0.01, 10.0))
+    assert small > 0.1 and 0 < large < 0.01
+    small, large = (loss_of_weight(torch.optim.AdamW, size) for size in (0.01, 10.0))
+    assert abs(small / large - 1) < 0.05 and large > 0.02
+
+
+@check
+def check_strength_of_alpha():
+    X, y = np.random.randn(50, 3), np.random.randn(50)
+    twice = np.concatenate([X, X]), np.concatenate([y, y])
+    assert np.allclose(lasso(0.05).fit(X, y).coef_, lasso(0.05).fit(*twice).coef_, atol=1e-6)
+    assert not np.allclose(Ridge(alpha=20).fit(X, y).coef_, Ridge(alpha=20).fit(*twice).coef_, atol=1e-3)
+    assert np.allclose(Ridge(alpha=20).fit(X, y).coef_, Ridge(alpha=40).fit(*twice).coef_)
+
+
+@check
+def check_units():
+    X = np.random.randn(100, 2)
+    y = X @ [0.3, 1.0]
+    assert lasso(0.5).fit(X, y).coef_[0] == 0 and lasso(0.5).fit(X * [1000, 1], y).coef_[0] != 0
+
+
+@check
+def check_l1_by_autograd_has_no_zeros():
+    w = torch.nn.Parameter(torch.tensor([0.35, -0.77]))
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        w.abs().sum().backward()
+        optimizer.step()
+    assert (w != 0).all() and (w.abs() < 0.1).all()
+
+
+@check
+def check_shared_and_keras_factor():
+    x = np.random.randn(200, 1)
+    X = np.concatenate([x, x + 1e-3 * np.random.randn(200, 1)], 1)
+    coef = Ridge(alpha=1.0).fit(X, 2 * x[:, 0]).coef_
+    assert np.allclose(coef, [1, 1], atol=0.05)
+    w = torch.tensor([2.0], requires_grad=True)
+    (0.3 * (w**2).sum()).backward()
+    assert math.isclose(w.grad.item(), 2 * 0.3 * 2.0, rel_tol=1e-6)

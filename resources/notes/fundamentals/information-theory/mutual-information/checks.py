@@ -1,0 +1,138 @@
+import math
+import warnings
+
+import numpy as np
+from scipy.stats import entropy, multivariate_normal
+from sklearn.feature_selection import mutual_info_regression
+from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score, normalized_mutual_info_score
+
+from note_checks import check, formula, stated
+
+DEFINITION = r"I(X;Y) = \sum_{x, y} p(x, y) \log \frac{p(x, y)}{p(x)\,p(y)}"
+CONDITIONAL = r"I(X;Y) = I(Y;X) = H(Y) - H(Y \mid X) = H(X) - H(X \mid Y)"
+JOINT = r"I(X;Y) = H(X) + H(Y) - H(X, Y), \qquad H(X) + H(Y) = H(X, Y) + I(X;Y)"
+NORMALISED = r"""
+\mathrm{NMI} = \frac{I(X;Y)}{\tfrac{1}{2}\left(H(X) + H(Y)\right)}, \qquad I = -\tfrac{1}{2} \ln\left(1 - \rho^2\right)
+"""
+
+
+def labelings():
+    """Pairs of label arrays of several sizes, dependent and independent, one of them with empty cells."""
+    for n, k, m in [(4, 2, 2), (50, 3, 5), (300, 6, 2), (40, 1, 3)]:
+        x = np.random.randint(k, size=n)
+        yield x, np.random.randint(m, size=n)
+        yield x, (x + (np.random.rand(n) < 0.2)) % m
+    yield np.arange(7), np.arange(7)[::-1]
+
+
+def table(x, y):
+    counts = np.zeros((x.max() + 1, y.max() + 1))
+    np.add.at(counts, (x, y), 1)
+    return counts / len(x)
+
+
+def conditional(joint):
+    return sum(row.sum() * entropy(row / row.sum()) for row in joint if row.sum() > 0)
+
+
+@formula(DEFINITION)
+def check_definition():
+    for x, y in labelings():
+        p = table(x, y)
+        px, py = p.sum(1), p.sum(0)
+        ours = sum(p[i, j] * math.log(p[i, j] / (px[i] * py[j])) for i, j in zip(*np.nonzero(p)))
+        assert math.isclose(ours, mutual_info_score(x, y), abs_tol=1e-10) and ours > -1e-12
+
+
+@formula(CONDITIONAL, JOINT)
+def check_entropies():
+    for x, y in labelings():
+        p = table(x, y)
+        value, h_x, h_y, h_xy = mutual_info_score(x, y), entropy(p.sum(1)), entropy(p.sum(0)), entropy(p.ravel())
+        for form in (mutual_info_score(y, x), h_y - conditional(p), h_x - conditional(p.T), h_x + h_y - h_xy):
+            assert math.isclose(form, value, abs_tol=1e-10)
+        assert math.isclose(h_x + h_y, h_xy + value, abs_tol=1e-10)
+        assert value <= min(h_x, h_y) + 1e-10
+
+
+@formula(NORMALISED)
+def check_normalised_and_gaussian():
+    for x, y in labelings():
+        mean = (entropy(np.bincount(x)) + entropy(np.bincount(y))) / 2
+        if mean > 0:
+            assert math.isclose(mutual_info_score(x, y) / mean, normalized_mutual_info_score(x, y), abs_tol=1e-10)
+    for rho in (-0.9, 0.0, 0.3, 0.99):
+        joint = multivariate_normal(cov=[[1, rho], [rho, 1]]).entropy()
+        assert math.isclose(2 * multivariate_normal(cov=1).entropy() - joint, -0.5 * math.log(1 - rho**2), abs_tol=1e-9)
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=5000)
+    y = -0.8 * x + 0.6 * generator.normal(size=5000)
+    assert abs(mutual_info_regression(x[:, None], y, random_state=0)[0] + 0.5 * math.log(1 - 0.64)) < 0.05
+
+
+@check
+def check_by_hand():
+    x, y = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    p = table(x, y)
+    h_x, h_y, h_xy = (entropy(part, base=2) for part in (p.sum(1), p.sum(0), p.ravel()))
+    assert h_y == 1 and h_xy == 1.5
+    stated("0.8113", h_x)
+    stated("0.3113", mutual_info_score(x, y) / math.log(2))
+    stated("0.2158", mutual_info_score(x, y))
+    stated("0.6887", h_xy - h_x)
+    stated("0.811", h_x)
+    stated("0.311", h_x + h_y - h_xy)
+    assert math.isclose(h_xy - h_y, 0.5)
+
+
+@check
+def check_names_do_not_matter():
+    for x, y in labelings():
+        renamed = np.random.permutation(50)[x]
+        assert math.isclose(mutual_info_score(x, y), mutual_info_score(renamed, y), abs_tol=1e-10)
+        assert math.isclose(mutual_info_score(x, y), mutual_info_score([f"c{i}" for i in x], y), abs_tol=1e-10)
+
+
+@check
+def check_floats_are_labels():
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=100), generator.normal(size=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stated("4.6052", mutual_info_score(a, b))
+    assert mutual_info_regression(a[:, None], b, random_state=0)[0] < 0.1
+
+
+@check
+def check_random_labels():
+    generator = np.random.default_rng(0)
+    pairs = [(generator.integers(0, 10, 100), generator.integers(0, 10, 100)) for _ in range(1000)]
+    stated("0.21", np.mean([normalized_mutual_info_score(x, y) for x, y in pairs]))
+    assert abs(np.mean([adjusted_mutual_info_score(x, y) for x, y in pairs[:300]])) < 0.01
+
+
+@check
+def check_parabola_and_xor():
+    generator = np.random.default_rng(0)
+    u = generator.uniform(-1, 1, 2000)
+    v = u**2 + generator.normal(size=2000) * 0.05
+    assert abs(np.corrcoef(u, v)[0, 1]) < 0.05
+    stated("1.6", mutual_info_regression(u[:, None], v, random_state=0)[0])
+    x, y = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    z = x ^ y
+    assert abs(mutual_info_score(x, z)) < 1e-12 and math.isclose(mutual_info_score(2 * x + y, z), math.log(2))
+    given_z = np.mean([mutual_info_score(x[z == value], y[z == value]) for value in (0, 1)])
+    assert math.isclose((mutual_info_score(x, y) - given_z) / math.log(2), -1)
+
+
+@check
+def check_self_information_grows():
+    x = np.random.default_rng(0).normal(size=5000)
+    stated("4.0", mutual_info_regression(x[:200, None], x[:200], random_state=0)[0])
+    stated("7.3", mutual_info_regression(x[:, None], x, random_state=0)[0])
+
+
+@check
+def check_data_processing():
+    for x, y in labelings():
+        assert mutual_info_score(x, y // 2) <= mutual_info_score(x, y) + 1e-10

@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+import torch
+from scipy.spatial.distance import cosine, euclidean
+from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+DEFINITIONS = r"""
+d(a, b) = \lVert a - b \rVert_2 = \sqrt{\sum_{i=1}^{D} (a_i - b_i)^2}, \qquad
+\cos(a, b) = \frac{a^\top b}{\lVert a \rVert_2 \, \lVert b \rVert_2}
+"""
+EXPANDED = r"\lVert a - b \rVert_2^2 = \lVert a \rVert_2^2 + \lVert b \rVert_2^2 - 2\, a^\top b"
+SPHERE = r"\lVert \hat{a} - \hat{b} \rVert_2^2 = 2 - 2 \cos(a, b)"
+
+
+def pairs():
+    for D in (1, 2, 5, 300):
+        a, b = np.random.randn(2, D) * 3 + 1
+        yield a, b
+        yield a, -2.5 * a
+
+
+@formula(DEFINITIONS)
+def check_definitions():
+    for a, b in pairs():
+        d, c = math.sqrt(((a - b) ** 2).sum()), (a @ b) / math.sqrt((a @ a) * (b @ b))
+        ta, tb = torch.tensor(a), torch.tensor(b)
+        for value in (euclidean(a, b), torch.cdist(ta[None], tb[None]).item(), euclidean_distances([a], [b])[0, 0], torch.dist(ta, tb).item()):
+            assert math.isclose(value, d, rel_tol=1e-9)
+        for value in (1 - cosine(a, b), F.cosine_similarity(ta, tb, dim=0).item(), cosine_similarity([a], [b])[0, 0]):
+            assert math.isclose(value, c, rel_tol=1e-9, abs_tol=1e-12)
+        assert -1 - 1e-12 <= c <= 1 + 1e-12
+
+
+@formula(EXPANDED)
+def check_expanded():
+    for a, b in pairs():
+        assert math.isclose(a @ a + b @ b - 2 * a @ b, euclidean(a, b) ** 2, rel_tol=1e-9)
+
+
+@formula(SPHERE)
+def check_sphere():
+    for a, b in pairs():
+        ta, tb = F.normalize(torch.tensor(a), dim=0), F.normalize(torch.tensor(b), dim=0)
+        assert math.isclose((ta - tb).square().sum().item(), 2 - 2 * F.cosine_similarity(torch.tensor(a), torch.tensor(b), dim=0).item(), abs_tol=1e-9)
+    x, y = (F.normalize(torch.randn(30, 6, dtype=torch.float64), dim=1) for _ in range(2))
+    assert (torch.cdist(x, y).argsort(1) == (-(x @ y.T)).argsort(1)).all()
+
+
+@check
+def check_by_hand():
+    a, b, c = np.array([3.0, 4.0]), np.array([6.0, 8.0]), np.array([4.0, 3.0])
+    assert euclidean(a, b) == 5 and math.isclose(1 - cosine(a, b), 1)
+    stated("1.4142", euclidean(a, c))
+    stated("0.96", 1 - cosine(a, c))
+    stated("0.08", euclidean(a / 5, c / 5) ** 2)
+
+
+@check
+def check_contract():
+    x = torch.randn(4, 6)
+    assert F.cosine_similarity(x, x).shape == (4,) and F.cosine_similarity(torch.randn(4, 6, 3), torch.randn(4, 6, 3)).shape == (4, 3)
+    try:
+        F.cosine_similarity(x[0], x[1])
+    except IndexError:
+        pass
+    else:
+        raise AssertionError("dim=1 does not exist")
+    assert F.pairwise_distance(x, x).shape == (4,) and F.pairwise_distance(x[0], x[1]).shape == ()
+    assert torch.cdist(torch.randn(2, 4, 6), torch.randn(2, 5, 6)).shape == (2, 4, 5) and torch.cdist(x, x[:3]).shape == (4, 3)
+    assert F.cosine_similarity(torch.zeros(3), torch.ones(3), dim=0) == 0
+    tiny = torch.tensor([1e-9, 0.0])
+    assert math.isclose(F.cosine_similarity(tiny, tiny, dim=0).item(), (1e-9 / 1e-8) ** 2, rel_tol=1e-4)
+    assert math.isclose(cosine([1.0, 0.0], [-1.0, 0.0]), 2)
+    model = torch.nn.CosineSimilarity(), torch.nn.PairwiseDistance()
+    assert (model[0].dim, model[0].eps, model[1].norm, model[1].eps) == (1, 1e-8, 2.0, 1e-6)
+
+
+@check
+def check_cancellation():
+    p, q = torch.tensor([[512695.0]]), torch.tensor([[512804.0]])
+    exact = torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist").item()
+    stated("109", exact)
+    assert abs(torch.cdist(p, q, compute_mode="use_mm_for_euclid_dist").item() - exact) > 1
+    far = torch.randn(60, 3) + 1000
+    truth = torch.cdist(far.double(), far.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    error = lambda values: (values.double() - truth).abs().max().item()
+    assert error(torch.cdist(far, far)) > 10 * error(torch.cdist(far, far, compute_mode="donot_use_mm_for_euclid_dist"))
+    small = torch.cdist(far[:25], far[:25])
+    assert torch.equal(small, torch.cdist(far[:25], far[:25], compute_mode="donot_use_mm_for_euclid_dist"))
+
+
+@check
+def check_distance_to_itself():
+    for D in (3, 100):
+        x = torch.randn(2, D, dtype=torch.float64)
+        assert torch.allclose(F.pairwise_distance(x, x), torch.full((2,), 1e-6 * math.sqrt(D), dtype=torch.float64), rtol=1e-3)
+        assert (F.pairwise_distance(x, x, eps=0) == 0).all()
+
+
+@check
+def check_gradient_at_zero():
+    for distance, fine in (
+        (lambda a, b: ((a - b) ** 2).sum().sqrt(), False),
+        (lambda a, b: torch.linalg.vector_norm(a - b), True),
+        (lambda a, b: F.pairwise_distance(a, b), True),
+    ):
+        a = torch.ones(3, requires_grad=True)
+        distance(a, torch.ones(3)).backward()
+        assert torch.isfinite(a.grad).all() == fine
+    a = torch.ones(3, requires_grad=True)
+    torch.linalg.vector_norm(a - 1).backward()
+    assert (a.grad == 0).all()
+
+
+@check
+def check_triangle_inequality():
+    a, b, c = ([math.cos(t), math.sin(t)] for t in (0.0, 0.5, 1.0))
+    assert cosine(a, c) > cosine(a, b) + cosine(b, c) + 0.1
+    x = torch.nn.functional.normalize(torch.randn(200, 3, 5, dtype=torch.float64), dim=-1)
+    angle = lambda i, j: (x[:, i] * x[:, j]).sum(-1).clamp(-1, 1).arccos()
+    assert (angle(0, 2) <= angle(0, 1) + angle(1, 2) + 1e-9).all()
+
+
+@check
+def check_concentration():
+    spread = {}
+    for D in (2, 1000):
+        d = torch.nn.functional.pdist(torch.randn(200, D))
+        spread[D] = (d.std() / d.mean()).item()
+    assert spread[2] > 0.4 and 0.01 < spread[1000] < 0.04
+
+
+@check
+def check_centring():
+    a, b = np.random.randn(2, 8) + 3
+    assert math.isclose(1 - cosine(a - a.mean(), b - b.mean()), np.corrcoef(a, b)[0, 1])
+    assert math.isclose(euclidean(a + 5, b + 5), euclidean(a, b)) and abs(cosine(a + 5, b + 5) - cosine(a, b)) > 1e-3

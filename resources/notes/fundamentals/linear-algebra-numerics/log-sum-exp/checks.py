@@ -1,0 +1,144 @@
+import math
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+SHIFT = r"\mathrm{LSE}(x) = \log \sum_{i=1}^{n} e^{x_i} = c + \log \sum_{i=1}^{n} e^{x_i - c}"
+SOFTMAX = r"""
+\log \mathrm{softmax}(x)_j = x_j - \mathrm{LSE}(x), \qquad \frac{\partial\, \mathrm{LSE}}{\partial x_j} = \mathrm{softmax}(x)_j
+"""
+TWO = r"\log\left(e^{a} + e^{b}\right) = \max(a, b) + \mathrm{log1p}\left(e^{-|a - b|}\right)"
+
+
+def vectors():
+    for n in (1, 2, 7, 100):
+        for scale in (0.1, 1.0, 30.0):
+            yield np.random.randn(n) * scale
+
+
+@formula(SHIFT)
+def check_shift():
+    for x in vectors():
+        library = torch.logsumexp(torch.tensor(x), 0).item()
+        for c in (0.0, x.max(), -3.0):
+            assert math.isclose(c + math.log(np.exp(x - c).sum()), library, abs_tol=1e-10)
+        assert math.isclose(library, logsumexp(x), abs_tol=1e-12)
+        assert x.max() - 1e-12 <= library <= x.max() + math.log(len(x)) + 1e-12
+
+
+@formula(SOFTMAX)
+def check_softmax():
+    for x in vectors():
+        t = torch.tensor(x, requires_grad=True)
+        lse = torch.logsumexp(t, 0)
+        lse.backward()
+        ours = np.exp(x - x.max()) / np.exp(x - x.max()).sum()
+        np.testing.assert_allclose(t.grad.numpy(), ours, atol=1e-12)
+        np.testing.assert_allclose(x - lse.item(), F.log_softmax(torch.tensor(x), 0).numpy(), atol=1e-10)
+
+
+@formula(TWO)
+def check_two_terms():
+    for a, b in [*np.random.randn(50, 2) * 20, (1000.0, 999.0), (-800.0, -900.0), (3.0, 3.0)]:
+        ours = max(a, b) + math.log1p(math.exp(-abs(a - b)))
+        assert math.isclose(ours, torch.logaddexp(*torch.tensor([a, b], dtype=torch.float64)).item(), rel_tol=1e-12)
+        assert math.isclose(ours, np.logaddexp(a, b), rel_tol=1e-12)
+
+
+@check
+def check_by_hand():
+    x = torch.tensor([1000.0, 1001.0, 1002.0], dtype=torch.float64)
+    stated("1002.4076", torch.logsumexp(x, 0))
+    stated("0.1353", math.exp(-2))
+    stated("0.3679", math.exp(-1))
+    stated("1.5032", math.exp(-2) + math.exp(-1) + 1)
+    assert torch.isinf(x.exp()).all()
+
+
+@check
+def check_limits_of_float32():
+    stated("88.7", math.log(torch.finfo(torch.float32).max))
+    assert torch.isinf(torch.tensor(88.8).exp()) and torch.isfinite(torch.tensor(88.7).exp())
+    assert torch.tensor(-104.0).exp() == 0 and torch.tensor(-103.0).exp() > 0
+
+
+@check
+def check_contract():
+    x = torch.randn(2, 3, 4)
+    assert torch.logsumexp(x, 1).shape == (2, 4) and torch.logsumexp(x, (0, 2)).shape == (3,)
+    assert torch.logsumexp(x, -1, keepdim=True).shape == (2, 3, 1) and torch.logsumexp(x[0, 0], 0).shape == ()
+    assert torch.logsumexp(torch.tensor([1, 2]), 0).dtype == torch.float32
+    try:
+        torch.logsumexp(x)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("dim is required")
+    assert np.ndim(logsumexp(x.numpy())) == 0 and logsumexp(x.numpy(), axis=-1).shape == (2, 3)
+    value, sign = logsumexp([1.0, 2.0], b=[1.0, -1.0], return_sign=True)
+    assert sign == -1 and math.isclose(value, math.log(math.e**2 - math.e))
+
+
+@check
+def check_empty_sums():
+    masked = torch.full((3,), -torch.inf, requires_grad=True)
+    value = torch.logsumexp(masked, 0)
+    (value * 0).backward()
+    assert value == -torch.inf and torch.isnan(masked.grad).all()
+    for stand_in in (-1e30, torch.finfo(torch.float32).min):
+        x = torch.full((3,), stand_in, requires_grad=True)
+        torch.logsumexp(x, 0).backward()
+        assert torch.isfinite(x.grad).all()
+
+
+@check
+def check_half_precision():
+    stated("65,504", torch.finfo(torch.float16).max)
+    assert torch.tensor(-1e9).half() == -torch.inf
+    try:
+        torch.zeros(2, dtype=torch.float16).masked_fill(torch.tensor([True, False]), -1e9)
+    except RuntimeError as error:
+        assert "overflow" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_forward_pass():
+    a, b, start = (np.random.dirichlet(np.ones(3), size=n) for n in (3, 3, 1))
+    alpha, log_alpha = start[0] * b[:, 0], np.log(start[0] * b[:, 0])
+    for symbol in [2, 1, 0, 0, 2]:
+        alpha = (alpha @ a) * b[:, symbol]
+        log_alpha = logsumexp(log_alpha[:, None] + np.log(a), axis=0) + np.log(b[:, symbol])
+    np.testing.assert_allclose(np.log(alpha), log_alpha)
+
+
+@check
+def check_softmax_then_log():
+    logits = torch.tensor([0.0, 200.0])
+    assert logits.softmax(0).log()[0] == -torch.inf and logits.log_softmax(0)[0] == -200
+
+
+@check
+def check_mean_of_probabilities():
+    log_p = torch.randn(5, 4, dtype=torch.float64).log_softmax(1)
+    mean = torch.logsumexp(log_p, 0) - math.log(5)
+    assert torch.allclose(mean, log_p.exp().mean(0).log()) and (log_p.mean(0) < mean).all()
+
+
+@check
+def check_siblings_and_questions():
+    x = torch.randn(6, dtype=torch.float64)
+    assert torch.allclose(F.softplus(x), torch.logaddexp(x, torch.zeros_like(x)))
+    assert torch.allclose(torch.logcumsumexp(x, 0)[3], torch.logsumexp(x[:4], 0))
+    p = x.softmax(0)
+    hessian = torch.autograd.functional.hessian(lambda v: torch.logsumexp(v, 0), x)
+    assert torch.allclose(hessian, torch.diag(p) - torch.outer(p, p)) and torch.linalg.eigvalsh(hessian).min() > -1e-12
+    assert math.isclose(torch.logsumexp(torch.full((7,), 2.5, dtype=torch.float64), 0).item(), 2.5 + math.log(7))
+    for T in (1.0, 0.1, 0.01):
+        gap = (T * torch.logsumexp(x / T, 0) - x.max()).item()
+        assert -1e-12 <= gap <= T * math.log(6)

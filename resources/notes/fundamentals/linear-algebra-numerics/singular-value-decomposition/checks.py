@@ -1,0 +1,152 @@
+import math
+
+import numpy as np
+import scipy.linalg
+import torch
+from sklearn.decomposition import TruncatedSVD
+from sklearn.linear_model import Ridge
+
+from note_checks import check, formula, stated
+
+DECOMPOSITION = r"A = U \Sigma V^\top = \sum_{i=1}^{r} \sigma_i\, u_i v_i^\top, \qquad U^\top U = I, \quad V^\top V = I"
+NORMS = r"\lVert A \rVert_2 = \sigma_1, \qquad \lVert A \rVert_F^2 = \sum_{i} \sigma_i^2"
+BEST = r"""
+A_k = \sum_{i=1}^{k} \sigma_i\, u_i v_i^\top, \qquad \min_{\mathrm{rank}(B) \le k} \lVert A - B \rVert_F^2 = \lVert A - A_k \rVert_F^2 = \sum_{i > k} \sigma_i^2
+"""
+INVERSE = r"A^{+} = \sum_{\sigma_i > 0} \frac{1}{\sigma_i}\, v_i u_i^\top"
+
+
+def matrices():
+    """Tall, wide, square, a column, and one of rank 2."""
+    for m, n in [(5, 3), (3, 6), (4, 4), (4, 1)]:
+        yield np.random.randn(m, n)
+    yield np.random.randn(6, 2) @ np.random.randn(2, 5)
+
+
+@formula(DECOMPOSITION)
+def check_decomposition():
+    for A in matrices():
+        U, S, Vh = (part.numpy() for part in torch.linalg.svd(torch.tensor(A), full_matrices=False))
+        rank = np.linalg.matrix_rank(A)
+        np.testing.assert_allclose(sum(S[i] * np.outer(U[:, i], Vh[i]) for i in range(rank)), A, atol=1e-9)
+        np.testing.assert_allclose(U.T @ U, np.eye(len(S)), atol=1e-9)
+        np.testing.assert_allclose(Vh @ Vh.T, np.eye(len(S)), atol=1e-9)
+        assert (np.diff(S) <= 0).all() and (S >= 0).all()
+        np.testing.assert_allclose(S, np.linalg.svd(A)[1], atol=1e-9)
+        np.testing.assert_allclose(S, scipy.linalg.svd(A)[1], atol=1e-9)
+        np.testing.assert_allclose((S**2)[:rank], np.linalg.eigvalsh(A.T @ A)[::-1][:rank], atol=1e-9)
+
+
+@formula(NORMS)
+def check_norms():
+    for A in matrices():
+        S = torch.linalg.svdvals(torch.tensor(A)).numpy()
+        assert math.isclose(np.linalg.norm(A, 2), S[0]) and math.isclose(np.linalg.norm(A, "fro") ** 2, (S**2).sum())
+
+
+@formula(BEST)
+def check_best_approximation():
+    for A in matrices():
+        U, S, Vh = np.linalg.svd(A, full_matrices=False)
+        for k in range(1, len(S)):
+            best = sum(S[i] * np.outer(U[:, i], Vh[i]) for i in range(k))
+            error = ((A - best) ** 2).sum()
+            assert math.isclose(error, (S[k:] ** 2).sum(), abs_tol=1e-9) and np.linalg.matrix_rank(best) <= k
+            left = np.random.randn(A.shape[0], k)
+            for _ in range(200):
+                right = np.linalg.lstsq(left, A, rcond=None)[0]
+                assert ((A - left @ right) ** 2).sum() >= error - 1e-9
+                left = np.linalg.lstsq(right.T, A.T, rcond=None)[0].T
+            assert ((A - left @ right) ** 2).sum() <= error * 1.05 + 1e-6
+
+
+@formula(INVERSE)
+def check_pseudoinverse():
+    for A in matrices():
+        U, S, Vh = np.linalg.svd(A, full_matrices=False)
+        ours = sum(np.outer(Vh[i], U[:, i]) / S[i] for i in range(len(S)) if S[i] > 1e-10)
+        np.testing.assert_allclose(ours, torch.linalg.pinv(torch.tensor(A)).numpy(), atol=1e-9)
+        b = np.random.randn(len(A))
+        np.testing.assert_allclose(ours @ b, np.linalg.lstsq(A, b, rcond=None)[0], atol=1e-9)
+
+
+@check
+def check_by_hand():
+    A = np.array([[2.0, 1.0], [1.0, 2.0]])
+    np.testing.assert_allclose(np.sort(np.linalg.eigvalsh(A.T @ A)), [1, 9])
+    np.testing.assert_allclose(A.T @ A, [[5, 4], [4, 5]])
+    U, S, Vh = np.linalg.svd(A)
+    np.testing.assert_allclose(S, [3, 1])
+    first = S[0] * np.outer(U[:, 0], Vh[0])
+    for value in first.ravel():
+        stated("1.5", round(value, 9))
+    assert math.isclose(np.linalg.norm(A - first), 1)
+
+
+@check
+def check_contract():
+    A = torch.randn(2, 5, 3)
+    assert [tuple(part.shape) for part in torch.linalg.svd(A)] == [(2, 5, 5), (2, 3), (2, 3, 3)]
+    assert [tuple(part.shape) for part in torch.linalg.svd(A, full_matrices=False)] == [(2, 5, 3), (2, 3), (2, 3, 3)]
+    complex_parts = torch.linalg.svd(torch.randn(3, 3, dtype=torch.complex64))
+    assert complex_parts.S.dtype == torch.float32
+    try:
+        torch.linalg.svd(torch.ones(2, 2, dtype=torch.long))
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("expected an error for integers")
+    U, S, V = torch.svd(A[0])
+    assert torch.allclose(U * S @ V.T, A[0], atol=1e-5) and not torch.allclose(U * S @ V, A[0], atol=1e-2)
+
+
+@check
+def check_memory():
+    assert 100_000**2 * torch.finfo(torch.float32).bits / 8 == 40e9
+    A = torch.randn(200, 3) @ torch.randn(3, 50)
+    assert torch.allclose(torch.svd_lowrank(A, q=3)[1], torch.linalg.svdvals(A)[:3], rtol=1e-3)
+
+
+@check
+def check_gradients():
+    for matrix, finite in ((torch.eye(3), False), (torch.randn(3, 3), True)):
+        A = matrix.clone().requires_grad_()
+        torch.linalg.svd(A).U[0, 0].backward()
+        assert torch.isfinite(A.grad).all() == finite
+    A = torch.eye(3, requires_grad=True)
+    torch.linalg.svdvals(A).sum().backward()
+    assert torch.isfinite(A.grad).all()
+
+
+@check
+def check_rounded_rank():
+    A = torch.randn(40, 3) @ torch.randn(3, 40)
+    S = torch.linalg.svdvals(A)
+    assert 0 < S[3] / S[0] < 1e-6 and torch.linalg.matrix_rank(A) == 3
+    assert torch.linalg.pinv(A).norm() < 10 < 1 / S[3:].min()
+
+
+@check
+def check_siblings_and_questions():
+    X, y = np.random.randn(30, 4) + 3, np.random.randn(30)
+    truncated = TruncatedSVD(2, algorithm="arpack").fit(X)
+    np.testing.assert_allclose(truncated.singular_values_, np.linalg.svd(X)[1][:2], rtol=1e-7)
+    U, S, Vh = np.linalg.svd(X, full_matrices=False)
+    plain = Vh.T @ ((U.T @ y) / S)
+    np.testing.assert_allclose(Vh.T @ (S / (S**2 + 2.0) * (U.T @ y)), Ridge(alpha=2.0, fit_intercept=False).fit(X, y).coef_, atol=1e-8)
+    np.testing.assert_allclose(Vh @ Ridge(alpha=2.0, fit_intercept=False).fit(X, y).coef_, S**2 / (S**2 + 2.0) * (Vh @ plain), atol=1e-8)
+    assert math.isclose(np.linalg.cond(X.T @ X), np.linalg.cond(X) ** 2, rel_tol=1e-6)
+    symmetric = np.diag([2.0, -5.0])
+    assert np.allclose(np.linalg.svd(symmetric)[1], [5, 2])
+
+
+@check
+def check_figure_numbers():
+    x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64))
+    image = np.linalg.svd(np.exp(-8 * ((x - 0.3) ** 2 + (y + 0.2) ** 2)) + np.sin(5 * x * y) + (x + y > 0.5))[1]
+    stated("10%", math.sqrt((image[8:] ** 2).sum() / (image**2).sum()))
+    rng = np.random.default_rng(0)
+    noise = np.linalg.svd(rng.normal(size=(64, 64)))[1]
+    kept = 8 * 128 / 64**2
+    assert kept == 0.25
+    stated("70%", round(math.floor(10 * math.sqrt((noise[8:] ** 2).sum() / (noise**2).sum())) / 10, 1))

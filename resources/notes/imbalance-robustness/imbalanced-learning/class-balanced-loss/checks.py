@@ -1,0 +1,79 @@
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from note_checks import check, formula, stated
+
+EFFECTIVE = r"E_n = \frac{1 - \beta^n}{1 - \beta} = \sum_{i=0}^{n-1} \beta^i, \qquad \beta = \frac{M - 1}{M}"
+WEIGHTS = r"w_c = C \, \frac{1 / E_{n_c}}{\sum_{k=1}^{C} 1 / E_{n_k}}"
+LOSS = r"\ell = -w_y \log \frac{\exp(z_y)}{\sum_{k=1}^{C} \exp(z_k)}"
+
+
+def effective(n, beta):
+    return (1 - np.power(beta, n)) / (1 - beta)
+
+
+def weights(counts, beta):
+    inverse = 1 / effective(np.array(counts, float), beta)
+    return len(counts) * inverse / inverse.sum()
+
+
+@formula(EFFECTIVE)
+def check_effective_number():
+    for m, n in [(1000, 1), (1000, 300), (20, 50), (5, 40)]:
+        beta = (m - 1) / m
+        assert math.isclose(effective(n, beta), sum(beta**i for i in range(n)))
+        drawn = np.random.randint(m, size=(4000, n))
+        distinct = np.mean([len(set(row)) for row in drawn.tolist()])
+        assert abs(distinct - effective(n, beta)) < 0.02 * effective(n, beta) + 1e-9
+    assert effective(10**6, 0.99) <= 1 / (1 - 0.99) + 1e-9 and effective(7, 0.0) == 1
+
+
+@formula(WEIGHTS)
+def check_weights():
+    for counts in ([5000, 50], [10, 20, 30], [7]):
+        for beta in (0.0, 0.9, 0.9999):
+            assert math.isclose(weights(counts, beta).sum(), len(counts))
+        np.testing.assert_allclose(weights(counts, 0.0), 1)
+        inverse = 1 / np.array(counts)
+        np.testing.assert_allclose(weights(counts, 1 - 1e-9), len(counts) * inverse / inverse.sum(), rtol=1e-4)
+    for text, value in zip(["0.0936", "1.9064"], weights([5000, 50], 0.999)):
+        stated(text, value)
+
+
+@formula(LOSS)
+def check_loss():
+    for n, counts in [(1, [3, 4]), (40, [5000, 500, 50]), (7, [1, 10, 100, 1000])]:
+        w = weights(counts, 0.999)
+        z, y = torch.randn(n, len(counts), dtype=torch.float64) * 3, torch.randint(len(counts), (n,))
+        e = np.exp(z.numpy())
+        ours = -w[y] * np.log(e[np.arange(n), y] / e.sum(1))
+        library = F.cross_entropy(z, y, weight=torch.tensor(w), reduction="none")
+        np.testing.assert_allclose(ours, library.numpy(), rtol=1e-9)
+        if n > 1:
+            assert abs(F.cross_entropy(z, y, weight=torch.tensor(w)) - library.sum() / w[y].sum()) < 1e-9
+    assert F.cross_entropy(z[0], y[0]).shape == ()
+
+
+@check
+def check_by_hand():
+    stated("0.0067", 0.999**5000)
+    stated("0.9512", 0.999**50)
+    stated("993.3", effective(5000, 0.999))
+    stated("48.8", effective(50, 0.999))
+    stated("20.4", effective(5000, 0.999) / effective(50, 0.999))
+
+
+@check
+def check_extremes():
+    assert effective(5000, 0.9) <= 10 + 1e-9
+    stated("0.5%", effective(5000, 0.9) / effective(50, 0.9) - 1)
+    stated("9.96", effective(100, 0.9999) / effective(10, 0.9999))
+    stated("0.001", 1 / effective(5000, 0.999))
+    assert effective(0, 0.999) == 0
+    beta = torch.tensor(0.99999999)
+    assert beta == 1 and ((1 - beta**50) / (1 - beta)).isnan()
+    exact = -np.expm1(50 * math.log(1 - 1e-8)) / 1e-8
+    assert abs(exact - 50) < 1e-4

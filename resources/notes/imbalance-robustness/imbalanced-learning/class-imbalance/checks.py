@@ -1,0 +1,106 @@
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score, roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils.class_weight import compute_class_weight
+from torch.utils.data import WeightedRandomSampler
+
+from note_checks import check, formula, stated
+
+WEIGHTS = r"w_c = \frac{n}{C \, n_c}"
+MINIMUM = r"q(c \mid x) = \frac{w_c \, p(c \mid x)}{\sum_{k} w_k \, p(k \mid x)}"
+THRESHOLD = r"t = \frac{c_{FP}}{c_{FP} + c_{FN}}"
+
+
+def shifted(p, w):
+    return w * p / (w * p).sum()
+
+
+@formula(WEIGHTS)
+def check_weights():
+    for counts in ([90, 10], [1, 1], [500, 30, 7]):
+        y = np.repeat(np.arange(len(counts)), counts)
+        ours = len(y) / (len(counts) * np.array(counts))
+        np.testing.assert_allclose(ours, compute_class_weight("balanced", classes=np.unique(y), y=y))
+        np.testing.assert_allclose(ours * counts, len(y) / len(counts))
+
+
+@formula(MINIMUM)
+def check_minimum():
+    for counts, w in [([4, 1], [5 / 9, 5.0]), ([6, 3, 1], [0.2, 1.0, 4.0])]:
+        y = torch.tensor(np.repeat(np.arange(len(counts)), counts))
+        wanted = torch.tensor(shifted(np.array(counts) / sum(counts), np.array(w)))
+        logits = wanted.log().requires_grad_()
+        loss = F.cross_entropy(logits.expand(len(y), -1), y, weight=torch.tensor(w, dtype=torch.float64))
+        (gradient,) = torch.autograd.grad(loss, logits)
+        assert gradient.abs().max() < 1e-12
+        plain = torch.tensor(counts, dtype=torch.float64).log().requires_grad_()
+        loss = F.cross_entropy(plain.expand(len(y), -1), y, weight=torch.tensor(w, dtype=torch.float64))
+        assert torch.autograd.grad(loss, plain)[0].abs().max() > 0.05
+
+
+@formula(THRESHOLD)
+def check_threshold():
+    for false_alarm, miss in [(1, 1), (1, 9), (5, 2)]:
+        t = false_alarm / (false_alarm + miss)
+        for p in np.linspace(0.01, 0.99, 99):
+            cost_of_yes, cost_of_no = (1 - p) * false_alarm, p * miss
+            assert abs(p - t) < 1e-9 or (cost_of_yes < cost_of_no) == (p > t)
+    assert 1 / (1 + 9) == 0.1
+
+
+@check
+def check_by_hand():
+    w = compute_class_weight("balanced", classes=np.array([0, 1]), y=np.repeat([0, 1], [90, 10]))
+    stated("0.5556", w[0])
+    stated("5.0", w[1])
+    stated("0.4444", w[0] * 0.8)
+    stated("0.6923", shifted(np.array([0.8, 0.2]), w)[1])
+    stated("2.1972", math.log(w[1] / w[0]))
+    assert math.isclose(shifted(np.array([0.9, 0.1]), w)[1], 0.5)
+    stated("0.9529", shifted(shifted(np.array([0.8, 0.2]), w), w)[1])
+    q = shifted(np.array([0.8, 0.2]), w)
+    assert math.isclose((q / w)[1] / (q / w).sum(), 0.2)
+
+
+@check
+def check_sampler():
+    y = torch.tensor([0] * 900 + [1] * 100)
+    weights = torch.tensor([5 / 9, 5.0])
+    drawn = torch.tensor(list(WeightedRandomSampler(weights[y], num_samples=20000)))
+    assert abs(y[drawn].float().mean() - 0.5) < 0.02
+    assert set(WeightedRandomSampler(weights, num_samples=2000)) == {0, 1}
+    assert WeightedRandomSampler([1.0], 1).replacement
+
+
+@check
+def check_linear_model_keeps_its_order():
+    generator = np.random.default_rng(0)
+    x = np.r_[generator.normal(0, 1, (19000, 2)), generator.normal(1, 1, (1000, 2))]
+    y = np.repeat([0, 1], [19000, 1000])
+    plain, balanced = (LogisticRegression(C=1e6, class_weight=w).fit(x, y) for w in (None, "balanced"))
+    assert abs((balanced.intercept_ - plain.intercept_)[0] - math.log(19)) < 0.25
+    scores = [roc_auc_score(y, m.decision_function(x)) for m in (plain, balanced)]
+    assert abs(scores[0] - scores[1]) < 0.002
+    assert balanced.predict_proba(x)[:, 1].mean() > 4 * plain.predict_proba(x)[:, 1].mean()
+
+
+@check
+def check_leak():
+    x, y = np.random.randn(1000, 10), (np.arange(1000) < 100).astype(int)
+    more = np.r_[x, np.repeat(x[y == 1], 8, axis=0)], np.r_[y, np.ones(800, int)]
+    def recall(x, y):
+        a, b, c, d = train_test_split(x, y, random_state=0, stratify=y)
+        return recall_score(d, KNeighborsClassifier(1).fit(a, c).predict(b))
+    assert recall(*more) > 0.9 and recall(x, y) < 0.35
+
+
+@check
+def check_weighted_mean():
+    z, w = torch.randn(1, 2), torch.tensor([5 / 9, 5.0])
+    assert torch.allclose(F.cross_entropy(z, torch.tensor([1]), weight=w), F.cross_entropy(z, torch.tensor([1])))

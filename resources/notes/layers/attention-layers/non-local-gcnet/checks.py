@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from note_checks import check, formula, stated
+
+NON_LOCAL = r"""
+z_i = x_i + W_z \sum_{j=1}^{P} \frac{\exp\left( (W_\theta x_i)^\top W_\phi x_j \right)}{\sum_{l=1}^{P} \exp\left( (W_\theta x_i)^\top W_\phi x_l \right)} \, W_g x_j
+"""
+GLOBAL_CONTEXT = r"""
+\alpha_j = \frac{\exp(w_k^\top x_j)}{\sum_{l=1}^{P} \exp(w_k^\top x_l)}, \qquad
+z_i = x_i + W_2 \max\left( 0,\, \mathrm{LN}\left( W_1 \sum_{j=1}^{P} \alpha_j x_j \right) \right)
+"""
+
+
+def softmax(e):
+    e = np.exp(e - e.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def non_local(x, theta, phi, g, out):
+    """The formula for one image, x of shape (P, C)."""
+    return x + softmax((x @ theta.T) @ (x @ phi.T).T) @ (x @ g.T) @ out.T
+
+
+def global_context(x, key, first, second, eps=1e-5):
+    hidden = first @ (softmax(x @ key) @ x)
+    hidden = (hidden - hidden.mean()) / np.sqrt(hidden.var() + eps)
+    return x + second @ np.maximum(0, hidden)
+
+
+def random_weights(c, inner):
+    return [torch.randn(*shape, dtype=torch.float64) / 2 for shape in [(inner, c), (inner, c), (inner, c), (c, inner)]]
+
+
+@formula(NON_LOCAL)
+def check_non_local():
+    for c, h, w in [(2, 1, 1), (6, 3, 4), (16, 5, 5)]:
+        theta, phi, g, out = random_weights(c, c // 2)
+        x = torch.randn(1, c, h, w, dtype=torch.float64)
+        q, k, v = (F.conv2d(x, m[..., None, None]).flatten(2).mT for m in (theta, phi, g))
+        y = F.scaled_dot_product_attention(q, k, v, scale=1.0).mT.unflatten(2, (h, w))
+        library = (x + F.conv2d(y, out[..., None, None]))[0].flatten(1).T
+        positions = x[0].flatten(1).T.numpy()
+        ours = non_local(positions, *(m.numpy() for m in (theta, phi, g, out)))
+        np.testing.assert_allclose(ours, library.numpy(), atol=1e-10)
+        order = np.random.permutation(h * w)
+        np.testing.assert_allclose(non_local(positions[order], *(m.numpy() for m in (theta, phi, g, out))), ours[order], atol=1e-10)
+        if c > 2:
+            scaled = F.scaled_dot_product_attention(q, k, v)
+            assert not torch.allclose(scaled, F.scaled_dot_product_attention(q, k, v, scale=1.0), atol=1e-3)
+
+
+@formula(GLOBAL_CONTEXT)
+def check_global_context():
+    for c, r, h, w in [(8, 2, 1, 1), (8, 2, 4, 3), (32, 4, 5, 5)]:
+        key = nn.Conv2d(c, 1, 1).double()
+        mix = nn.Sequential(nn.Conv2d(c, c // r, 1, bias=False), nn.LayerNorm([c // r, 1, 1]), nn.ReLU(), nn.Conv2d(c // r, c, 1, bias=False)).double()
+        x = torch.randn(1, c, h, w, dtype=torch.float64) * 2
+        alpha = key(x).flatten(2).softmax(-1)
+        library = (x + mix((x.flatten(2) @ alpha.mT)[..., None]))[0].flatten(1).T.detach().numpy()
+        matrices = [m.weight.detach().flatten(1).numpy() for m in (key, mix[0], mix[3])]
+        ours = global_context(x[0].flatten(1).T.numpy(), matrices[0][0], *matrices[1:])
+        np.testing.assert_allclose(ours, library, atol=1e-9)
+        added = ours - x[0].flatten(1).T.numpy()
+        np.testing.assert_allclose(added, np.broadcast_to(added[0], added.shape), atol=1e-9)
+
+
+@check
+def check_by_hand():
+    x = np.array([[0.0], [1.0], [2.0]])
+    one = np.eye(1)
+    added = (non_local(x, math.log(2) * one, one, one, one) - x)[:, 0]
+    assert math.isclose(added[0], 1)
+    stated("1.4286", added[1])
+    stated("1.7143", added[2])
+    stated("1.4286", softmax(x[:, 0] * math.log(2)) @ x[:, 0])
+
+
+@check
+def check_counts():
+    stated("16,777,216", (64 * 64) ** 2)
+    c, r = 256, 16
+    inner = [nn.Conv2d(c, c // 2, 1, bias=False) for _ in range(3)] + [nn.Conv2d(c // 2, c, 1, bias=False)]
+    assert sum(m.weight.numel() for m in inner) == 2 * c * c
+    assert sum(m.weight.numel() for m in (nn.Conv2d(c, 1, 1), nn.Conv2d(c, c // r, 1), nn.Conv2d(c // r, c, 1))) == 2 * c * c // r + c
+    p = 100  # positions: projections, then scores and weighted sums over C/2 channels
+    assert 4 * c * (c // 2) * p + 2 * p * p * (c // 2) == 2 * c * c * p + c * p * p
+    assert (2 * 8 * 2 * 8) ** 2 == 16 * (8 * 8) ** 2 and (8 * 8) * (4 * 4) * 4 == (8 * 8) ** 2
+
+
+@check
+def check_layer_norm_axes():
+    hidden = torch.randn(2, 16, 1, 1)
+    try:
+        nn.LayerNorm(16)(hidden)
+    except RuntimeError as error:
+        assert "Given normalized_shape=[16], expected input with shape [*, 16]" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert torch.allclose(nn.LayerNorm([16, 1, 1])(hidden)[..., 0, 0], nn.LayerNorm(16)(hidden[..., 0, 0]), atol=1e-6)
+
+
+@check
+def check_constant_query_is_global():
+    x = np.random.randn(9, 4)
+    phi, g, out = (np.random.randn(*shape) for shape in [(2, 4), (2, 4), (4, 2)])
+    constant = np.ones((9, 2)) * 0.7
+    added = softmax(constant @ (x @ phi.T).T) @ (x @ g.T) @ out.T
+    np.testing.assert_allclose(added, np.broadcast_to(added[0], added.shape), atol=1e-12)

@@ -1,0 +1,105 @@
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from note_checks import check, formula, stated
+
+CAUSAL = r"y_t = b + \sum_{k=0}^{K-1} w_k \, x_{t - (K - 1 - k) d}"
+FIELD = r"R = 1 + \sum_{l} (K_l - 1) \, d_l, \qquad R_{\mathrm{TCN}} = 1 + 2 (K - 1)(2^L - 1)"
+
+
+def causal(conv, x):
+    return conv(F.pad(x, ((conv.kernel_size[0] - 1) * conv.dilation[0], 0)))
+
+
+def stack(layers, seed=0):
+    """A linear stack of causal convolutions with positive weights, so that no path cancels."""
+    torch.manual_seed(seed)
+    convs = [nn.Conv1d(1, 1, k, dilation=d).double() for k, d in layers]
+    for conv in convs:
+        nn.init.uniform_(conv.weight, 0.5, 1.5)
+
+    def run(x):
+        for conv in convs:
+            x = causal(conv, x)
+        return x
+
+    return run
+
+
+def seen(run, t, length):
+    x = torch.randn(1, 1, length, dtype=torch.float64, requires_grad=True)
+    run(x)[0, 0, t].backward()
+    return x.grad[0, 0].nonzero().flatten().tolist()
+
+
+@formula(CAUSAL)
+def check_causal_convolution():
+    for c_in, c_out, K, d, T in [(1, 1, 2, 1, 5), (3, 4, 3, 2, 11), (2, 2, 4, 5, 7), (2, 3, 1, 1, 4)]:
+        conv = nn.Conv1d(c_in, c_out, K, dilation=d).double()
+        x = torch.randn(2, c_in, T, dtype=torch.float64)
+        w, b, xn = conv.weight.detach().numpy(), conv.bias.detach().numpy(), x.numpy()
+        ours = np.zeros((2, c_out, T))
+        for t in range(T):
+            ours[:, :, t] = b
+            for k in range(K):
+                s = t - (K - 1 - k) * d
+                if s >= 0:
+                    ours[:, :, t] += xn[:, :, s] @ w[:, :, k].T
+        np.testing.assert_allclose(ours, causal(conv, x).detach().numpy(), atol=1e-12)
+        assert torch.allclose(causal(conv, x[0]), causal(conv, x)[0])
+        both = nn.functional.conv1d(x, conv.weight, conv.bias, padding=(K - 1) * d, dilation=d)
+        assert both.shape[-1] == T + (K - 1) * d and torch.allclose(both[..., :T], causal(conv, x))
+        assert sum(p.numel() for p in conv.parameters()) == c_in * c_out * K + c_out
+
+
+@formula(FIELD)
+def check_receptive_field():
+    for layers in ([(2, 1), (2, 2), (2, 4)], [(3, 1), (3, 1), (3, 2), (3, 2)], [(5, 3)]):
+        R = 1 + sum((k - 1) * d for k, d in layers)
+        found = seen(stack(layers), 60, 70)
+        assert max(found) == 60 and min(found) == 60 - R + 1
+        if layers[0][0] < 5:
+            assert found == list(range(60 - R + 1, 61))
+    for K, L in [(2, 3), (3, 4), (3, 8)]:
+        layers = [(K, 2**i) for i in range(L) for _ in range(2)]
+        assert 1 + 2 * (K - 1) * (2**L - 1) == 1 + sum((k - 1) * d for k, d in layers)
+    found = seen(stack([(3, 2**i) for i in range(8) for _ in range(2)]), 1499, 1500)
+    stated("1,021", 1499 - min(found) + 1)
+    stated("1,024", 1 + sum(2**i for i in range(10)))
+
+
+@check
+def check_by_hand():
+    x = torch.arange(1.0, 9).view(1, 1, 8)
+    rows = []
+    for d in (1, 2, 4):
+        x = F.conv1d(F.pad(x, (d, 0)), torch.ones(1, 1, 2), dilation=d)
+        rows.append(x.flatten().tolist())
+    assert rows[0] == [1, 3, 5, 7, 9, 11, 13, 15] and rows[1] == [1, 3, 6, 10, 14, 18, 22, 26]
+    stated("36", rows[2][-1])
+    assert rows[2] == np.cumsum(range(1, 9)).tolist()
+
+
+@check
+def check_same_padding_leaks():
+    same = nn.Conv1d(1, 1, 3, padding="same").double()
+    assert seen(same, 5, 12) == [4, 5, 6]
+
+
+@check
+def check_start_differs_from_steady_state():
+    run = stack([(2, 1), (2, 2), (2, 4)])
+    constant = run(torch.zeros(1, 1, 30, dtype=torch.float64))[0, 0]
+    assert torch.allclose(constant[7:], constant[-1]) and (constant[:6] - constant[-1]).abs().min() > 1e-6
+
+
+@check
+def check_batch_norm_leaks():
+    x = torch.randn(4, 3, 10)
+    later = x.clone()
+    later[..., 6:] += 5
+    norm, per_step = nn.BatchNorm1d(3).train(), nn.LayerNorm(3)
+    assert not torch.allclose(norm(x)[..., :6], norm(later)[..., :6], atol=0.1)
+    assert torch.equal(per_step(x.mT)[:, :6], per_step(later.mT)[:, :6])

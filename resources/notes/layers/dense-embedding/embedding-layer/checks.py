@@ -1,0 +1,171 @@
+import inspect
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+LOOKUP = r"y = e_i^{\top} W = W_{i,:}"
+GRADIENT = r"\frac{\partial L}{\partial W_{v,:}} = \sum_{n:\, i_n = v} \frac{\partial L}{\partial y_n}"
+BAG = r"y = \frac{1}{m}\sum_{k=1}^{m} W_{i_k,:}"
+
+
+@formula(LOOKUP)
+def check_lookup_equals_one_hot_product():
+    for rows, width, shape in ((5, 3, (4,)), (1, 2, (2, 3)), (9, 1, (2, 2, 2)), (4, 6, ())):
+        layer = nn.Embedding(rows, width, dtype=torch.float64)
+        i = torch.randint(0, rows, shape)
+        table = layer.weight.detach().numpy()
+        ours = np.eye(rows)[i.numpy()] @ table
+        y = layer(i)
+        assert y.shape == (*shape, width) and y.dtype == torch.float64
+        np.testing.assert_allclose(ours, y.detach().numpy(), rtol=1e-12)
+        np.testing.assert_array_equal(table[i.numpy()], y.detach().numpy())
+        assert torch.equal(layer(i.int()), y)
+
+
+@formula(GRADIENT)
+def check_gradient_adds_up_over_positions():
+    for shape, padding in (((6,), None), ((3, 4), None), ((20,), 2)):
+        layer = nn.Embedding(5, 3, padding_idx=padding, dtype=torch.float64)
+        i = torch.randint(0, 5, shape)
+        upstream = torch.randn(*shape, 3, dtype=torch.float64)
+        layer(i).backward(upstream)
+        wanted = np.zeros((5, 3))
+        for index, row in zip(i.flatten().tolist(), upstream.reshape(-1, 3).numpy()):
+            if index != padding:
+                wanted[index] += row
+        np.testing.assert_allclose(wanted, layer.weight.grad.numpy(), rtol=1e-12)
+
+
+@formula(BAG)
+def check_bag_is_the_mean():
+    layer = nn.EmbeddingBag(7, 4, dtype=torch.float64)
+    assert layer.mode == "mean"
+    for m in (1, 3, 6):
+        i = torch.randint(0, 7, (2, m))
+        ours = sum(layer.weight.detach().numpy()[i[:, k].numpy()] for k in range(m)) / m
+        np.testing.assert_allclose(ours, layer(i).detach().numpy(), rtol=1e-12)
+
+
+@check
+def check_worked_example():
+    layer = nn.Embedding.from_pretrained(torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]]), freeze=False)
+    y = layer(torch.tensor([2, 0, 2]))
+    assert y.tolist() == [[3, 1], [1, 0], [3, 1]]
+    y.sum().backward()
+    assert layer.weight.grad.tolist() == [[1, 1], [0, 0], [2, 2]]
+    for text, value in zip(("2.3333", "0.6667"), y.mean(0)):
+        stated(text, value)
+
+
+@check
+def check_parameters_and_defaults():
+    stated("23,440,896", sum(p.numel() for p in nn.Embedding(30522, 768, device="meta").parameters()))
+    stated("38,597,376", nn.Embedding(50257, 768, device="meta").weight.numel())
+    defaults = {n: p.default for n, p in inspect.signature(nn.Embedding).parameters.items()}
+    assert defaults["padding_idx"] is None and defaults["max_norm"] is None
+    assert defaults["scale_grad_by_freq"] is False and defaults["sparse"] is False
+    rows = nn.Embedding(400, 500).weight.detach()
+    assert abs(float(rows.std()) - 1) < 0.01 and abs(float(rows.mean())) < 0.01 and float(rows.abs().max()) > 3.5
+    assert nn.Embedding(8, 4).weight.shape == nn.Linear(4, 8).weight.shape
+    dense = nn.Embedding(50, 4)
+    dense(torch.tensor([3])).sum().backward()
+    assert dense.weight.grad.shape == (50, 4) and not dense.weight.grad.is_sparse
+
+
+@check
+def check_max_norm_changes_the_weight_in_both_modes():
+    for mode in (True, False):
+        layer = nn.Embedding(6, 40, max_norm=1.0).train(mode)
+        before = layer.weight.detach().clone()
+        layer(torch.tensor([1]))
+        changed = (layer.weight.detach() - before).abs().sum(1) > 0
+        assert changed.tolist() == [False, True, False, False, False, False]
+        assert abs(float(layer.weight[1].detach().norm()) - 1) < 1e-3
+
+
+@check
+def check_bad_indices():
+    for bad in (10, -1):
+        try:
+            nn.Embedding(10, 3)(torch.tensor([bad]))
+        except IndexError as error:
+            assert "index out of range in self" in str(error)
+        else:
+            raise AssertionError("expected an error")
+    try:
+        nn.Embedding(10, 3)(torch.tensor([1.0]))
+    except RuntimeError as error:
+        assert "Long, Int" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_padding_row():
+    layer = nn.Embedding(5, 3, padding_idx=0)
+    assert (layer.weight[0] == 0).all()
+    nn.init.normal_(layer.weight)
+    assert (layer.weight[0] != 0).all()
+    given = nn.Embedding.from_pretrained(torch.ones(5, 3), padding_idx=0)
+    assert (given.weight[0] == 1).all()
+    layer(torch.tensor([0, 1])).sum().backward()
+    assert layer.weight.grad[0].tolist() == [0, 0, 0] and layer.weight.grad[1].tolist() == [1, 1, 1]
+
+
+@check
+def check_unused_rows_change():
+    layer = nn.Embedding(6, 3)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+
+    def step(index):
+        before = layer.weight.detach().clone()
+        optimizer.zero_grad()
+        layer(torch.tensor([index])).sum().backward()
+        optimizer.step()
+        return ((layer.weight.detach() - before).abs().sum(1) > 1e-3).tolist()
+
+    assert step(1) == [False, True, False, False, False, False]
+    assert step(2) == [False, True, True, False, False, False]
+
+    layer = nn.Embedding(6, 3)
+    before = layer.weight.detach().clone()
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.1)
+    step(2)
+    stated("1%", 1 - (layer.weight.detach() / before)[4, 0])
+    sparse = nn.Embedding(6, 3, sparse=True)
+    before = sparse.weight.detach().clone()
+    optimizer = torch.optim.SparseAdam(list(sparse.parameters()), lr=0.1)
+    for index in (1, 2):
+        optimizer.zero_grad()
+        sparse(torch.tensor([index])).sum().backward()
+        optimizer.step()
+    assert ((sparse.weight.detach() - before).abs().sum(1) > 0).tolist() == [False, True, True, False, False, False]
+
+
+@check
+def check_sparse_gradients_and_optimizers():
+    for kind, options, works in (
+        (torch.optim.Adam, {}, False),
+        (torch.optim.SGD, {"lr": 0.1}, True),
+        (torch.optim.Adagrad, {"lr": 0.1}, True),
+    ):
+        layer = nn.Embedding(6, 3, sparse=True)
+        layer(torch.tensor([1])).sum().backward()
+        assert layer.weight.grad.is_sparse
+        try:
+            kind(layer.parameters(), **options).step()
+        except RuntimeError as error:
+            assert not works and "Adam does not support sparse gradients" in str(error)
+        else:
+            assert works
+
+
+@check
+def check_one_hot_vectors_are_equally_far_apart():
+    distances = torch.cdist(torch.eye(7), torch.eye(7))
+    assert torch.allclose(distances[~torch.eye(7, dtype=torch.bool)], torch.tensor(2.0).sqrt())
+    assert F.one_hot(torch.tensor([2]), 7).shape == (1, 7)

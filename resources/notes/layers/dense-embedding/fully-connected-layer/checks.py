@@ -1,0 +1,151 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+AFFINE = r"y_k = \sum_{i=1}^{I} W_{ki}\, x_i + b_k, \qquad P = O(I + 1)"
+BILINEAR = r"y_k = u^\top A_k v + b_k, \qquad P = O(I_1 I_2 + 1)"
+BIAFFINE = r"""
+y_k = u^\top A_k v + c_k^\top u + d_k^\top v + b_k =
+\begin{pmatrix} u \\ 1 \end{pmatrix}^{\!\top}
+\begin{pmatrix} A_k & c_k \\ d_k^\top & b_k \end{pmatrix}
+\begin{pmatrix} v \\ 1 \end{pmatrix}
+"""
+COLLAPSE = r"W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)"
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@formula(AFFINE)
+def check_linear():
+    for I, O, lead in ((3, 4, (5,)), (1, 6, ()), (7, 2, (2, 3))):
+        layer = nn.Linear(I, O, dtype=torch.float64)
+        x = torch.randn(*lead, I, dtype=torch.float64)
+        W, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        ours = np.zeros((*lead, O))
+        for k in range(O):
+            ours[..., k] = sum(W[k, i] * x.numpy()[..., i] for i in range(I)) + b[k]
+        y = layer(x)
+        assert y.shape == (*lead, O)
+        np.testing.assert_allclose(ours, y.detach().numpy(), rtol=1e-12, atol=1e-12)
+        assert count(layer) == O * (I + 1)
+
+
+@formula(BILINEAR)
+def check_bilinear():
+    for one, two, O, lead in ((3, 4, 2, (5,)), (1, 2, 3, (2, 3)), (6, 5, 1, (1,))):
+        layer = nn.Bilinear(one, two, O, dtype=torch.float64)
+        u, v = torch.randn(*lead, one, dtype=torch.float64), torch.randn(*lead, two, dtype=torch.float64)
+        A, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        ours = np.stack([np.einsum("...a,ab,...b->...", u.numpy(), A[k], v.numpy()) + b[k] for k in range(O)], axis=-1)
+        np.testing.assert_allclose(ours, layer(u, v).detach().numpy(), rtol=1e-10, atol=1e-12)
+        assert count(layer) == O * (one * two + 1) and A.shape == (O, one, two)
+
+
+@formula(BIAFFINE)
+def check_biaffine():
+    for one, two, O in ((3, 4, 2), (1, 1, 3), (5, 2, 1)):
+        product = nn.Bilinear(one, two, O, bias=False, dtype=torch.float64)
+        left, right = nn.Linear(one, O, bias=False, dtype=torch.float64), nn.Linear(two, O, dtype=torch.float64)
+        u, v = torch.randn(6, one, dtype=torch.float64), torch.randn(6, two, dtype=torch.float64)
+        wanted = product(u, v) + left(u) + right(v)
+        extended = nn.Bilinear(one + 1, two + 1, O, bias=False, dtype=torch.float64)
+        with torch.no_grad():
+            for k in range(O):
+                upper = torch.cat([product.weight[k], left.weight[k][:, None]], dim=1)
+                lower = torch.cat([right.weight[k], right.bias[k : k + 1]])[None]
+                extended.weight[k] = torch.cat([upper, lower])
+        ones = torch.ones(6, 1, dtype=torch.float64)
+        assert torch.allclose(extended(torch.cat([u, ones], 1), torch.cat([v, ones], 1)), wanted)
+        A, c, d, b = (t.detach().numpy() for t in (product.weight, left.weight, right.weight, right.bias))
+        ours = np.stack([(u.numpy() @ A[k] * v.numpy()).sum(1) + u.numpy() @ c[k] + v.numpy() @ d[k] + b[k] for k in range(O)], 1)
+        np.testing.assert_allclose(ours, wanted.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@formula(COLLAPSE)
+def check_two_layers_collapse():
+    for widths in ((3, 5, 2), (4, 2, 6)):
+        first, second = nn.Linear(*widths[:2], dtype=torch.float64), nn.Linear(*widths[1:], dtype=torch.float64)
+        one = nn.Linear(widths[0], widths[2], dtype=torch.float64)
+        with torch.no_grad():
+            one.weight.copy_(second.weight @ first.weight)
+            one.bias.copy_(second.weight @ first.bias + second.bias)
+        x = torch.randn(7, widths[0], dtype=torch.float64)
+        assert torch.allclose(second(first(x)), one(x))
+        assert int(torch.linalg.matrix_rank(one.weight)) <= min(widths)
+
+
+@check
+def check_worked_example():
+    W, b = np.array([[1.0, 2.0], [0.0, -1.0]]), np.array([0.5, 1.0])
+    y = W @ np.array([3.0, 1.0]) + b
+    stated("5.5", y[0])
+    assert y[1] == 0
+    A, u, v = np.array([[1.0, 0.0], [2.0, -1.0]]), np.array([1.0, 2.0]), np.array([3.0, 1.0])
+    assert (u @ A).tolist() == [5, -2]
+    stated("13", u @ A @ v)
+
+
+@check
+def check_parameter_counts():
+    import torchvision
+
+    vgg = torchvision.models.vgg16(weights=None)
+    first = vgg.classifier[0]
+    stated("25,088", first.in_features)
+    stated("4,096", first.out_features)
+    stated("102,764,544", count(first))
+    stated("138,357,544", count(vgg))
+    stated("2,359,808", count(nn.Conv2d(512, 512, 3)))
+
+
+@check
+def check_defaults():
+    for layer, bound in ((nn.Linear(64, 500), 1 / 8), (nn.Bilinear(16, 100, 30), 1 / 4)):
+        for values in (layer.weight.detach(), layer.bias.detach()):
+            assert 0.8 * bound < float(values.abs().max()) <= bound + 1e-7
+    assert nn.Linear(2, 3).bias is not None
+    w = torch.empty(300, 64)
+    nn.init.kaiming_uniform_(w, a=math.sqrt(5))
+    assert 0.999 / 8 < float(w.abs().max()) <= 1 / 8 + 1e-7
+    layer = nn.Linear(2, 3, bias=False)
+    x, y = torch.randn(2), torch.randn(2)
+    assert torch.allclose(layer(2 * x + y), 2 * layer(x) + layer(y), atol=1e-6)
+    affine = nn.Linear(2, 3)
+    assert not torch.allclose(affine(2 * x), 2 * affine(x), atol=1e-3)
+
+
+@check
+def check_errors():
+    for call, text in (
+        (lambda: nn.Linear(3, 4)(torch.randn(5, 2, 7)), "mat1 and mat2 shapes cannot be multiplied (10x7 and 3x4)"),
+        (lambda: nn.Linear(3, 4)(torch.ones(5, 3, dtype=torch.int64)), "same dtype"),
+        (lambda: nn.Bilinear(3, 4, 2)(torch.randn(5, 1, 3), torch.randn(5, 6, 4)), "batch dimensions do not match"),
+    ):
+        try:
+            call()
+        except RuntimeError as error:
+            assert text in str(error), error
+        else:
+            raise AssertionError("expected an error")
+
+
+@check
+def check_batch_norm_cancels_the_bias():
+    x, norm = torch.randn(32, 5), nn.BatchNorm1d(5)
+    assert torch.allclose(norm(x), norm(x + torch.randn(5)), atol=1e-4)
+
+
+@check
+def check_one_by_one_convolution_is_the_same_map():
+    layer, conv = nn.Linear(6, 4), nn.Conv2d(6, 4, 1)
+    with torch.no_grad():
+        conv.weight.copy_(layer.weight[:, :, None, None])
+        conv.bias.copy_(layer.bias)
+    x = torch.randn(2, 6, 3, 5)
+    assert torch.allclose(conv(x), layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), atol=1e-6)

@@ -1,0 +1,137 @@
+import inspect
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence
+
+from note_checks import check, formula, stated
+
+MASK = r"""
+m_{n,t} = \begin{cases} 1 & t < \ell_n \\ 0 & \text{otherwise} \end{cases}
+\qquad
+b_t = \sum_{n=1}^{N} m_{n,t}, \qquad \sum_{t} b_t = \sum_{n} \ell_n
+"""
+WASTE = r"w = 1 - \frac{\sum_n \ell_n}{N\,T}"
+MEANS = r"""
+\bar h_n = \frac{\sum_t m_{n,t}\, h_{n,t}}{\sum_t m_{n,t}}, \qquad
+L = \frac{\sum_{n,t} m_{n,t}\, L_{n,t}}{\sum_{n,t} m_{n,t}}
+"""
+LENGTHS = [[2, 5, 3], [1], [4, 4], [7, 1, 6, 2, 2]]
+
+
+def mask_of(lengths):
+    return np.array([[1 if t < length else 0 for t in range(max(lengths))] for length in lengths])
+
+
+@formula(MASK, WASTE)
+def check_packed_sizes():
+    for lengths in LENGTHS:
+        sequences = [torch.randn(n, 3) + 5 for n in lengths]
+        padded = pad_sequence(sequences, batch_first=True)
+        packed = pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
+        mask = mask_of(lengths)
+        assert mask.sum(0).tolist() == packed.batch_sizes.tolist()
+        assert mask.sum() == len(packed.data) == sum(lengths)
+        np.testing.assert_array_equal(mask, (padded.numpy() != 0).all(-1))
+        assert torch.equal(pack_sequence(sequences, enforce_sorted=False).data, packed.data)
+        back, found = pad_packed_sequence(packed, batch_first=True)
+        assert torch.equal(back, padded) and found.tolist() == lengths
+        w = 1 - sum(lengths) / (len(lengths) * max(lengths))
+        np.testing.assert_allclose(w, 1 - len(packed.data) / (padded.numel() / 3))
+
+
+@formula(MEANS)
+def check_masked_means():
+    for lengths in LENGTHS:
+        mask = mask_of(lengths)
+        sequences = [torch.randn(n, 3, dtype=torch.float64) for n in lengths]
+        padded = pad_sequence(sequences, batch_first=True, padding_value=9.0).numpy()
+        ours = (mask[..., None] * padded).sum(1) / mask.sum(1, keepdims=True)
+        np.testing.assert_allclose(ours, torch.stack([s.mean(0) for s in sequences]).numpy(), rtol=1e-12)
+        logits = torch.randn(*mask.shape, 5, dtype=torch.float64)
+        target = torch.randint(0, 5, mask.shape)
+        each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").numpy().reshape(mask.shape)
+        ignored = target.masked_fill(torch.tensor(mask) == 0, -100)
+        library = F.cross_entropy(logits.flatten(0, 1), ignored.flatten(), ignore_index=-100)
+        np.testing.assert_allclose((mask * each).sum() / mask.sum(), float(library), rtol=1e-12)
+
+
+@check
+def check_worked_example():
+    lengths = [2, 5, 3]
+    mask = mask_of(lengths)
+    stated("15", mask.size)
+    stated("10", mask.sum())
+    assert abs((1 - mask.sum() / mask.size) - 1 / 3) < 1e-12
+    assert mask.sum(0).tolist() == [3, 3, 2, 1, 1]
+    values = np.array([4.0, 2.0, 0.0, 0.0, 0.0])
+    stated("1.2", values.mean())
+    assert (mask[0] * values).sum() / mask[0].sum() == 3
+
+
+@check
+def check_rnn_stops_at_the_true_end():
+    for both in (False, True):
+        sequences = [torch.randn(n, 3, dtype=torch.float64) for n in (2, 5, 3)]
+        gru = nn.GRU(3, 4, num_layers=2, bidirectional=both, batch_first=True, dtype=torch.float64)
+        padded = pad_sequence(sequences, batch_first=True)
+        output, h_n = gru(pack_padded_sequence(padded, [2, 5, 3], batch_first=True, enforce_sorted=False))
+        output, _ = pad_packed_sequence(output, batch_first=True)
+        plain, plain_h = gru(padded)
+        for n, sequence in enumerate(sequences):
+            alone, alone_h = gru(sequence)
+            assert torch.allclose(h_n[:, n], alone_h) and torch.allclose(output[n, : len(sequence)], alone)
+            assert (output[n, len(sequence) :] == 0).all()
+            if len(sequence) < 5:
+                assert not torch.allclose(plain_h[:, n], alone_h, atol=1e-3)
+                # one direction: outputs at real positions are right anyway
+                assert torch.allclose(plain[n, : len(sequence)], alone) is not both
+
+
+@check
+def check_defaults():
+    for function, wanted in (
+        (pad_sequence, {"batch_first": False, "padding_value": 0.0, "padding_side": "right"}),
+        (pack_padded_sequence, {"batch_first": False, "enforce_sorted": True}),
+        (pad_packed_sequence, {"batch_first": False, "total_length": None}),
+    ):
+        parameters = inspect.signature(function).parameters
+        assert {name: parameters[name].default for name in wanted} == wanted
+    assert pad_sequence([torch.ones(2, 3), torch.ones(4, 3)]).shape == (4, 2, 3)
+    assert pad_sequence([torch.ones(2, dtype=torch.int64), torch.ones(4, dtype=torch.int64)]).dtype == torch.int64
+
+
+@check
+def check_errors_and_total_length():
+    x = torch.randn(3, 6, 2)
+    for lengths, text in (([2, 5, 3], "must be sorted in decreasing order"), ([3, 2, 0], "greater than 0")):
+        try:
+            pack_padded_sequence(x, lengths, batch_first=True)
+        except RuntimeError as error:
+            assert text in str(error)
+        else:
+            raise AssertionError("expected an error")
+    packed = pack_padded_sequence(x, [5, 3, 2], batch_first=True)
+    assert pad_packed_sequence(packed, batch_first=True)[0].shape == (3, 5, 2)
+    assert pad_packed_sequence(packed, batch_first=True, total_length=6)[0].shape == (3, 6, 2)
+
+
+@check
+def check_mask_polarity():
+    q = torch.randn(1, 4, 8)
+    keep = torch.tensor([[True, True, True, False]])
+    attention = nn.MultiheadAttention(8, 1, batch_first=True)
+    weights = attention(q, q, q, key_padding_mask=~keep)[1]
+    assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()
+    value = torch.eye(4)[None]
+    weights = F.scaled_dot_product_attention(q, q, value, attn_mask=keep[:, None])
+    assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()
+
+
+@check
+def check_zero_input_still_changes_the_state():
+    rnn = nn.RNN(2, 3)
+    h = torch.randn(1, 1, 3)
+    assert not torch.allclose(rnn(torch.zeros(1, 1, 2), h)[1], h, atol=1e-3)

@@ -1,0 +1,145 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+STEP = r"h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})"
+JACOBIAN = r"""
+\frac{\partial h_t}{\partial h_{t-1}} = \operatorname{diag}(1 - h_t^2)\, W_{hh}, \qquad
+\frac{\partial h_t}{\partial h_{t-k}} = \prod_{j=0}^{k-1} \operatorname{diag}(1 - h_{t-j}^2)\, W_{hh}
+"""
+PARAMETERS = r"P = DH(I + H + 2) + (L - 1)\, DH(DH + H + 2)"
+
+
+def weights(rnn):
+    return [getattr(rnn, f"{name}_l0").detach().numpy() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+
+def states(rnn, x, h):
+    """All states of a one-layer RNN, in NumPy; x is (T, N, I)."""
+    W_ih, W_hh, b_ih, b_hh = weights(rnn)
+    found = []
+    for x_t in x:
+        h = np.tanh(x_t @ W_ih.T + b_ih + h @ W_hh.T + b_hh)
+        found.append(h)
+    return np.array(found)
+
+
+@formula(STEP)
+def check_equals_the_library():
+    for T, N, I, H in ((1, 1, 1, 1), (7, 3, 5, 4), (4, 2, 3, 6)):
+        rnn = nn.RNN(I, H, dtype=torch.float64)
+        for p in rnn.parameters():
+            nn.init.normal_(p, std=0.7)
+        x, h0 = torch.randn(T, N, I, dtype=torch.float64), torch.randn(1, N, H, dtype=torch.float64)
+        output, h_n = rnn(x, h0)
+        ours = states(rnn, x.numpy(), h0[0].numpy())
+        np.testing.assert_allclose(ours, output.detach().numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(ours[-1], h_n[0].detach().numpy(), rtol=1e-9, atol=1e-12)
+        zeros, _ = rnn(x)
+        np.testing.assert_allclose(states(rnn, x.numpy(), np.zeros((N, H))), zeros.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+@formula(JACOBIAN)
+def check_jacobian():
+    rnn = nn.RNN(3, 4, dtype=torch.float64)
+    W = rnn.weight_hh_l0.detach().numpy()
+    for k in (1, 2, 5):
+        x, h = torch.randn(k, 3, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
+        library = torch.autograd.functional.jacobian(lambda start: rnn(x, start)[1][0], h)[:, 0].numpy()
+        path = rnn(x, h)[0].detach().numpy()
+        ours = np.eye(4)
+        for j in range(k):
+            ours = ours @ (np.diag(1 - path[k - 1 - j] ** 2) @ W)
+        np.testing.assert_allclose(ours, library, rtol=1e-8, atol=1e-12)
+
+
+@formula(PARAMETERS)
+def check_parameters():
+    for I, H, L, both in ((10, 20, 1, False), (10, 20, 2, False), (3, 5, 3, True), (7, 2, 1, True)):
+        D = 2 if both else 1
+        rnn = nn.RNN(I, H, L, bidirectional=both)
+        assert sum(p.numel() for p in rnn.parameters()) == D * H * (I + H + 2) + (L - 1) * D * H * (D * H + H + 2)
+    for kind, text in ((nn.RNN, "640"), (nn.GRU, "1,920"), (nn.LSTM, "2,560")):
+        stated(text, sum(p.numel() for p in kind(10, 20).parameters()))
+    rnn = nn.RNN(10, 20)
+    stated("620", sum(p.numel() for p in rnn.parameters()) - rnn.bias_hh_l0.numel())
+
+
+@check
+def check_worked_example():
+    h1 = math.tanh(1)
+    stated("0.7616", h1)
+    stated("1.3808", 1 + 0.5 * h1)
+    h2 = math.tanh(1 + 0.5 * h1)
+    stated("0.8811", h2)
+    stated("0.1118", (1 - h2**2) * 0.5)
+    rnn = nn.RNN(1, 1, bias=False)
+    with torch.no_grad():
+        rnn.weight_ih_l0.fill_(1.0)
+        rnn.weight_hh_l0.fill_(0.5)
+    np.testing.assert_allclose(rnn(torch.ones(2, 1))[0][:, 0].tolist(), [h1, h2], rtol=1e-5)
+    assert 8.5 < 1 / ((1 - h2**2) * 0.5) < 9.5
+
+
+@check
+def check_shapes_and_defaults():
+    assert [tuple(t.shape) for t in nn.RNN(10, 20)(torch.randn(5, 10))] == [(5, 20), (1, 20)]
+    assert [tuple(t.shape) for t in nn.RNN(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [(5, 3, 40), (4, 3, 20)]
+    first = nn.RNN(10, 20, batch_first=True)
+    output, h_n = first(torch.randn(3, 5, 10))
+    assert output.shape == (3, 5, 20) and h_n.shape == (1, 3, 20)
+    rnn = nn.RNN(10, 20)
+    assert (rnn.num_layers, rnn.bias, rnn.batch_first, rnn.dropout, rnn.bidirectional) == (1, True, False, 0.0, False)
+    assert rnn.nonlinearity == "tanh" and inspect.isclass(nn.RNNCell)
+    x = torch.randn(5, 3, 10)
+    assert torch.equal(rnn.train()(x)[0], rnn.eval()(x)[0])
+    relu = nn.RNN(10, 20, nonlinearity="relu")
+    assert float(relu(x * 9)[0].detach().max()) > 1 and float(relu(x)[0].detach().min()) >= 0
+
+
+@check
+def check_wrong_layout_mixes_samples():
+    x = torch.randn(6, 4, 10)
+    other = x.clone()
+    other[0] += 1.0
+    for first, mixed in ((False, True), (True, False)):
+        rnn = nn.RNN(10, 20, batch_first=first)
+        assert (not torch.allclose(rnn(x)[0][3], rnn(other)[0][3], atol=1e-4)) is mixed
+
+
+@check
+def check_padding_overwrites_the_state():
+    rnn = nn.RNN(10, 20)
+    x = torch.randn(4, 1, 10)
+    padded = torch.cat([x, torch.zeros(12, 1, 10)])
+    assert float((rnn(x)[1] - rnn(padded)[1]).abs().max().detach()) > 0.05
+
+
+@check
+def check_reused_state_needs_detach():
+    rnn = nn.RNN(3, 4)
+    _, h = rnn(torch.randn(5, 1, 3))
+    h.sum().backward()
+    try:
+        rnn(torch.randn(5, 1, 3), h)[1].sum().backward()
+    except RuntimeError as error:
+        assert "Trying to backward through the graph a second time" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    rnn(torch.randn(5, 1, 3), h.detach())[1].sum().backward()
+
+
+@check
+def check_norm_and_spectral_radius():
+    W = np.array([[0.5, 10.0], [0.0, 0.5]])
+    assert max(abs(np.linalg.eigvals(W))) < 1 and np.linalg.norm(W @ W, 2) > 9
+    rnn = nn.RNN(3, 8, dtype=torch.float64)
+    nn.init.orthogonal_(rnn.weight_hh_l0)
+    x = torch.randn(20, 3, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda h: rnn(x, h)[1][0], torch.zeros(1, 8, dtype=torch.float64))[:, 0]
+    assert float(torch.linalg.matrix_norm(jacobian, 2)) <= 1

@@ -1,0 +1,157 @@
+import math
+import warnings
+
+import numpy as np
+import torch
+from scipy.stats import binom
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, recall_score, top_k_accuracy_score
+
+from note_checks import check, formula, stated
+
+ACCURACY = r"""
+\mathrm{ACC} = \frac{1}{n} \sum_{i=1}^{n} [\hat{y}_i = y_i] = \sum_{c=1}^{C} \frac{n_c}{n} R_c, \qquad
+R_c = \frac{1}{n_c} \sum_{i:\, y_i = c} [\hat{y}_i = c]
+"""
+BALANCED = r"""
+\mathrm{BA} = \frac{1}{C} \sum_{c=1}^{C} R_c, \qquad
+\mathrm{BA}_{\mathrm{adjusted}} = \frac{\mathrm{BA} - 1/C}{1 - 1/C}
+"""
+TOP_K = r"\mathrm{ACC}_k = \frac{1}{n} \sum_{i=1}^{n} \left[ \, \left| \{ c : s_{ic} > s_{i y_i} \} \right| < k \, \right]"
+DEVIATION = r"\mathrm{SD} = \sqrt{\frac{p (1 - p)}{n}}"
+EXAMPLE = np.repeat([1, 0], [10, 90]), np.repeat([1, 0, 1, 0], [4, 6, 2, 88])
+
+
+def cases():
+    """Labels and predictions of several sizes, skewed, with classes that are never predicted."""
+    for n, classes in [(2, 2), (30, 3), (500, 7), (501, 2)]:
+        y = np.minimum(np.random.geometric(0.4, n) - 1, classes - 1)
+        y[:2] = 0, 1
+        yield y, np.where(np.random.rand(n) < 0.6, y, np.random.choice(np.unique(y), n))
+        yield y, np.zeros(n, int)
+        yield y, y
+
+
+def recalls(y, p):
+    return np.array([(p[y == c] == c).mean() for c in np.unique(y)])
+
+
+@formula(ACCURACY)
+def check_accuracy():
+    for y, p in cases():
+        weights = np.array([(y == c).mean() for c in np.unique(y)])
+        assert math.isclose((y == p).mean(), accuracy_score(y, p))
+        assert math.isclose((weights * recalls(y, p)).sum(), accuracy_score(y, p), abs_tol=1e-12)
+        assert np.allclose(recalls(y, p), recall_score(y, p, labels=np.unique(y), average=None))
+        names = np.array(list("abcdefg"))
+        assert accuracy_score(names[y], names[p]) == accuracy_score(y, p)
+
+
+@formula(BALANCED)
+def check_balanced():
+    for y, p in cases():
+        c = len(np.unique(y))
+        mean = recalls(y, p).sum() / c
+        assert math.isclose(mean, balanced_accuracy_score(y, p))
+        assert math.isclose((mean - 1 / c) / (1 - 1 / c), balanced_accuracy_score(y, p, adjusted=True), abs_tol=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert balanced_accuracy_score([0, 0, 1, 1], [0, 2, 1, 1]) == 0.75  # C counts the classes of y only
+
+
+@formula(TOP_K)
+def check_top_k():
+    for n, classes in [(6, 3), (200, 10)]:
+        y = np.r_[np.arange(classes), np.random.randint(classes, size=n - classes)]
+        s = np.random.randn(n, classes)
+        for k in range(1, classes):
+            ours = ((s > s[np.arange(n), y][:, None]).sum(1) < k).mean()
+            assert math.isclose(ours, top_k_accuracy_score(y, s, k=k))
+        assert top_k_accuracy_score(y, s, k=1) == accuracy_score(y, s.argmax(1))
+
+
+@formula(DEVIATION)
+def check_deviation():
+    for n, p in [(1, 0.5), (100, 0.92), (5000, 0.1)]:
+        assert math.isclose(math.sqrt(p * (1 - p) / n), binom(n, p).std() / n)
+    stated("0.0271", binom(100, 0.92).std() / 100)
+    stated("3,457", 1.96**2 * 0.09 / 0.01**2)
+    assert 1.96 * binom(3458, 0.9).std() / 3458 < 0.01 < 1.96 * binom(3456, 0.9).std() / 3456
+
+
+@check
+def check_by_hand():
+    y, p = EXAMPLE
+    assert ((y == 1) & (p == 1)).sum() == 4 and ((y == 0) & (p == 1)).sum() == 2 and (y == p).sum() == 92
+    stated("0.92", accuracy_score(y, p))
+    stated("0.90", accuracy_score(y, 0 * y))
+    stated("0.9778", recall_score(y, p, pos_label=0))
+    stated("0.6889", balanced_accuracy_score(y, p))
+    stated("0.3778", balanced_accuracy_score(y, p, adjusted=True))
+    stated("0.5", balanced_accuracy_score(y, 0 * y))
+
+
+@check
+def check_contract():
+    assert accuracy_score([0, 1, 1], [0, 1, 0], normalize=False) == 2
+    assert accuracy_score(np.eye(3), [[1, 0, 0], [0, 1, 1], [0, 0, 1]]) == 2 / 3
+    for f in (accuracy_score, balanced_accuracy_score):
+        try:
+            f([], [])
+        except ValueError:
+            continue
+        raise AssertionError("expected an error")
+    try:
+        balanced_accuracy_score(np.eye(2, dtype=int), np.eye(2, dtype=int))
+    except ValueError as error:
+        assert "multilabel" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert top_k_accuracy_score([0, 1, 1], [0.2, 0.9, 0.3], k=1) == 2 / 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for y, p in [([1, 1], [1, 1]), ([1, 1], [0, 1])]:
+            assert not math.isfinite(balanced_accuracy_score(y, p, adjusted=True))
+
+
+@check
+def check_always_negative_and_scaling():
+    for share in (0.01, 0.05, 0.3):
+        y = (np.arange(1000) < 1000 * share).astype(int)
+        assert math.isclose(accuracy_score(y, 0 * y), 1 - share) and balanced_accuracy_score(y, 0 * y) == 0.5
+    z, y = np.random.randn(400, 3), np.random.randint(3, size=400)
+    softmax = lambda v: np.exp(v - v.max(1, keepdims=True)) / np.exp(v - v.max(1, keepdims=True)).sum(1, keepdims=True)
+    assert accuracy_score(y, z.argmax(1)) == accuracy_score(y, (10 * z).argmax(1))
+    assert log_loss(y, softmax(10 * z)) > 3 * log_loss(y, softmax(z))
+
+
+@check
+def check_best_of_many_guessers():
+    hits = np.arange(101)
+    at_most = binom.cdf(hits, 100, 0.5) ** 100
+    stated("0.62", (hits * np.diff(np.r_[0, at_most])).sum() / 100)
+
+
+@check
+def check_top_k_error_and_shapes():
+    scores = [[0.5, 0.2, 0.2], [0.3, 0.4, 0.2]]
+    try:
+        top_k_accuracy_score([0, 1], scores, k=1)
+    except ValueError as error:
+        assert "`y_true` is binary while y_score is 2d" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert top_k_accuracy_score([0, 1], scores, k=1, labels=[0, 1, 2]) == 1
+    y = torch.tensor([0, 1, 1, 1])
+    wrong = y[:, None] == y
+    assert wrong.shape == (4, 4) and wrong.sum() / len(y) > 1 and wrong.float().mean() < 1
+    stated("0.75", accuracy_score([1] * 12, [1] * 9 + [0] * 3))
+    stated("0.45", (0.9 + 0.0) / 2)
+
+
+@check
+def check_when_they_agree():
+    y = np.repeat([0, 1, 2], 20)
+    p = np.where(np.random.rand(60) < 0.5, y, 0)
+    assert math.isclose(accuracy_score(y, p), balanced_accuracy_score(y, p))
+    y, p = np.repeat([0, 0, 1, 1], [8, 2, 40, 10]), np.repeat([0, 1, 1, 0], [8, 2, 40, 10])
+    assert math.isclose(accuracy_score(y, p), balanced_accuracy_score(y, p))

@@ -1,0 +1,136 @@
+import math
+import warnings
+
+import numpy as np
+import torch
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import f1_score, fbeta_score, jaccard_score, matthews_corrcoef, precision_recall_curve, precision_score, recall_score
+
+from note_checks import check, formula, stated
+
+F1 = r"F_1 = \frac{2 P R}{P + R} = \frac{2 \, TP}{2 \, TP + FP + FN}"
+F_BETA = r"F_\beta = \frac{(1 + \beta^2) P R}{\beta^2 P + R} = \frac{(1 + \beta^2) \, TP}{(1 + \beta^2) \, TP + \beta^2 FN + FP}"
+BASELINE = r"F_1^{\mathrm{all}} = \frac{2 \pi}{1 + \pi}"
+DERIVATIVES = r"""
+\frac{\partial F_1}{\partial P} = \frac{2 R^2}{(P + R)^2}, \qquad \frac{\partial F_1}{\partial R} = \frac{2 P^2}{(P + R)^2}
+"""
+EXAMPLE = np.repeat([1, 0], [8, 92]), np.repeat([1, 0, 1, 0], [6, 2, 3, 89])
+
+
+def cases():
+    """Labels and predictions with a true positive, of several sizes, class ratios and unequal errors."""
+    for n, rate, flip in [(5, 0.5, 0.3), (40, 0.5, 0.1), (300, 0.1, 0.4), (301, 0.9, 0.2)]:
+        y = (np.random.rand(n) < rate).astype(int)
+        p = np.where((y == 1) & (np.random.rand(n) < flip), 0, y)
+        p[(y == 0) & (np.random.rand(n) < 0.2)] = 1
+        y[0], p[0] = 1, 1
+        yield y, p
+
+
+def counts(y, p):
+    return tuple(int(((y == a) & (p == b)).sum()) for a, b in [(1, 1), (0, 1), (1, 0)])
+
+
+@formula(F1)
+def check_f1():
+    for y, p in cases():
+        tp, fp, fn = counts(y, p)
+        precision, recall = precision_score(y, p), recall_score(y, p)
+        assert math.isclose(2 * precision * recall / (precision + recall), f1_score(y, p))
+        assert math.isclose(2 * tp / (2 * tp + fp + fn), f1_score(y, p))
+        assert f1_score(y, p) < 2 * min(precision, recall) and f1_score(y, p) == f1_score(p, y)
+        assert math.isclose(jaccard_score(y, p), f1_score(y, p) / (2 - f1_score(y, p)))
+
+
+@formula(F_BETA)
+def check_f_beta():
+    for y, p in cases():
+        tp, fp, fn = counts(y, p)
+        precision, recall = precision_score(y, p), recall_score(y, p)
+        for beta in (0.5, 1, 2, 3.7):
+            square = beta**2
+            wanted = fbeta_score(y, p, beta=beta)
+            assert math.isclose((1 + square) * precision * recall / (square * precision + recall), wanted)
+            assert math.isclose((1 + square) * tp / ((1 + square) * tp + square * fn + fp), wanted)
+        assert math.isclose(fbeta_score(y, p, beta=0), precision)
+        assert math.isclose(fbeta_score(y, p, beta=1e6), recall, rel_tol=1e-6)
+
+
+@formula(BASELINE)
+def check_baseline():
+    for y, _ in cases():
+        assert math.isclose(2 * y.mean() / (1 + y.mean()), f1_score(y, np.ones(len(y), int)))
+    y = np.repeat([0, 1], 50)
+    stated("0.6667", f1_score(y, 0 * y + 1))
+    stated("0.67", f1_score(y, 0 * y + 1))
+    assert matthews_corrcoef(y, 0 * y + 1) == 0
+
+
+@formula(DERIVATIVES)
+def check_derivatives():
+    for _ in range(5):
+        p, r, beta = (torch.rand((), dtype=torch.float64, requires_grad=True) for _ in range(3))
+        ours = 2 * r**2 / (p + r) ** 2, 2 * p**2 / (p + r) ** 2
+        for a, b in zip(ours, torch.autograd.grad(2 * p * r / (p + r), (p, r))):
+            assert math.isclose(a.item(), b.item())
+        at = (beta * p).detach().requires_grad_()
+        one, other = torch.autograd.grad((1 + beta**2) * p * at / (beta**2 * p + at), (p, at))
+        assert math.isclose(one.item(), other.item())
+
+
+@check
+def check_by_hand():
+    y, p = EXAMPLE
+    assert counts(y, p) == (6, 3, 2)
+    stated("0.6667", precision_score(y, p))
+    stated("0.75", recall_score(y, p))
+    stated("0.7059", f1_score(y, p))
+    stated("0.7083", (precision_score(y, p) + recall_score(y, p)) / 2)
+    stated("0.7317", fbeta_score(y, p, beta=2))
+    stated("0.6818", fbeta_score(y, p, beta=0.5))
+    stated("0.71", f1_score(y, p))
+    stated("0.97", f1_score(y, p, pos_label=0))
+    rare = np.repeat([1, 0], [1, 99])
+    stated("0.0198", f1_score(rare, np.ones(100, int)))
+    stated("0.505", (precision_score(rare, np.ones(100, int)) + 1) / 2)
+
+
+@check
+def check_best_threshold_is_half_of_the_best_f1():
+    rng = np.random.default_rng(0)
+    for a, b in [(1, 4), (2, 2), (3, 1)]:
+        probability = rng.beta(a, b, 200000)
+        label = rng.random(200000) < probability
+        precision, recall, thresholds = precision_recall_curve(label, probability)
+        f1 = 2 * precision[:-1] * recall[:-1] / (precision[:-1] + recall[:-1])
+        assert abs(thresholds[f1.argmax()] - f1.max() / 2) < 0.015
+    rng = np.random.default_rng(0)
+    probability = rng.beta(1, 4, 20000)
+    label = rng.random(20000) < probability
+    stated("0.30", f1_score(label, probability > 0.5))
+    stated("0.49", max(f1_score(label, probability > t) for t in np.linspace(0.2, 0.3, 41)))
+
+
+@check
+def check_batches():
+    one, other = ([1, 1, 1, 1], [1, 1, 1, 1]), ([0, 0, 0, 1], [0, 0, 0, 0])
+    stated("1.0", f1_score(*one))
+    assert f1_score(*other) == 0
+    stated("0.8889", f1_score(one[0] + other[0], one[1] + other[1]))
+
+
+@check
+def check_undefined():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert f1_score([0, 0], [0, 0]) == 0
+    assert caught[0].category is UndefinedMetricWarning
+    for y, p in [([1, 0], [0, 1]), ([1, 0], [0, 0]), ([0, 0], [0, 1])]:
+        assert f1_score(y, p, zero_division=1) == 0 and f1_score(y, p, zero_division=np.nan) == 0
+    assert f1_score([0, 0], [0, 0], zero_division=1) == 1 and math.isnan(f1_score([0, 0], [0, 0], zero_division=np.nan))
+    try:
+        f1_score([0, 1], [0.2, 0.7])
+    except ValueError as error:
+        assert "continuous" in str(error)
+    else:
+        raise AssertionError("expected an error")

@@ -1,0 +1,140 @@
+import math
+import warnings
+
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    classification_report,
+    f1_score,
+    precision_recall_fscore_support,
+    precision_score,
+    recall_score,
+)
+
+from note_checks import check, formula, stated
+
+MEANS = r"m_{\mathrm{macro}} = \frac{1}{C} \sum_{c=1}^{C} m_c, \qquad m_{\mathrm{weighted}} = \sum_{c=1}^{C} \frac{n_c}{n} m_c"
+POOLED = r"""
+P_{\mathrm{micro}} = \frac{\sum_c TP_c}{\sum_c (TP_c + FP_c)}, \qquad R_{\mathrm{micro}} = \frac{\sum_c TP_c}{\sum_c (TP_c + FN_c)}
+"""
+EQUAL = r"P_{\mathrm{micro}} = R_{\mathrm{micro}} = F_{1,\mathrm{micro}} = R_{\mathrm{weighted}} = \mathrm{accuracy}"
+TWO_F1 = r"""
+\frac{1}{C} \sum_{c=1}^{C} \frac{2 P_c R_c}{P_c + R_c} \;\le\; \frac{2 \bar{P} \bar{R}}{\bar{P} + \bar{R}}, \qquad
+\bar{P} = P_{\mathrm{macro}}, \; \bar{R} = R_{\mathrm{macro}}
+"""
+MATRIX = np.array([[88, 10, 2], [3, 6, 1], [1, 1, 8]])
+EXAMPLE = np.repeat([0, 1, 2], MATRIX.sum(1)), np.concatenate([np.repeat([0, 1, 2], row) for row in MATRIX])
+
+
+def cases():
+    """Multiclass labels, skewed, every class once right; and multilabel matrices."""
+    for n, classes in [(12, 3), (300, 4), (1000, 9)]:
+        y = np.minimum(np.random.geometric(0.4, n) - 1, classes - 1)
+        p = np.where(np.random.rand(n) < 0.5, y, np.random.randint(classes, size=n))
+        y[:classes] = p[:classes] = np.arange(classes)
+        yield y, p
+
+
+def counts(y, p):
+    """TP, FP, FN of each class."""
+    return np.array([[((y == a) & (p == a)).sum(), ((y != a) & (p == a)).sum(), ((y == a) & (p != a)).sum()] for a in np.unique(y)]).T
+
+
+@formula(MEANS)
+def check_means():
+    for y, p in cases():
+        support = np.bincount(y)
+        tp, fp, fn = counts(y, p)
+        for library, each in [(precision_score, tp / (tp + fp)), (recall_score, tp / (tp + fn)), (f1_score, 2 * tp / (2 * tp + fp + fn))]:
+            assert np.allclose(each, library(y, p, average=None))
+            assert math.isclose(each.sum() / len(each), library(y, p, average="macro"))
+            assert math.isclose((support / support.sum() * each).sum(), library(y, p, average="weighted"))
+        assert math.isclose(recall_score(y, p, average="macro"), balanced_accuracy_score(y, p))
+
+
+@formula(POOLED)
+def check_pooled():
+    for y, p in cases():
+        tp, fp, fn = counts(y, p)
+        for chosen in (np.unique(y), np.unique(y)[1:]):
+            of = lambda c: c[chosen].sum()
+            assert math.isclose(of(tp) / (of(tp) + of(fp)), precision_score(y, p, average="micro", labels=chosen))
+            assert math.isclose(of(tp) / (of(tp) + of(fn)), recall_score(y, p, average="micro", labels=chosen))
+    y, p = np.random.randint(2, size=(2, 50, 4))
+    assert math.isclose((y & p).sum() / p.sum(), precision_score(y, p, average="micro"))
+    assert math.isclose((y & p).sum() / y.sum(), recall_score(y, p, average="micro")) and y.sum() != p.sum()
+
+
+@formula(EQUAL)
+def check_equal():
+    for y, p in cases():
+        all_of_them = [f(y, p, average="micro") for f in (precision_score, recall_score, f1_score)] + [recall_score(y, p, average="weighted")]
+        assert np.allclose(all_of_them, (y == p).mean()) and math.isclose(accuracy_score(y, p), (y == p).mean())
+        _, fp, fn = counts(y, p)
+        assert fp.sum() == fn.sum() == (y != p).sum()
+
+
+@formula(TWO_F1)
+def check_two_f1():
+    gaps = []
+    for y, p in [*cases(), EXAMPLE]:
+        precision, recall, each, _ = precision_recall_fscore_support(y, p)
+        mean = (2 * precision * recall / (precision + recall)).mean()
+        assert math.isclose(mean, f1_score(y, p, average="macro"))
+        gaps.append(2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean()) - mean)
+    assert min(gaps) > -1e-12 and max(gaps) > 0.005
+    p, r = np.random.rand(2, 1000, 3)
+    assert ((2 * p * r / (p + r)).mean(1) <= 2 * p.mean(1) * r.mean(1) / (p.mean(1) + r.mean(1)) + 1e-12).all()
+
+
+@check
+def check_by_hand():
+    y, p = EXAMPLE
+    for text, value in zip(["0.9167", "0.4444", "0.7619"], f1_score(y, p, average=None)):
+        stated(text, value)
+    stated("0.7077", f1_score(y, p, average="macro"))
+    stated("0.71", f1_score(y, p, average="macro"))
+    stated("0.8644", f1_score(y, p, average="weighted"))
+    stated("0.85", f1_score(y, p, average="micro"))
+    precision, recall = precision_score(y, p, average="macro"), recall_score(y, p, average="macro")
+    stated("0.6789", precision)
+    stated("0.7600", recall)
+    stated("0.7172", 2 * precision * recall / (precision + recall))
+    stated("0.5833", f1_score(y, p, average="micro", labels=[1, 2]))
+
+
+@check
+def check_copies_of_a_class():
+    y, p = EXAMPLE
+    before = recall_score(y, p, average="micro")
+    for times in (1, 10, 100):
+        more = np.r_[y, np.repeat(y[y == 0], times)], np.r_[p, np.repeat(p[y == 0], times)]
+        assert math.isclose(recall_score(*more, average="macro"), recall_score(y, p, average="macro"))
+        after = recall_score(*more, average="micro")
+        assert before < after < 0.88
+        before = after
+
+
+@check
+def check_phantom_class_and_report():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stated("0.5556", f1_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro"))
+        stated("0.8333", f1_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro", labels=[0, 1]))
+    full = classification_report(*EXAMPLE, output_dict=True)
+    assert "accuracy" in full and "micro avg" not in full and "micro avg" in classification_report(*EXAMPLE, labels=[1, 2], output_dict=True)
+    try:
+        f1_score(*EXAMPLE)
+    except ValueError as error:
+        assert "average='binary'" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    try:
+        f1_score(*EXAMPLE, average="samples")
+    except ValueError as error:
+        assert "Samplewise metrics are not available" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    y, p = np.random.randint(2, size=(2, 40))
+    assert math.isclose(f1_score(y, p, average="macro"), (f1_score(y, p) + f1_score(y, p, pos_label=0)) / 2)

@@ -1,0 +1,184 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+FANS = r"n_\text{in} = s_1 \prod_j k_j, \qquad n_\text{out} = s_0 \prod_j k_j"
+VARIANCES = r"""
+\sigma_\text{Xavier}^2 = \frac{2 g^2}{n_\text{in} + n_\text{out}}, \qquad
+\sigma_\text{Kaiming}^2 = \frac{g^2}{n}, \qquad g_\text{leaky} = \sqrt{\frac{2}{1 + a^2}}
+"""
+SECOND_MOMENT = r"\mathrm{E}[y_i^2] = \sigma^2 \sum_{j=1}^{n_\text{in}} x_j^2"
+SHAPES = [(700, 300), (90, 2500), (150, 60, 3, 5), (64, 128, 7), (40, 50, 2, 3, 4)]
+
+
+def fans(shape):
+    receptive = math.prod(shape[2:])
+    return shape[1] * receptive, shape[0] * receptive
+
+
+def leaky_gain(a):
+    return math.sqrt(2 / (1 + a**2))
+
+
+def assert_spread(sample, sigma, bound=None):
+    """The sample has standard deviation sigma, mean 0, and fills the interval of a uniform law up to its bound."""
+    assert abs(float(sample.std()) / sigma - 1) < 0.015, (float(sample.std()), sigma)
+    assert abs(float(sample.mean())) < 0.015 * sigma
+    if bound is None:
+        assert float(sample.abs().max()) > 3 * sigma
+    else:
+        assert 0.999 * bound < float(sample.abs().max()) <= bound * (1 + 1e-6)
+
+
+@formula(FANS, VARIANCES)
+def check_equals_the_library():
+    for shape in SHAPES:
+        n_in, n_out = fans(shape)
+        assert (n_in, n_out) == nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
+        w = torch.empty(shape)
+        for g in (1.0, 5 / 3):
+            sigma = math.sqrt(2 * g**2 / (n_in + n_out))
+            assert_spread(nn.init.xavier_normal_(w, gain=g), sigma)
+            assert_spread(nn.init.xavier_uniform_(w, gain=g), sigma, math.sqrt(3) * sigma)
+        for a in (0.0, 0.5, math.sqrt(5)):
+            assert math.isclose(leaky_gain(a), nn.init.calculate_gain("leaky_relu", a))
+            for mode, n in (("fan_in", n_in), ("fan_out", n_out)):
+                sigma = leaky_gain(a) / math.sqrt(n)
+                assert_spread(nn.init.kaiming_normal_(w, a=a, mode=mode), sigma)
+                assert_spread(nn.init.kaiming_uniform_(w, a=a, mode=mode), sigma, math.sqrt(3) * sigma)
+        assert_spread(nn.init.kaiming_normal_(w, nonlinearity="relu"), math.sqrt(2 / n_in))
+
+
+@formula(SECOND_MOMENT)
+def check_second_moment_over_random_weights():
+    for n, sigma in ((3, 0.7), (40, 0.05)):
+        x = torch.randn(n) + 1
+        for draw in (lambda w: nn.init.normal_(w, std=sigma), lambda w: nn.init.uniform_(w, -math.sqrt(3) * sigma, math.sqrt(3) * sigma)):
+            layer = nn.Linear(n, 200000, bias=False)
+            draw(layer.weight)
+            y = layer(x).detach()
+            wanted = sigma**2 * float((x**2).sum())
+            assert abs(float((y**2).mean()) / wanted - 1) < 0.02
+            assert abs(float((torch.relu(y) ** 2).mean()) / wanted - 0.5) < 0.01
+
+
+@check
+def check_backward_has_the_other_fan():
+    layer = nn.Linear(100, 900, bias=False)
+    nn.init.normal_(layer.weight, std=0.1)
+    x = torch.randn(400, 100, requires_grad=True)
+    layer(x).backward(torch.ones(400, 900))
+    assert abs(float((x.grad**2).mean()) / (900 * 0.01) - 1) < 0.3
+
+
+@check
+def check_worked_example():
+    stated("0.0625", math.sqrt(2 / 512))
+    w = nn.init.kaiming_uniform_(torch.empty(2000, 512), nonlinearity="relu")
+    stated("0.1083", math.sqrt(3) * 0.0625)
+    assert 0.1083 * 0.999 < float(w.abs().max()) <= 0.10826
+    default = nn.Linear(512, 2000)
+    stated("0.0442", 1 / math.sqrt(512))
+    assert 0.04415 < float(default.weight.detach().abs().max()) <= 1 / math.sqrt(512) and 0.043 < float(default.bias.detach().abs().max()) <= 1 / math.sqrt(512)
+    stated("0.0255", 1 / math.sqrt(3 * 512))
+    assert abs(float(default.weight.detach().std()) - 0.0255) < 0.0001
+    x = torch.randn(500, 512)
+    square = (torch.relu(x @ default.weight.detach().T) ** 2).mean() / (x**2).mean()
+    assert abs(float(square) - 1 / 6) < 0.01
+    assert abs(512 * 0.0255**2 / 2 - 1 / 6) < 1e-3
+
+
+@check
+def check_defaults():
+    kaiming = {n: p.default for n, p in inspect.signature(nn.init.kaiming_normal_).parameters.items()}
+    assert (kaiming["a"], kaiming["mode"], kaiming["nonlinearity"]) == (0, "fan_in", "leaky_relu")
+    assert inspect.signature(nn.init.xavier_uniform_).parameters["gain"].default == 1.0
+    assert nn.init.calculate_gain("leaky_relu", 0) == nn.init.calculate_gain("relu") == math.sqrt(2)
+    assert nn.init.calculate_gain("linear") == 1 and nn.init.calculate_gain("tanh") == 5 / 3
+    w = torch.empty(3, 4)
+    assert nn.init.xavier_normal_(w) is w
+    try:
+        nn.init.kaiming_normal_(torch.empty(4))
+    except ValueError as error:
+        assert "fewer than 2 dimensions" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    bound = 1 / math.sqrt(16 * 9)
+    conv = nn.Conv2d(16, 500, 3)
+    for values in (conv.weight, conv.bias):
+        assert 0.97 * bound < float(values.detach().abs().max()) <= bound
+    attention = nn.MultiheadAttention(64, 4).in_proj_weight
+    limit = math.sqrt(6 / (64 + 192))
+    assert 0.99 * limit < float(attention.detach().abs().max()) <= limit
+    assert math.isclose(leaky_gain(math.sqrt(5)) ** 2 / leaky_gain(0) ** 2, 1 / 6)
+    assert math.isclose(math.sqrt(3) * leaky_gain(math.sqrt(5)), 1.0)
+
+
+@check
+def check_constant_weights_stay_equal():
+    def trained(constant):
+        model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+        for p in model.parameters():
+            nn.init.constant_(p, constant)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        x = torch.randn(20, 3)
+        for _ in range(50):
+            optimizer.zero_grad()
+            ((model(x) - x[:, :1] * 2) ** 2).mean().backward()
+            optimizer.step()
+        return model
+
+    rows = trained(0.3)[0].weight.detach()
+    assert torch.allclose(rows, rows[:1].expand_as(rows), atol=1e-5) and not torch.allclose(rows, torch.full_like(rows, 0.3))
+    zeros = trained(0.0)
+    assert (zeros[0].weight == 0).all() and (zeros[2].weight == 0).all() and float(zeros[2].bias.detach().abs()) > 0
+
+
+@check
+def check_trunc_normal_bounds_are_absolute():
+    w = torch.empty(2_000_000)
+    stated("1.08", nn.init.trunc_normal_(w, std=2.0).std())
+    assert float(w.abs().max()) <= 2
+    assert abs(float(nn.init.trunc_normal_(w, std=0.02).std()) / 0.02 - 1) < 0.005 and float(w.abs().max()) > 4 * 0.02
+    stated("0.88", nn.init.trunc_normal_(w, std=0.02, a=-0.04, b=0.04).std() / 0.02)
+
+
+@check
+def check_fans_of_transposed_and_grouped_convolutions():
+    n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.ConvTranspose2d(3, 64, 7).weight)
+    stated("3,136", n_in)
+    stated("147", n_out)
+    n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.Conv2d(64, 64, 3, groups=16).weight)
+    assert n_in == 4 * 9 and n_out == 16 * (4 * 9)
+
+
+@check
+def check_batch_norm_cancels_the_scale_and_divides_the_gradient():
+    norm = nn.BatchNorm1d(6, eps=1e-12).double()
+    x, w, target = torch.randn(32, 4).double(), torch.randn(6, 4).double(), torch.randn(32, 6).double()
+    outputs, gradients = [], []
+    for scale in (1.0, 10.0):
+        scaled = (scale * w).requires_grad_()
+        out = norm(x @ scaled.T)
+        ((out - target) ** 2).mean().backward()
+        outputs.append(out.detach())
+        gradients.append(scaled.grad)
+    assert torch.allclose(*outputs) and torch.allclose(gradients[0], 10 * gradients[1]) and float(gradients[0].abs().max()) > 1e-3
+
+
+@check
+def check_orthogonal_and_resnet():
+    w = nn.init.orthogonal_(torch.empty(6, 6))
+    assert torch.allclose(w @ w.T, torch.eye(6), atol=1e-5)
+    import torchvision
+
+    conv = torchvision.models.resnet18(weights=None).layer3[0].conv1.weight
+    n_in, n_out = fans(conv.shape)
+    assert n_in != n_out
+    assert abs(float(conv.detach().std()) / math.sqrt(2 / n_out) - 1) < 0.02
+    assert np.isfinite(conv.detach().numpy()).all()

@@ -1,0 +1,112 @@
+import copy
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from note_checks import check, formula, stated
+
+RECURSION = r"\bar\theta_1 = \theta_1, \qquad \bar\theta_t = \beta\,\bar\theta_{t-1} + (1-\beta)\,\theta_t \quad (t > 1)"
+UNROLLED = r"\bar\theta_T = \beta^{T-1}\,\theta_1 + (1-\beta) \sum_{t=2}^{T} \beta^{T-t}\,\theta_t"
+EQUAL = r"\bar\theta_t = \bar\theta_{t-1} + \frac{\theta_t - \bar\theta_{t-1}}{t}"
+
+
+def followed(path, **options):
+    """The library's average after each update, for one parameter that takes the values of path."""
+    model = nn.Linear(path.shape[2], path.shape[1], bias=False, dtype=torch.float64)
+    averaged, found = AveragedModel(model, **options), []
+    for values in path:
+        with torch.no_grad():
+            model.weight.copy_(torch.tensor(values))
+        averaged.update_parameters(model)
+        found.append(averaged.module.weight.detach().numpy().copy())
+    return found
+
+
+@formula(RECURSION, UNROLLED)
+def check_ema():
+    for shape in ((12, 1, 1), (30, 3, 4)):
+        for beta in (0.5, 0.9, 0.999):
+            path = np.random.randn(*shape)
+            library = followed(path, multi_avg_fn=get_ema_multi_avg_fn(beta))
+            mean = path[0]
+            for t, values in enumerate(path):
+                mean = values if t == 0 else beta * mean + (1 - beta) * values
+                np.testing.assert_allclose(mean, library[t], rtol=1e-9, atol=1e-12)
+            T = len(path)
+            unrolled = beta ** (T - 1) * path[0] + (1 - beta) * sum(beta ** (T - t) * path[t - 1] for t in range(2, T + 1))
+            np.testing.assert_allclose(unrolled, library[-1], rtol=1e-9, atol=1e-12)
+            assert math.isclose(beta ** (T - 1) + (1 - beta) * sum(beta ** (T - t) for t in range(2, T + 1)), 1)
+
+
+@formula(EQUAL)
+def check_swa_is_the_default():
+    path = np.random.randn(20, 2, 3)
+    library, mean = followed(path), 0.0
+    for t, values in enumerate(path, start=1):
+        mean = mean + (values - mean) / t
+        np.testing.assert_allclose(mean, library[t - 1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(path.mean(0), library[-1], rtol=1e-9, atol=1e-12)
+
+
+@check
+def check_numbers():
+    stated("693", math.log(2) / -math.log(0.999))
+    stated("6,931", math.log(2) / -math.log(0.9999))
+    stated("0.0005", (1 - 0.999) / (1 + 0.999))
+    stated("0.368", 0.999**1000)
+    found = followed(np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1), multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    stated("1.1", found[1].item())
+    stated("1.29", found[2].item())
+    noise = followed(np.random.randn(400, 100, 100), multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    assert abs(noise[-1].var() / (0.1 / 1.9) - 1) < 0.08
+
+
+@check
+def check_contract():
+    assert inspect.signature(get_ema_multi_avg_fn).parameters["decay"].default == 0.999
+    defaults = {n: p.default for n, p in inspect.signature(AveragedModel).parameters.items()}
+    assert defaults["use_buffers"] is False and defaults["avg_fn"] is None and defaults["multi_avg_fn"] is None
+    model = nn.Linear(3, 2)
+    averaged = AveragedModel(model)
+    assert averaged.module is not model and "n_averaged" in averaged.state_dict()
+    before = copy.deepcopy(model.state_dict())
+    averaged.update_parameters(model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@check
+def check_buffers():
+    for use_buffers in (False, True):
+        torch.manual_seed(3)
+        model = nn.BatchNorm1d(4)
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=use_buffers)
+        for _ in range(5):
+            model(torch.randn(16, 4) + 3)
+            averaged.update_parameters(model)
+        same = torch.equal(averaged.module.running_mean, model.running_mean)
+        assert same is not use_buffers
+
+
+@check
+def check_bfloat16_stands_still():
+    for dtype, moves in ((torch.bfloat16, False), (torch.float32, True)):
+        model = nn.Linear(1, 1, bias=False, dtype=dtype)
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+        for value in (1.0, 1.5, 1.5):
+            nn.init.constant_(model.weight, value)
+            averaged.update_parameters(model)
+        assert (averaged.module.weight.item() != 1.0) is moves
+    assert math.isclose(0.001 * 0.5, 0.0005)
+
+
+@check
+def check_batch_norm_momentum_is_the_new_share():
+    norm = nn.BatchNorm1d(2)
+    assert norm.momentum == 0.1
+    x = torch.randn(64, 2) + 5
+    norm(x)
+    assert torch.allclose(norm.running_mean, 0.1 * x.mean(0))

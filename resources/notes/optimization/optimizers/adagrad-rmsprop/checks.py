@@ -1,0 +1,168 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+ADAGRAD = r"s_t = s_{t-1} + g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{s_t} + \varepsilon}"
+RMSPROP = r"v_t = \alpha v_{t-1} + (1-\alpha)\,g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{v_t} + \varepsilon}"
+ADADELTA = r"""
+v_t = \rho v_{t-1} + (1-\rho)\,g_t^2, \qquad
+\Delta_t = \frac{\sqrt{u_{t-1} + \varepsilon}}{\sqrt{v_t + \varepsilon}}\,g_t, \qquad
+u_t = \rho u_{t-1} + (1-\rho)\,\Delta_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\Delta_t
+"""
+
+
+def by_library(kind, theta, gradients, **options):
+    w = torch.tensor(theta, requires_grad=True)
+    optimizer, path = kind([w], **options), []
+    for g in gradients:
+        w.grad = torch.tensor(g)
+        optimizer.step()
+        path.append(w.detach().numpy().copy())
+    return np.array(path)
+
+
+def cases():
+    for shape in [(1,), (3, 2), (2, 2, 2)]:
+        gradients = np.random.randn(25, *shape) * 10.0 ** np.random.uniform(-3, 2, (25, *shape))
+        gradients[4] = 0
+        yield np.random.randn(*shape), gradients
+
+
+@formula(ADAGRAD)
+def check_adagrad():
+    for theta, gradients in cases():
+        for lr, eps, decay in ((0.01, 1e-10, 0.0), (0.3, 0.05, 0.2)):
+            s, now, ours = 0.0, theta, []
+            for gradient in gradients:
+                g = gradient + decay * now
+                s = s + g**2
+                now = now - lr * g / (np.sqrt(s) + eps)
+                ours.append(now)
+            np.testing.assert_allclose(ours, by_library(torch.optim.Adagrad, theta, gradients, lr=lr, eps=eps, weight_decay=decay), rtol=1e-9, atol=1e-12)
+
+
+@formula(RMSPROP)
+def check_rmsprop():
+    for theta, gradients in cases():
+        for lr, alpha, eps, centered in ((0.01, 0.99, 1e-8, False), (0.2, 0.7, 0.1, False), (0.05, 0.9, 1e-3, True)):
+            v = mean = 0.0
+            now, ours = theta, []
+            for g in gradients:
+                v = alpha * v + (1 - alpha) * g**2
+                mean = alpha * mean + (1 - alpha) * g
+                now = now - lr * g / (np.sqrt(v - mean**2 if centered else v) + eps)
+                ours.append(now)
+            library = by_library(torch.optim.RMSprop, theta, gradients, lr=lr, alpha=alpha, eps=eps, centered=centered)
+            np.testing.assert_allclose(ours, library, rtol=1e-8, atol=1e-12)
+
+
+@formula(ADADELTA)
+def check_adadelta():
+    for theta, gradients in cases():
+        for lr, rho, eps in ((1.0, 0.9, 1e-6), (0.5, 0.6, 0.01)):
+            v = u = 0.0
+            now, ours = theta, []
+            for g in gradients:
+                v = rho * v + (1 - rho) * g**2
+                delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+                u = rho * u + (1 - rho) * delta**2
+                now = now - lr * delta
+                ours.append(now)
+            np.testing.assert_allclose(ours, by_library(torch.optim.Adadelta, theta, gradients, lr=lr, rho=rho, eps=eps), rtol=1e-9, atol=1e-12)
+
+
+def moved(kind, gradients, **options):
+    path = by_library(kind, np.zeros(1), [np.array([g]) for g in gradients], **options)
+    return -np.diff(np.concatenate([[0.0], path[:, 0]]))
+
+
+@check
+def check_worked_example():
+    ada = moved(torch.optim.Adagrad, [2.0, 2.0], lr=0.1)
+    stated("0.1", ada[0])
+    stated("0.0707", ada[1])
+    rms = moved(torch.optim.RMSprop, [2.0, 2.0], lr=0.1)
+    assert abs(rms[0] - 1) < 1e-6
+    stated("0.04", 0.01 * 4)
+    stated("0.0796", 0.99 * 0.04 + 0.04)
+    stated("0.2821", math.sqrt(0.0796))
+    stated("0.7089", rms[1])
+    stated("0.6325", math.sqrt(0.4))
+    stated("0.0032", moved(torch.optim.Adadelta, [2.0])[0])
+
+
+@check
+def check_defaults_and_state():
+    for kind, wanted in (
+        (torch.optim.Adagrad, {"lr": 0.01, "lr_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10}),
+        (torch.optim.RMSprop, {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0, "centered": False}),
+        (torch.optim.Adadelta, {"lr": 1.0, "rho": 0.9, "eps": 1e-6}),
+    ):
+        parameters = inspect.signature(kind).parameters
+        assert {name: parameters[name].default for name in wanted} == wanted
+    for kind, options, states in (
+        (torch.optim.Adagrad, {}, 1),
+        (torch.optim.RMSprop, {}, 1),
+        (torch.optim.RMSprop, {"momentum": 0.9, "centered": True}, 3),
+        (torch.optim.Adadelta, {}, 2),
+    ):
+        w, skipped = torch.ones(7, requires_grad=True), torch.ones(7, requires_grad=True)
+        optimizer = kind([w, skipped], **options)
+        w.grad = torch.ones(7)
+        optimizer.step()
+        assert sum(torch.is_tensor(s) and s.numel() == 7 for s in optimizer.state[w].values()) == states
+        assert torch.equal(skipped.detach(), torch.ones(7))
+
+
+@check
+def check_claims_about_step_sizes():
+    stated("0.01", moved(torch.optim.Adagrad, [3.0] * 10000, lr=1.0)[-1])
+    assert abs(moved(torch.optim.RMSprop, [3.0] * 3000, lr=1.0)[-1] - 1) < 1e-3
+    for gradients in ([5.0], [0.0] * 5000 + [5.0]):
+        assert abs(moved(torch.optim.RMSprop, gradients, lr=1.0)[-1] - 10) < 1e-4
+    stated("0.0032", math.sqrt(1e-6 / 0.1))
+    for g in (0.1, 100.0):
+        stated("0.0032", moved(torch.optim.Adadelta, [g])[0])
+    faster = moved(torch.optim.Adadelta, [1.0], eps=1e-4)[0]
+    assert faster > 0.03
+    stated("0.002", math.sqrt(1e-6) + 0.001)
+    stated("0.0316", math.sqrt(1e-6 + 0.001))
+
+
+@check
+def check_weight_decay_is_uneven():
+    # Two weights at 1 with gradients of mean zero, one a hundred times larger: the small one is decayed more.
+    noise = np.random.choice([-1.0, 1.0], size=(3000, 1)) * np.array([[1.0, 0.01]])
+    lost = [by_library(torch.optim.RMSprop, np.ones(2), noise, lr=1e-3, weight_decay=d)[-1] for d in (0.0, 0.01)]
+    shrunk = lost[0] - lost[1]
+    assert shrunk[0] > 0 and shrunk[1] > 5 * shrunk[0]
+
+
+@check
+def check_rmsprop_momentum_adds_divided_gradients():
+    gradients = np.random.randn(20, 3)
+    v = b = 0.0
+    now, ours = np.zeros(3), []
+    for g in gradients:
+        v = 0.99 * v + 0.01 * g**2
+        b = 0.9 * b + g / (np.sqrt(v) + 1e-8)
+        now = now - 0.01 * b
+        ours.append(now)
+    np.testing.assert_allclose(ours, by_library(torch.optim.RMSprop, np.zeros(3), gradients, momentum=0.9), rtol=1e-9)
+
+
+@check
+def check_sparse_adagrad_leaves_other_rows():
+    table = nn.Embedding(6, 3, sparse=True)
+    optimizer = torch.optim.Adagrad(table.parameters(), lr=0.1)
+    before = table.weight.detach().clone()
+    table(torch.tensor([1, 4])).sum().backward()
+    optimizer.step()
+    changed = ((table.weight.detach() - before).abs().sum(1) > 0).tolist()
+    assert changed == [False, True, False, False, True, False]
+    assert (optimizer.state[table.weight]["sum"].sum(1) > 0).tolist() == changed

@@ -1,0 +1,187 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+GRADIENT = r"g_t = \frac{1}{B}\sum_{i=1}^{B} \nabla \ell_i(\theta_{t-1}) + \lambda\,\theta_{t-1}"
+BUFFER = r"b_1 = g_1, \qquad b_t = \mu\,b_{t-1} + (1-\tau)\,g_t \quad (t > 1)"
+UPDATE = r"""
+\theta_t = \theta_{t-1} - \eta\,b_t, \qquad
+\text{Nesterov:}\quad \theta_t = \theta_{t-1} - \eta\,(g_t + \mu\,b_t)
+"""
+STABLE = r"0 < \eta < \frac{2(1+\mu)}{h}"
+
+
+def by_formula(theta, batches, lr, mu=0.0, tau=0.0, decay=0.0, nesterov=False):
+    """Least squares: sample i of a batch has the loss (x_i . theta - y_i)^2 and the gradient 2 (x_i . theta - y_i) x_i."""
+    b, path = None, []
+    for x, y in batches:
+        g = sum(2 * (xi @ theta - yi) * xi for xi, yi in zip(x, y)) / len(x) + decay * theta
+        b = g if b is None else mu * b + (1 - tau) * g
+        theta = theta - lr * (g + mu * b if nesterov else b)
+        path.append(theta)
+    return np.array(path)
+
+
+def by_library(theta, batches, lr, mu=0.0, tau=0.0, decay=0.0, nesterov=False):
+    w = torch.tensor(theta, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=lr, momentum=mu, dampening=tau, weight_decay=decay, nesterov=nesterov)
+    path = []
+    for x, y in batches:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(torch.tensor(x) @ w, torch.tensor(y)).backward()
+        optimizer.step()
+        path.append(w.detach().numpy().copy())
+    return np.array(path)
+
+
+@formula(GRADIENT, BUFFER, UPDATE)
+def check_equals_the_library():
+    for size, count in ((1, 1), (3, 5), (8, 4)):
+        batches = [(np.random.randn(count, size), np.random.randn(count)) for _ in range(15)]
+        for options in (
+            {"lr": 0.05},
+            {"lr": 0.02, "mu": 0.9},
+            {"lr": 0.02, "mu": 0.9, "tau": 0.3},
+            {"lr": 0.03, "mu": 0.5, "decay": 0.7},
+            {"lr": 0.02, "mu": 0.8, "nesterov": True, "decay": 0.1},
+        ):
+            theta = np.random.randn(size)
+            np.testing.assert_allclose(by_formula(theta, batches, **options), by_library(theta, batches, **options), rtol=1e-9, atol=1e-12)
+
+
+def on_a_quadratic(lr, mu, h, steps, nesterov=False):
+    w = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
+    optimizer, path = torch.optim.SGD([w], lr=lr, momentum=mu, nesterov=nesterov), []
+    for _ in range(steps):
+        w.grad = h * w.detach()
+        optimizer.step()
+        path.append(w.item())
+    return path
+
+
+@formula(STABLE)
+def check_stability_bound():
+    for h in (0.3, 1.0, 25.0):
+        for mu in (0.0, 0.5, 0.9):
+            bound = 2 * (1 + mu) / h
+            assert abs(on_a_quadratic(0.97 * bound, mu, h, 3000)[-1]) < 1e-6
+            assert abs(on_a_quadratic(1.03 * bound, mu, h, 400)[-1]) > 1e6
+            assert abs(on_a_quadratic(bound, mu, h, 3000)[-1]) > 0.5
+            assert abs(on_a_quadratic(0.003 * bound, mu, h, 4000)[-1]) < 1e-6
+            if mu:
+                limit = bound / (1 + 2 * mu)
+                assert abs(on_a_quadratic(0.97 * limit, mu, h, 3000, nesterov=True)[-1]) < 1e-6
+                assert abs(on_a_quadratic(1.03 * limit, mu, h, 400, nesterov=True)[-1]) > 1e6
+
+
+@check
+def check_worked_example():
+    for text, value in zip(("0.9", "0.81", "0.729"), on_a_quadratic(0.1, 0.0, 1.0, 3)):
+        stated(text, value)
+    path = on_a_quadratic(0.1, 0.9, 1.0, 3)
+    stated("0.72", path[1])
+    stated("0.486", path[2])
+    stated("1.8", 0.9 * 1 + path[0])
+    stated("1.62", 0.9 * 1.8)
+    stated("2.34", 0.9 * 1.8 + path[1])
+
+
+@check
+def check_defaults_memory_and_skipped_parameters():
+    defaults = {name: p.default for name, p in inspect.signature(torch.optim.SGD).parameters.items()}
+    assert (defaults["lr"], defaults["momentum"], defaults["dampening"], defaults["weight_decay"]) == (1e-3, 0, 0, 0)
+    assert defaults["nesterov"] is False
+    for momentum, text in ((0.0, "8"), (0.9, "12")):
+        w = torch.ones(1000, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=1e-3, momentum=momentum)
+        w.grad = torch.ones(1000)
+        optimizer.step()
+        tensors = [w, w.grad, *(s for s in optimizer.state[w].values() if torch.is_tensor(s))]
+        stated(text, sum(t.numel() * t.element_size() for t in tensors) / 1000)
+    skipped = torch.ones(3, requires_grad=True)
+    torch.optim.SGD([skipped], lr=0.1, momentum=0.9, weight_decay=1.0).step()
+    assert torch.equal(skipped.detach(), torch.ones(3))
+
+
+@check
+def check_two_forms_of_momentum():
+    def paper_form(lrs, gradients):
+        velocity = theta = 0.0
+        path = []
+        for lr, g in zip(lrs, gradients):
+            velocity = 0.9 * velocity - lr * g
+            theta += velocity
+            path.append(theta)
+        return np.array(path)
+
+    def library_form(lrs, gradients):
+        w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        optimizer, path = torch.optim.SGD([w], lr=1.0, momentum=0.9), []
+        for lr, g in zip(lrs, gradients):
+            optimizer.param_groups[0]["lr"] = lr
+            w.grad = torch.tensor([g], dtype=torch.float64)
+            optimizer.step()
+            path.append(w.item())
+        return np.array(path)
+
+    gradients = [1.0] * 200
+    np.testing.assert_allclose(paper_form([0.1] * 200, gradients), library_form([0.1] * 200, gradients))
+    changed = [0.1] * 100 + [0.01] * 100
+    steps = [np.diff(form(changed, gradients)) for form in (paper_form, library_form)]
+    assert steps[0][99] / steps[1][99] > 5
+    assert abs(steps[0][150] / steps[1][150] - 1) < 0.05
+
+
+@check
+def check_steady_gradients_and_a_new_optimizer():
+    for mu, factor in ((0.9, 10), (0.99, 100)):
+        w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=1.0, momentum=mu)
+        for _ in range(3000):
+            before = w.item()
+            w.grad = torch.ones(1, dtype=torch.float64)
+            optimizer.step()
+        stated(str(factor), round(before - w.item(), 6))
+        fresh = torch.optim.SGD([w], lr=1.0, momentum=mu)
+        assert not fresh.state
+        last = w.item()
+        fresh.step()
+        assert math.isclose(last - w.item(), 1.0)
+
+
+@check
+def check_sum_reduction_scales_the_step():
+    x, y = torch.randn(40, 3), torch.randn(40, 1)
+    moves = []
+    for rows in (10, 40):
+        torch.manual_seed(1)
+        layer = nn.Linear(3, 1)
+        before = layer.weight.detach().clone()
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.001)
+        nn.functional.mse_loss(layer(x[:10].repeat(rows // 10, 1)), y[:10].repeat(rows // 10, 1), reduction="sum").backward()
+        optimizer.step()
+        moves.append(layer.weight.detach() - before)
+    assert torch.allclose(4 * moves[0], moves[1], rtol=1e-3)
+
+
+@check
+def check_noise_keeps_the_weight_moving():
+    stated("0.0526", 0.1 / (2 - 0.1))
+    w = torch.zeros(20000, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    for _ in range(300):
+        w.grad = w.detach() + torch.randn(20000, dtype=torch.float64)
+        optimizer.step()
+    assert abs(float(w.detach().var()) - 0.0526) < 0.002
+
+
+@check
+def check_scikit_learn_defaults():
+    from sklearn.linear_model import SGDClassifier
+
+    assert SGDClassifier().loss == "hinge"

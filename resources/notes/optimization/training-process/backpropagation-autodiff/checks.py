@@ -1,0 +1,160 @@
+import inspect
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+CHAIN = r"\frac{\partial L}{\partial x_i} = \sum_{j} \frac{\partial L}{\partial y_j}\, \frac{\partial y_j}{\partial x_i}"
+LINEAR = r"""
+\frac{\partial L}{\partial X} = G W, \qquad
+\frac{\partial L}{\partial W} = G^\top X, \qquad
+\frac{\partial L}{\partial b} = G^\top \mathbf{1}
+"""
+POOLING = r"""
+\text{max:}\quad \frac{\partial L}{\partial x_i} = \begin{cases} g & x_i = \max_k x_k \\ 0 & \text{otherwise} \end{cases}
+\qquad
+\text{average:}\quad \frac{\partial L}{\partial x_i} = \frac{g}{n}
+"""
+
+
+@formula(CHAIN)
+def check_chain_rule():
+    # y = softmax(x): the Jacobian in closed form, diag(y) - y y^T, against autograd's vector-Jacobian product.
+    for size in (2, 5, 9):
+        x = torch.randn(size, dtype=torch.float64, requires_grad=True)
+        upstream = torch.randn(size, dtype=torch.float64)
+        x.softmax(0).backward(upstream)
+        y = np.exp(x.detach().numpy()) / np.exp(x.detach().numpy()).sum()
+        jacobian = np.diag(y) - np.outer(y, y)
+        ours = [sum(upstream.numpy()[j] * jacobian[j, i] for j in range(size)) for i in range(size)]
+        np.testing.assert_allclose(ours, x.grad.numpy(), rtol=1e-9, atol=1e-12)
+    # and a map from 3 inputs to 4 outputs that is not symmetric
+    A = np.random.randn(4, 3)
+    x = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(4, dtype=torch.float64)
+    torch.sin(torch.tensor(A) @ x).backward(upstream)
+    jacobian = np.cos(A @ x.detach().numpy())[:, None] * A
+    np.testing.assert_allclose(upstream.numpy() @ jacobian, x.grad.numpy(), rtol=1e-9)
+
+
+@formula(LINEAR)
+def check_linear_layer():
+    for N, I, O in ((1, 1, 1), (5, 3, 4), (2, 6, 1)):
+        layer = nn.Linear(I, O, dtype=torch.float64)
+        X = torch.randn(N, I, dtype=torch.float64, requires_grad=True)
+        G = torch.randn(N, O, dtype=torch.float64)
+        layer(X).backward(G)
+        g, w, x = G.numpy(), layer.weight.detach().numpy(), X.detach().numpy()
+        np.testing.assert_allclose(g @ w, X.grad.numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(g.T @ x, layer.weight.grad.numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(g.T @ np.ones(N), layer.bias.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@formula(POOLING)
+def check_pooling():
+    for k in (2, 3):
+        x = torch.randn(1, 1, 2 * k, 2 * k, dtype=torch.float64, requires_grad=True)
+        g = torch.randn(1, 1, 2, 2, dtype=torch.float64)
+        largest, = torch.autograd.grad(F.max_pool2d(x, k), x, g)
+        mean, = torch.autograd.grad(F.avg_pool2d(x, k), x, g)
+        for r in range(2):
+            for c in range(2):
+                part = (0, 0, slice(r * k, r * k + k), slice(c * k, c * k + k))
+                window = x.detach()[part].numpy()
+                np.testing.assert_array_equal(largest[part].numpy(), np.where(window == window.max(), g[0, 0, r, c].item(), 0.0))
+                np.testing.assert_allclose(mean[part].numpy(), np.full((k, k), g[0, 0, r, c].item() / k**2), rtol=1e-12)
+    tie = torch.ones(1, 1, 2, 2, requires_grad=True)
+    F.max_pool2d(tie, 2).sum().backward()
+    assert sorted(tie.grad.flatten().tolist()) == [0, 0, 0, 1]
+    zero = torch.zeros(1, requires_grad=True)
+    torch.relu(zero).backward()
+    assert zero.grad.item() == 0
+
+
+@check
+def check_worked_example():
+    x, w, b = (torch.tensor(v, requires_grad=True) for v in (2.0, 3.0, 1.0))
+    z = w * x + b
+    z.retain_grad()
+    loss = (z - 5) ** 2
+    loss.backward()
+    assert z.item() == 7 and loss.item() == 4 and z.grad.item() == 4
+    stated("8", w.grad)
+    stated("12", x.grad)
+    assert b.grad.item() == 4
+    a, c = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0)
+    (a * c + a).backward()
+    assert a.grad.item() == 4
+
+
+@check
+def check_contract():
+    defaults = {n: p.default for n, p in inspect.signature(torch.Tensor.backward).parameters.items()}
+    assert defaults["create_graph"] is False and defaults["retain_graph"] is None
+    x = torch.randn(3, requires_grad=True)
+    y = (x**3).sum()
+    y.backward(create_graph=True)
+    y.backward()
+    try:
+        y.backward()
+    except RuntimeError as error:
+        assert "Trying to backward through the graph a second time" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    try:
+        (x * 2).backward()
+    except RuntimeError as error:
+        assert "scalar outputs" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    try:
+        torch.ones(2, dtype=torch.int64, requires_grad=True)
+    except RuntimeError as error:
+        assert "floating point and complex" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert isinstance(torch.autograd.grad((x * 2).sum(), x), tuple)
+    layer = nn.Dropout(0.5).eval()
+    assert layer(x).requires_grad
+
+
+@check
+def check_nan_from_the_branch_not_taken():
+    x = torch.tensor([0.0], requires_grad=True)
+    torch.where(x > 0, x.sqrt(), x * 0).sum().backward()
+    assert x.grad.isnan().all()
+    x.grad = None
+    torch.where(x > 0, torch.where(x > 0, x, 1.0).sqrt(), x * 0).sum().backward()
+    assert x.grad.item() == 0
+
+
+@check
+def check_inplace_and_leaves():
+    x = torch.ones(2, requires_grad=True)
+    y = x.exp()
+    y += 1
+    try:
+        y.sum().backward()
+    except RuntimeError as error:
+        assert "one of the variables needed for gradient computation has been modified by an inplace operation" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    y = x.exp()
+    y = y + 1
+    y.sum().backward()
+    doubled = torch.ones(2, requires_grad=True) * 2
+    assert not doubled.is_leaf
+    doubled.retain_grad()
+    doubled.sum().backward()
+    assert doubled.grad.tolist() == [1, 1]
+
+
+@check
+def check_forward_mode_agrees():
+    x = torch.randn(4, dtype=torch.float64)
+    f = lambda v: (v.sin() * v).sum()
+    _, directional = torch.func.jvp(f, (x,), (torch.eye(4, dtype=torch.float64)[2],))
+    assert torch.allclose(directional, torch.func.grad(f)(x)[2])

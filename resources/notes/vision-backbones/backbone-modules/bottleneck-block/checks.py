@@ -1,0 +1,127 @@
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from note_checks import check, formula, stated
+
+BOTTLENECK = r"4M \cdot M + 9\,M^2 + M \cdot 4M = 17\,M^2"
+OTHERS = r"2 \cdot 9\,(4M)^2 = 288\,M^2, \qquad tC \cdot C + 9\,tC + C \cdot tC = 2tC^2 + 9tC"
+BLOCK = r"y = \phi\left( x + W_3 * \phi\left( W_2 * \phi\left( W_1 * x \right) \right) \right)"
+
+
+def weights(block):
+    return sum(m.weight.numel() for m in block.modules() if isinstance(m, nn.Conv2d))
+
+
+@formula(BOTTLENECK, OTHERS)
+def check_weights_equal_the_library():
+    for M in (3, 16, 64, 128):
+        assert 4 * M * M + 9 * M**2 + M * 4 * M == 17 * M**2 == weights(Bottleneck(4 * M, M))
+        assert 2 * 9 * (4 * M) ** 2 == 288 * M**2 == weights(BasicBlock(4 * M, 4 * M))
+    for C, t in [(24, 6), (16, 2), (5, 3)]:
+        assert t * C * C + 9 * t * C + C * t * C == 2 * t * C**2 + 9 * t * C == weights(InvertedResidual(C, C, 1, t))
+
+
+@formula(BLOCK)
+def check_block_equals_the_library():
+    for M, size in [(2, 5), (4, 8)]:
+        block = Bottleneck(4 * M, M).double().eval()
+        for norm in (block.bn1, block.bn2, block.bn3):
+            norm.running_var.fill_(1 - norm.eps)
+        x = torch.randn(2, 4 * M, size, size, dtype=torch.float64)
+        phi = lambda v: np.maximum(v, 0)
+        w1, w2, w3 = (c.weight.detach().numpy() for c in (block.conv1, block.conv2, block.conv3))
+        pointwise = lambda w, v: np.einsum("oc,nchw->nohw", w[:, :, 0, 0], v)
+        h = phi(pointwise(w1, x.numpy()))
+        padded = np.pad(h, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        filtered = sum(
+            np.einsum("oc,nchw->nohw", w2[:, :, i, j], padded[:, :, i : i + size, j : j + size]) for i in range(3) for j in range(3)
+        )
+        np.testing.assert_allclose(phi(x.numpy() + pointwise(w3, phi(filtered))), block(x).detach().numpy(), atol=1e-10)
+
+
+@check
+def check_numbers():
+    block = Bottleneck(256, 64)
+    stated("69,632", weights(block))
+    assert sum(p.numel() for p in block.parameters()) - weights(block) == 768
+    assert [m.weight.numel() for m in (block.conv1, block.conv2, block.conv3)] == [16384, 36864, 16384]
+    stated("768", 768)
+    stated("1,179,648", weights(BasicBlock(256, 256)))
+    stated("16.9", weights(BasicBlock(256, 256)) / weights(block))
+    stated("73,728", weights(BasicBlock(64, 64)))
+    inverted = InvertedResidual(24, 24, 1, 6)
+    stated("8,208", weights(inverted))
+    assert [m.weight.numel() for m in inverted.modules() if isinstance(m, nn.Conv2d)] == [3456, 1296, 3456]
+
+
+@check
+def check_contract():
+    block = Bottleneck(16, 4).eval()
+    assert Bottleneck.expansion == 4 and block.stride == 1 and block.downsample is None and block.conv2.groups == 1
+    assert block(torch.randn(2, 16, 9, 7)).shape == (2, 16, 9, 7)
+    down = nn.Sequential(nn.Conv2d(16, 32, 1, stride=2, bias=False), nn.BatchNorm2d(32))
+    halved = Bottleneck(16, 8, stride=2, downsample=down)
+    assert halved(torch.randn(2, 16, 9, 7)).shape == (2, 32, 5, 4)
+    assert halved.conv1.stride == (1, 1) and halved.conv2.stride == (2, 2)
+    try:
+        block(torch.randn(16, 9, 7))
+    except ValueError as error:
+        assert "4D" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    try:
+        Bottleneck(64, 64)(torch.randn(2, 64, 8, 8))
+    except RuntimeError as error:
+        assert "The size of tensor a (256) must match the size of tensor b (64)" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_multiply_adds_per_position():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for block, channels, expected in [(Bottleneck(64, 16), 64, 17 * 16**2), (InvertedResidual(24, 24, 1, 6), 24, 8208)]:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            block.eval()(torch.randn(1, channels, 7, 5))
+        assert counter.get_total_flops() == 2 * expected * 35
+
+
+@check
+def check_inverted_residual():
+    block = InvertedResidual(8, 8, 1, 6)
+    kinds = [type(m).__name__ for m in block.modules() if not list(m.children())]
+    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU6", "Conv2d", "BatchNorm2d", "ReLU6", "Conv2d", "BatchNorm2d"]
+    x = torch.randn(2, 8, 5, 5)
+    torch.testing.assert_close(block.eval()(x), x + block.conv(x))
+    assert block.use_res_connect and (block(x) < 0).any()
+    assert not InvertedResidual(8, 12, 1, 6).use_res_connect and not InvertedResidual(8, 8, 2, 6).use_res_connect
+
+
+@check
+def check_relu_in_few_channels_loses_information():
+    """A random embedding of two dimensions, ReLU, and the best linear way back: bad with 3 channels, good with 40."""
+    points = torch.randn(500, 2, dtype=torch.float64)
+    errors = []
+    for channels in (3, 40):
+        seen = F.relu(points @ torch.randn(2, channels, dtype=torch.float64))
+        back = torch.linalg.lstsq(seen, points).solution
+        errors.append(float(((seen @ back - points) ** 2).mean()))
+    assert errors[0] > 10 * errors[1]
+
+
+@check
+def check_cost_against_resnet34():
+    import torchvision
+    from torch.utils.flop_counter import FlopCounterMode
+
+    cost = []
+    for net in (torchvision.models.resnet34(), torchvision.models.resnet50()):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net.eval()(torch.zeros(1, 3, 224, 224))
+        cost.append(counter.get_total_flops())
+    stated("1.12", cost[1] / cost[0])

@@ -1,0 +1,113 @@
+import importlib
+
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from note_checks import check, formula, stated
+
+densenet = importlib.import_module("torchvision.models.densenet")
+
+LAYER = r"x_l = H_l\left( [x_0;\, x_1;\, \dots;\, x_{l-1}] \right), \qquad C_{\mathrm{in}}(l) = C_0 + (l - 1)\,k"
+BLOCK = r"\sum_{l=1}^{n} \left( 4k\,C_{\mathrm{in}}(l) + 36k^2 + 2\,C_{\mathrm{in}}(l) + 8k \right)"
+DEPTH = r"D = 2 \sum_{b=1}^{4} n_b + 5"
+
+
+def model(name):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)()
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def multiply_adds(net):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.eval()(torch.zeros(1, 3, 224, 224))
+    return counter.get_total_flops() // 2
+
+
+@formula(LAYER, BLOCK)
+def check_block():
+    for n, C_0, k in [(3, 8, 4), (5, 6, 2), (1, 3, 5)]:
+        block = densenet._DenseBlock(n, C_0, 4, k, 0.0).double().eval()
+        x = torch.randn(2, C_0, 5, 5, dtype=torch.float64)
+        features = [x]
+        for index, layer in enumerate(block.values(), start=1):
+            joined = torch.cat(features, 1)
+            assert joined.shape[1] == C_0 + (index - 1) * k == layer.conv1.in_channels
+            h = layer.conv1(layer.norm1(joined).relu())
+            features.append(layer.conv2(layer.norm2(h).relu()))
+        torch.testing.assert_close(torch.cat(features, 1), block(x))
+        assert block(x).shape[1] == C_0 + n * k
+        inputs = [C_0 + (l - 1) * k for l in range(1, n + 1)]
+        assert parameters(block) == sum(4 * k * c + 36 * k**2 + 2 * c + 8 * k for c in inputs)
+
+
+@formula(DEPTH)
+def check_depth():
+    for name, layers in [("densenet121", (6, 12, 24, 16)), ("densenet169", (6, 12, 32, 32)), ("densenet201", (6, 12, 48, 32))]:
+        net = model(name)
+        assert tuple(len(getattr(net.features, f"denseblock{b}")) for b in range(1, 5)) == layers
+        counted = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.modules())
+        assert 2 * sum(layers) + 5 == counted == int(name[8:])
+
+
+@check
+def check_numbers():
+    for name, text in [("densenet121", "7,978,856"), ("densenet169", "14,149,480"), ("densenet201", "20,013,928")]:
+        stated(text, parameters(model(name)))
+    net = model("densenet121")
+    stated("2,834,161,664", multiply_adds(net))
+    stated("2.83", multiply_adds(net) / 1e9)
+    stated("4.29", multiply_adds(model("densenet201")) / 1e9)
+    stated("4.09", multiply_adds(model("resnet50")) / 1e9)
+    stated("8.0", 7.978856)
+    stated("20.0", 20.013928)
+    stated("25.6", parameters(model("resnet50")) / 1e6)
+    stated("45,440", parameters(net.features.denseblock1.denselayer1))
+    stated("335,040", parameters(net.features.denseblock1))
+    stated("992", net.features.denseblock3.denselayer24.conv1.in_channels)
+    widest = max(m.in_channels for m in net.features.modules() if isinstance(m, nn.Conv2d) and m.out_channels == 128)
+    assert widest == 1024 - 32
+    stated("300", sum(range(1, 25)))
+    assert [getattr(net.features, f"transition{b}").conv.out_channels for b in (1, 2, 3)] == [128, 256, 512]
+    assert not hasattr(net, "fc") and net.classifier.in_features == 1024 and hasattr(net.features, "conv0")
+
+
+@check
+def check_defaults_and_last_relu():
+    net = torchvision.models.DenseNet(8, (2, 2, 2, 2), 16, num_classes=3).eval()
+    assert net.features.denseblock1.denselayer1.drop_rate == 0 and not net.features.denseblock1.denselayer1.memory_efficient
+    x = torch.randn(2, 3, 64, 64)
+    features = net.features(x)
+    assert (features < 0).any()
+    torch.testing.assert_close(net(x), net.classifier(features.relu().mean((2, 3))))
+    default = model("densenet121").features.denseblock1.denselayer1
+    assert default.conv2.out_channels == 32 and default.conv1.out_channels == 128
+
+
+@check
+def check_memory_efficient_gives_the_same_and_saves_in_training():
+    def saved(efficient):
+        torch.manual_seed(0)
+        net = torchvision.models.DenseNet(8, (16, 12, 4, 4), 16, num_classes=3, memory_efficient=efficient).train()
+        total = 0
+
+        def pack(tensor):
+            nonlocal total
+            total += 0 if isinstance(tensor, nn.Parameter) else tensor.numel()
+            return tensor
+
+        x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            y = net(x)
+        y.sum().backward()
+        return y.detach(), net.features.conv0.weight.grad, total
+
+    plain, efficient = saved(False), saved(True)
+    torch.testing.assert_close(plain[0], efficient[0])
+    torch.testing.assert_close(plain[1], efficient[1], atol=1e-4, rtol=1e-3)
+    assert efficient[2] < 0.75 * plain[2], (efficient[2], plain[2])

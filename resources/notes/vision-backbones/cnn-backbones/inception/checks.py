@@ -1,0 +1,131 @@
+import importlib
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from note_checks import check, formula, stated
+
+MODULE = r"y = \left[ f_1(x);\; f_2(x);\; f_3(x);\; f_4(x) \right], \qquad C_{\mathrm{out}} = C_1 + C_2 + C_3 + C_4"
+REDUCTION = r"K^2 C B \quad \longrightarrow \quad C R + K^2 R B"
+FACTORS = r"n^2 C^2 \quad \longrightarrow \quad 2 n C^2"
+
+
+def model(name, **options):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)(init_weights=False, **options)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def weights(module):
+    return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d))
+
+
+def multiply_adds(net, size):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.eval()(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops() // 2
+
+
+@formula(MODULE)
+def check_module():
+    module_type = importlib.import_module("torchvision.models.googlenet").Inception
+    for widths, size in [((8, 3, 2, 4, 5, 3, 6), 7), ((4, 1, 1, 1, 1, 1, 1), 3)]:
+        module = module_type(*widths).eval()
+        x = torch.randn(2, widths[0], size, size)
+        y = module(x)
+        offset = 0
+        for branch, channels in zip((module.branch1, module.branch2, module.branch3, module.branch4), (widths[1], widths[3], widths[5], widths[6])):
+            torch.testing.assert_close(y[:, offset : offset + channels], branch(x))
+            offset += channels
+        assert y.shape == (2, offset, size, size)
+
+
+@formula(REDUCTION, FACTORS)
+def check_weights():
+    for K, C, B, R in [(5, 192, 32, 16), (3, 192, 128, 96), (7, 6, 4, 3)]:
+        direct = nn.Conv2d(C, B, K, bias=False)
+        reduced = nn.Sequential(nn.Conv2d(C, R, 1, bias=False), nn.Conv2d(R, B, K, bias=False))
+        assert weights(direct) == K**2 * C * B and weights(reduced) == C * R + K**2 * R * B
+    for n, C in [(7, 128), (3, 5)]:
+        pair = nn.Sequential(nn.Conv2d(C, C, (1, n), bias=False), nn.Conv2d(C, C, (n, 1), bias=False))
+        assert weights(nn.Conv2d(C, C, n, bias=False)) == n**2 * C**2 and weights(pair) == 2 * n * C**2
+    stated("802,816", 49 * 128**2)
+    stated("229,376", 14 * 128**2)
+    v3 = model("inception_v3").Mixed_6b
+    assert v3.branch7x7_2.conv.kernel_size == (1, 7) and v3.branch7x7_3.conv.kernel_size == (7, 1)
+
+
+@check
+def check_by_hand():
+    stated("12,288", 192 * 64)
+    stated("129,024", 192 * 96 + 9 * 96 * 128)
+    stated("15,872", 192 * 16 + 25 * 16 * 32)
+    stated("153,600", 25 * 192 * 32)
+    stated("9.7", 153_600 / 15_872)
+    stated("6,144", 192 * 32)
+    stated("163,328", 12_288 + 129_024 + 15_872 + 6_144)
+    module = model("googlenet").inception3a
+    stated("155,136", weights(module))
+    assert [m.conv.out_channels for m in (module.branch1, module.branch2[0], module.branch2[1], module.branch3[0], module.branch3[1], module.branch4[1])] == [64, 96, 128, 16, 32, 32]
+    assert 163_328 - weights(module) == 16 * 32 * (25 - 9)
+
+
+@check
+def check_numbers_and_defaults():
+    for name, with_heads, without in [("googlenet", "13,004,888", "6,624,904"), ("inception_v3", "27,161,264", "23,834,568")]:
+        stated(with_heads, parameters(model(name)))
+        stated(without, parameters(model(name, aux_logits=False)))
+    stated("1,498,376,192", multiply_adds(model("googlenet"), 224))
+    stated("5,713,216,096", multiply_adds(model("inception_v3"), 299))
+    stated("6.6", parameters(model("googlenet", aux_logits=False)) / 1e6)
+    stated("23.8", parameters(model("inception_v3", aux_logits=False)) / 1e6)
+    for name in ("googlenet", "inception_v3"):
+        net = model(name)
+        assert net.aux_logits and not net.transform_input
+        assert {m.eps for m in net.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
+
+
+def fails(net, size):
+    try:
+        net(torch.randn(2, 3, size, size, device="meta"))
+    except RuntimeError as error:
+        assert "Kernel size can't be greater than actual input size" in str(error)
+        return True
+    return False
+
+
+@check
+def check_smallest_images():
+    net, plain = model("inception_v3"), model("inception_v3", aux_logits=False)
+    assert fails(net.train(), 224) and fails(net, 298) and not fails(net, 299)
+    assert fails(net.eval(), 74) and not fails(net, 75) and fails(plain.train(), 74) and not fails(plain, 75)
+    for text in ("224", "299", "75"):
+        stated(text, int(text))
+    assert net.train()(torch.zeros(2, 3, 299, 299, device="meta")).aux_logits.shape == (2, 1000)
+    assert isinstance(plain(torch.zeros(2, 3, 299, 299, device="meta")), torch.Tensor)
+
+
+@check
+def check_train_mode_returns_a_tuple():
+    out = model("inception_v3").train()(torch.zeros(2, 3, 299, 299, device="meta"))
+    try:
+        F.cross_entropy(out, torch.tensor([0, 1]))
+    except TypeError as error:
+        assert "InceptionOutputs" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_transform_input_maps_to_minus_one_to_one():
+    net = model("inception_v3", transform_input=True)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    image = torch.rand(2, 3, 4, 4)
+    x = (image - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+    torch.testing.assert_close(net._transform_input(x), image * 2 - 1, atol=1e-5, rtol=0)

@@ -1,0 +1,146 @@
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import VGG16_Weights
+
+from note_checks import check, formula, stated
+
+STACK = r"r = 2n + 1, \qquad 9nC^2 \le (2n + 1)^2 C^2"
+CONV = r"P_{\mathrm{conv}} = \sum_{l=1}^{13} (9\,C_{l-1} + 1)\,C_l"
+DENSE = r"P_{\mathrm{dense}} = (7 \cdot 7 \cdot 512 + 1) \cdot 4096 + (4096 + 1) \cdot 4096 + (4096 + 1) \cdot 1000"
+WIDTHS = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+
+
+def model(name, **options):
+    """A torchvision model without memory for its weights: enough to count parameters and multiply-adds."""
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)(**options)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def multiply_adds(net):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net.eval()(torch.zeros(1, 3, 224, 224, device="meta"))
+    return counter.get_total_flops() / 2
+
+
+@formula(STACK)
+def check_receptive_field_and_weights_of_a_stack():
+    for n, C in [(1, 4), (2, 3), (3, 2), (5, 1)]:
+        stack = nn.Sequential(*(nn.Conv2d(C, C, 3, bias=False) for _ in range(n))).double()
+        for layer in stack:
+            nn.init.uniform_(layer.weight, 0.1, 1)
+        size = 4 * n + 5
+        x = torch.zeros(1, C, size, size, dtype=torch.float64, requires_grad=True)
+        y = stack(x)
+        (gradient,) = torch.autograd.grad(y[0, 0, y.shape[2] // 2, y.shape[3] // 2], x)
+        assert int((gradient[0, 0].abs().sum(0) > 0).sum()) == 2 * n + 1
+        assert parameters(stack) == 9 * n * C**2
+        single = nn.Conv2d(C, C, 2 * n + 1, bias=False)
+        assert parameters(single) == (2 * n + 1) ** 2 * C**2 >= parameters(stack)
+        assert (parameters(single) > parameters(stack)) == (n > 1)
+
+
+@formula(CONV, DENSE)
+def check_parameters():
+    net = model("vgg16")
+    assert [m.out_channels for m in net.features if isinstance(m, nn.Conv2d)] == WIDTHS
+    total = sum((9 * a + 1) * b for a, b in zip([3, *WIDTHS], WIDTHS))
+    assert total == parameters(net.features)
+    stated("14,714,688", total)
+    dense = (7 * 7 * 512 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000
+    assert dense == parameters(net.classifier)
+    stated("123,642,856", dense)
+    stated("138,357,544", parameters(net))
+    stated("89 %", dense / parameters(net))
+    for layer, text in [(net.features[0], "1,792"), (net.features[2], "36,928")]:
+        stated(text, parameters(layer))
+    for layer, text in [(0, "102,764,544"), (3, "16,781,312"), (6, "4,097,000")]:
+        stated(text, parameters(net.classifier[layer]))
+    stated("143,667,240", parameters(model("vgg19")))
+    stated("138,365,992", parameters(model("vgg16_bn")))
+
+
+@check
+def check_other_numbers():
+    work = multiply_adds(model("vgg16"))
+    stated("15,470,264,320", work)
+    assert 3.7 < work / multiply_adds(model("resnet50")) < 4
+    stated("15.5", work / 1e9)
+    dense = 25088 * 4096 + 4096 * 4096 + 4096 * 1000
+    assert dense < 0.01 * work
+    stated("19.6", multiply_adds(model("vgg19")) / 1e9)
+    stated("4.09", multiply_adds(model("resnet50")) / 1e9)
+    stated("0.71", multiply_adds(model("alexnet")) / 1e9)
+    for text, name in [("138.4", "vgg16"), ("143.7", "vgg19"), ("25.6", "resnet50"), ("61.1", "alexnet")]:
+        stated(text, parameters(model(name)) / 1e6)
+    three = nn.Sequential(*(nn.Conv2d(256, 256, 3, bias=False) for _ in range(3)))
+    one = nn.Conv2d(256, 256, 7, bias=False)
+    stated("1,769,472", parameters(three))
+    stated("3,211,264", parameters(one))
+    stated("1.81", parameters(one) / parameters(three))
+    field, jump = 1, 1
+    for layer in model("vgg16").features:
+        if isinstance(layer, nn.Conv2d):
+            field += 2 * jump
+        elif isinstance(layer, nn.MaxPool2d):
+            field, jump = field + jump, 2 * jump
+    stated("212", field)
+
+
+@check
+def check_contract():
+    net = torchvision.models.vgg16(num_classes=3).eval()
+    assert net.classifier[2].p == 0.5 == net.classifier[5].p
+    with torch.no_grad():
+        assert net(torch.zeros(2, 3, 32, 40)).shape == (2, 3)
+        for bad in (torch.zeros(1, 3, 31, 31), torch.zeros(3, 224, 224)):
+            try:
+                net(bad)
+            except RuntimeError:
+                pass
+            else:
+                raise AssertionError("expected an error")
+        assert isinstance(torchvision.models.vgg11().features[2], nn.MaxPool2d)
+        for layers in ("vgg11", "vgg13", "vgg16", "vgg19"):
+            features = model(layers).features
+            assert sum(isinstance(m, nn.MaxPool2d) for m in features) == 5
+        x = torch.randn(4, 3, 32, 32)
+        assert torch.equal(net(x), net(x)) and not torch.equal(net.train()(x), net(x))
+        map_ = net.avgpool(net.features(x))
+        assert map_.shape == (4, 512, 7, 7) and torch.equal(map_, map_[:, :, :1, :1].expand_as(map_))
+        net.avgpool, net.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
+        assert net(x).shape == (4, 10)
+
+
+@check
+def check_inplace_relu_overwrites_a_saved_map():
+    features = torchvision.models.vgg11().features.eval()
+    kept = {}
+    features[0].register_forward_hook(lambda m, i, out: kept.update(raw=out, clone=out.clone()))
+    with torch.no_grad():
+        features(torch.randn(1, 3, 32, 32))
+    assert (kept["raw"] >= 0).all() and (kept["clone"] < 0).any()
+
+
+@check
+def check_weights_metadata():
+    assert VGG16_Weights.IMAGENET1K_FEATURES.transforms().mean != VGG16_Weights.IMAGENET1K_V1.transforms().mean
+    assert "missing values in the" in VGG16_Weights.IMAGENET1K_FEATURES.meta["_docs"]
+
+
+@check
+def check_activation_memory():
+    net, sizes = model("vgg16").eval(), []
+    for layer in net.features:
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda m, i, out: sizes.append(out.numel()))
+    with torch.no_grad():
+        net.features(torch.zeros(1, 3, 224, 224, device="meta"))
+    stated("13,547,520", sum(sizes))
+    stated("51.7", sum(sizes) * 4 / 2**20)
+    assert 0.45 < (sizes[0] + sizes[1]) / sum(sizes) < 0.5

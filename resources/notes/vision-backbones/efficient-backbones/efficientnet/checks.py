@@ -1,0 +1,101 @@
+import importlib
+import math
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
+
+from note_checks import check, formula, stated
+
+source = importlib.import_module("torchvision.models.efficientnet")
+
+COMPOUND = r"d = \alpha^{\phi}, \quad w = \beta^{\phi}, \quad r = \gamma^{\phi}, \qquad \alpha\,\beta^2\,\gamma^2 \approx 2"
+COST = r"\frac{\mathrm{cost}}{\mathrm{cost}_{\mathrm{B0}}} \approx d\,w^2\,r^2"
+ROUNDING = r"n' = \lceil d\,n \rceil, \qquad C' = \max\left( 8, 8 \left\lfloor \frac{w\,C + 4}{8} \right\rfloor \right)"
+FACTORS = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2), 3: (1.2, 1.4), 4: (1.4, 1.8), 5: (1.6, 2.2), 6: (1.8, 2.6), 7: (2.0, 3.1)}
+
+
+def model(name, **options):
+    with torch.device("meta"):
+        return getattr(models, name)(**options)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def multiply_adds(net, size=224):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.eval()(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops() // 2
+
+
+def scaled(d=1.0, w=1.0):
+    blocks, last = source._efficientnet_conf("efficientnet_b0", width_mult=w, depth_mult=d)
+    with torch.device("meta"):
+        return source.EfficientNet(blocks, 0.2, last_channel=last)
+
+
+@formula(COMPOUND, COST)
+def check_compound_scaling():
+    alpha, beta, gamma = 1.2, 1.1, 1.15
+    stated("1.9203", alpha * beta**2 * gamma**2)
+    base = multiply_adds(scaled())
+    for phi in (2, 3, 4):
+        d, w, r = alpha**phi, beta**phi, gamma**phi
+        size = round(224 * r)
+        measured = multiply_adds(scaled(d, w), size) / base
+        assert 0.9 < measured / (d * w**2 * r**2) < 1.3, (phi, measured, d * w**2 * r**2)
+        assert abs(d * w**2 * r**2 / 2**phi - 1) < 0.16
+    for one, power in [({"d": 2.0}, 1), ({"w": 2.0}, 2)]:
+        assert abs(math.log2(multiply_adds(scaled(**one)) / base) - power) < 0.15
+    assert abs(math.log2(multiply_adds(scaled(), 448) / base) - 2) < 0.05
+
+
+@formula(ROUNDING)
+def check_rounding():
+    layers, channels = (1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)
+    for index, (w, d) in FACTORS.items():
+        stages = list(model(f"efficientnet_b{index}").features)[1:-1]
+        for n, C, stage in zip(layers, channels, stages):
+            width = max(8, 8 * math.floor((w * C + 4) / 8))
+            width += 8 if width < 0.9 * w * C else 0
+            assert len(stage) == math.ceil(d * n) and stage[-1].block[-1][0].out_channels == width
+    stated("26", sum(len(stage) for stage in list(model("efficientnet_b3").features)[1:-1]))
+    stated("23", sum(len(stage) for stage in list(model("efficientnet_b1").features)[1:-1]))
+    assert sum(layers) == 16
+
+
+@check
+def check_numbers():
+    for name, text in [("efficientnet_b0", "5,288,548"), ("efficientnet_b1", "7,794,184"), ("efficientnet_b4", "19,341,616"), ("efficientnet_b7", "66,347,960"), ("efficientnet_v2_s", "21,458,488")]:
+        stated(text, parameters(model(name)))
+    b0, b1, b7 = (multiply_adds(model(f"efficientnet_b{i}"), s) for i, s in [(0, 224), (1, 240), (7, 600)])
+    stated("385,814,752", b0)
+    stated("37,745,884,192", b7)
+    stated("97.8", b7 / b0)
+    stated("1.780", b1 / b0)
+    stated("1.263", 1.1 * (240 / 224) ** 2)
+    for text, name, size in [("0.39", "efficientnet_b0", 224), ("4.39", "efficientnet_b4", 380), ("8.37", "efficientnet_v2_s", 384), ("0.22", "mobilenet_v3_large", 224), ("4.09", "resnet50", 224)]:
+        stated(text, multiply_adds(model(name), size) / 1e9)
+    for text, name in [("5.3", "efficientnet_b0"), ("19.3", "efficientnet_b4"), ("21.5", "efficientnet_v2_s"), ("5.5", "mobilenet_v3_large"), ("25.6", "resnet50")]:
+        stated(text, parameters(model(name)) / 1e6)
+
+
+@check
+def check_contract():
+    sizes = [models.get_model_weights(f"efficientnet_b{i}").IMAGENET1K_V1.transforms() for i in range(8)]
+    assert [s.crop_size[0] for s in sizes] == [224, 240, 288, 300, 380, 456, 528, 600]
+    assert sum("bicubic" in str(s.interpolation).lower() for s in sizes) > 4
+    norm = lambda net: {(m.eps, m.momentum) for m in net.modules() if isinstance(m, nn.BatchNorm2d)}
+    for i in range(8):
+        assert norm(model(f"efficientnet_b{i}")) == ({(1e-5, 0.1)} if i < 5 else {(1e-3, 0.01)})
+    assert {eps for eps, _ in norm(model("efficientnet_v2_s"))} == {1e-3}
+    net = model("efficientnet_b0")
+    assert net.classifier[0].p == 0.2 and model("efficientnet_b7").classifier[0].p == 0.5
+    drops = [block.stochastic_depth.p for stage in list(net.features)[1:-1] for block in stage]
+    assert drops == sorted(drops) and drops[0] == 0 and 0.18 < drops[-1] < 0.2
+    assert net.features[2][0].block[2].fc1.out_channels == 16 // 4
+    first = model("efficientnet_v2_s").features[1][0].block[0][0]
+    assert first.kernel_size == (3, 3) and first.groups == 1

@@ -1,0 +1,113 @@
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models._utils import _make_divisible
+from torchvision.models.mobilenetv2 import InvertedResidual
+
+from note_checks import check, formula, stated
+
+RATIO = r"""
+\frac{H W \left( K^2 C_{\mathrm{in}} + C_{\mathrm{in}} C_{\mathrm{out}} \right)}{H W K^2 C_{\mathrm{in}} C_{\mathrm{out}}} = \frac{1}{C_{\mathrm{out}}} + \frac{1}{K^2}
+"""
+BLOCK = r"HW\, t\, C_{\mathrm{in}}^2 + \frac{HW}{s^2}\, t\, C_{\mathrm{in}} \left( 9 + C_{\mathrm{out}} \right)"
+WIDTH = r"""
+C' = \max\left( 8, 8 \left\lfloor \frac{\alpha C + 4}{8} \right\rfloor \right), \qquad C' \leftarrow C' + 8 \ \text{ if } \ C' < 0.9\,\alpha C
+"""
+
+
+def model(name, **options):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)(**options)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def multiply_adds(net, *shape):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.to("meta").eval()(torch.zeros(1, *(shape or (3, 224, 224))))
+    return counter.get_total_flops() // 2
+
+
+@formula(RATIO)
+def check_ratio():
+    for K, C_in, C_out, H, W in [(3, 8, 16, 6, 5), (5, 4, 12, 7, 7), (3, 64, 128, 9, 4)]:
+        ordinary = nn.Conv2d(C_in, C_out, K, padding=K // 2, bias=False)
+        pair = nn.Sequential(nn.Conv2d(C_in, C_in, K, padding=K // 2, groups=C_in, bias=False), nn.Conv2d(C_in, C_out, 1, bias=False))
+        measured = multiply_adds(pair, C_in, H, W) / multiply_adds(ordinary, C_in, H, W)
+        fraction = H * W * (K**2 * C_in + C_in * C_out) / (H * W * K**2 * C_in * C_out)
+        np.testing.assert_allclose([fraction, 1 / C_out + 1 / K**2], measured)
+
+
+@formula(BLOCK)
+def check_block():
+    for C_in, C_out, t, s, H, W in [(24, 32, 6, 2, 56, 56), (8, 8, 3, 1, 7, 5), (16, 24, 2, 2, 10, 6)]:
+        expected = H * W * t * C_in**2 + H * W // s**2 * t * C_in * (9 + C_out)
+        assert expected == multiply_adds(InvertedResidual(C_in, C_out, s, t), C_in, H, W)
+
+
+@formula(WIDTH)
+def check_width_rounding():
+    for alpha in (0.1, 0.35, 0.5, 0.75, 1.0, 1.4):
+        for C in (16, 24, 32, 64, 96, 160, 320, 1280):
+            ours = max(8, 8 * int(np.floor((alpha * C + 4) / 8)))
+            ours += 8 if ours < 0.9 * alpha * C else 0
+            assert ours == _make_divisible(alpha * C, 8)
+    stated("16", _make_divisible(0.35 * 32, 8))
+    assert int((0.35 * 32 + 4) / 8) * 8 == 8 and abs(0.9 * 0.35 * 32 - 10.08) < 1e-9
+
+
+@check
+def check_numbers():
+    sizes = {"mobilenet_v2": ("3,504,872", "300,774,272"), "mobilenet_v3_large": ("5,483,032", "216,589,760"), "mobilenet_v3_small": ("2,542,856", "56,510,400")}
+    for name, (size, work) in sizes.items():
+        stated(size, parameters(model(name)))
+        stated(work, multiply_adds(model(name)))
+    short = {"mobilenet_v2": ("3.5", "301"), "mobilenet_v3_large": ("5.5", "217"), "mobilenet_v3_small": ("2.5", "57"),
+             "shufflenet_v2_x1_0": ("2.3", "145"), "efficientnet_b0": ("5.3", "386"), "resnet18": ("11.7", "1,814")}
+    for name, (size, work) in short.items():
+        stated(size, parameters(model(name)) / 1e6)
+        stated(work, multiply_adds(model(name)) / 1e6)
+    net = model("mobilenet_v2")
+    convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    stated("2,124,672", sum(m.weight.numel() for m in convs if m.kernel_size == (1, 1)))
+    stated("64,224", sum(m.weight.numel() for m in convs if m.groups > 1))
+    stated("1,281,000", parameters(net.classifier))
+    half = model("mobilenet_v2", width_mult=0.5)
+    stated("1,968,680", parameters(half))
+    assert parameters(half) > 0.5 * parameters(net) and half.features[-1].out_channels == 1280
+    assert multiply_adds(half) < 0.35 * multiply_adds(net)
+
+
+@check
+def check_by_hand():
+    stated("10,838,016", 3136 * 6 * 24**2)
+    stated("4,628,736", 784 * 144 * (9 + 32))
+    block = model("mobilenet_v2").features[4]
+    stated("15,466,752", multiply_adds(block, 24, 56, 56))
+    ordinary = multiply_adds(nn.Conv2d(144, 144, 3, stride=2, padding=1), 144, 56, 56)
+    stated("146,313,216", ordinary)
+    assert 9 < ordinary / 15_466_752 < 10
+    assert 1 / 9 < 1 / 64 + 1 / 9 < 1 / 7.8
+
+
+@check
+def check_contract():
+    v2, v3 = model("mobilenet_v2"), model("mobilenet_v3_large")
+    assert v2.classifier[0].p == 0.2 == v3.classifier[2].p
+    norm = lambda net: {(m.eps, m.momentum) for m in net.modules() if isinstance(m, nn.BatchNorm2d)}
+    assert norm(v2) == {(1e-5, 0.1)} and norm(v3) == {(1e-3, 0.01)} == norm(model("mobilenet_v3_small"))
+    kinds = lambda net: {type(m) for m in net.modules()}
+    assert nn.ReLU6 in kinds(v2) and nn.Hardswish in kinds(v3) and nn.ReLU in kinds(v3)
+    blocks = list(v3.features)[1:-1]
+    swish = [any(isinstance(m, nn.Hardswish) for m in b.modules()) for b in blocks]
+    assert swish == sorted(swish) and sum(swish) == 9 and len(blocks) == 15
+    x = torch.linspace(-5, 5, 101, dtype=torch.float64)
+    np.testing.assert_allclose(x.numpy() * np.minimum(np.maximum(x.numpy() + 3, 0), 6) / 6, nn.functional.hardswish(x).numpy(), atol=1e-12)
+    assert sorted(n for n in torchvision.models.list_models() if n.startswith("mobilenet")) == ["mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"]
+    assert isinstance(v3.features[0][2], nn.Hardswish)
+    with torch.no_grad():
+        assert torchvision.models.mobilenet_v3_small(num_classes=4).eval()(torch.zeros(2, 3, 64, 48)).shape == (2, 4)

@@ -1,0 +1,92 @@
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+BLOCK = r"y = \mathrm{ReLU}\left( \mathrm{BN}_3(W_3 * x) + \mathrm{BN}_1(W_1 * x) + \mathrm{BN}_0(x) \right)"
+FOLDED = r"""
+W'_i = \frac{\gamma_i}{\sqrt{\sigma_i^2 + \varepsilon}}\, W_i, \qquad b'_i = \beta_i - \frac{\gamma_i\, \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
+"""
+MERGED = r"y = \mathrm{ReLU}\left( \left( W'_3 + P(W'_1) + P(W'_0) \right) * x + b'_3 + b'_1 + b'_0 \right)"
+
+
+def norm(channels, eps=1e-5):
+    layer = nn.BatchNorm2d(channels, eps=eps).double().eval()
+    nn.init.normal_(layer.weight), nn.init.normal_(layer.bias), nn.init.normal_(layer.running_mean)
+    nn.init.uniform_(layer.running_var, 0.1, 3)
+    return layer
+
+
+def folded(weight, layer):
+    scale = layer.weight.detach().numpy() / np.sqrt(layer.running_var.numpy() + layer.eps)
+    return weight * scale[:, None, None, None], layer.bias.detach().numpy() - scale * layer.running_mean.numpy()
+
+
+@formula(BLOCK, FOLDED, MERGED)
+def check_merged_equals_branches():
+    for c, size, eps in [(3, 5, 1e-5), (8, 7, 0.1), (1, 4, 1e-5)]:
+        wide, point = nn.Conv2d(c, c, 3, padding=1, bias=False).double(), nn.Conv2d(c, c, 1, bias=False).double()
+        norms = {i: norm(c, eps) for i in (3, 1, 0)}
+        x = torch.randn(2, c, size, size, dtype=torch.float64)
+        library = (norms[3](wide(x)) + norms[1](point(x)) + norms[0](x)).relu()
+        pad = lambda w: np.pad(w, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        kernel, bias = folded(wide.weight.detach().numpy(), norms[3])
+        for w, i in [(point.weight.detach().numpy(), 1), (np.eye(c).reshape(c, c, 1, 1), 0)]:
+            extra, shift = folded(w, norms[i])
+            kernel, bias = kernel + pad(extra), bias + shift
+        ours = F.conv2d(x, torch.tensor(kernel), torch.tensor(bias), padding=1).relu()
+        np.testing.assert_allclose(ours.numpy(), library.detach().numpy(), atol=1e-10)
+
+
+@check
+def check_stride_two_without_identity():
+    wide, point = nn.Conv2d(3, 6, 3, stride=2, padding=1, bias=False).double(), nn.Conv2d(3, 6, 1, stride=2, bias=False).double()
+    for size in (7, 8):
+        x = torch.randn(2, 3, size, size, dtype=torch.float64)
+        merged = F.conv2d(x, wide.weight + F.pad(point.weight, [1] * 4), stride=2, padding=1)
+        torch.testing.assert_close(merged, wide(x) + point(x))
+        assert F.conv2d(x, point.weight, stride=2, padding=1).shape != point(x).shape or not torch.allclose(
+            F.conv2d(x, point.weight, stride=2, padding=1), point(x)
+        )
+
+
+@check
+def check_by_hand():
+    kernel = 0.5 * torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]])
+    kernel[1, 1] += 0.25 * 4 + 1
+    stated("3.0", kernel[1, 1])
+    assert kernel[0, 1] == 0.5 and kernel[0, 0] == 0
+    stated("5.0", F.conv2d(torch.ones(1, 1, 3, 3), kernel.view(1, 1, 3, 3))[0, 0, 0, 0])
+    branches = nn.ModuleList([nn.Conv2d(64, 64, 3, bias=False), nn.Conv2d(64, 64, 1, bias=False), *(nn.BatchNorm2d(64) for _ in range(3))])
+    stated("41,344", sum(p.numel() for p in branches.parameters()))
+    stated("36,928", sum(p.numel() for p in nn.Conv2d(64, 64, 3).parameters()))
+    assert 10 * 64**2 + 6 * 64 == 41_344 and 9 * 64**2 + 64 == 36_928
+
+
+@check
+def check_contract():
+    import torchvision
+
+    assert not any("repvgg" in name for name in torchvision.models.list_models())
+    assert nn.Conv2d(4, 4, 3, padding=1)(torch.randn(4, 6, 6)).shape == (4, 6, 6)
+    try:
+        nn.BatchNorm2d(4).eval()(torch.randn(4, 6, 6))
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_a_relu_between_prevents_merging():
+    """Two convolutions without activation are one linear map, with ReLU between them not."""
+    first, second = nn.Conv2d(2, 4, 1, bias=False).double(), nn.Conv2d(4, 2, 3, bias=False).double()
+    x, y = torch.randn(2, 1, 2, 6, 6, dtype=torch.float64)
+    linear = lambda v: second(first(v))
+    bent = lambda v: second(first(v).relu())
+    torch.testing.assert_close(linear(x + y), linear(x) + linear(y))
+    assert not torch.allclose(bent(x + y), bent(x) + bent(y), atol=1e-3)
+    kernel = torch.einsum("ohkl,hi->oikl", second.weight, first.weight[:, :, 0, 0])
+    torch.testing.assert_close(F.conv2d(x, kernel), linear(x))

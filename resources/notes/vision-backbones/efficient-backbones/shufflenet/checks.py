@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.shufflenetv2 import InvertedResidual, channel_shuffle
+
+from note_checks import check, formula, stated
+
+SHUFFLE = r"y_{jg + i} = x_{i\,C/g + j}, \qquad 0 \le i < g, \quad 0 \le j < C/g"
+UNIT = r"y = \mathrm{shuffle}_2\left( [x_1;\, B(x_2)] \right), \qquad P = 2h^2 + 9h + 6h"
+TRAFFIC = r"A = HW\,(c_1 + c_2) + c_1 c_2 \;\ge\; 2\sqrt{HW\,F} + \frac{F}{HW}"
+
+
+def model(name):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)()
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def multiply_adds(net, *shape):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.to("meta").eval()(torch.zeros(1, *(shape or (3, 224, 224))))
+    return counter.get_total_flops() // 2
+
+
+def shuffled(x, g):
+    C = x.shape[1]
+    y = np.empty_like(x)
+    for i in range(g):
+        for j in range(C // g):
+            y[:, j * g + i] = x[:, i * C // g + j]
+    return y
+
+
+@formula(SHUFFLE)
+def check_shuffle():
+    for C, g in [(6, 2), (12, 3), (12, 4), (8, 1), (8, 8)]:
+        x = torch.randn(2, C, 3, 2)
+        for library in (channel_shuffle(x, g), nn.ChannelShuffle(g)(x)):
+            np.testing.assert_array_equal(shuffled(x.numpy(), g), library.numpy())
+    assert shuffled(np.arange(6).reshape(1, 6), 2).ravel().tolist() == [0, 3, 1, 4, 2, 5]
+    for C in (6, 8, 116):
+        x = torch.arange(C).view(1, C, 1, 1)
+        assert not torch.equal(channel_shuffle(x, 2), channel_shuffle(x, C // 2))
+    x = torch.arange(4).view(1, 4, 1, 1)
+    assert torch.equal(channel_shuffle(x, 2), channel_shuffle(x, 4 // 2))
+
+
+@formula(UNIT)
+def check_unit():
+    for C in (4, 10, 116):
+        unit = InvertedResidual(C, C, 1).eval()
+        x = torch.randn(2, C, 5, 5)
+        x1, x2 = x.chunk(2, 1)
+        ours = shuffled(torch.cat([x1, unit.branch2(x2)], 1).detach().numpy(), 2)
+        np.testing.assert_allclose(ours, unit(x).detach().numpy(), atol=1e-6)
+        h = C // 2
+        assert parameters(unit) == 2 * h**2 + 9 * h + 6 * h
+    kinds = [type(m).__name__ for m in unit.branch2]
+    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d", "Conv2d", "BatchNorm2d", "ReLU"]
+
+
+@formula(TRAFFIC)
+def check_memory_traffic():
+    """Formula-only bound; the touched numbers are counted from real tensors."""
+    for c1, c2, H, W in [(64, 64, 28, 28), (16, 256, 28, 28), (3, 5, 4, 6), (8, 8, 1, 1)]:
+        conv, x = nn.Conv2d(c1, c2, 1, bias=False), torch.zeros(1, c1, H, W)
+        touched = x.numel() + conv(x).numel() + conv.weight.numel()
+        F = multiply_adds(nn.Conv2d(c1, c2, 1, bias=False), c1, H, W)
+        assert touched == H * W * (c1 + c2) + c1 * c2 and F == H * W * c1 * c2
+        bound = 2 * math.sqrt(H * W * F) + F / (H * W)
+        assert touched >= bound - 1e-6 and (abs(touched - bound) < 1e-6) == (c1 == c2)
+    stated("104,448", 784 * 128 + 64 * 64)
+    stated("217,344", 784 * 272 + 16 * 256)
+
+
+@check
+def check_numbers():
+    for name, text in [("x0_5", "1,366,792"), ("x1_0", "2,278,604"), ("x1_5", "3,503,624"), ("x2_0", "7,393,996")]:
+        stated(text, parameters(model(f"shufflenet_v2_{name}")))
+    stated("40,476,448", multiply_adds(model("shufflenet_v2_x0_5")))
+    stated("144,907,992", multiply_adds(model("shufflenet_v2_x1_0")))
+    for text, name in [("145", "shufflenet_v2_x1_0"), ("301", "mobilenet_v2"), ("57", "mobilenet_v3_small"), ("349", "squeezenet1_1")]:
+        stated(text, multiply_adds(model(name)) / 1e6)
+    unit = model("shufflenet_v2_x1_0").stage2[1]
+    stated("7,598", parameters(unit))
+    stated("5,684,000", multiply_adds(unit, 116, 28, 28))
+    stated("121,104", nn.Conv2d(116, 116, 3, bias=False).weight.numel())
+
+
+@check
+def check_contract():
+    net = model("shufflenet_v2_x1_0")
+    assert net.fc.out_features == 1000 and not any(isinstance(m, nn.Dropout) for m in net.modules())
+    assert not [n for n in torchvision.models.list_models() if n.startswith("shufflenet") and "v2" not in n]
+    try:
+        InvertedResidual(116, 232, 1)
+    except ValueError as error:
+        assert "Invalid combination of stride 1" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    down = InvertedResidual(8, 20, 2).eval()
+    assert down(torch.randn(2, 8, 7, 7)).shape == (2, 20, 4, 4)
+    assert down.branch1[0].in_channels == 8 == down.branch2[0].in_channels

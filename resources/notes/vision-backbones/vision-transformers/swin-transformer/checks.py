@@ -1,0 +1,123 @@
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.swin_transformer import PatchMerging, ShiftedWindowAttention
+
+from note_checks import check, formula, stated
+
+ATTENTION = r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left( \frac{Q K^\top}{\sqrt{d}} + B \right) V"
+BIAS = r"B_{(i, j), (i', j')} = T_{(i - i' + M - 1),\; (j - j' + M - 1)}"
+COST = r"""
+\Omega(\mathrm{MSA}) = 4hwC^2 + 2(hw)^2 C, \qquad \Omega(\mathrm{W\text{-}MSA}) = 4hwC^2 + 2M^2 hwC
+"""
+
+
+def model(name, **options):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)(**options)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def multiply_adds(net, *shape):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net.to("meta").eval()(torch.zeros(*shape))
+    return counter.get_total_flops() // 2
+
+
+@formula(ATTENTION, BIAS)
+def check_window_attention():
+    for M, heads, C, h, w in [(2, 1, 4, 4, 6), (3, 2, 6, 6, 3), (4, 3, 6, 4, 4)]:
+        layer = ShiftedWindowAttention(C, [M, M], [0, 0], heads).double()
+        nn.init.normal_(layer.relative_position_bias_table)
+        x = torch.randn(1, h, w, C, dtype=torch.float64)
+        table = layer.relative_position_bias_table.detach().numpy().reshape(2 * M - 1, 2 * M - 1, heads)
+        places = [(i, j) for i in range(M) for j in range(M)]
+        bias = np.array([[table[i - a + M - 1, j - b + M - 1] for a, b in places] for i, j in places])
+        weight, offset = layer.qkv.weight.detach().numpy(), layer.qkv.bias.detach().numpy()
+        out = np.zeros((h, w, C))
+        d = C // heads
+        for top in range(0, h, M):
+            for left in range(0, w, M):
+                window = x[0, top : top + M, left : left + M].reshape(M * M, C).numpy()
+                q, k, v = np.split(window @ weight.T + offset, 3, -1)
+                for head in range(heads):
+                    part = slice(head * d, head * d + d)
+                    score = q[:, part] @ k[:, part].T / np.sqrt(d) + bias[:, :, head]
+                    share = np.exp(score - score.max(1, keepdims=True))
+                    mixed = share / share.sum(1, keepdims=True) @ v[:, part]
+                    out[top : top + M, left : left + M, part] = mixed.reshape(M, M, d)
+        out = out @ layer.proj.weight.detach().numpy().T + layer.proj.bias.detach().numpy()
+        np.testing.assert_allclose(out, layer(x)[0].detach().numpy(), atol=1e-10)
+
+
+@formula(COST)
+def check_cost():
+    for M, C, h, w in [(7, 12, 14, 21), (2, 4, 4, 6)]:
+        assert multiply_adds(ShiftedWindowAttention(C, [M, M], [0, 0], 2), 1, h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
+        everything = ShiftedWindowAttention(C, [h, w], [0, 0], 2)
+        assert multiply_adds(everything, 1, h, w, C) == 4 * h * w * C**2 + 2 * (h * w) ** 2 * C
+
+
+@check
+def check_numbers():
+    for name, text in [("swin_t", "28,288,354"), ("swin_s", "49,606,258"), ("swin_b", "87,768,224")]:
+        stated(text, parameters(model(name)))
+    net = model("swin_t")
+    stated("4,490,566,656", multiply_adds(net, 1, 3, 224, 224))
+    stated("115,605,504", 4 * 3136 * 96**2)
+    stated("1,888,223,232", 2 * 3136**2 * 96)
+    stated("29,503,488", 2 * 49 * 3136 * 96)
+    stated("64", (2 * 3136**2 * 96) / (2 * 49 * 3136 * 96))
+    assert (56 // 7) ** 2 == 64
+    attention = net.features[1][0].attn
+    stated("507", attention.relative_position_bias_table.numel())
+    assert attention.relative_position_bias_table.shape == (169, 3) and attention.window_size == [7, 7]
+    assert attention.shift_size == [0, 0] and net.features[1][1].attn.shift_size == [3, 3]
+    assert net.features[0][0].kernel_size == (4, 4) and net.features[1][0].mlp[0].out_features == 4 * 96
+    assert net.features[-1][-1].stochastic_depth.p == 0.2
+    assert [stage[0].norm1.normalized_shape[0] for stage in list(net.features)[1::2]] == [96, 192, 384, 768]
+
+
+@check
+def check_patch_merging_and_sizes():
+    layer = PatchMerging(6)
+    assert layer(torch.randn(2, 8, 10, 6)).shape == (2, 4, 5, 12) and layer(torch.randn(2, 7, 9, 6)).shape == (2, 4, 5, 12)
+    net = model("swin_t")
+    assert net.eval()(torch.zeros(2, 3, 200, 301, device="meta")).shape == (2, 1000)
+    assert 112 // 4 // 2 // 2 == 7
+    four_by_four = torch.zeros(1, 3, 224, 224, device="meta")
+    assert net.features(four_by_four).shape == (1, 7, 7, 768)
+
+
+@check
+def check_window_size_is_fixed_by_the_table():
+    small, large = ShiftedWindowAttention(4, [3, 3], [0, 0], 2), ShiftedWindowAttention(4, [4, 4], [0, 0], 2)
+    assert small.relative_position_bias_table.shape[0] == 25 and large.relative_position_bias_table.shape[0] == 49
+    try:
+        large.load_state_dict(small.state_dict())
+    except RuntimeError as error:
+        assert "size mismatch" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_mask_separates_opposite_borders():
+    layer = ShiftedWindowAttention(4, [4, 4], [2, 2], 2).double()
+    x = torch.randn(1, 8, 8, 4, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(layer(x)[0, 0, 0].sum(), x)
+    influence = gradient[0].abs().sum(-1)
+    assert (influence[:2, :2] > 1e-6).all() and influence[6:].max() < 1e-30 and influence[:, 6:].max() < 1e-30
+
+
+@check
+def check_stochastic_depth_differs_in_train_mode():
+    net = torchvision.models.swin_t(num_classes=3)
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(net.eval()(x), net(x)) and not torch.equal(net.train()(x), net(x))

@@ -225,14 +225,25 @@ let reporting = 0;
 /** Tells the host where the reader is, once the scrolling rests. */
 function reportSoon(): void {
   window.clearTimeout(reporting);
-  reporting = window.setTimeout(() => {
-    if (state) {
-      const position = currentPosition();
-      state = { ...state, place: { ...position, topic: state.place.topic }, opened: openedParts() };
-      keepState(state);
-      tellHost({ type: 'moved', topic: state.place.topic, position, opened: state.opened });
-    }
-  }, 120);
+  reporting = window.setTimeout(report, 120);
+}
+
+function report(): void {
+  window.clearTimeout(reporting);
+  if (state) {
+    const position = currentPosition();
+    state = { ...state, place: { ...position, topic: state.place.topic }, opened: openedParts() };
+    keepState(state);
+    tellHost({ type: 'moved', topic: state.place.topic, position, opened: state.opened });
+  }
+}
+
+/** What the reader does next (go back, switch the language) starts from where the reader is now. */
+function reportBeforeAction(): void {
+  const { anchor, offset } = currentPosition();
+  if (anchor !== state?.place.anchor || offset !== state.place.offset) {
+    report();
+  }
 }
 
 window.addEventListener(
@@ -244,6 +255,8 @@ window.addEventListener(
   { passive: true },
 );
 document.addEventListener('toggle', reportSoon, true);
+document.addEventListener('pointerdown', reportBeforeAction, true);
+document.addEventListener('keydown', reportBeforeAction, true);
 
 let frame = 0;
 

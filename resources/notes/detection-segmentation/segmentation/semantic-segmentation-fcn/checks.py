@@ -105,3 +105,11 @@ def check_pitfalls():
         raise AssertionError("expected an error")
     mask = torch.tensor([[[[0.0, 2.0]]]])
     assert 1 in interpolate(mask, size=(1, 5), mode="bilinear").round() and 1 not in interpolate(mask, size=(1, 5), mode="nearest")
+
+
+@check
+def check_dice_and_iou():
+    stated("0.6667", 0.8 / (2 - 0.8))
+    a, b = np.random.rand(300) > 0.5, np.random.rand(300) > 0.4
+    dice = 2 * (a & b).sum() / (a.sum() + b.sum())
+    assert abs(dice / (2 - dice) - jaccard_score(a, b)) < 1e-12

@@ -26,6 +26,6 @@ def best_iou_by_stride() -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(strides, [str(s) for s in strides])
     axes.set_xlabel("output stride in pixels")
-    axes.set_ylabel("best possible IoU")
+    axes.set_ylabel("IoU after enlarging")
     axes.legend(loc="lower left")
     return drawn

@@ -28,7 +28,7 @@ def seen(kind, units):
 
 @figure("figure-reach.svg")
 def channels_seen_by_depth() -> Figure:
-    """With the shuffle every output channel soon depends on every input channel; without it one half never mixes."""
+    """With the shuffle every output channel soon depends on most input channels; without it one half never mixes."""
     torch.manual_seed(0)
     depths = range(1, UNITS + 1)
     shuffled, plain = ([seen(kind, n) for n in depths] for kind in (InvertedResidual, Unshuffled))

@@ -129,7 +129,7 @@ function symbolParts(
 
 function headline(card: Card, language: Language): HoverPart {
   const other = language === 'en' ? 'zh-cn' : 'en';
-  return { kind: 'headline', name: card.name[language], otherName: card.name[other], prose: card.what[language] };
+  return { kind: 'headline', ...names(card.name[language], card.name[other]), prose: card.what[language] };
 }
 
 function formulaPart(card: Card): readonly HoverPart[] {
@@ -178,14 +178,22 @@ function topicParts(topic: Topic, language: Language): readonly HoverPart[] | un
     ? [
         {
           kind: 'headline',
-          name: topic.title[language],
-          otherName: topic.title[other],
+          ...names(topic.title[language], topic.title[other]),
           prose: topic.summary[language],
         },
         { kind: 'note', prose: words[language].ownName },
         { kind: 'links', topic: topic.id },
       ]
     : undefined;
+}
+
+/** A name in two languages; once, where one of them holds the other: `Focal Loss 焦点损失`. */
+function names(name: string, otherName: string): { readonly name: string; readonly otherName: string } {
+  const [own, other] = [name.toLowerCase(), otherName.toLowerCase()];
+  if (other.includes(own)) {
+    return { name: otherName, otherName: '' };
+  }
+  return { name, otherName: own.includes(other) ? '' : otherName };
 }
 
 function links(symbol: string, card: Card, library: NoteLibrary): HoverPart {

@@ -51,7 +51,7 @@ function paragraph(part: HoverPart, language: Language, formulas: FormulaFile, t
   const named = words[language];
   switch (part.kind) {
     case 'headline':
-      return `**${escaped(part.name)}** ${escaped(part.otherName)} — ${prose(part.prose)}`;
+      return `**${escaped(part.name)}**${part.otherName && ` ${escaped(part.otherName)}`} — ${prose(part.prose)}`;
     case 'argument':
       return [
         `**\`${part.name}\`** ${named.argument} ${escaped(part.of)} — ${prose(part.prose)}`,

@@ -15,11 +15,11 @@ const budget = 0.06;
 const keystrokesAt = (topics: number) => (topics < 1000 ? 1500 : topics < 5000 ? 600 : 300);
 
 /**
- * `npx tsx test/bench/search/bench.ts`: what a keystroke costs in our search and in plain fuse.js, in the same run, among
+ * What a keystroke costs in our search and in plain fuse.js, in the same run, among
  * today's topics and among generated ones; and the typing errors that plain fuse.js finds and ours does not. Times are
  * of the processor, so that what else the machine does is left out.
  */
-async function main(): Promise<void> {
+export async function benchSearch(): Promise<void> {
   const { index, file } = await shippedSearch();
   for (const count of [index.topics.length, 2000, 10_000]) {
     await compare(generatedLibrary(index, file, count), count);
@@ -84,5 +84,3 @@ function describe(values: readonly number[]): string {
 function ms(value: number): string {
   return `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
 }
-
-void main();

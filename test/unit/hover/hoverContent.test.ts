@@ -30,6 +30,13 @@ suite('a hover', () => {
     assert.deepEqual(kinds({ ...layerNorm, holds: 'instance' } as Meaning)?.slice(0, 2), ['headline', 'note']);
   });
 
+  test('says a name once where the other language holds it', () => {
+    const own: Meaning = { kind: 'ownName', name: 'FocalLoss', from: 0, to: 1 };
+    const [headline] = hoverContent(own, table, library, 'en', all) ?? [];
+    assert.ok(headline?.kind === 'headline');
+    assert.deepEqual([headline.name, headline.otherName], ['Focal Loss 焦点损失', '']);
+  });
+
   test('explains an argument with the default of the installed library', () => {
     const parts = hoverContent(
       { kind: 'argument', symbol: 'torch.nn.LayerNorm', parameter: 'eps', from: 0, to: 1 },

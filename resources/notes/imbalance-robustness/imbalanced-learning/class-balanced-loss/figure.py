@@ -25,7 +25,7 @@ def effective_number() -> Figure:
         seen = [np.mean([len(np.unique(generator.integers(prototypes, size=size))) for _ in range(50)]) for size in sizes]
         np.testing.assert_allclose(seen, effective(np.array(sizes), beta), rtol=0.05)
         left.plot(sizes, seen, color=colour, marker="o", markersize=4, linestyle="none")
-        left.text(1.5e4, prototypes * 0.6, f"β = {beta}", color=colour, ha="right", va="top")
+        left.text(1.5e4, prototypes * 0.42, f"β = {beta}", color=colour, ha="right", va="top")
         inverse = 1 / effective(counts, beta)
         weight = 10 * inverse / inverse.sum()
         spread.append(weight.max() / weight.min())

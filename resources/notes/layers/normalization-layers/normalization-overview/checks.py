@@ -104,6 +104,12 @@ def check_contract():
     x = torch.randn(4, 3) * 1e-4
     assert torch.allclose(nn.RMSNorm(3)(x), nn.RMSNorm(3, eps=torch.finfo(torch.float32).eps)(x))
     assert not torch.allclose(nn.RMSNorm(3)(x), nn.RMSNorm(3, eps=1e-5)(x), atol=0.01)
+    for dtype in (torch.float16, torch.bfloat16):
+        half = (torch.randn(4, 64) * 1e-3).to(dtype)
+        wide = half.float()
+        for eps, equal in ((torch.finfo(torch.float32).eps, True), (torch.finfo(dtype).eps, False)):
+            ours = wide / torch.sqrt((wide**2).mean(-1, keepdim=True) + eps)
+            assert torch.allclose(nn.RMSNorm(64, dtype=dtype)(half).float(), ours, atol=0.02) is equal
     assert [name for name, _ in nn.RMSNorm(3).named_parameters()] == ["weight"]
     assert not list(nn.InstanceNorm2d(3).parameters()) and not list(nn.LocalResponseNorm(2).parameters())
     lrn = nn.LocalResponseNorm(2)
@@ -138,6 +144,8 @@ def check_what_is_lost():
     x = torch.randn(4, 6, 5, 5) * 3
     for layer in (nn.BatchNorm2d(6), nn.GroupNorm(2, 6), nn.InstanceNorm2d(6), LastAxis(nn.LayerNorm(6)), LastAxis(nn.RMSNorm(6))):
         assert torch.allclose(layer(x * 7), layer(x), atol=1e-2)
+    constant = nn.BatchNorm2d(6).eval()
+    assert torch.allclose(constant(x * 7), 7 * constant(x), atol=1e-4)
     local = nn.LocalResponseNorm(5)
     assert (local(x * 7).abs().mean() / local(x).abs().mean()) > 5
 

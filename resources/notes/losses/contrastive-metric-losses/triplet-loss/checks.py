@@ -89,6 +89,14 @@ def check_distance_matrix_gradients():
     assert torch.isnan(own.grad).any()
     torch.cdist(library, library).sum().backward()
     assert torch.isfinite(library.grad).all()
+    for rows, exact in ((25, True), (60, False)):
+        many = torch.randn(rows, 8)
+        many[1] = many[0]
+        many.requires_grad_()
+        distances = torch.cdist(many, many)
+        distances.sum().backward()
+        assert torch.isfinite(many.grad).all() and bool((distances.diagonal() == 0).all()) is exact
+        assert distances.diagonal().max() < 0.01
     alone = torch.zeros(1, 3, requires_grad=True)
     torch.cdist(alone, torch.zeros(1, 3)).sum().backward()
     assert torch.equal(alone.grad, torch.zeros(1, 3))

@@ -80,6 +80,7 @@ def check_by_hand():
 def check_empty_masks():
     zero, one = np.zeros(4), np.array([1.0, 0.0, 0.0, 0.0])
     stated("0.5", 1 - dice(one, zero, 1.0))
+    stated("0.6774", 1 - dice(np.array([0.9, 0.8, 0.3, 0.1]), zero, 1.0))
     assert 1 - dice(np.full(4, 0.1), zero, 1e-5) > 0.99
     with np.errstate(invalid="ignore"):
         assert np.isnan(dice(zero, zero))

@@ -1,0 +1,136 @@
+import warnings
+
+import numpy as np
+import torch
+from sklearn.linear_model import Perceptron, SGDClassifier
+from sklearn.neural_network import MLPClassifier
+
+from note_checks import check, formula, stated
+
+RULE = r"""
+\text{if } y_i (w^\top x_i + b) \le 0: \qquad w \leftarrow w + \eta\, y_i x_i, \qquad b \leftarrow b + \eta\, y_i
+"""
+BOUND = r"\text{number of mistakes} \le \left( \frac{R}{\gamma} \right)^2"
+NETWORK = r"f(x) = W_2\, \varphi(W_1 x + b_1) + b_2"
+POINTS, XOR = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+
+
+def perceptron(X, y, epochs, eta=1.0):
+    w, b, mistakes = np.zeros(X.shape[1]), 0.0, 0
+    for _ in range(epochs):
+        for x, label in zip(X, y):
+            if label * (w @ x + b) <= 0:
+                w, b, mistakes = w + eta * label * x, b + eta * label, mistakes + 1
+    return w, b, mistakes
+
+
+def problems():
+    for n, d in [(20, 2), (60, 5), (40, 1)]:
+        X = np.random.randn(n, d) + 0.5
+        yield X, np.where(X @ np.random.randn(d) + 0.3 > 0, 1, -1)
+        yield X, np.where(np.random.rand(n) < 0.5, 1, -1)
+
+
+@formula(RULE)
+def check_rule():
+    for X, y in problems():
+        if len(set(y)) < 2:
+            continue
+        for eta in (1.0, 0.3):
+            w, b, _ = perceptron(X, y, 7, eta)
+            model = Perceptron(shuffle=False, tol=None, max_iter=7, eta0=eta).fit(X, y)
+            np.testing.assert_allclose(w, model.coef_[0], atol=1e-9)
+            np.testing.assert_allclose(b, model.intercept_[0], atol=1e-9)
+    t = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(4, dtype=torch.float64)
+    y = -float(torch.sign(t.detach() @ x))
+    torch.relu(-y * (t @ x)).backward()
+    np.testing.assert_allclose(t.grad.numpy(), -y * x.numpy())
+
+
+@formula(BOUND)
+def check_bound():
+    """The margin is computed with an arbitrary separator u, so the bound must hold for it."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        u = rng.normal(size=4)
+        u /= np.linalg.norm(u)
+        extended = np.column_stack([rng.normal(size=(80, 3)), np.ones(80)])
+        extended = extended[np.abs(extended @ u) > 0.2]
+        y = np.sign(extended @ u)
+        R, gamma = np.linalg.norm(extended, axis=1).max(), (y * (extended @ u)).min()
+        w, b, mistakes = perceptron(extended[:, :3], y, 2000)
+        assert ((extended[:, :3] @ w + b) * y > 0).all() and mistakes <= (R / gamma) ** 2
+
+
+@formula(NETWORK)
+def check_network():
+    for hidden, activation, phi in [(3, "tanh", np.tanh), (6, "relu", lambda z: np.maximum(z, 0)), (4, "identity", lambda z: z)]:
+        X = np.random.randn(30, 4)
+        y = (X[:, 0] * X[:, 1] > 0).astype(int)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlp = MLPClassifier((hidden,), activation=activation, max_iter=20, random_state=0).fit(X, y)
+        W1, W2 = (w.T for w in mlp.coefs_)
+        b1, b2 = mlp.intercepts_
+        f = np.array([W2 @ phi(W1 @ x + b1) + b2 for x in X])[:, 0]
+        np.testing.assert_allclose(1 / (1 + np.exp(-f)), mlp.predict_proba(X)[:, 1], atol=1e-9)
+        net = torch.nn.Sequential(torch.nn.Linear(4, hidden), torch.nn.Linear(hidden, 1)).double()
+        merged = net[1].weight @ net[0].weight, net[1].weight @ net[0].bias + net[1].bias
+        x = torch.tensor(X)
+        assert torch.allclose(net(x), x @ merged[0].T + merged[1])
+
+
+@check
+def check_by_hand():
+    X, y = np.array([[2.0, 1], [1, 3]]), np.array([1, -1])
+    states, w, b = [], np.zeros(2), 0.0
+    for x, label in list(zip(X, y)) * 4:
+        if label * (w @ x + b) <= 0:
+            w, b = w + label * x, b + label
+            states.append((*w, b))
+    assert states == [(2, 1, 1), (1, -2, 0), (3, -1, 1), (2, -4, 0), (4, -3, 1)]
+    assert w @ X[0] + b == 6
+    stated("−4", w @ X[1] + b)
+    stated("5", len(states))
+
+
+@check
+def check_contract():
+    model, mlp = Perceptron(), MLPClassifier()
+    assert (model.eta0, model.penalty, model.max_iter, model.tol, model.shuffle) == (1.0, None, 1000, 1e-3, True)
+    assert (mlp.hidden_layer_sizes, mlp.activation, mlp.solver, mlp.max_iter) == ((100,), "relu", "adam", 200)
+    assert not hasattr(model, "predict_proba") and hasattr(mlp, "predict_proba")
+    net = torch.nn.Sequential(torch.nn.Linear(784, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
+    stated("79,510", sum(p.numel() for p in net.parameters()))
+    X, y = np.random.randn(60, 3), np.random.randint(3, size=60)
+    assert model.fit(X, y).decision_function(X).shape == (60, 3) and model.fit(X, y > 0).decision_function(X).shape == (60,)
+    options = {"random_state": 0, "tol": None, "max_iter": 5}
+    other = SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, **options).fit(X, y)
+    np.testing.assert_allclose(Perceptron(**options).fit(X, y).coef_, other.coef_)
+
+
+@check
+def check_xor():
+    for seed in range(20):
+        assert Perceptron(tol=None, max_iter=50, random_state=seed).fit(POINTS, XOR).score(POINTS, XOR) < 1
+    fit = lambda size: [MLPClassifier((size,), activation="tanh", solver="lbfgs", random_state=s).fit(POINTS, XOR).score(POINTS, XOR) for s in range(20)]
+    two, eight = fit(2), fit(8)
+    assert max(two) == 1 and min(two) < 1 and min(eight) == 1
+
+
+@check
+def check_rate_does_not_matter_from_zero():
+    X, y = np.random.randn(40, 3), np.random.randint(2, size=40)
+    a, b = (Perceptron(eta0=eta, tol=None, max_iter=9, random_state=1).fit(X, y) for eta in (1.0, 0.25))
+    np.testing.assert_allclose(a.coef_ * 0.25, b.coef_, atol=1e-9)
+    assert (a.predict(X) == b.predict(X)).all()
+
+
+@check
+def check_order_matters():
+    X = np.random.randn(30, 2)
+    X[:, 0] += np.sign(X[:, 0])
+    y = np.sign(X[:, 0])
+    first, second = perceptron(X, y, 50), perceptron(X[::-1], y[::-1], 50)
+    assert not np.allclose(first[0] / np.linalg.norm(first[0]), second[0] / np.linalg.norm(second[0]))

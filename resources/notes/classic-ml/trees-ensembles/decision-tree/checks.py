@@ -1,0 +1,139 @@
+import math
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from note_checks import check, formula, stated
+
+SPLIT = r"(j^*, t^*) = \arg\min_{j, t} \left( \frac{n_L}{n} Q(L) + \frac{n_R}{n} Q(R) \right)"
+VARIANCE = r"Q(S) = \frac{1}{|S|} \sum_{i \in S} (y_i - \bar{y}_S)^2"
+PRUNING = r"R_\alpha(T) = \sum_{\ell \in \mathrm{leaves}(T)} \frac{n_\ell}{N}\, Q(\ell) + \alpha \, |\mathrm{leaves}(T)|"
+
+
+def variance(y):
+    return ((y - y.mean()) ** 2).sum() / len(y)
+
+
+def gini(y):
+    return 1 - ((np.unique(y, return_counts=True)[1] / len(y)) ** 2).sum()
+
+
+def best_split(X, y, impurity):
+    found = []
+    for j in range(X.shape[1]):
+        values = np.unique(X[:, j])
+        for t in (values[1:] + values[:-1]) / 2:
+            left = X[:, j] <= t
+            found.append(((left.mean() * impurity(y[left]) + (~left).mean() * impurity(y[~left])), j, t))
+    return min(found)
+
+
+@formula(SPLIT, VARIANCE)
+def check_first_split():
+    for n, d in [(12, 1), (40, 3), (80, 5)]:
+        X = np.random.randn(n, d).astype(np.float32).astype(np.float64)
+        for y, impurity, model in [
+            (np.random.randn(n) + X[:, 0], variance, DecisionTreeRegressor(max_depth=1)),
+            ((X[:, -1] + np.random.randn(n) > 0).astype(int), gini, DecisionTreeClassifier(max_depth=1)),
+        ]:
+            tree = model.fit(X, y).tree_
+            score, j, t = best_split(X, y, impurity)
+            of_library = (tree.weighted_n_node_samples[1:] * tree.impurity[1:]).sum() / n
+            assert math.isclose(score, of_library, abs_tol=1e-6) and math.isclose(tree.impurity[0], impurity(y), rel_tol=1e-6)
+            if impurity is variance:
+                assert tree.feature[0] == j and math.isclose(tree.threshold[0], t, abs_tol=1e-6)
+
+
+@formula(PRUNING)
+def check_pruning():
+    """Among all prunings of a grown tree, the library's choice has the lowest R_alpha; enumerated for small trees."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 2))
+    y = (X[:, 0] * X[:, 1] + 0.5 * rng.normal(size=40) > 0).astype(int)
+    options = {"max_depth": 3, "random_state": 0}
+    full = DecisionTreeClassifier(**options).fit(X, y).tree_
+    weight = full.weighted_n_node_samples / full.weighted_n_node_samples[0]
+
+    def prunings(node):
+        yield [node]
+        left, right = full.children_left[node], full.children_right[node]
+        if left >= 0:
+            for a in prunings(left):
+                for b in prunings(right):
+                    yield a + b
+
+    for alpha in (0.0, 0.01, 0.03, 0.08, 0.3):
+        cost = lambda leaves: sum(weight[leaf] * full.impurity[leaf] for leaf in leaves) + alpha * len(leaves)
+        best = min(cost(leaves) for leaves in prunings(0))
+        pruned = DecisionTreeClassifier(ccp_alpha=alpha, **options).fit(X, y).tree_
+        leaves = pruned.children_left < 0
+        ours = (pruned.weighted_n_node_samples[leaves] / 40 * pruned.impurity[leaves]).sum() + alpha * leaves.sum()
+        assert math.isclose(ours, best, abs_tol=1e-9), alpha
+
+
+@check
+def check_by_hand():
+    x, y = np.arange(1.0, 6.0)[:, None], np.array([1.0, 1, 5, 6, 7])
+    tree = DecisionTreeRegressor(max_depth=1).fit(x, y)
+    assert tree.tree_.threshold[0] == 2.5 and y.mean() == 4 and tree.predict([[1.0], [100.0]]).tolist() == [1, 6]
+    stated("6.4", tree.tree_.impurity[0])
+    stated("0.4", 0.4 * variance(y[:2]) + 0.6 * variance(y[2:]))
+    stated("3.5556", variance(y[:3]))
+    stated("0.25", variance(y[3:]))
+    stated("2.2333", 0.6 * variance(y[:3]) + 0.4 * variance(y[3:]))
+
+
+@check
+def check_defaults():
+    classifier, regressor = DecisionTreeClassifier(), DecisionTreeRegressor()
+    assert (classifier.criterion, regressor.criterion, classifier.max_depth) == ("gini", "squared_error", None)
+    assert (classifier.min_samples_leaf, classifier.ccp_alpha, classifier.max_features) == (1, 0.0, None)
+    X, y = np.random.randn(30, 2), np.random.randint(3, size=30)
+    assert classifier.fit(X, y).predict_proba(X).shape == (30, 3) and classifier.score(X, y) == 1.0
+    leaf = DecisionTreeClassifier(max_depth=1).fit(X, y)
+    node = leaf.apply(X)
+    np.testing.assert_allclose(leaf.predict_proba(X[:1])[0], [(y[node == node[0]] == k).mean() for k in range(3)])
+    assert DecisionTreeRegressor().fit(X, np.stack([y, y], 1)).predict(X).shape == (30, 2)
+    np.testing.assert_array_equal(classifier.fit(np.exp(X), y).apply(np.exp(X)).shape, (30,))
+
+
+@check
+def check_random_ties():
+    x = np.random.randn(40)
+    X, y = np.stack([x, x], 1), (x > 0).astype(int)
+    assert {int(DecisionTreeClassifier(random_state=seed).fit(X, y).tree_.feature[0]) for seed in range(20)} == {0, 1}
+    same = [DecisionTreeClassifier(random_state=3).fit(X, y).tree_.feature[0] for _ in range(3)]
+    assert len(set(same)) == 1
+
+
+@check
+def check_float32():
+    X = np.array([[16_777_216.0], [16_777_217.0]] * 5)
+    y = np.array([0, 1] * 5)
+    assert DecisionTreeClassifier().fit(X, y).score(X, y) == 0.5
+    assert DecisionTreeClassifier().fit(X - 16_777_216, y).score(X - 16_777_216, y) == 1.0
+
+
+@check
+def check_codes_have_an_order():
+    codes, y = np.array([[0.0], [1], [2]] * 5), np.array([1, 0, 1] * 5)
+    assert DecisionTreeClassifier(max_depth=1).fit(codes, y).score(codes, y) < 1
+    one_hot = np.eye(3)[codes[:, 0].astype(int)]
+    assert DecisionTreeClassifier(max_depth=1).fit(one_hot, y).score(one_hot, y) == 1
+
+
+@check
+def check_xor():
+    X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 5, dtype=float), np.array([0, 1, 1, 0] * 5)
+    assert math.isclose(best_split(X, y, gini)[0], gini(y))
+    assert DecisionTreeClassifier(max_depth=2).fit(X, y).score(X, y) == 1
+    assert DecisionTreeClassifier(min_impurity_decrease=1e-6).fit(X, y).get_n_leaves() == 1
+
+
+@check
+def check_missing_values():
+    X, y = np.array([[1.0], [2.0], [np.nan], [np.nan], [9.0], [8.0]]), np.array([0, 0, 1, 1, 1, 1])
+    assert DecisionTreeClassifier(max_depth=1).fit(X, y).predict([[np.nan]]).tolist() == [1]
+    y = np.array([0, 0, 0, 0, 1, 1])
+    assert DecisionTreeClassifier(max_depth=1).fit(X, y).predict([[np.nan]]).tolist() == [0]

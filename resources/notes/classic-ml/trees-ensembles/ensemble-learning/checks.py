@@ -1,0 +1,155 @@
+import math
+
+import numpy as np
+from scipy.stats import binom
+from sklearn.datasets import make_moons
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    BaggingRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+from note_checks import check, formula, stated
+
+MAJORITY = r"P_M = \sum_{m = (M+1)/2}^{M} \binom{M}{m} p^m (1 - p)^{M - m}"
+ADABOOST = r"""
+\epsilon_t = \sum_{i:\, h_t(x_i) \ne y_i} w_i, \qquad \alpha_t = \nu \ln \frac{1 - \epsilon_t}{\epsilon_t}, \qquad
+w_i \leftarrow w_i \, e^{\alpha_t [h_t(x_i) \ne y_i]}
+"""
+GRADIENT = r"""
+F_m(x) = F_{m-1}(x) + \nu\, h_m(x), \qquad h_m \approx -\frac{\partial \ell(y, F)}{\partial F}\bigg|_{F = F_{m-1}} = y - F_{m-1}(x)
+"""
+
+
+def majority(M, p):
+    return sum(math.comb(M, m) * p**m * (1 - p) ** (M - m) for m in range((M + 1) // 2, M + 1))
+
+
+@formula(MAJORITY)
+def check_majority():
+    for M, p in [(1, 0.7), (3, 0.4), (11, 0.7), (51, 0.55)]:
+        assert math.isclose(majority(M, p), binom.sf(M // 2, M, p))
+        drawn = (np.random.rand(100_000, M) < p).mean(1) > 0.5
+        assert abs(drawn.mean() - majority(M, p)) < 0.01
+    stated("0.784", majority(3, 0.7))
+    stated("0.922", majority(11, 0.7))
+    stated("0.92", majority(11, 0.7))
+    stated("0.352", majority(3, 0.4))
+
+
+@formula(ADABOOST)
+def check_adaboost():
+    for nu in (1.0, 0.5):
+        X, y = make_moons(200, noise=0.4, random_state=1)
+        model = AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=6, learning_rate=nu, random_state=0).fit(X, y)
+        w = np.full(200, 1 / 200)
+        for member, weight, error in zip(model.estimators_, model.estimator_weights_, model.estimator_errors_):
+            wrong = member.predict(X) != y
+            epsilon = w[wrong].sum()
+            alpha = nu * math.log((1 - epsilon) / epsilon)
+            assert math.isclose(epsilon, error, rel_tol=1e-7) and math.isclose(alpha, weight, rel_tol=1e-7)
+            w = w * np.exp(alpha * wrong)
+            w /= w.sum()
+            if nu == 1:
+                assert math.isclose(w[wrong].sum(), 0.5)
+
+
+@formula(GRADIENT)
+def check_gradient_boosting():
+    X = np.random.randn(80, 3)
+    y = X[:, 0] ** 2 + 0.3 * np.random.randn(80)
+    for nu in (0.1, 0.7):
+        model = GradientBoostingRegressor(n_estimators=5, learning_rate=nu, max_depth=2, random_state=0).fit(X, y)
+        F = np.full(80, y.mean())
+        for (tree,), staged in zip(model.estimators_, model.staged_predict(X)):
+            residual, leaf = y - F, tree.apply(X.astype(np.float32))
+            h = np.array([residual[leaf == own].mean() for own in leaf])
+            np.testing.assert_allclose(h, tree.predict(X.astype(np.float32)), atol=1e-9)
+            F = F + nu * h
+            np.testing.assert_allclose(F, staged, atol=1e-9)
+
+
+@check
+def check_by_hand():
+    stated("0.8473", math.log(7 / 3))
+    w = np.full(10, 0.1)
+    w[:3] *= 7 / 3
+    assert math.isclose(w[:3].sum() / w.sum(), 0.5)
+    assert math.isclose(0.7**3, 0.343) and math.isclose(3 * 0.49 * 0.3, 0.441)
+
+
+@check
+def check_defaults():
+    bagging, boosting, hist = BaggingClassifier(), GradientBoostingClassifier(), HistGradientBoostingClassifier()
+    assert bagging.n_estimators == 10 and bagging.bootstrap
+    assert (boosting.n_estimators, boosting.learning_rate, boosting.max_depth) == (100, 0.1, 3)
+    assert (hist.max_iter, hist.learning_rate, hist.max_leaf_nodes) == (100, 0.1, 31)
+    assert VotingClassifier([]).voting == "hard" and StackingClassifier([]).cv is None and AdaBoostClassifier().learning_rate == 1.0
+    X, y = np.random.randn(60, 2), np.random.randint(2, size=60)
+    X[0, 0] = np.nan
+    assert hist.fit(X, y).predict_proba(X).shape == (60, 2)
+
+
+@check
+def check_stacking_leak():
+    """Members that memorize get all the trust when the second level sees their training predictions."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 5))
+    y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+    tree, linear = DecisionTreeClassifier(random_state=0).fit(X[:200], y[:200]), LogisticRegression().fit(X[:200], y[:200])
+    members = [("tree", tree), ("linear", linear)]
+    leaking = StackingClassifier(members, LogisticRegression(), cv="prefit").fit(X[:200], y[:200])
+    sound = StackingClassifier(members, LogisticRegression()).fit(X[:200], y[:200])
+    assert leaking.score(X[:200], y[:200]) == 1.0 and sound.score(X[200:], y[200:]) > leaking.score(X[200:], y[200:]) + 0.03
+
+
+@check
+def check_voting_refits():
+    from sklearn.frozen import FrozenEstimator
+
+    X, y = np.random.randn(50, 2), np.random.randint(2, size=50)
+    fitted = LogisticRegression().fit(X[:25], y[:25])
+    again = VotingClassifier([("a", fitted)]).fit(X, y)
+    assert again.estimators_[0] is not fitted and not np.allclose(again.estimators_[0].coef_, fitted.coef_)
+    frozen = VotingClassifier([("a", FrozenEstimator(fitted))]).fit(X, y)
+    assert np.allclose(frozen.estimators_[0].coef_, fitted.coef_)
+
+
+@check
+def check_boosting_overfits():
+    X, y = make_moons(600, noise=0.4, random_state=0)
+    model = GradientBoostingClassifier(n_estimators=200, learning_rate=1.0, random_state=0).fit(X[:200], y[:200])
+    from sklearn.metrics import log_loss
+
+    test = [log_loss(y[200:], p) for p in model.staged_predict_proba(X[200:])]
+    train = [log_loss(y[:200], p) for p in model.staged_predict_proba(X[:200])]
+    assert test[-1] > 2 * min(test) and train[-1] < train[0]
+
+
+@check
+def check_adaboost_raises_noise():
+    X, y = make_moons(300, noise=0.1, random_state=0)
+    flipped = np.random.default_rng(0).permutation(300)[:30]
+    noisy = y.copy()
+    noisy[flipped] = 1 - noisy[flipped]
+    model = AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=30, random_state=0).fit(X, noisy)
+    w = np.full(300, 1 / 300)
+    for member, alpha in zip(model.estimators_, model.estimator_weights_):
+        w = w * np.exp(alpha * (member.predict(X) != noisy))
+        w /= w.sum()
+    assert w[flipped].sum() > 3 * 0.1
+
+
+@check
+def check_bagging_a_stable_model():
+    X = np.random.randn(300, 3)
+    y = X @ [1.0, 2.0, 3.0] + 0.1 * np.random.randn(300)
+    bagged = BaggingRegressor(LinearRegression(), 50, random_state=0).fit(X, y)
+    assert np.abs(bagged.predict(X) - LinearRegression().fit(X, y).predict(X)).max() < 0.02

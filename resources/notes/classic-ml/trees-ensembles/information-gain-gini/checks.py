@@ -1,0 +1,135 @@
+import math
+
+import numpy as np
+from scipy.stats import entropy
+from sklearn.metrics import mutual_info_score
+from sklearn.tree import DecisionTreeClassifier
+
+from note_checks import check, formula, stated
+
+IMPURITIES = r"""
+H(S) = -\sum_{k=1}^{K} p_k \log_2 p_k, \qquad G(S) = \sum_{k=1}^{K} p_k (1 - p_k) = 1 - \sum_{k=1}^{K} p_k^2
+"""
+GAIN = r"\mathrm{Gain}(S, A) = H(S) - \sum_{v} \frac{|S_v|}{|S|} H(S_v)"
+RATIO = r"""
+\mathrm{GainRatio}(S, A) = \frac{\mathrm{Gain}(S, A)}{\mathrm{SplitInfo}(S, A)}, \qquad
+\mathrm{SplitInfo}(S, A) = -\sum_{v} \frac{|S_v|}{|S|} \log_2 \frac{|S_v|}{|S|}
+"""
+OUTLOOK = np.repeat([0, 1, 2], [5, 4, 5])
+PLAY = np.array([1] * 2 + [0] * 3 + [1] * 4 + [1] * 3 + [0] * 2)
+
+
+def shares(y):
+    return np.unique(y, return_counts=True)[1] / len(y)
+
+
+def bits(y):
+    return -sum(p * math.log2(p) for p in shares(y))
+
+
+def gini(y):
+    return 1 - (shares(y) ** 2).sum()
+
+
+def gain(y, a, impurity=bits):
+    return impurity(y) - sum((a == v).mean() * impurity(y[a == v]) for v in np.unique(a))
+
+
+def samples():
+    for n, K, m in [(10, 2, 2), (60, 3, 5), (200, 5, 3), (8, 1, 2)]:
+        yield np.random.randint(K, size=n), np.random.randint(m, size=n)
+
+
+@formula(IMPURITIES)
+def check_impurities():
+    for y, _ in samples():
+        X = np.random.randn(len(y), 1)
+        for criterion, ours in (("entropy", bits(y)), ("log_loss", bits(y)), ("gini", gini(y))):
+            assert math.isclose(DecisionTreeClassifier(criterion=criterion).fit(X, y).tree_.impurity[0], ours, abs_tol=1e-10)
+        p = shares(y)
+        assert math.isclose((p * (1 - p)).sum(), gini(y), abs_tol=1e-12)
+        assert 0 <= bits(y) <= math.log2(len(p)) + 1e-12 and 0 <= gini(y) <= 1 - 1 / len(p) + 1e-12
+
+
+@formula(GAIN)
+def check_gain():
+    for y, a in samples():
+        assert math.isclose(gain(y, a), mutual_info_score(a, y) / math.log(2), abs_tol=1e-10)
+        assert gain(y, a) > -1e-12 and gain(y, a, gini) > -1e-12
+        x = np.random.randn(len(y))
+        tree = DecisionTreeClassifier(criterion="entropy", max_depth=1).fit(x[:, None], y).tree_
+        if tree.node_count == 3:
+            weights = tree.weighted_n_node_samples
+            of_library = tree.impurity[0] - (weights[1:] * tree.impurity[1:]).sum() / weights[0]
+            best = max(gain(y, (x <= t).astype(int)) for t in (np.sort(x)[1:] + np.sort(x)[:-1]) / 2)
+            assert math.isclose(of_library, best, abs_tol=1e-9)
+
+
+@formula(RATIO)
+def check_ratio():
+    """scikit-learn has no gain ratio: its two parts are compared with mutual information and SciPy's entropy."""
+    for y, a in samples():
+        sizes = np.unique(a, return_counts=True)[1]
+        ours = gain(y, a) / -sum(s / len(a) * math.log2(s / len(a)) for s in sizes)
+        assert math.isclose(ours, (mutual_info_score(a, y) / math.log(2)) / entropy(sizes, base=2), abs_tol=1e-10)
+
+
+@check
+def check_by_hand():
+    sunny = PLAY[OUTLOOK == 0]
+    stated("0.9403", bits(PLAY))
+    stated("0.9710", bits(sunny))
+    stated("0.6935", 10 / 14 * bits(sunny))
+    stated("0.2467", gain(PLAY, OUTLOOK))
+    stated("1.5774", bits(OUTLOOK))
+    stated("0.1564", gain(PLAY, OUTLOOK) / bits(OUTLOOK))
+    stated("0.4592", gini(PLAY))
+    stated("0.48", gini(sunny))
+    stated("0.3429", 10 / 14 * gini(sunny))
+    stated("0.1163", gain(PLAY, OUTLOOK, gini))
+    assert bits(PLAY[OUTLOOK == 1]) == 0
+
+
+@check
+def check_identifier():
+    stated("0.9403", gain(PLAY, np.arange(14)))
+    assert gain(PLAY, np.arange(14)) / bits(np.arange(14)) < gain(PLAY, np.arange(14))
+    try:
+        DecisionTreeClassifier(criterion="gain_ratio").fit(OUTLOOK[:, None], PLAY)
+    except ValueError as error:
+        assert "criterion" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert DecisionTreeClassifier().criterion == "gini"
+
+
+@check
+def check_lopsided():
+    y = np.array([0] * 50 + [1] * 50)
+    balanced, lopsided = np.array([0] * 35 + [1] * 15 + [0] * 15 + [1] * 35), np.array([1] + [0] * 99)
+    ratio = lambda a: gain(y, a) / bits(a)
+    assert gain(y, balanced) > 8 * gain(y, lopsided) and ratio(lopsided) > ratio(balanced)
+
+
+@check
+def check_error_rate():
+    node = lambda *counts: np.repeat(np.arange(len(counts)), counts)
+    error = lambda y: 1 - shares(y).max()
+    weighted = lambda parts, f: sum(len(part) * f(part) for part in parts) / 800
+    first, second = (node(300, 100), node(100, 300)), (node(200, 400), node(200, 0))
+    assert weighted(first, error) == 0.25
+    stated("0.25", weighted(second, error))
+    stated("0.375", weighted(first, gini))
+    stated("0.3333", weighted(second, gini))
+
+
+@check
+def check_gini_as_probability():
+    y = np.repeat([0, 1, 2], [5, 3, 2])
+    assert math.isclose((y[:, None] != y[None]).mean(), gini(y))
+
+
+@check
+def check_figure_claims():
+    p = np.linspace(0.001, 0.999, 999)
+    assert np.abs(entropy(np.stack([p, 1 - p]), base=2) / 2 - 2 * p * (1 - p)).max() < 0.07

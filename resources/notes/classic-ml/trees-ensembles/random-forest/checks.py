@@ -1,0 +1,145 @@
+import math
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.inspection import permutation_importance
+
+from note_checks import check, formula, stated
+
+MEAN = r"\hat{f}(x) = \frac{1}{B} \sum_{b=1}^{B} f_b(x)"
+VARIANCE = r"\mathrm{Var}(\hat{f}) = \rho v + \frac{1 - \rho}{B} v"
+LEFT_OUT = r"\left( 1 - \frac{1}{n} \right)^{n} \longrightarrow e^{-1} \approx 0.368"
+OOB = r"""
+\hat{f}_{\mathrm{oob}}(x_i) = \frac{1}{|\{ b : i \notin D_b \}|} \sum_{b :\, i \notin D_b} f_b(x_i)
+"""
+
+
+def problem(n=120, d=5):
+    X = np.random.randn(n, d)
+    return X, (X[:, 0] + X[:, 1] ** 2 + 0.5 * np.random.randn(n) > 0.8).astype(int)
+
+
+@formula(MEAN)
+def check_mean():
+    X, y = problem()
+    for forest, of in [
+        (RandomForestClassifier(15, max_depth=4, random_state=0), "predict_proba"),
+        (ExtraTreesClassifier(15, max_depth=4, random_state=0), "predict_proba"),
+        (RandomForestRegressor(15, random_state=0), "predict"),
+    ]:
+        forest.fit(X, y)
+        new = np.random.randn(9, 5).astype(np.float32)
+        ours = sum(getattr(tree, of)(new) for tree in forest.estimators_) / 15
+        np.testing.assert_allclose(ours, getattr(forest, of)(new), atol=1e-12)
+
+
+@formula(VARIANCE)
+def check_variance():
+    """Drawn values, and real trees: the variance of a forest's prediction follows from one tree's variance and correlation."""
+    for B, rho, v in [(2, 0.0, 1.0), (10, 0.3, 2.0)]:
+        covariance = v * (rho * np.ones((B, B)) + (1 - rho) * np.eye(B))
+        drawn = np.random.multivariate_normal(np.zeros(B), covariance, 200_000).mean(1).var()
+        assert abs(drawn / (rho * v + (1 - rho) / B * v) - 1) < 0.03
+    at, outputs = np.array([[0.3, -0.2]], dtype=np.float32), []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(40, 2))
+        forest = RandomForestRegressor(12, random_state=seed).fit(X, X[:, 0] + 0.5 * rng.normal(size=40))
+        outputs.append([tree.predict(at)[0] for tree in forest.estimators_])
+    outputs = np.array(outputs)
+    covariance = np.cov(outputs.T, bias=True)
+    v = np.diag(covariance).mean()
+    rho = (covariance.sum() - np.trace(covariance)) / (12 * 11) / v
+    assert 0.05 < rho < 0.95 and math.isclose(outputs.mean(1).var(), rho * v + (1 - rho) / 12 * v, rel_tol=1e-9)
+
+
+@formula(LEFT_OUT)
+def check_left_out():
+    stated("0.368", math.exp(-1))
+    assert abs((1 - 1e-6) ** 1e6 - math.exp(-1)) < 1e-5
+    for n in (10, 120):
+        X, y = problem(n)
+        forest = RandomForestClassifier(400, max_depth=1, random_state=0).fit(X, y)
+        share = 1 - np.mean([len(np.unique(rows)) / n for rows in forest.estimators_samples_])
+        assert abs(share - (1 - 1 / n) ** n) < 0.01
+    stated("0.3487", 0.9**10)
+
+
+@formula(OOB)
+def check_oob():
+    X, y = problem()
+    forest = RandomForestClassifier(60, oob_score=True, random_state=0).fit(X, y)
+    total, count = np.zeros((120, 2)), np.zeros(120)
+    for tree, rows in zip(forest.estimators_, forest.estimators_samples_):
+        outside = np.setdiff1d(np.arange(120), rows)
+        total[outside] += tree.predict_proba(X[outside].astype(np.float32))
+        count[outside] += 1
+    np.testing.assert_allclose(total / count[:, None], forest.oob_decision_function_, atol=1e-12)
+    assert math.isclose((total.argmax(1) == y).mean(), forest.oob_score_)
+
+
+@check
+def check_by_hand():
+    variance = lambda B: 0.3 + 0.7 / B
+    stated("0.37", variance(10))
+    stated("0.307", variance(100))
+    X, y = load_breast_cancer(return_X_y=True)
+    assert RandomForestClassifier(2).fit(X, y).estimators_[0].max_features_ == 5 == int(math.sqrt(30))
+
+
+@check
+def check_defaults():
+    forest, regressor, extra = RandomForestClassifier(), RandomForestRegressor(), ExtraTreesClassifier()
+    assert (forest.n_estimators, forest.max_features, forest.bootstrap, forest.max_depth) == (100, "sqrt", True, None)
+    assert regressor.max_features == 1.0 and extra.bootstrap is False and forest.oob_score is False
+    X, y = problem()
+    X[0, 0] = np.nan
+    assert RandomForestClassifier(5).fit(X, y).predict_proba(X).shape == (120, 2)
+
+
+@check
+def check_probabilities_are_not_votes():
+    X, y = problem()
+    forest = RandomForestClassifier(25, max_depth=2, random_state=0).fit(X, y)
+    votes = np.mean([tree.predict(X) for tree in forest.estimators_], axis=0)
+    assert np.abs(votes - forest.predict_proba(X)[:, 1]).max() > 0.1
+
+
+@check
+def check_importance_of_noise():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = np.column_stack([X[:, :5], np.random.default_rng(0).normal(size=len(X))])
+    forest = RandomForestClassifier(200, random_state=0).fit(X[::2], y[::2])
+    assert forest.feature_importances_[-1] > 0.02
+    assert abs(permutation_importance(forest, X[1::2], y[1::2], n_repeats=10, random_state=0).importances_mean[-1]) < 0.01
+
+
+@check
+def check_importances_of_the_figure():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = np.column_stack([X[:, [1, 4, 8, 9, 11]], np.random.default_rng(0).normal(size=len(X))])
+    forest = RandomForestClassifier(300, random_state=0).fit(X[::2], y[::2])
+    stated("8%", forest.feature_importances_[-1])
+    assert permutation_importance(forest, X[1::2], y[1::2], n_repeats=20, random_state=0).importances_mean[-1] < 0.005
+
+
+@check
+def check_duplicates_deceive():
+    X, y = np.random.randn(60, 4), np.random.randint(2, size=60)
+    copies = RandomForestClassifier(100, oob_score=True, random_state=0).fit(np.tile(X, (4, 1)), np.tile(y, 4))
+    alone = RandomForestClassifier(100, oob_score=True, random_state=0).fit(X, y)
+    assert copies.oob_score_ > 0.95 and alone.oob_score_ < 0.75
+
+
+@check
+def check_no_extrapolation():
+    x = np.linspace(0, 1, 50)[:, None]
+    assert RandomForestRegressor(20).fit(x, x[:, 0]).predict([[9.0]])[0] <= 1
+
+
+@check
+def check_convergence_of_trees():
+    X, y = problem(400)
+    scores = [RandomForestClassifier(B, random_state=0).fit(X[:200], y[:200]).score(X[200:], y[200:]) for B in (1, 100, 300)]
+    assert scores[1] > scores[0] and abs(scores[2] - scores[1]) < 0.03

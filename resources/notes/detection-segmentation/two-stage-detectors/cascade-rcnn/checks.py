@@ -1,0 +1,86 @@
+import math
+
+import numpy as np
+import torch
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.roi_heads import fastrcnn_loss
+from torchvision.ops import box_convert, box_iou
+
+from note_checks import check, formula, stated
+
+CHAIN = r"b^{t} = \mathrm{decode}\big( h_t(x, b^{t-1}),\, b^{t-1} \big), \qquad t = 1, 2, 3"
+COMPOSED = r"t_x = t_x^{(1)} + e^{t_w^{(1)}}\, t_x^{(2)}, \qquad t_w = t_w^{(1)} + t_w^{(2)}"
+LOSS = r"""
+L = \sum_{t=1}^{3} \lambda_t \left( \frac{1}{|R_t|} \sum_{i \in R_t} -\ln p_i^t(c_i^t) + \frac{1}{|R_t|} \sum_{i:\, c_i^t \ge 1} \sum_{m=1}^{4} \ell\big( u_{im}^t - u_{im}^{t*} \big) \right)
+"""
+
+
+def random_boxes(n):
+    corner = torch.rand(n, 2, dtype=torch.float64) * 50
+    return torch.cat([corner, corner + 10 + torch.rand(n, 2, dtype=torch.float64) * 40], 1)
+
+
+def decoded(t, box):
+    """Offsets to a box, in NumPy: centre shifted by a share of the size, size times an exponential."""
+    c, s = (box[:, :2] + box[:, 2:]) / 2, box[:, 2:] - box[:, :2]
+    c, s = c + t[:, :2] * s, s * np.exp(t[:, 2:])
+    return np.concatenate([c - s / 2, c + s / 2], 1)
+
+
+@formula(CHAIN, COMPOSED)
+def check_chain_and_composition():
+    plain = BoxCoder((1.0, 1.0, 1.0, 1.0))
+    for n in (1, 30):
+        start = random_boxes(n)
+        boxes, ours, total = start, start.numpy(), np.zeros((n, 4))
+        for stage in (1, 2, 3):
+            weights = (10.0 * stage, 10.0 * stage, 5.0 * stage, 5.0 * stage)
+            raw = torch.randn(n, 4, dtype=torch.float64) * stage
+            boxes = BoxCoder(weights).decode_single(raw, boxes)
+            t = raw.numpy() / np.array(weights)
+            ours = decoded(t, ours)
+            np.testing.assert_allclose(ours, boxes.numpy(), rtol=1e-6)
+            total[:, :2] += np.exp(total[:, 2:]) * t[:, :2]
+            total[:, 2:] += t[:, 2:]
+            np.testing.assert_allclose(total, plain.encode_single(boxes, start).numpy(), rtol=1e-5, atol=1e-7)
+
+
+# verified: formula-only for the sum over stages; each stage is compared with torchvision's head loss.
+@formula(LOSS)
+def check_loss():
+    for weights in ((1, 1, 1), (1, 0.5, 0.25)):
+        ours = library = 0.0
+        for weight in weights:
+            n, classes = 12, 4
+            logits, u, target = torch.randn(n, classes), torch.randn(n, 4), torch.randn(n, 4)
+            c = torch.randint(0, classes, (n,))
+            parts = fastrcnn_loss(logits, u.repeat(1, classes), [c], [target])       # class-agnostic: equal for each class
+            library += weight * float(parts[0] + parts[1])
+            p = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
+            d = np.abs(u.numpy() - target.numpy())
+            ell = np.where(d < 1 / 9, 4.5 * d**2, d - 1 / 18).sum(1)
+            ours += weight * (-np.log(p[np.arange(n), c]).mean() + ell[c.numpy() >= 1].sum() / n)
+        assert abs(ours - library) < 1e-4
+
+
+@check
+def check_by_hand():
+    g = torch.tensor([[20.0, 0.0, 120.0, 100.0]])
+    first = torch.tensor([[0.0, 0.0, 100.0, 100.0]])
+    stated("0.6667", box_iou(first, g))
+    second = BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(torch.tensor([[0.15, 0.0, 0.0, 0.0]]), first)
+    assert torch.allclose(second, torch.tensor([[15.0, 0.0, 115.0, 100.0]]))
+    stated("0.9048", box_iou(second, g))
+    rest = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode_single(g, second)
+    stated("0.05", rest[0, 0])
+    stated("0.2", 0.15 + math.exp(0) * float(rest[0, 0]))
+
+
+@check
+def check_parameters():
+    head = sum(p.numel() for p in TwoMLPHead(256 * 49, 1024).parameters())
+    stated("27,986,110", 2 * (head + 1024 * 91 + 91 + 1024 * 4 + 4))
+    for stage, text in ((1, "0.1"), (2, "0.05"), (3, "0.033")):
+        stated(text, 1 / (10 * stage))
+    stated("0.067", 1 / 15)

@@ -1,0 +1,123 @@
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from note_checks import check, formula, stated
+
+CONV = r"""
+P = \left( \frac{K^2 C_{\mathrm{in}}}{g} + 1 \right) C_{\mathrm{out}}, \qquad \mathrm{MACs} = \frac{K^2 C_{\mathrm{in}} C_{\mathrm{out}}}{g}\, H_{\mathrm{out}} W_{\mathrm{out}}
+"""
+RECURRENT = r"P_{\mathrm{LSTM}} = 4h\,(i + h + 2), \qquad P_{\mathrm{GRU}} = 3h\,(i + h + 2)"
+BERT = r"P_{\mathrm{BERT}} = (V + T + 2)\,D + 2D + L\,(12D^2 + 13D) + D^2 + D"
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def flops(module, *inputs):
+    with FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    return counter.get_total_flops()
+
+
+def model(name):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)().eval()
+
+
+def multiply_adds(name):
+    return flops(model(name), torch.zeros(1, 3, 224, 224, device="meta")) // 2
+
+
+@formula(CONV)
+def check_convolution_and_linear():
+    for K, C_in, C_out, g, stride, size in [(3, 8, 16, 1, 1, 9), (7, 3, 64, 1, 2, 15), (5, 12, 6, 3, 2, 14), (1, 4, 4, 4, 1, 3)]:
+        conv, x = nn.Conv2d(C_in, C_out, K, stride=stride, padding=K // 2, groups=g), torch.zeros(1, C_in, size, size)
+        H, W = conv(x).shape[2:]
+        assert parameters(conv) == (K**2 * C_in // g + 1) * C_out
+        assert flops(conv, x) == 2 * K**2 * C_in * C_out // g * H * W
+    for a, b in [(5, 7), (1, 3)]:
+        assert parameters(nn.Linear(a, b)) == (a + 1) * b and flops(nn.Linear(a, b), torch.zeros(1, a)) == 2 * a * b
+
+
+@formula(RECURRENT)
+def check_recurrent():
+    for i, h in [(10, 20), (3, 5), (7, 1)]:
+        assert parameters(nn.LSTM(i, h)) == 4 * h * (i + h + 2) and parameters(nn.GRU(i, h)) == 3 * h * (i + h + 2)
+    stated("5,920", parameters(nn.LSTM(10, 20, 2)))
+    stated("2,560", parameters(nn.LSTM(10, 20)))
+    stated("2,480", 4 * 20 * (10 + 20 + 1))
+
+
+@formula(BERT)
+def check_bert():
+    """Embeddings, norm, encoder and pooler put together from PyTorch's layers."""
+    def built(V, T, D, heads, L):
+        parts = [nn.Embedding(V, D), nn.Embedding(T, D), nn.Embedding(2, D), nn.LayerNorm(D), nn.Linear(D, D)]
+        parts += [nn.TransformerEncoderLayer(D, heads, 4 * D) for _ in range(L)]
+        return sum(map(parameters, parts))
+
+    count = lambda V, T, D, L: (V + T + 2) * D + 2 * D + L * (12 * D**2 + 13 * D) + D**2 + D
+    with torch.device("meta"):
+        for V, T, D, heads, L in [(30522, 512, 768, 12, 12), (100, 16, 8, 2, 3)]:
+            assert built(V, T, D, heads, L) == count(V, T, D, L)
+    stated("109,482,240", count(30522, 512, 768, 12))
+    stated("23,835,648", (30522 + 512 + 2) * 768)
+    assert 12 * (12 * 768**2 + 13 * 768) == 85_054_464 and 768**2 + 768 == 590_592
+    stated("1.63", 16 * 109_482_240 / 2**30)
+
+
+@check
+def check_numbers():
+    stem = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+    stated("9,408", parameters(stem))
+    stated("118,013,952", flops(stem, torch.zeros(1, 3, 224, 224)) / 2)
+    stated("4.09", multiply_adds("resnet50") / 1e9)
+    stated("8.18", 2 * multiply_adds("resnet50") / 1e9)
+    net = model("resnet50")
+    stated("53,173", sum(b.numel() for b in net.buffers()))
+    assert sum(v.numel() for v in net.state_dict().values()) - parameters(net) == 53_173
+
+
+@check
+def check_adam_keeps_two_moments():
+    layer = nn.Linear(6, 5)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.randn(2, 6)).sum().backward()
+    optimizer.step()
+    moments = sum(state[k].numel() for state in optimizer.state.values() for k in ("exp_avg", "exp_avg_sq"))
+    gradients = sum(p.grad.numel() for p in layer.parameters())
+    assert (parameters(layer) + gradients + moments) * 4 == 16 * parameters(layer)
+    sizes = [torch.empty(0, dtype=t).element_size() for t in (torch.float32, torch.float16, torch.bfloat16, torch.int8)]
+    assert sizes == [4, 2, 2, 1]
+
+
+@check
+def check_blind_spots_and_sharing():
+    assert flops(nn.LSTM(10, 20), torch.zeros(5, 1, 10)) == 0
+    attention = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    with torch.no_grad():
+        fused, plain = flops(attention.eval(), torch.zeros(2, 5, 8)), flops(attention.train(), torch.zeros(2, 5, 8))
+    assert fused < plain
+    tied = nn.ModuleDict({"embed": nn.Embedding(7, 3), "out": nn.Linear(3, 7, bias=False)})
+    tied["out"].weight = tied["embed"].weight
+    assert parameters(tied) == 21 and sum(v.numel() for v in tied.state_dict().values()) == 42
+
+
+@check
+def check_backward_costs_twice_forward_and_batch_is_linear():
+    layer = nn.Linear(4, 3)
+    for batch in (2, 6):
+        x = torch.zeros(batch, 4, requires_grad=True)
+        with FlopCounterMode(display=False) as counter:
+            layer(x).sum().backward()
+        assert counter.get_total_flops() == 3 * flops(layer, x) == 3 * 2 * batch * 12
+
+
+@check
+def check_image_size():
+    net = model("resnet18")
+    small, large = (flops(net, torch.zeros(1, 3, s, s, device="meta")) for s in (224, 448))
+    assert 3.9 < large / small <= 4

@@ -1,0 +1,124 @@
+import inspect
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+SPATIAL = r"y_{n,c,h,w} = \frac{m_{n,c}}{1-p}\, x_{n,c,h,w}"
+CONNECT = r"y_k = \sum_i \frac{M_{ki}}{1-p}\, W_{ki}\, x_i + b_k"
+MOMENTS = r"""
+\operatorname{Var}[y_k] = \frac{p}{1-p} \sum_i W_{ki}^2 x_i^2, \qquad
+\operatorname{Cov}[y_k, y_l] = \begin{cases} \frac{p}{1-p} \sum_i W_{ki} W_{li}\, x_i^2 & \text{dropout} \\ 0 & \text{DropConnect} \end{cases}
+"""
+MULTI = r"L = \frac{1}{K} \sum_{k=1}^{K} \ell\!\left(f\!\left(\frac{m^{(k)} \odot h}{1-p}\right), y\right)"
+
+
+@formula(SPATIAL)
+def check_spatial_dropout():
+    for kind, shape in ((nn.Dropout1d, (40, 50, 7)), (nn.Dropout2d, (40, 50, 3, 4)), (nn.Dropout3d, (40, 50, 2, 3, 2))):
+        for p in (0.2, 0.7):
+            x = torch.randn(shape, dtype=torch.float64)
+            y = kind(p)(x)
+            kept = (y.flatten(2) != 0).all(-1).double()
+            mask = kept.reshape(40, 50, *[1] * (len(shape) - 2))
+            np.testing.assert_allclose((mask / (1 - p) * x).numpy(), y.numpy(), rtol=1e-12)
+            assert abs(float(kept.mean()) - (1 - p)) < 0.04 and 0 < float(kept.std(0).min())
+            assert torch.equal(kind(p).eval()(x), x)
+    unbatched = nn.Dropout3d(0.5)(torch.ones(60, 2, 3, 4)).flatten(1)
+    assert ((unbatched == 0).all(1) | (unbatched == 2).all(1)).all() and 0 < float(unbatched.mean()) < 2
+    single = nn.Dropout1d(0.5)(torch.ones(60, 5))
+    assert ((single == 0).all(1) | (single == 2).all(1)).all()
+    for kind in (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d):
+        assert inspect.signature(kind).parameters["p"].default == 0.5
+
+
+@formula(CONNECT)
+def check_drop_connect():
+    W, b, x, p = torch.randn(4, 6).double(), torch.randn(4).double(), torch.randn(6).double(), 0.3
+    dropped = F.dropout(W, p)
+    M = (dropped != 0).double().numpy()
+    ours = [sum(M[k, i] / (1 - p) * W.numpy()[k, i] * x.numpy()[i] for i in range(6)) + b.numpy()[k] for k in range(4)]
+    np.testing.assert_allclose(ours, F.linear(x, dropped, b).numpy(), rtol=1e-10)
+    assert 0 < M.sum() < M.size
+
+
+@formula(MOMENTS)
+def check_moments():
+    W, x, p, draws = torch.randn(2, 5).double(), torch.randn(5).double() + 1, 0.4, 400_000
+    on_input = F.dropout(x.expand(draws, 5), p) @ W.T
+    on_weight = (F.dropout(W.expand(draws, 2, 5), p) * x).sum(-1)
+    variance = (p / (1 - p) * (W**2 * x**2).sum(1)).numpy()
+    covariance = float(p / (1 - p) * (W[0] * W[1] * x**2).sum())
+    scale = float(np.sqrt(variance.prod()))
+    for outputs, wanted in ((on_input, covariance), (on_weight, 0.0)):
+        found = np.cov(outputs.numpy().T)
+        np.testing.assert_allclose(np.diag(found), variance, rtol=0.02)
+        assert abs(found[0, 1] - wanted) < 0.02 * scale
+        np.testing.assert_allclose(outputs.mean(0).numpy(), (W @ x).numpy(), atol=0.02 * np.sqrt(variance.max()))
+    assert abs(covariance) > 0.05 * scale
+
+
+@formula(MULTI)
+def check_multi_sample():
+    head, h, y, p = nn.Linear(20, 3).double(), torch.randn(8, 20).double(), torch.randint(0, 3, (8,)), 0.4
+    for K in (1, 5):
+        torch.manual_seed(4)
+        library = sum(F.cross_entropy(head(F.dropout(h, p)), y) for _ in range(K)) / K
+        torch.manual_seed(4)
+        ours = 0.0
+        for _ in range(K):
+            mask = (F.dropout(torch.ones_like(h), p) != 0).double().numpy()
+            z = (mask * h.numpy() / (1 - p)) @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+            ours += (np.log(np.exp(z).sum(1)) - z[np.arange(8), y.numpy()]).mean() / K
+        np.testing.assert_allclose(ours, float(library.detach()), rtol=1e-9)
+    spread = []
+    for K in (1, 8):
+        spread.append(np.std([float(sum(F.cross_entropy(head(F.dropout(h, p)), y) for _ in range(K)).detach() / K) for _ in range(400)]))
+    assert abs(spread[0] / spread[1] - 8**0.5) < 0.6
+
+
+@check
+def check_worked_example():
+    stated("3,136", 64 * 7 * 7)
+    W, x = np.array([[1.0, 2.0], [1.0, -1.0]]), np.array([3.0, 1.0])
+    stated("13", (W[0] ** 2 * x**2).sum())
+    assert (W[0] * W[1] * x**2).sum() == 7
+    assert torch.equal(torch.tensor([[2.0, 4.0], [1.0, 3.0]]) * torch.tensor([[2.0], [0.0]]), torch.tensor([[4.0, 8.0], [0.0, 0.0]]))
+
+
+@check
+def check_three_dimensional_input_of_dropout2d():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        y = nn.Dropout2d(0.5)(torch.ones(30, 40, 6))
+    assert any("interpreted as shape (N, C, L)" in str(w.message) for w in caught)
+    rows = (y == 0).all(-1)
+    assert ((y == 0) == rows[..., None]).all() and not (rows == rows[:, :1]).all()
+    one = nn.Dropout2d(0.5)(torch.ones(30, 40, 6).unsqueeze(0))[0].flatten(1)
+    assert ((one == 0).all(1) | (one == 2).all(1)).all()
+
+
+@check
+def check_text_layout():
+    x = torch.ones(4, 9, 50)
+    words = F.dropout1d(x, 0.5)
+    assert ((words == 0).all(-1) | (words == 2).all(-1)).all()
+    features = F.dropout1d(x.transpose(1, 2), 0.5).transpose(1, 2)
+    assert ((features == 0).all(1) | (features == 2).all(1)).all() and 0 < float(features.mean()) < 2
+
+
+@check
+def check_torchvision_calls_it_stochastic_depth():
+    import torchvision
+
+    assert "stochastic_depth_prob" in inspect.getsource(torchvision.models.efficientnet)
+
+
+@check
+def check_dropout_is_drop_connect_with_whole_columns():
+    W, x, m = torch.randn(3, 5).double(), torch.randn(5).double(), torch.tensor([1.0, 0, 1, 0, 1]).double()
+    assert torch.allclose(W @ (m * x), (W * m) @ x)

@@ -1,0 +1,141 @@
+import inspect
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+UPDATE = r"""
+m_t = a\,m_{t-1} + b\,g_t, \qquad V_t = c\,V_{t-1} + d\,g_t^2, \qquad
+\theta_t = \theta_{t-1} - \eta\,\frac{m_t}{\sqrt{V_t} + \varepsilon}
+"""
+CORRECTION = r"\hat m_t = \frac{m_t}{1-\beta_1^t}, \qquad \hat V_t = \frac{V_t}{1-\beta_2^t}"
+
+
+def by_formula(theta, gradients, lr, a, b, c, d, v0=0.0, eps=0.0, corrected=False):
+    m, v, path = np.zeros_like(theta), np.full_like(theta, v0), []
+    for t, g in enumerate(gradients, start=1):
+        m, v = a * m + b * g, c * v + d * g**2
+        m_hat, v_hat = (m / (1 - a**t), v / (1 - c**t)) if corrected else (m, v)
+        theta = theta - lr * m_hat / (np.sqrt(v_hat) + eps)
+        path.append(theta)
+    return np.array(path)
+
+
+def by_library(kind, theta, gradients, **options):
+    w = torch.tensor(theta, requires_grad=True)
+    optimizer, path = kind([w], **options), []
+    for g in gradients:
+        w.grad = torch.tensor(g)
+        optimizer.step()
+        path.append(w.detach().numpy().copy())
+    return np.array(path)
+
+
+METHODS = {
+    "SGD": (dict(a=0, b=1, c=1, d=0, v0=1.0), torch.optim.SGD, {}),
+    "momentum": (dict(a=0.9, b=1, c=1, d=0, v0=1.0), torch.optim.SGD, {"momentum": 0.9}),
+    "AdaGrad": (dict(a=0, b=1, c=1, d=1, eps=1e-10), torch.optim.Adagrad, {}),
+    "RMSprop": (dict(a=0, b=1, c=0.99, d=0.01, eps=1e-8), torch.optim.RMSprop, {}),
+    "Adam": (dict(a=0.9, b=0.1, c=0.999, d=0.001, eps=1e-8, corrected=True), torch.optim.Adam, {}),
+}
+
+
+@formula(UPDATE, CORRECTION)
+def check_one_update_covers_five_optimizers():
+    for shape in [(1,), (3, 4)]:
+        gradients = np.random.randn(20, *shape) * 10.0 ** np.random.uniform(-2, 2, (20, *shape))
+        for coefficients, kind, options in METHODS.values():
+            for lr in (0.01, 0.3):
+                theta = np.random.randn(*shape)
+                ours = by_formula(theta, gradients, lr, **coefficients)
+                np.testing.assert_allclose(ours, by_library(kind, theta, gradients, lr=lr, **options), rtol=1e-7, atol=1e-10)
+
+
+@check
+def check_worked_example():
+    wanted = {"SGD": ("0.4", "0.4"), "momentum": ("0.4", "0.76"), "AdaGrad": ("0.1", "0.0707"), "RMSprop": ("1", "0.7089"), "Adam": ("0.1", "0.1")}
+    for name, (_, kind, options) in METHODS.items():
+        moved = {}
+        for g in (4.0, 8.0):
+            path = by_library(kind, np.zeros(1), [np.array([g])] * 2, lr=0.1, **options)[:, 0]
+            moved[g] = -np.diff([0.0, *path])
+        for text, value in zip(wanted[name], moved[4.0]):
+            stated(text, round(float(value), 6))
+        np.testing.assert_allclose(moved[8.0] / moved[4.0], 2 if name in ("SGD", "momentum") else 1, rtol=1e-6)
+
+
+@check
+def check_defaults_and_state():
+    for kind, lr in ((torch.optim.SGD, 1e-3), (torch.optim.Adam, 1e-3), (torch.optim.AdamW, 1e-3), (torch.optim.Adagrad, 1e-2),
+                     (torch.optim.RMSprop, 1e-2), (torch.optim.LBFGS, 1), (torch.optim.Adadelta, 1)):
+        assert inspect.signature(kind).parameters["lr"].default == lr
+    assert inspect.signature(torch.optim.Optimizer.zero_grad).parameters["set_to_none"].default is True
+    for kind, options, states in ((torch.optim.SGD, {}, 0), (torch.optim.SGD, {"momentum": 0.9}, 1), (torch.optim.Adagrad, {}, 1),
+                                  (torch.optim.RMSprop, {}, 1), (torch.optim.Adam, {}, 2), (torch.optim.AdamW, {}, 2)):
+        w, skipped = torch.ones(7, requires_grad=True), torch.ones(7, requires_grad=True)
+        optimizer = kind([w, skipped], lr=0.1, **options)
+        w.grad = torch.ones(7)
+        optimizer.step()
+        assert sum(torch.is_tensor(s) and s.numel() == 7 for s in optimizer.state[w].values()) == states
+        assert torch.equal(skipped.detach(), torch.ones(7))
+    torch.optim.SGD(nn.Linear(2, 2).named_parameters(), lr=0.1)
+
+
+@check
+def check_weight_decay():
+    theta, gradients = np.random.randn(5), np.random.randn(10, 5)
+    for name, (coefficients, kind, options) in METHODS.items():
+        now, extended = theta, []
+        w = torch.tensor(theta, requires_grad=True)
+        optimizer = kind([w], lr=0.1, weight_decay=0.2, **options)
+        for g in gradients:
+            extended.append(g + 0.2 * now)
+            w.grad = torch.tensor(g)
+            optimizer.step()
+            now = w.detach().numpy().copy()
+        np.testing.assert_allclose(by_formula(theta, extended, 0.1, **coefficients)[-1], now, rtol=1e-7, atol=1e-10)
+    zero = by_library(torch.optim.AdamW, theta, [np.zeros(5)], lr=0.1, weight_decay=0.2)[-1]
+    np.testing.assert_allclose(zero, theta * (1 - 0.1 * 0.2), rtol=1e-12)
+
+
+@check
+def check_resuming_needs_the_state():
+    def run(restore):
+        w = torch.ones(1, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.9)
+        for _ in range(5):
+            w.grad = torch.ones(1)
+            optimizer.step()
+        fresh = torch.optim.SGD([w], lr=0.1, momentum=0.9)
+        if restore:
+            fresh.load_state_dict(optimizer.state_dict())
+        before = w.item()
+        fresh.step()
+        return before - w.item()
+
+    assert math.isclose(run(False), 0.1, rel_tol=1e-5) and run(True) > 0.4
+
+
+@check
+def check_lbfgs_needs_a_closure():
+    w = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([w])
+    try:
+        optimizer.step()
+    except TypeError as error:
+        assert "missing 1 required positional argument: 'closure'" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = ((w - 3) ** 2).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(5):
+        optimizer.step(closure)
+    assert torch.allclose(w.detach(), torch.full((2,), 3.0), atol=1e-3)

@@ -1,0 +1,102 @@
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+VOTES = r"""
+\hat{u}_{j|i} = W_{ij}\, u_i, \qquad c_{ij} = \frac{e^{b_{ij}}}{\sum_k e^{b_{ik}}}, \qquad s_j = \sum_i c_{ij}\, \hat{u}_{j|i}
+"""
+SQUASH = r"v_j = \mathrm{squash}(s_j) = \frac{\lVert s_j \rVert^2}{1 + \lVert s_j \rVert^2}\; \frac{s_j}{\lVert s_j \rVert}"
+UPDATE = r"b_{ij} \leftarrow b_{ij} + \hat{u}_{j|i}^\top v_j"
+MARGIN = r"L_k = T_k \max(0,\, m^+ - \lVert v_k \rVert)^2 + \lambda\,(1 - T_k) \max(0,\, \lVert v_k \rVert - m^-)^2"
+
+
+def squash(s):
+    length = np.linalg.norm(s, axis=-1, keepdims=True)
+    return length**2 / (1 + length**2) * s / np.maximum(length, 1e-300)
+
+
+def route(u, W, iterations):
+    """The formulas with explicit loops, for one image."""
+    I, J, D, _ = W.shape
+    votes = np.array([[W[i, j] @ u[i] for j in range(J)] for i in range(I)])
+    b = np.zeros((I, J))
+    for step in range(iterations):
+        c = np.exp(b) / np.exp(b).sum(1, keepdims=True)
+        v = squash(np.array([sum(c[i, j] * votes[i, j] for i in range(I)) for j in range(J)]))
+        if step < iterations - 1:
+            for i in range(I):
+                for j in range(J):
+                    b[i, j] += votes[i, j] @ v[j]
+    return v, c
+
+
+def route_in_torch(votes, iterations):
+    b = torch.zeros(votes.shape[:3], dtype=votes.dtype)
+    for step in range(iterations):
+        c = F.softmax(b, dim=2)
+        s = torch.einsum("nij,nijd->njd", c, votes)
+        v = F.normalize(s, dim=-1) * (s.norm(dim=-1, keepdim=True) ** 2 / (1 + s.norm(dim=-1, keepdim=True) ** 2))
+        if step < iterations - 1:
+            b = b + torch.einsum("nijd,njd->nij", votes, v)
+    return v, c
+
+
+# verified: formula-only (PyTorch has no capsule layer; the parts are compared with softmax, einsum and normalize)
+@formula(VOTES, SQUASH, UPDATE)
+def check_routing():
+    for I, J, d, D, iterations in [(4, 3, 2, 5, 3), (6, 2, 3, 2, 1), (1, 4, 2, 3, 5)]:
+        u, W = torch.randn(2, I, d, dtype=torch.float64), torch.randn(I, J, D, d, dtype=torch.float64)
+        v, c = route_in_torch(torch.einsum("ijde,nie->nijd", W, u), iterations)
+        for n in range(2):
+            ours_v, ours_c = route(u[n].numpy(), W.numpy(), iterations)
+            np.testing.assert_allclose(ours_v, v[n].numpy(), atol=1e-10)
+            np.testing.assert_allclose(ours_c, c[n].numpy(), atol=1e-10)
+        assert (v.norm(dim=-1) < 1).all() and torch.allclose(c.sum(2), torch.ones(2, I, dtype=torch.float64))
+
+
+@formula(MARGIN)
+def check_margin_loss():
+    v, target = torch.randn(5, 4, 3, dtype=torch.float64), torch.tensor([0, 3, 1, 1, 2])
+    length, T = v.norm(dim=-1), F.one_hot(target, 4).double()
+    library = T * F.relu(0.9 - length) ** 2 + 0.5 * (1 - T) * F.relu(length - 0.1) ** 2
+    ours = np.zeros((5, 4))
+    for n in range(5):
+        for k in range(4):
+            size, present = np.sqrt((v[n, k].numpy() ** 2).sum()), float(target[n] == k)
+            ours[n, k] = present * max(0, 0.9 - size) ** 2 + 0.5 * (1 - present) * max(0, size - 0.1) ** 2
+    np.testing.assert_allclose(ours, library.numpy(), atol=1e-12)
+
+
+@check
+def check_by_hand():
+    votes = torch.tensor([[[[2.0, 0], [0, 1]], [[2, 0], [0, -1]]]], dtype=torch.float64)
+    first, _ = route_in_torch(votes, 1)
+    assert torch.allclose(first[0], torch.tensor([[0.8, 0], [0, 0]], dtype=torch.float64))
+    second, c = route_in_torch(votes, 2)
+    stated("0.832", c[0, 0, 0])
+    stated("3.328", 4 * c[0, 0, 0])
+    stated("0.917", second[0, 0].norm())
+
+
+@check
+def check_parameters_of_capsnet():
+    parts = [nn.Conv2d(1, 256, 9), nn.Conv2d(256, 256, 9, stride=2), nn.Linear(160, 512), nn.Linear(512, 1024), nn.Linear(1024, 784)]
+    votes = 1152 * 10 * 16 * 8
+    assert parts[1](parts[0](torch.zeros(1, 1, 28, 28))).numel() == 1152 * 8
+    stated("8,215,568", sum(p.numel() for part in parts for p in part.parameters()) + votes)
+
+
+@check
+def check_gradient_of_squash_at_zero():
+    def gradient(root):
+        s = torch.zeros(3, requires_grad=True)
+        square = (s * s).sum()
+        (square / (1 + square) * s / root(square)).sum().backward()
+        return s.grad
+
+    assert gradient(lambda q: q.sqrt() + 1e-8).isnan().any()
+    assert gradient(lambda q: (q + 1e-8).sqrt()).isfinite().all()
+    assert not hasattr(nn, "Capsule")

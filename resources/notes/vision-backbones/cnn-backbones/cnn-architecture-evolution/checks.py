@@ -1,0 +1,100 @@
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
+
+from note_checks import check, formula, stated
+
+COST = r"\frac{K^2\, C_{\mathrm{in}}\, C_{\mathrm{out}}\, H_{\mathrm{out}} W_{\mathrm{out}}}{g}"
+LRN = r"""
+y_c = x_c \left( k + \frac{\alpha}{n} \sum_{j = \max(0,\, c - \lfloor n/2 \rfloor)}^{\min(C - 1,\, c + \lfloor n/2 \rfloor)} x_j^2 \right)^{-\beta}
+"""
+
+
+def model(name):
+    with torch.device("meta"):
+        return getattr(models, name)()
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@formula(COST)
+def check_cost():
+    for K, C_in, C_out, g, stride, size in [(3, 8, 16, 1, 1, 9), (11, 3, 64, 1, 4, 55), (5, 12, 6, 3, 2, 14), (7, 10, 10, 10, 1, 8)]:
+        conv, x = nn.Conv2d(C_in, C_out, K, stride=stride, padding=K // 2, groups=g), torch.zeros(1, C_in, size, size)
+        with FlopCounterMode(display=False) as counter:
+            y = conv(x)
+        assert counter.get_total_flops() == 2 * K**2 * C_in * C_out * y.shape[2] * y.shape[3] // g
+
+
+def response_norm(x, n, alpha, beta, k):
+    C, out = x.shape[1], np.empty_like(x)
+    for c in range(C):
+        low, high = max(0, c - n // 2), min(C - 1, c + n // 2)
+        out[:, c] = x[:, c] * (k + alpha / n * (x[:, low : high + 1] ** 2).sum(1)) ** -beta
+    return out
+
+
+@formula(LRN)
+def check_local_response_norm():
+    default = nn.LocalResponseNorm(5)
+    assert (default.alpha, default.beta, default.k) == (1e-4, 0.75, 1.0)
+    for n, alpha, beta, k, shape in [(5, 1e-4, 0.75, 1.0, (2, 8, 3, 3)), (3, 0.5, 0.9, 2.0, (1, 4, 5, 2)), (5, 2.0, 0.5, 1.0, (2, 2, 3, 3))]:
+        x = torch.randn(shape, dtype=torch.float64) * 3
+        library = nn.LocalResponseNorm(n, alpha=alpha, beta=beta, k=k)(x)
+        np.testing.assert_allclose(response_norm(x.numpy(), n, alpha, beta, k), library.numpy(), rtol=1e-9)
+    x = torch.randn(1, 9, 2, 2, dtype=torch.float64) * 50
+    squares = torch.stack([(x[:, max(0, c - 2) : c + 3] ** 2).sum(1) for c in range(9)], 1)
+    paper = x / (2 + 1e-4 * squares) ** 0.75
+    torch.testing.assert_close(nn.LocalResponseNorm(size=5, alpha=5e-4, k=2.0)(x), paper)
+
+
+@check
+def check_lenet_and_alexnet():
+    layers = [nn.Conv2d(1, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)]
+    for layer, text in zip(layers, ("156", "2,416", "48,120", "10,164", "850")):
+        stated(text, parameters(layer))
+    stated("61,706", sum(map(parameters, layers)))
+    net = model("alexnet")
+    stated("23,296", parameters(net.features[0]))
+    assert net.features[0](torch.zeros(1, 3, 224, 224, device="meta")).shape == (1, 64, 55, 55)
+    stated("58,631,144", parameters(net.classifier))
+    stated("37,752,832", parameters(net.classifier[1]))
+    assert net.classifier[1].in_features == 6 * 6 * 256 and 37_752_832 > 25_557_032
+    stated("61,100,840", parameters(net))
+    assert not any(isinstance(m, nn.LocalResponseNorm) for m in net.modules())
+    assert all(m.groups == 1 for m in net.modules() if isinstance(m, nn.Conv2d))
+    stated("138,357,544", parameters(model("vgg16")))
+    stated("25,557,032", parameters(model("resnet50")))
+
+
+@check
+def check_recorded_accuracy_and_work():
+    def recorded(name, weights="IMAGENET1K_V1"):
+        meta = models.get_model_weights(name)[weights].meta
+        return meta["_metrics"]["ImageNet-1K"]["acc@1"], meta["_ops"]
+
+    table = {"alexnet": "56.5", "vgg16": "71.6", "googlenet": "69.8", "resnet50": "76.1", "densenet121": "74.4", "mobilenet_v2": "71.9", "efficientnet_b0": "77.7", "convnext_tiny": "82.5"}
+    for name, text in table.items():
+        stated(text, recorded(name)[0])
+    stated("57 %", recorded("alexnet")[0] / 100)
+    stated("83 %", recorded("convnext_tiny")[0] / 100)
+    stated("80.9 %", recorded("resnet50", "IMAGENET1K_V2")[0] / 100)
+    stated("0.7", recorded("alexnet")[1])
+    stated("15.5", recorded("vgg16")[1])
+    for name in ("alexnet", "vgg16", "resnet50", "efficientnet_b0"):
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            model(name).eval()(torch.zeros(1, 3, 224, 224))
+        assert abs(counter.get_total_flops() / 2e9 - recorded(name)[1]) < 0.006
+
+
+@check
+def check_modes_and_convnext():
+    kinds = lambda name: {type(m) for m in model(name).modules()}
+    assert nn.Dropout in kinds("alexnet") and nn.Dropout in kinds("vgg16") and nn.BatchNorm2d not in kinds("vgg16")
+    assert nn.BatchNorm2d in kinds("resnet50")
+    block = model("convnext_tiny").features[1][0].block
+    assert block[0].kernel_size == (7, 7) and block[0].groups == 96 and isinstance(block[2], nn.LayerNorm) and isinstance(block[4], nn.GELU)

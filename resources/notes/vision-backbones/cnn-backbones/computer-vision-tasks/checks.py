@@ -1,0 +1,92 @@
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torchvision.models.detection.image_list import ImageList  # noqa: F401 - the detection package is importable
+from torchvision.ops import box_iou
+
+from note_checks import check, formula, stated
+
+IOU = r"\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|}"
+MEAN_IOU = r"\mathrm{mIoU} = \frac{1}{K} \sum_{k=1}^{K} \frac{TP_k}{TP_k + FP_k + FN_k}"
+PIXEL_LOSS = r"L = -\frac{1}{HW} \sum_{p} \log \frac{e^{z_{p, y_p}}}{\sum_k e^{z_{p, k}}}"
+
+
+@formula(IOU)
+def check_iou_of_integer_boxes_by_counting_cells():
+    for _ in range(60):
+        boxes = []
+        for _ in range(2):
+            x1, y1 = np.random.randint(0, 8, 2)
+            w, h = np.random.randint(1, 8, 2)
+            boxes.append((x1, y1, x1 + w, y1 + h))
+        cells = [{(x, y) for x in range(b[0], b[2]) for y in range(b[1], b[3])} for b in boxes]
+        ours = len(cells[0] & cells[1]) / len(cells[0] | cells[1])
+        library = box_iou(torch.tensor([boxes[0]]).float(), torch.tensor([boxes[1]]).float()).item()
+        assert abs(ours - library) < 1e-6
+    stated("0.1111", box_iou(torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 1, 3, 4]])))
+
+
+def mean_iou(truth, guess, classes):
+    total = 0.0
+    for k in range(classes):
+        tp = int(((truth == k) & (guess == k)).sum())
+        fp, fn = int(((truth != k) & (guess == k)).sum()), int(((truth == k) & (guess != k)).sum())
+        total += tp / (tp + fp + fn)
+    return total / classes
+
+
+@formula(MEAN_IOU)
+def check_mean_iou_equals_jaccard_of_scikit_learn():
+    from sklearn.metrics import accuracy_score, jaccard_score
+
+    for shape, classes in [((6, 7), 3), ((10, 10), 2), ((30,), 5)]:
+        truth, guess = np.random.randint(0, classes, shape), np.random.randint(0, classes, shape)
+        np.testing.assert_allclose(mean_iou(truth, guess, classes), jaccard_score(truth.ravel(), guess.ravel(), average="macro"))
+    truth, guess = np.zeros((10, 10), int), np.zeros((10, 10), int)
+    truth[0, :4] = 1
+    stated("0.96", accuracy_score(truth.ravel(), guess.ravel()))
+    stated("0.48", mean_iou(truth, guess, 2))
+    guess[0, 1:5] = 1
+    stated("0.790", mean_iou(truth, guess, 2))
+    stated("0.979", jaccard_score(truth.ravel(), guess.ravel(), pos_label=0))
+    stated("0.6", jaccard_score(truth.ravel(), guess.ravel()))
+
+
+@formula(PIXEL_LOSS)
+def check_pixel_loss():
+    for K, H, W in [(3, 4, 5), (2, 1, 7)]:
+        z, y = torch.randn(1, K, H, W, dtype=torch.float64), torch.randint(0, K, (1, H, W))
+        total = 0.0
+        for i in range(H):
+            for j in range(W):
+                logits = z[0, :, i, j].numpy()
+                total -= np.log(np.exp(logits[y[0, i, j]]) / np.exp(logits).sum())
+        np.testing.assert_allclose(total / (H * W), float(F.cross_entropy(z, y)))
+
+
+@check
+def check_background_counts_as_a_class():
+    """The box head scores num_classes classes and drops the first, so one class leaves none."""
+    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+
+    for classes in (1, 2, 4):
+        scores, _ = FastRCNNPredictor(8, classes)(torch.randn(3, 8))
+        assert scores.softmax(-1)[:, 1:].shape[1] == classes - 1
+
+
+@check
+def check_detectors_normalize_inside():
+    from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+    transform = GeneralizedRCNNTransform(32, 64, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    image = torch.full((3, 32, 32), 0.5)
+    expected = (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(transform.normalize(image)[:, 0, 0], expected)
+
+
+@check
+def check_bilinear_invents_classes():
+    labels = torch.tensor([[0.0, 0, 2, 2]]).view(1, 1, 1, 4)
+    smooth = F.interpolate(labels, size=(1, 7), mode="bilinear").round().unique().tolist()
+    kept = F.interpolate(labels, size=(1, 7), mode="nearest").unique().tolist()
+    assert 1.0 in smooth and kept == [0.0, 2.0]

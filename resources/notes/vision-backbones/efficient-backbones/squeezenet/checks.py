@@ -1,0 +1,123 @@
+import math
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.squeezenet import Fire
+
+from note_checks import check, formula, stated
+
+FIRE = r"z = \mathrm{ReLU}(W_s * x + b_s), \qquad y = \left[ \mathrm{ReLU}(W_1 * z + b_1);\; \mathrm{ReLU}(W_3 * z + b_3) \right]"
+PARAMETERS = r"P = (C + 1)\,s + (s + 1)\,e_1 + (9s + 1)\,e_3"
+LOGIT = r"\mathrm{logit}_k = \frac{1}{HW} \sum_{p} \mathrm{ReLU}\left( w_k^\top h_p + b_k \right)"
+
+
+def model(name):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)()
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def multiply_adds(name):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model(name).eval()(torch.zeros(1, 3, 224, 224))
+    return counter.get_total_flops() // 2
+
+
+def pointwise(conv, x):
+    return np.einsum("oc,nchw->nohw", conv.weight.detach().numpy()[:, :, 0, 0], x) + conv.bias.detach().numpy()[:, None, None]
+
+
+@formula(FIRE, PARAMETERS)
+def check_fire():
+    for C, s, e1, e3, size in [(6, 2, 3, 4, 5), (96, 16, 64, 64, 4), (1, 1, 1, 2, 3)]:
+        fire = Fire(C, s, e1, e3).double()
+        x = torch.randn(2, C, size, size, dtype=torch.float64)
+        z = np.maximum(pointwise(fire.squeeze, x.numpy()), 0)
+        padded = np.pad(z, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        w3 = fire.expand3x3.weight.detach().numpy()
+        wide = sum(np.einsum("oc,nchw->nohw", w3[:, :, i, j], padded[:, :, i : i + size, j : j + size]) for i in range(3) for j in range(3))
+        wide = wide + fire.expand3x3.bias.detach().numpy()[:, None, None]
+        ours = np.maximum(np.concatenate([pointwise(fire.expand1x1, z), wide], 1), 0)
+        np.testing.assert_allclose(ours, fire(x).detach().numpy(), atol=1e-10)
+        assert parameters(fire) == (C + 1) * s + (s + 1) * e1 + (9 * s + 1) * e3
+
+
+@formula(LOGIT)
+def check_logit():
+    net = torchvision.models.squeezenet1_1(num_classes=7).double().eval()
+    nn.init.normal_(net.classifier[1].bias)
+    for size in (64, 97):
+        x = torch.randn(2, 3, size, size, dtype=torch.float64)
+        h = net.features(x)
+        ours = np.maximum(pointwise(net.classifier[1], h.detach().numpy()), 0).mean((2, 3))
+        np.testing.assert_allclose(ours, net(x).detach().numpy(), atol=1e-10)
+        assert (net(x) >= 0).all()
+
+
+@check
+def check_numbers():
+    stated("1,248,424", parameters(model("squeezenet1_0")))
+    stated("1,235,496", parameters(model("squeezenet1_1")))
+    work = {name: multiply_adds(name) for name in ("squeezenet1_0", "squeezenet1_1", "alexnet", "mobilenet_v2", "shufflenet_v2_x0_5")}
+    for text, name in [("818,924,576", "squeezenet1_0"), ("349,151,936", "squeezenet1_1"), ("714,188,480", "alexnet")]:
+        stated(text, work[name])
+    stated("1.15", work["squeezenet1_0"] / work["alexnet"])
+    stated("2.35", work["squeezenet1_0"] / work["squeezenet1_1"])
+    for text, name in [("349", "squeezenet1_1"), ("819", "squeezenet1_0"), ("301", "mobilenet_v2"), ("40", "shufflenet_v2_x0_5"), ("714", "alexnet")]:
+        stated(text, work[name] / 1e6)
+    for text, name in [("1.24", "squeezenet1_1"), ("1.25", "squeezenet1_0"), ("3.50", "mobilenet_v2"), ("1.37", "shufflenet_v2_x0_5"), ("61.1", "alexnet")]:
+        stated(text, parameters(model(name)) / 1e6)
+    assert 48 < parameters(model("alexnet")) / parameters(model("squeezenet1_0")) < 50
+    assert parameters(model("alexnet").classifier) > 0.9 * parameters(model("alexnet"))
+
+
+@check
+def check_by_hand():
+    fire = Fire(96, 16, 64, 64)
+    for text, part in [("1,552", fire.squeeze), ("1,088", fire.expand1x1), ("9,280", fire.expand3x3), ("11,920", fire)]:
+        stated(text, parameters(part))
+    plain = parameters(nn.Conv2d(96, 128, 3))
+    stated("110,720", plain)
+    stated("9.29", plain / parameters(fire))
+    stated("4.76", 4 * 1_248_424 / 2**20)
+
+
+@check
+def check_contract_and_versions():
+    old, new = model("squeezenet1_0"), model("squeezenet1_1")
+    for net in (old, new):
+        assert net.classifier[0].p == 0.5 and not hasattr(net, "fc")
+        assert not any(isinstance(m, (nn.BatchNorm2d, nn.Linear)) for m in net.modules())
+    assert (old.features[0].kernel_size, old.features[0].out_channels) == ((7, 7), 96)
+    assert (new.features[0].kernel_size, new.features[0].out_channels) == ((3, 3), 64)
+    pools = lambda net: [i for i, m in enumerate(net.features) if isinstance(m, nn.MaxPool2d)]
+    assert pools(new)[1] < pools(old)[1] and pools(new)[2] < pools(old)[2]
+
+
+@check
+def check_dead_outputs_give_ln_c_and_no_gradient():
+    net = torchvision.models.squeezenet1_1(num_classes=10).eval()
+    nn.init.constant_(net.classifier[1].bias, -1e3)
+    loss = F.cross_entropy(net(torch.randn(4, 3, 64, 64)), torch.arange(4))
+    assert abs(float(loss.detach()) - math.log(10)) < 1e-6
+    loss.backward()
+    assert all(float(p.grad.abs().max()) == 0 for p in net.parameters())
+
+
+@check
+def check_a_dead_class_gets_no_gradient_but_softmax_loses_nothing():
+    net = torchvision.models.squeezenet1_1(num_classes=4).eval()
+    with torch.no_grad():
+        net.classifier[1].bias[2] = -1e3
+    F.cross_entropy(net(torch.randn(2, 3, 64, 64)), torch.tensor([2, 2])).backward()
+    gradient = net.classifier[1].weight.grad.flatten(1).abs().sum(1)
+    assert float(gradient[2]) == 0 and float(gradient[[0, 1, 3]].max()) > 0
+    logits = torch.randn(5, 4)
+    torch.testing.assert_close((logits - logits.min()).softmax(1), logits.softmax(1))

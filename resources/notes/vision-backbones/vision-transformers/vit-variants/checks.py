@@ -1,0 +1,114 @@
+import numpy as np
+import torch
+import torchvision
+from scipy.special import erf
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from note_checks import check, formula, stated
+
+DISTILLATION = r"L = \tfrac12\, \mathrm{CE}(z^{c}, y) + \tfrac12\, \mathrm{CE}\left( z^{d}, \arg\max_k z^{t}_k \right)"
+REDUCTION = r"\Omega = 2 \cdot N \cdot \frac{N}{R^2} \cdot C"
+MIXER = r"U = X + W_2\, \sigma\left( W_1\, \mathrm{LN}(X) \right), \qquad Y = U + \sigma\left( \mathrm{LN}(U)\, W_3 \right) W_4"
+
+
+@formula(DISTILLATION)
+def check_distillation():
+    for n, k in [(4, 3), (7, 10), (1, 2)]:
+        c, d, t = torch.randn(3, n, k, dtype=torch.float64)
+        y = torch.randint(0, k, (n,))
+        library = (F.cross_entropy(c, y) + F.cross_entropy(d, t.argmax(1))) / 2
+        log_softmax = lambda z: z - np.log(np.exp(z).sum(1, keepdims=True))
+        rows = np.arange(n)
+        ours = -0.5 * log_softmax(c.numpy())[rows, y.numpy()].mean() - 0.5 * log_softmax(d.numpy())[rows, t.numpy().argmax(1)].mean()
+        np.testing.assert_allclose(ours, float(library))
+
+
+@formula(REDUCTION)
+def check_reduced_attention():
+    for side, R, C in [(56, 8, 64), (28, 4, 16), (8, 1, 6)]:
+        N = side * side
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            x = torch.zeros(1, C, side, side)
+            q, k = x.flatten(2).transpose(1, 2), nn.AvgPool2d(R)(x).flatten(2).transpose(1, 2)
+            torch.bmm(torch.bmm(q, k.transpose(1, 2)), k)
+        assert counter.get_total_flops() == 2 * (2 * N * N // R**2 * C)
+    stated("1,258,815,488", 2 * 3136 * 3136 * 64)
+    stated("19,668,992", 2 * 3136 * 49 * 64)
+
+
+def norm(x):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+
+def gelu(x):
+    return x * (1 + erf(x / np.sqrt(2))) / 2
+
+
+class Mixer(nn.Module):
+    """The library's layers put together, without biases, as the formula has it."""
+
+    def __init__(self, S, C, DS, DC):
+        super().__init__()
+        self.w1, self.w2 = nn.Linear(S, DS, bias=False), nn.Linear(DS, S, bias=False)
+        self.w3, self.w4 = nn.Linear(C, DC, bias=False), nn.Linear(DC, C, bias=False)
+        self.ln = nn.LayerNorm(C)
+
+    def forward(self, x):
+        u = x + self.w2(F.gelu(self.w1(self.ln(x).transpose(1, 2)))).transpose(1, 2)
+        return u + self.w4(F.gelu(self.w3(self.ln(u))))
+
+
+@formula(MIXER)
+def check_mixer():
+    for S, C, DS, DC in [(4, 6, 3, 8), (9, 2, 5, 4), (1, 5, 2, 2)]:
+        layer = Mixer(S, C, DS, DC).double()
+        x = torch.randn(2, S, C, dtype=torch.float64)
+        w1, w2, w3, w4 = (w.weight.detach().numpy() for w in (layer.w1, layer.w2, layer.w3, layer.w4))
+        for n in range(2):
+            X = x[n].numpy()
+            U = X + w2 @ gelu(w1 @ norm(X))
+            Y = U + gelu(norm(U) @ w3.T) @ w4.T
+            np.testing.assert_allclose(Y, layer(x)[n].detach().numpy(), atol=1e-9)
+
+
+@check
+def check_numbers():
+    with torch.device("meta"):
+        vit = sum(p.numel() for p in torchvision.models.vit_b_16().parameters())
+    stated("86,567,656", vit)
+    stated("87,338,192", vit + 768 + 768 + 769_000)
+    count = lambda *sizes: sum(p.numel() for a, b in sizes for p in nn.Linear(a, b).parameters())
+    token, channel = count((196, 384), (384, 196)), count((768, 3072), (3072, 768))
+    stated("151,108", token)
+    stated("4,722,432", channel)
+    stated("3,072", 2 * 2 * 768)
+    stated("4,876,612", token + channel + 3072)
+    stated("58,519,344", 12 * (token + channel + 3072))
+    patches = sum(p.numel() for p in nn.Conv2d(3, 768, 16, stride=16).parameters())
+    stated("59,880,472", 12 * (token + channel + 3072) + patches + 2 * 768 + count((768, 1000)))
+
+
+@check
+def check_mixer_is_bound_to_its_number_of_patches():
+    layer = Mixer(16, 4, 8, 8)
+    assert layer(torch.randn(1, 16, 4)).shape == (1, 16, 4)
+    try:
+        layer(torch.randn(1, 25, 4))
+    except RuntimeError as error:
+        assert "shapes cannot be multiplied" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert not any(name.startswith(("deit", "pvt", "mixer")) for name in torchvision.models.list_models())
+
+
+@check
+def check_token_mixing_is_a_shared_depthwise_convolution():
+    S, C, out = 9, 4, 5
+    weight = torch.randn(out, S, dtype=torch.float64)
+    x = torch.randn(2, C, 3, 3, dtype=torch.float64)
+    mixed = x.flatten(2) @ weight.T
+    kernels = weight.view(out, 1, 3, 3).repeat(C, 1, 1, 1)
+    conv = F.conv2d(x, kernels, groups=C).view(2, C, out)
+    torch.testing.assert_close(conv, mixed)

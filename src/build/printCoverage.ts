@@ -15,9 +15,7 @@ printCards();
 function printNotes(): void {
   const notes = readNotes('resources/notes', new Problems());
   const counts = contentCounts(notes);
-  const { entries } = JSON.parse(readFileSync(join(inventory, 'seed-entries.json'), 'utf8')) as {
-    readonly entries: readonly SeedEntry[];
-  };
+  const entries = JSON.parse(readFileSync(join(inventory, 'seed-entries.json'), 'utf8')) as readonly SeedEntry[];
   print(['notes', 'count'], 26);
   print(['topics', counts.topics], 26);
   print(['articles, English', counts.articles.en], 26);

@@ -45,16 +45,29 @@ async function coldHovers(lines: number, count: number): Promise<Comparison> {
   return values;
 }
 
-/** A file of so many lines of real code whose middle names a layer. */
+/** A file of about so many lines of real code, whole definitions, whose middle names a layer. */
 async function documentOf(extension: 'py' | 'txt', lines: number): Promise<vscode.TextDocument> {
-  const source = code.split('\n');
-  const half = (from: number) =>
-    Array.from({ length: Math.floor(lines / 2) }, (_, at) => source[(from + at) % source.length] ?? '');
-  const text = [...half(0), 'from torch import nn', 'norm = nn.LayerNorm(128)', ...half(lines)].join('\n');
+  const half = definitions(Math.floor(lines / 2));
+  const text = [...half, 'from torch import nn', 'norm = nn.LayerNorm(128)', ...half].join('\n');
   files += 1;
   const file = join(folder, `file${files}.${extension}`);
   writeFileSync(file, text);
   return vscode.workspace.openTextDocument(vscode.Uri.file(file));
+}
+
+/** Whole definitions and statements of the module: a file cut anywhere would have a mistake, and no tree to go on from. */
+function definitions(lines: number): readonly string[] {
+  const taken: string[] = [];
+  while (taken.length < lines) {
+    for (const part of code.split(/\n\n\n(?=\S)/)) {
+      const length = part.split('\n').length + 2;
+      if (taken.length + length <= lines) {
+        taken.push(...part.split('\n'), '', '');
+      }
+    }
+    taken.push('pass');
+  }
+  return taken;
 }
 
 async function edit(document: vscode.TextDocument): Promise<void> {

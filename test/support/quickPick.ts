@@ -60,7 +60,9 @@ export class QuickPick {
       if ((await this.widget.count()) > 0) await this.hide();
       await this.#page.keyboard.press(key);
       return this.input.waitFor({ timeout: 2000 }).then(
-        async () => (await this.input.inputValue()).startsWith(prefix),
+        // It may be gone again by now: while the window starts, what has the focus changes.
+        async () =>
+          (await this.input.inputValue({ timeout: 2000 }).catch(() => undefined))?.startsWith(prefix) === true,
         () => false,
       );
     });

@@ -124,13 +124,13 @@ workbenchTest(
   'a code block goes to the cursor of the editor',
   async (workbench) => {
     await workbench.openFile('import_forms.py');
-    await workbench.goToLine(1);
-    await workbench.runCommand('ML Field Notes: Search Topics');
-    await workbench.quickPick.type('layer norm');
-    await workbench.quickPick.waitForFirstRow(/Layer normalization/);
-    const row = workbench.quickPick.widget.locator('.monaco-list-row', { hasText: /^Layer normalization/ });
-    await row.hover();
-    await row.locator('.codicon-split-horizontal').click();
+    await workbench.goToLine(23);
+    // Into the name of `aliased = nn.LayerNorm(768)`: its article opens beside the editor.
+    await workbench.page.keyboard.press('Home');
+    for (let moved = 0; moved < 14; moved += 1) {
+      await workbench.page.keyboard.press('ArrowRight');
+    }
+    await workbench.runCommand('ML Field Notes: Explain the Name at the Cursor');
     const article = await shown(workbench, 'layer-normalization');
     await article.locator('.code').first().hover();
     await article.locator('.code button[aria-label^="Insert"]').first().click();

@@ -29,8 +29,8 @@ suite('package.json and contributions.ts', () => {
     assert.deepEqual(sorted(declared), sorted(Object.values(ids)));
   });
 
-  test('activate for Python and restored articles only', () => {
-    assert.deepEqual(manifest.activationEvents, ['onLanguage:python', `onWebviewPanel:${articleViewType}`]);
+  test('activate for Python, restored articles and links only', () => {
+    assert.deepEqual(manifest.activationEvents, ['onLanguage:python', `onWebviewPanel:${articleViewType}`, 'onUri']);
   });
 
   test('name every command, key and view that menus use', () => {

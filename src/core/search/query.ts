@@ -47,7 +47,7 @@ const unfinishedWeight = 0.5;
  * in 怎么选择, but not in 特征选择.
  */
 export function readQuery(typed: string, isName: (squeezedText: string) => boolean): Query | undefined {
-  const text = normalized(typed.replace(/^([\w.]{2,})\(.*$/, '$1'));
+  const text = normalized(typed.replace(/^([\w.]{2,})\([^()]*\)?\s*$/, '$1'));
   const runs = runsOf(text).map(({ text: word, isHan }) => ({
     word,
     isHan,

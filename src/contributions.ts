@@ -9,6 +9,7 @@ export const commands = {
   switchLanguage: 'mlFieldNotes.switchLanguage',
   filterTopics: 'mlFieldNotes.filterTopics',
   clearTopicFilter: 'mlFieldNotes.clearTopicFilter',
+  sortTopics: 'mlFieldNotes.sortTopics',
   goBack: 'mlFieldNotes.goBack',
   goForward: 'mlFieldNotes.goForward',
   showBothLanguages: 'mlFieldNotes.showBothLanguages',
@@ -65,4 +66,5 @@ export const stateKeys = {
   recentTopics: 'recentTopics',
   savedTopics: 'savedTopics',
   readTopics: 'readTopics',
+  topicOrder: 'topicOrder',
 } as const;

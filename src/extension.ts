@@ -42,7 +42,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const finder = new TopicFinder(library, files);
   const recent = new RecentTopics(context.globalState, library);
   const marks = new TopicMarks(context.globalState);
-  const sidebar = new Sidebar(library, settings, marks, async (query) =>
+  const sidebar = new Sidebar(library, settings, marks, context.globalState, async (query) =>
     (await finder.find(query)).map(({ topic }) => topic),
   );
   const articles = new Articles(library, files, finder);

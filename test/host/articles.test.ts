@@ -43,6 +43,18 @@ suite('articles', () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
   });
 
+  test('the link of a topic is copied, and reading goes on where it was left', async () => {
+    await vscode.commands.executeCommand('mlFieldNotes.copyTopicLink', 'adam');
+    const link = await vscode.env.clipboard.readText();
+    assert.equal(link, `${vscode.env.uriScheme}://ml-field-notes.ml-field-notes/topic/adam`);
+    await open('adam');
+    await eventually('the article', () => articleTabs().length === 1);
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await vscode.commands.executeCommand('mlFieldNotes.continueReading');
+    await eventually('the article again', () => articleTabs()[0]?.label === 'Adam');
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  });
+
   test('explain the name at the cursor', async () => {
     const document = await vscode.workspace.openTextDocument(workspaceFile('import_forms.py'));
     const editor = await vscode.window.showTextDocument(document);

@@ -21,11 +21,7 @@ export class QuickPick {
   async runCommand(title: string): Promise<void> {
     await until(`the command ${title}`, 45_000, async () => {
       await this.#open('F1', '>');
-      await this.type(`>${title}`);
-      return this.acceptRow(title, 1500).then(
-        () => true,
-        () => false,
-      );
+      return this.#pickRow(`>${title}`, title, 1500);
     });
   }
 
@@ -33,12 +29,17 @@ export class QuickPick {
   async openFile(name: string): Promise<void> {
     await until(`the file ${name}`, 45_000, async () => {
       await this.#open('Control+P', '');
-      await this.type(name);
-      return this.acceptRow(name, 3000).then(
-        () => true,
-        () => false,
-      );
+      return this.#pickRow(name, name, 3000);
     });
+  }
+
+  /** Whether the row was there and was taken; while the window starts, the box may go away under the hands. */
+  async #pickRow(text: string, label: string, timeout: number): Promise<boolean> {
+    const taken = this.input.fill(text, { timeout: 5000 }).then(() => this.acceptRow(label, timeout));
+    return taken.then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Opens what a key binding opens, and waits for its input. */

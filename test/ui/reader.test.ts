@@ -54,6 +54,12 @@ workbenchTest('the sidebar: categories, filter, reveal, language', async (workbe
   await workbench.runCommand('ML Field Notes: Clear the Topic Filter');
   await rows.filter({ hasText: 'Neural network layers' }).waitFor();
 
+  const first = () => rows.first().textContent();
+  await workbench.runCommand('ML Field Notes: Sort Topics by Name or by Subject');
+  await until('the first of the names', 10_000, async () => /^Acceleration/.test((await first()) ?? ''));
+  await workbench.runCommand('ML Field Notes: Sort Topics by Name or by Subject');
+  await until('the first of the subjects', 10_000, async () => /^Fundamentals/.test((await first()) ?? ''));
+
   await workbench.runCommand('ML Field Notes: Switch Between English and Chinese');
   await rows.filter({ hasText: '神经网络层' }).waitFor();
   await (await workbench.article('gelu')).locator('h1', { hasText: '高斯误差线性单元' }).waitFor();
@@ -123,7 +129,7 @@ workbenchTest('find, zoom, both languages, marks, copy', async (workbench) => {
 workbenchTest(
   'a code block goes to the cursor of the editor',
   async (workbench) => {
-    await workbench.openFile('import_forms.py');
+    await workbench.page.locator('.editor-instance .view-line').first().waitFor();
     await workbench.goToLine(23);
     // Into the name of `aliased = nn.LayerNorm(768)`: its article opens beside the editor.
     await workbench.page.keyboard.press('Home');

@@ -158,3 +158,19 @@ workbenchTest(
   },
   { file: 'import_forms.py' },
 );
+
+workbenchTest(
+  'size and width of the text follow the settings, and a code block is copied',
+  async (workbench) => {
+    const article = await topicByCommand(workbench, 'layer norm', 'layer-normalization');
+    const look = await article.evaluate(() => ({
+      letters: getComputedStyle(document.body).fontSize,
+      column: getComputedStyle(document.querySelector('#column') ?? document.body).maxWidth,
+    }));
+    assert.deepEqual(look, { letters: '18px', column: '540px' });
+    await article.locator('.code').first().hover();
+    await article.locator('.code button[aria-label^="Copy"]').first().click();
+    await article.locator('.code button', { hasText: '✓' }).first().waitFor();
+  },
+  { settings: { 'mlFieldNotes.article.fontSize': 18, 'mlFieldNotes.article.width': 30 } },
+);

@@ -1,10 +1,10 @@
 import * as vscode from 'vscode';
-import { commands, contextKeys, views } from '../../contributions';
+import { commands, contextKeys, stateKeys, views } from '../../contributions';
 import type { NoteLibrary } from '../../core/library/noteLibrary';
 import type { Topic } from '../../core/library/topic';
 import type { TopicMarks } from '../marks/topicMarks';
 import type { Settings } from '../settings';
-import { TopicTree, type TopicTreeNode } from './topicTree';
+import { type TopicOrder, TopicTree, type TopicTreeNode } from './topicTree';
 
 export type FindTopics = (query: string) => Promise<readonly Topic[]>;
 
@@ -14,11 +14,13 @@ export class Sidebar {
   readonly #view: vscode.TreeView<TopicTreeNode>;
   readonly #library: NoteLibrary;
   readonly #find: FindTopics;
+  readonly #state: vscode.Memento;
   readonly #disposables: vscode.Disposable;
   #shownTopic: string | undefined;
   #query = '';
 
-  constructor(library: NoteLibrary, settings: Settings, marks: TopicMarks, find: FindTopics) {
+  constructor(library: NoteLibrary, settings: Settings, marks: TopicMarks, state: vscode.Memento, find: FindTopics) {
+    this.#state = state;
     this.#library = library;
     this.#find = find;
     this.tree = new TopicTree(
@@ -26,6 +28,7 @@ export class Sidebar {
       () => settings.language,
       (topic) => marks.of(topic),
     );
+    this.tree.orderBy(this.#order);
     this.#view = vscode.window.createTreeView(views.topics, { treeDataProvider: this.tree, showCollapseAll: true });
     this.#disposables = vscode.Disposable.from(
       this.#view,
@@ -34,6 +37,7 @@ export class Sidebar {
       this.#view.onDidChangeVisibility(() => this.#revealShown()),
       vscode.commands.registerCommand(commands.filterTopics, () => this.#askForFilter()),
       vscode.commands.registerCommand(commands.clearTopicFilter, () => this.filter('')),
+      vscode.commands.registerCommand(commands.sortTopics, () => this.#sort()),
     );
   }
 
@@ -64,6 +68,17 @@ export class Sidebar {
     if (!found) {
       this.#revealShown();
     }
+  }
+
+  /** A damaged state counts as the order of the subjects. */
+  get #order(): TopicOrder {
+    return this.#state.get(stateKeys.topicOrder) === 'name' ? 'name' : 'subject';
+  }
+
+  async #sort(): Promise<void> {
+    await this.#state.update(stateKeys.topicOrder, this.#order === 'name' ? 'subject' : 'name');
+    this.tree.orderBy(this.#order);
+    this.#revealShown();
   }
 
   #askForFilter(): void {

@@ -15,6 +15,9 @@ export interface TopicFilter {
   readonly topics: ReadonlySet<string>;
 }
 
+/** As the field guide has them, from the foundations up, or by their names. */
+export type TopicOrder = 'subject' | 'name';
+
 /** Categories (two levels), then topics. Ids never depend on the language, so a switch keeps what is expanded. */
 export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
   readonly #library: NoteLibrary;
@@ -23,6 +26,7 @@ export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
   readonly #changed = new vscode.EventEmitter<TopicTreeNode | undefined>();
   readonly onDidChangeTreeData = this.#changed.event;
   #filter: TopicFilter | undefined;
+  #order: TopicOrder = 'subject';
 
   constructor(library: NoteLibrary, language: () => Language, markOf: (topic: string) => TopicMark) {
     this.#markOf = markOf;
@@ -36,6 +40,11 @@ export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
 
   filterBy(filter: TopicFilter | undefined): void {
     this.#filter = filter;
+    this.refresh();
+  }
+
+  orderBy(order: TopicOrder): void {
+    this.#order = order;
     this.refresh();
   }
 
@@ -64,15 +73,21 @@ export class TopicTree implements vscode.TreeDataProvider<TopicTreeNode> {
   }
 
   #shown(categories: readonly Category[]): TopicTreeNode[] {
-    return categories
+    return this.#inOrder(categories)
       .filter((category) => this.#count(category) > 0)
       .map((category): TopicTreeNode => ({ kind: 'category', category }));
   }
 
   #topicsIn(category: Category): readonly Topic[] {
-    const topics = this.#library.topicsOf(category);
+    const topics = this.#inOrder(this.#library.topicsOf(category));
     const filter = this.#filter;
     return filter ? topics.filter((topic) => filter.topics.has(topic.id)) : topics;
+  }
+
+  #inOrder<T extends Category | Topic>(items: readonly T[]): readonly T[] {
+    const language = this.#language();
+    const byName = (one: T, other: T) => one.title[language].localeCompare(other.title[language], language);
+    return this.#order === 'name' ? [...items].sort(byName) : items;
   }
 
   #count(category: Category): number {

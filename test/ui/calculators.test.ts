@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Frame } from 'playwright-core';
 import { type ThemeName, themes } from '../support/themes';
 import { until } from '../support/until';
 import type { Workbench } from '../support/workbench';
+import { storageFlush, takeFirst, violationsIn } from './articlePage';
 import { workbenchTest } from './workbenchTest';
-
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Opens a topic by the search, and waits for the form of its calculator. */
 async function openCalculator(workbench: Workbench, query: string, topic: string): Promise<Frame> {
-  await workbench.quickPick.openByKey('Control+Alt+/');
-  await workbench.quickPick.type(query);
-  await workbench.quickPick.accept();
+  await takeFirst(workbench, query);
   return calculatorOf(workbench, topic);
 }
 
@@ -27,9 +22,6 @@ const field = (article: Frame, input: string) => article.locator(`.calculator [d
 
 const result = async (article: Frame, id: string) =>
   article.locator(`.calculator [data-result="${id}"]`).first().textContent();
-
-/** The web workbench writes its storage every five seconds and not when the page goes away. */
-const storageFlush = 6000;
 
 workbenchTest('a calculator answers the keyboard, and keeps what was typed', async (workbench) => {
   const complaints: string[] = [];
@@ -109,34 +101,13 @@ for (const theme of ['dark', 'light', 'highContrast', 'highContrastLight'] as co
       await workbench.page.locator(`.monaco-workbench.${themes[theme].windowClass}`).waitFor();
       for (const { query, topic } of pages) {
         const article = await openCalculator(workbench, query, topic);
-        assert.deepEqual(await violationsIn(article), [], topic);
+        assert.deepEqual(await violationsIn(article, '.calculator'), [], topic);
       }
       const article = await openCalculator(workbench, 'convolution output size', 'convolution-output-size');
       await field(article, 'kernel').fill('0');
       await article.locator('.calculator .problem', { hasText: /Enter a whole number/ }).waitFor();
-      assert.deepEqual(await violationsIn(article), [], 'a wrong input');
+      assert.deepEqual(await violationsIn(article, '.calculator'), [], 'a wrong input');
     },
     { settings: { 'workbench.colorTheme': themes[theme].id } },
   );
-}
-
-/** The page's policy forbids scripts it does not know, so axe is run by the debugger's evaluation. */
-async function violationsIn(article: Frame): Promise<readonly string[]> {
-  await article.evaluate(axeSource);
-  return article.evaluate(async () => {
-    const { axe } = globalThis as unknown as {
-      readonly axe: {
-        readonly run: (where: unknown) => Promise<{
-          readonly violations: readonly {
-            readonly id: string;
-            readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
-          }[];
-        }>;
-      };
-    };
-    const { violations } = await axe.run(document.querySelector('.calculator'));
-    return violations.flatMap(({ id, nodes }) =>
-      nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary ?? ''}`),
-    );
-  });
 }

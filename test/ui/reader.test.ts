@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Frame } from 'playwright-core';
 import { type ThemeName, themes } from '../support/themes';
 import { until } from '../support/until';
 import type { Workbench } from '../support/workbench';
+import { headingAtTop, storageFlush, takeFirst, violationsIn } from './articlePage';
 import { workbenchTest } from './workbenchTest';
-
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Opens a topic by the search, whose key is the same in every language. */
 async function openTopic(workbench: Workbench, query: string, topic: string): Promise<Frame> {
-  await workbench.quickPick.openByKey('Control+Alt+/');
-  await workbench.quickPick.type(query);
-  await workbench.quickPick.accept();
+  await takeFirst(workbench, query);
   return shown(workbench, topic);
 }
 
@@ -25,15 +20,6 @@ async function shown(workbench: Workbench, topic: string): Promise<Frame> {
 }
 
 const button = (article: Frame, label: string) => article.locator(`#toolbar button[aria-label^="${label}"]`);
-
-/** The heading that stands at the top of the window, by its anchor. */
-async function headingAtTop(article: Frame): Promise<string> {
-  return article.evaluate(() => {
-    const line = (document.querySelector('#top-bar')?.getBoundingClientRect().bottom ?? 0) + 48;
-    const headings = [...document.querySelectorAll('#article [id]:is(h1, h2, h3, details)')];
-    return headings.findLast((heading) => heading.getBoundingClientRect().top <= line)?.id ?? 'top';
-  });
-}
 
 workbenchTest('the sidebar: categories, filter, reveal, language', async (workbench) => {
   await workbench.showViewContainer('ML Field Notes');
@@ -145,9 +131,6 @@ workbenchTest(
   { file: 'import_forms.py' },
 );
 
-/** The web workbench writes its storage every five seconds and not when the page goes away. */
-const storageFlush = 6000;
-
 workbenchTest(
   'a reload comes back to the same headings: four articles, five times',
   async (workbench) => {
@@ -205,27 +188,6 @@ for (const theme of ['dark', 'light', 'highContrast', 'highContrastLight'] as co
     },
     { settings: { 'workbench.colorTheme': themes[theme].id } },
   );
-}
-
-/** The page's policy forbids scripts it does not know, so axe is run by the debugger's evaluation. */
-async function violationsIn(article: Frame): Promise<readonly string[]> {
-  await article.evaluate(axeSource);
-  return article.evaluate(async () => {
-    const { axe } = globalThis as unknown as {
-      readonly axe: {
-        readonly run: () => Promise<{
-          readonly violations: readonly {
-            readonly id: string;
-            readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
-          }[];
-        }>;
-      };
-    };
-    const { violations } = await axe.run();
-    return violations.flatMap(({ id, nodes }) =>
-      nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary ?? ''}`),
-    );
-  });
 }
 
 workbenchTest('the page keeps to its policy and asks nothing of the network', async (workbench) => {

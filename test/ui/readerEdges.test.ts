@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { until } from '../support/until';
 import type { Workbench } from '../support/workbench';
+import { headingAtTop } from './articlePage';
 import { workbenchTest } from './workbenchTest';
 
 /** Opens a topic by a link, as a mail or a web page would hold it. */
@@ -32,14 +33,6 @@ async function whole(workbench: Workbench, topic: string): Promise<Frame> {
   const article = await workbench.article(topic);
   await article.locator('main#article[data-whole]').waitFor();
   return article;
-}
-
-async function headingAtTop(article: Frame): Promise<string> {
-  return article.evaluate(() => {
-    const line = (document.querySelector('#top-bar')?.getBoundingClientRect().bottom ?? 0) + 48;
-    const headings = [...document.querySelectorAll('#article [id]:is(h1, h2, h3, details)')];
-    return headings.findLast((heading) => heading.getBoundingClientRect().top <= line)?.id ?? 'top';
-  });
 }
 
 /** Clicks a button of the toolbar where it is: the driver's own click scrolls a page whose toolbar sticks to the top. */

@@ -4,7 +4,9 @@ import { renderArticleBody } from '../core/article/articleBody';
 import { sectionOfHeading, sections } from '../core/article/sections';
 import { type Language, languages } from '../core/library/language';
 import { checkCalculators } from './checkCalculators';
+import { checkSameNumbers } from './checkSameNumbers';
 import { lineAt, type Problems } from './problems';
+import { prose, proseWithoutCode } from './prose';
 import type { Notes, TopicFolder } from './readNotes';
 
 /** Sections that every article has; the others depend on the topic. */
@@ -41,6 +43,7 @@ export function checkNotes(notes: Notes, problems: Problems): void {
       }
     }
     checkSameOutline(topic, problems);
+    checkSameNumbers(topic, problems);
     checkCalculators(topic, problems);
   }
 }
@@ -116,16 +119,6 @@ function checkHeadings(file: string, language: Language, text: string, problems:
   for (const missing of requiredSections.filter((id) => !seen.includes(id))) {
     problems.report(file, 1, `the section ${missing} is missing`);
   }
-}
-
-/** The text with code blanked out, its length and lines kept. */
-function prose(text: string): string {
-  return text.replace(/^```.*?^```\s*$/gms, (block) => block.replace(/[^\n]/g, ' '));
-}
-
-/** The same with names of code in the prose blanked out as well. */
-function proseWithoutCode(text: string): string {
-  return prose(text).replace(/`[^`\n]*`/g, (code) => ' '.repeat(code.length));
 }
 
 function checkFormulas(file: string, text: string, problems: Problems): void {

@@ -77,6 +77,11 @@ export const argumentsSchema = z.record(z.string(), localized);
 
 export const searchWordsSchema = z.record(slug, z.array(text).min(1));
 
+/** The first name of each list is the term, the others mean the same; `never` holds translations not used. */
+export const termsSchema = z.array(
+  z.strictObject({ en: z.array(text).min(1), 'zh-cn': z.array(text).min(1), never: z.array(text).min(1).optional() }),
+);
+
 const parameter = z.strictObject({
   name: text,
   default: z.string().optional(),
@@ -101,5 +106,6 @@ export const signaturesSchema = z.strictObject({
 
 export type CategorySource = z.infer<typeof categorySchema>;
 export type TopicSource = z.infer<typeof topicSchema>;
+export type Term = z.infer<typeof termsSchema>[number];
 export type CardSource = z.infer<typeof cardsSchema>[number];
 export type SignatureSource = z.infer<typeof signaturesSchema>;

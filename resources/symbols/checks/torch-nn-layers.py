@@ -1079,6 +1079,11 @@ def rms_normalization():
     expected = 1e-4 / math.sqrt(1e-8 + 1.1920929e-07)
     assert abs(F.rms_norm(tiny, (4,))[0].item() - expected) < 1e-5 and round(torch.finfo(torch.float32).eps, 8) == 1.2e-07
     assert abs(F.rms_norm(tiny, (4,), eps=1e-5)[0].item() - expected) > 0.1
+    for half in (torch.float16, torch.bfloat16):
+        root = (tiny[0].to(half).item() ** 2 + 1.1920929e-07) ** 0.5
+        assert abs(F.rms_norm(tiny.to(half), (4,))[0].item() - tiny[0].to(half).item() / root) < 2e-3
+    double = torch.full((4,), 1e-8, dtype=torch.float64)
+    assert abs(F.rms_norm(double, (4,))[0].item() - 1e-8 / math.sqrt(1e-16 + 2.2e-16)) < 1e-2
 
 
 @card(

@@ -54,6 +54,20 @@ async function ensureEnvironment(): Promise<void> {
   writeFileSync(stamp, wanted);
 }
 
+/** A Python whose torch and torchvision were made for each other, so that compiled operators run. */
+async function pythonWithOperators(): Promise<string> {
+  const probe = 'import torch, torchvision; torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)';
+  for (const candidate of ['/usr/bin/python3', 'python3']) {
+    const { code } = await run(candidate, ['-c', probe], true).catch(() => ({ code: 1 }));
+    if (code === 0) {
+      return candidate;
+    }
+  }
+  throw new Error(
+    'A Python with torchvision and its compiled operators is needed (on Debian: apt-get install python3-torchvision).',
+  );
+}
+
 /** Runs one tool on the resources; with several, their counts are summed in the last line. */
 async function main(mode: string | undefined, args: readonly string[]): Promise<number> {
   const tool = (name: string, ...more: readonly string[]) => run(python, [join(here, name), 'resources', ...more]);
@@ -61,8 +75,13 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
     run(python, [join(here, 'call_facts.py'), 'test/fixtures/call-facts.json', ...more]);
   const calculatorFacts = (...more: readonly string[]) =>
     run(python, [join(here, 'calculator_facts.py'), 'test/fixtures/calculator-facts.json', ...more]);
+  if (mode === 'compiled') {
+    return (await run(await pythonWithOperators(), [join(here, 'check_compiled.py'), 'resources'])).code;
+  }
   await ensureEnvironment();
   switch (mode) {
+    case 'mutate':
+      return (await tool('mutate_checks.py', ...args)).code;
     case 'facts':
       return (await tool('read_facts.py')).code || (await callFacts()).code || (await calculatorFacts()).code;
     case 'figures':
@@ -83,7 +102,7 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
       return results.some(({ code }) => code !== 0) || broken > 0 ? 1 : 0;
     }
     default:
-      console.error('usage: check [TOPIC …] | facts | figures [TOPIC …]');
+      console.error('usage: check [TOPIC …] | compiled | mutate | facts | figures [TOPIC …]');
       return 2;
   }
 }

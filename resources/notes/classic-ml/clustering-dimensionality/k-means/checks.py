@@ -83,6 +83,7 @@ def check_defaults():
     assert (km.n_clusters, km.init, km.n_init, km.max_iter, km.tol) == (8, "k-means++", "auto", 300, 1e-4)
     X = np.random.randn(50, 2)
     assert KMeans(3).fit(X)._n_init == 1 and KMeans(3, init="random").fit(X)._n_init == 10
+    assert KMeans(3, init=lambda X, k, random_state: X[:k]).fit(X)._n_init == 10
     assert KMeans(3).fit(X.astype(np.float32)).cluster_centers_.dtype == np.float32
 
 
@@ -93,6 +94,14 @@ def check_unlucky_start():
     bad = KMeans(3, init=np.array([[-0.5, 0], [0.5, 0], [6, 2]]), n_init=1).fit(X).inertia_
     good = KMeans(3, n_init=10, random_state=0).fit(X).inertia_
     assert 5.5 < bad / good < 6.5, bad / good
+
+
+@check
+def check_fixed_point_that_is_no_local_minimum():
+    X = np.array([[0.0], [3], [4.5]])
+    km = KMeans(2, init=np.array([[1.5], [4.5]]), n_init=1).fit(X)
+    assert km.cluster_centers_.ravel().tolist() == [1.5, 4.5]
+    assert squared(X, np.array([[1.49], [4.49]])).min(1).sum() < km.inertia_
 
 
 @check

@@ -84,6 +84,8 @@ def check_contract():
     assert pca.components_.shape == (3, 5) and pca.mean_.shape == (5,) and pca.transform(X).shape == (20, 3)
     np.testing.assert_allclose(np.linalg.norm(pca.components_, axis=1), 1)
     assert PCA().n_components is None and PCA().fit(X[:4]).n_components_ == 4 and KernelPCA().kernel == "linear"
+    solver = lambda n, d, k=None: PCA(k).fit(np.random.randn(n, d))._fit_svd_solver
+    assert (solver(500, 4), solver(30, 4), solver(600, 600, 3)) == ("covariance_eigh", "full", "randomized")
     U, S, V = torch.pca_lowrank(torch.tensor(X), q=5)
     np.testing.assert_allclose(S.numpy() ** 2 / 19, PCA().fit(X).explained_variance_, rtol=1e-6)
     assert U.shape == (20, 5) and V.shape == (5, 5) and torch.pca_lowrank(torch.randn(30, 9))[1].shape == (6,)

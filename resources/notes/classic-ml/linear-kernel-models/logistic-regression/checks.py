@@ -108,6 +108,14 @@ def check_contract():
 
 
 @check
+def check_liblinear_penalises_the_intercept():
+    X, y = next(problems())
+    options = {"C": 0.01, "tol": 1e-9, "max_iter": 20000}
+    free, penalised = (LogisticRegression(solver=s, **options).fit(X + 5, y).intercept_[0] for s in ("lbfgs", "liblinear"))
+    assert abs(penalised) < abs(free) / 2
+
+
+@check
 def check_separable():
     x, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), [0, 0, 1, 1]
     weights = [fitted(x, y, C).coef_[0, 0] for C in (1, 10, 100, 1000, 1e4)]

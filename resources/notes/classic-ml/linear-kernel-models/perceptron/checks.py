@@ -128,6 +128,14 @@ def check_rate_does_not_matter_from_zero():
 
 
 @check
+def check_tolerance_scales_with_the_rate():
+    X = np.random.default_rng(0).normal(size=(200, 5))
+    y = (X @ np.random.default_rng(1).normal(size=5) + 0.3 * np.random.default_rng(2).normal(size=200) > 0).astype(int)
+    tiny, usual = (np.mean([Perceptron(eta0=eta, random_state=s).fit(X, y).n_iter_ for s in range(10)]) for eta in (1e-5, 1.0))
+    assert tiny < usual
+
+
+@check
 def check_order_matters():
     X = np.random.randn(30, 2)
     X[:, 0] += np.sign(X[:, 0])

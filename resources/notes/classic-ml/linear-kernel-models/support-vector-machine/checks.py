@@ -55,6 +55,8 @@ def check_dual():
             assert (alpha[outside] == 0).all() and outside.any()
             again = SVC(C=C, gamma=0.7, tol=1e-9).fit(X[svm.support_], y[svm.support_])
             np.testing.assert_allclose(again.decision_function(new), svm.decision_function(new), atol=1e-4)
+            scaled = SVC(C=C).fit(X, y)
+            assert not math.isclose(SVC(C=C).fit(X[scaled.support_], y[scaled.support_])._gamma, scaled._gamma, rel_tol=1e-6)
 
 
 @formula(RBF)

@@ -95,7 +95,8 @@ def check_defaults():
     node = leaf.apply(X)
     np.testing.assert_allclose(leaf.predict_proba(X[:1])[0], [(y[node == node[0]] == k).mean() for k in range(3)])
     assert DecisionTreeRegressor().fit(X, np.stack([y, y], 1)).predict(X).shape == (30, 2)
-    np.testing.assert_array_equal(classifier.fit(np.exp(X), y).apply(np.exp(X)).shape, (30,))
+    grown = lambda Z: DecisionTreeClassifier(random_state=0).fit(Z, y).apply(Z)
+    np.testing.assert_array_equal(grown(X), grown(np.exp(X)))
 
 
 @check
@@ -137,3 +138,6 @@ def check_missing_values():
     assert DecisionTreeClassifier(max_depth=1).fit(X, y).predict([[np.nan]]).tolist() == [1]
     y = np.array([0, 0, 0, 0, 1, 1])
     assert DecisionTreeClassifier(max_depth=1).fit(X, y).predict([[np.nan]]).tolist() == [0]
+    for few in (2, 4):
+        x, y = np.arange(6.0)[:, None], (np.arange(6) >= few).astype(int)
+        assert DecisionTreeClassifier(max_depth=1).fit(x, y).predict([[np.nan]])[0] == int(few == 2)

@@ -124,6 +124,21 @@ def check_error_rate():
 
 
 @check
+def check_more_thresholds_more_chance_gain():
+    """A useless feature with two values against one with many: the best binary split of the latter gains more by chance."""
+    rng, gains = np.random.default_rng(0), []
+    for _ in range(40):
+        y = rng.integers(2, size=60)
+        best = []
+        for values in (2, 30):
+            x = rng.integers(values, size=60)
+            best.append(max((gain(y, (x <= t).astype(int), gini) for t in np.unique(x)[:-1]), default=0))
+        gains.append(best)
+    few, many = np.mean(gains, axis=0)
+    assert many > 2 * few
+
+
+@check
 def check_gini_as_probability():
     y = np.repeat([0, 1, 2], [5, 3, 2])
     assert math.isclose((y[:, None] != y[None]).mean(), gini(y))

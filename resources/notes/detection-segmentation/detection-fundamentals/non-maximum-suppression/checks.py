@@ -79,6 +79,7 @@ def check_rule_equals_deletion():
     half = [[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0]]                  # IoU exactly 0.5
     assert by_rule(half, [0.9, 0.8], 0.5) == [0, 1] and by_rule(half, [0.9, 0.8], 0.49) == [0]
     assert "IoU > iou_threshold" in library.nms.__doc__ and "int64" in library.nms.__doc__
+    assert float(box_iou(torch.tensor([[1.0, 1.0, 2.0, 3.0]]), torch.tensor([[0.0, 0.0, 2.0, 2.0]]))) > 0.2    # 1/5, rounded up
 
 
 @formula(LINEAR, GAUSSIAN)
@@ -121,6 +122,7 @@ def check_half_precision():
     half = box.half()
     area = (half[:, 2] - half[:, 0]) * (half[:, 3] - half[:, 1])
     assert torch.isinf(area).all() and box_iou(box, box)[0, 1] > 0.9
+    assert box_iou(half, half)[0, 1] > 0.9                                             # the library computes areas in float32
     offset = 80 * (1333 + 1)
     stated("106,720", offset)
     assert torch.isinf(torch.tensor(80.0).half() * torch.tensor(1334.0).half())

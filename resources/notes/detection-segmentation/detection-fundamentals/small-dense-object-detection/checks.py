@@ -34,7 +34,8 @@ def starts(length, tile, overlap):
 def check_tiles():
     for W, T, o in ((3840, 640, 128), (2160, 640, 128), (1000, 300, 77), (801, 400, 0), (641, 640, 128)):
         n = math.ceil((W - o) / (T - o))
-        assert n * T - (n - 1) * o >= W > (n - 1) * T - (n - 2) * o or n == 2    # enough, and one fewer is not
+        covered = [count * T - (count - 1) * o for count in (n, n - 1)]
+        assert covered[0] >= W > covered[1]    # enough, and one fewer is not
         places = starts(W, T, o)
         assert places[0] == 0 and places[-1] + T == W
         assert all(b - a <= T - o for a, b in zip(places, places[1:]))

@@ -75,6 +75,9 @@ def check_settings():
     stated("34.9", SSD300_VGG16_Weights.COCO_V1.meta["_ops"])
     stated("0.58", SSDLite320_MobileNet_V3_Large_Weights.COCO_V1.meta["_ops"])
     assert (ssd.score_thresh, ssd.nms_thresh, ssd.topk_candidates, ssd.detections_per_img) == (0.01, 0.45, 400, 200)
+    lite = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    assert (lite.score_thresh, lite.nms_thresh, lite.topk_candidates, lite.detections_per_img) == (0.001, 0.55, 300, 300)
+    assert lite.transform.fixed_size == (320, 320)
     assert ssd.neg_to_pos_ratio == 3 and ssd.box_coder.weights == (10.0, 10.0, 5.0, 5.0) and ssd.transform.fixed_size == (300, 300)
     generator = ssd.anchor_generator
     assert generator.scales == [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05] and generator.clip

@@ -1,6 +1,7 @@
 import inspect
 import math
 import sys
+from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import torch
@@ -73,13 +74,14 @@ def check_adaptive_number_of_points_and_minimum():
 def check_pool_bins():
     for W, x1, x2, s, P in ((20, 33.0, 150.0, 0.1, 4), (20, 18.0, 61.0, 0.25, 3), (9, 1.4, 6.6, 1.0, 7), (9, 2.2, 2.4, 1.0, 2)):
         row = torch.randn(1, 1, 1, W)
-        a, b = round(s * x1), round(s * x2)
+        a, b = math.floor(s * x1 + 0.5), math.floor(s * x2 + 0.5)    # halves away from zero, as C's round
         m = max(b - a + 1, 1)
         ours = []
         for j in range(P):
             columns = range(a + math.floor(j * m / P), a + math.ceil((j + 1) * m / P))
             ours.append(max(float(row[..., q]) for q in columns))
-        library = adaptive_max_pool2d(row[..., a : b + 1], (1, P)).flatten()
+        first, last = (int(Decimal(repr(s * x)).quantize(Decimal(1), ROUND_HALF_UP)) for x in (x1, x2))
+        library = adaptive_max_pool2d(row[..., first : last + 1], (1, P)).flatten()
         assert np.allclose(ours, library)
     assert list(inspect.signature(roi_pool).parameters) == ["input", "boxes", "output_size", "spatial_scale"]
 

@@ -1,3 +1,5 @@
+import io
+
 import torch
 import torchvision
 from torch import nn
@@ -104,6 +106,11 @@ def check_blind_spots_and_sharing():
     tied = nn.ModuleDict({"embed": nn.Embedding(7, 3), "out": nn.Linear(3, 7, bias=False)})
     tied["out"].weight = tied["embed"].weight
     assert parameters(tied) == 21 and sum(v.numel() for v in tied.state_dict().values()) == 42
+    wide = nn.ModuleDict({"embed": nn.Embedding(700, 300), "out": nn.Linear(300, 700, bias=False)})
+    wide["out"].weight = wide["embed"].weight
+    file = io.BytesIO()
+    torch.save(wide.state_dict(), file)
+    assert file.tell() < 1.1 * 4 * parameters(wide)
 
 
 @check

@@ -33,6 +33,8 @@ def check_scalers():
         np.testing.assert_allclose((new - low) / (high - low), MinMaxScaler().fit(X).transform(new), rtol=1e-9)
         q1, median, q3 = np.percentile(X, [25, 50, 75], axis=0)
         np.testing.assert_allclose((new - median) / (q3 - q1), RobustScaler().fit(X).transform(new), rtol=1e-9)
+    assert RobustScaler().fit([[1.0]] * 6 + [[9.0]]).scale_[0] == 1
+    assert math.isclose(torch.std(torch.tensor([2.0, 4.0, 6.0, 8.0])).item(), np.std([2, 4, 6, 8], ddof=1), rel_tol=1e-6)
     constant = np.full((6, 1), 3.0)
     for scaler in (StandardScaler(), MinMaxScaler(), RobustScaler()):
         assert scaler.fit(constant).scale_[0] == 1 and scaler.transform([[5.0]])[0, 0] in (2.0, 5.0 - 3.0)

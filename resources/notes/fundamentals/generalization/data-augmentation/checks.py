@@ -78,6 +78,15 @@ def check_defaults():
         x, y = mix(torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))
         assert x.shape == (4, 3, 8, 8) and y.shape == (4, 3) and torch.allclose(y.sum(1), torch.ones(4))
         assert mix.alpha == 1.0
+    for _ in range(40):
+        assert v2.RandAugment()(torch.rand(3, 16, 16)).shape == transforms.RandAugment()(torch.zeros(3, 16, 16, dtype=torch.uint8)).shape
+    try:
+        for _ in range(200):
+            transforms.RandAugment()(torch.rand(3, 16, 16))
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("expected an error for floating-point tensors")
     model_free = transforms.RandomHorizontalFlip(1.0)
     assert torch.equal(model_free(x[0]), x[0].flip(-1))
 

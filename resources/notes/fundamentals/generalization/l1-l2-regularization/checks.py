@@ -97,6 +97,7 @@ def check_defaults():
     for make, value in ((torch.optim.SGD, 0), (torch.optim.Adam, 0), (torch.optim.AdamW, 0.01)):
         assert make(p, lr=0.1).param_groups[0]["weight_decay"] == value
     stated("0.01", torch.optim.AdamW(p).param_groups[0]["weight_decay"])
+    stated("0.1", torch.optim.Muon([torch.nn.Parameter(torch.zeros(2, 2))]).param_groups[0]["weight_decay"])
     X, y = np.random.randn(20, 3), np.random.randn(20)
     assert Ridge().fit(X, y).coef_.shape == (3,) and Ridge().fit(X, np.stack([y, y], 1)).coef_.shape == (2, 3)
     shifted = Ridge(alpha=5.0).fit(X, y + 100)
@@ -157,6 +158,9 @@ def check_shared_and_keras_factor():
     X = np.concatenate([x, x + 1e-3 * np.random.randn(200, 1)], 1)
     coef = Ridge(alpha=1.0).fit(X, 2 * x[:, 0]).coef_
     assert np.allclose(coef, [1, 1], atol=0.05)
+    X = np.array([[1.0, 1.0], [0.0, 0.1]])
+    weak, strong = (Ridge(alpha=alpha, fit_intercept=False).fit(X, [1.0, 0.0]).coef_ for alpha in (1e-6, 0.1))
+    assert abs(strong[1]) > abs(weak[1]) + 0.1
     w = torch.tensor([2.0], requires_grad=True)
     (0.3 * (w**2).sum()).backward()
     assert math.isclose(w.grad.item(), 2 * 0.3 * 2.0, rel_tol=1e-6)

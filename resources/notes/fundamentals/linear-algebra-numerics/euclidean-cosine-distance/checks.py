@@ -72,6 +72,9 @@ def check_contract():
     assert F.pairwise_distance(x, x).shape == (4,) and F.pairwise_distance(x[0], x[1]).shape == ()
     assert torch.cdist(torch.randn(2, 4, 6), torch.randn(2, 5, 6)).shape == (2, 4, 5) and torch.cdist(x, x[:3]).shape == (4, 3)
     assert F.cosine_similarity(torch.zeros(3), torch.ones(3), dim=0) == 0
+    many = torch.randn(10000, 7)
+    own = F.cosine_similarity(many, many)
+    assert 1 < own.max() < 1 + 1e-6 and torch.isnan(own.acos()).any() and torch.isfinite(own.clamp(-1, 1).acos()).all()
     tiny = torch.tensor([1e-9, 0.0])
     assert math.isclose(F.cosine_similarity(tiny, tiny, dim=0).item(), (1e-9 / 1e-8) ** 2, rel_tol=1e-4)
     assert math.isclose(cosine([1.0, 0.0], [-1.0, 0.0]), 2)

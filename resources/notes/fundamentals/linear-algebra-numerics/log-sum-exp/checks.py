@@ -134,6 +134,8 @@ def check_mean_of_probabilities():
 def check_siblings_and_questions():
     x = torch.randn(6, dtype=torch.float64)
     assert torch.allclose(F.softplus(x), torch.logaddexp(x, torch.zeros_like(x)))
+    edge = torch.tensor([19.9, 20.1], dtype=torch.float64)
+    assert (F.softplus(edge) == edge).tolist() == [False, True]
     assert torch.allclose(torch.logcumsumexp(x, 0)[3], torch.logsumexp(x[:4], 0))
     p = x.softmax(0)
     hessian = torch.autograd.functional.hessian(lambda v: torch.logsumexp(v, 0), x)

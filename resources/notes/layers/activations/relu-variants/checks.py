@@ -81,6 +81,7 @@ def check_worked_example():
 def check_contract():
     assert nn.LeakyReLU().negative_slope == 0.01 and nn.PReLU().weight.tolist() == [0.25] and nn.ELU().alpha == nn.CELU().alpha == 1
     assert (nn.Softplus().beta, nn.Softplus().threshold) == (1.0, 20.0)
+    assert (F.softplus(torch.tensor([-103.0, -104.0])) > 0).tolist() == [True, False]
     for layer in (nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Softplus()):
         assert not list(layer.parameters()) and layer(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
         try:

@@ -22,6 +22,7 @@ def check_layerwise_rates():
         model = nn.Sequential(*[nn.Linear(4, 4, dtype=torch.float64) for _ in range(D)])
         before = copy.deepcopy(model)
         rates = [0.2 * xi ** (D - l) for l in range(1, D + 1)]
+        assert rates[-1] == 0.2 and np.allclose(rates[:-1], xi * np.array(rates[1:]))    # the top at full rate, each below at ξ times the next
         optimizer = torch.optim.SGD([{"params": layer.parameters(), "lr": rate} for layer, rate in zip(model, rates)])
         (model(torch.randn(8, 4, dtype=torch.float64)) ** 2).mean().backward()
         optimizer.step()

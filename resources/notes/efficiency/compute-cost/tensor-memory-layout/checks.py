@@ -1,0 +1,105 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+OFFSET = r"\text{offset} = n\,s_N + c\,s_C + h\,s_H + w\,s_W"
+STRIDES = r"\text{NCHW: } (s_N, s_C, s_H, s_W) = (CHW,\; HW,\; W,\; 1), \qquad \text{NHWC: } (CHW,\; 1,\; WC,\; C)"
+BLOCKED = r"\text{offset}_4 = 4 \left( \Big( \big( n \lceil C/4 \rceil + \lfloor c/4 \rfloor \big) H + h \Big) W + w \right) + (c \bmod 4)"
+LAST = torch.channels_last
+SHAPES = ((2, 3, 4, 5), (3, 8, 2, 7), (2, 5, 3, 2))
+
+
+def memory(x):
+    """The elements of x in the order in which they lie in memory."""
+    return torch.as_strided(x, (x.numel(),), (1,)).numpy()
+
+
+@formula(OFFSET, STRIDES)
+def check_strides_and_offsets():
+    for N, C, H, W in SHAPES:
+        x = torch.randn(N, C, H, W)
+        for tensor, strides in ((x, (C * H * W, H * W, W, 1)), (x.to(memory_format=LAST), (C * H * W, 1, W * C, C))):
+            assert tensor.stride() == strides and tensor.shape == x.shape
+            line = memory(tensor)
+            for index in np.ndindex(N, C, H, W):
+                assert line[sum(i * s for i, s in zip(index, strides))] == x[index]
+
+
+# verified: formula-only (PyTorch has no NC4HW4; the reference pads, splits and permutes)
+def blocked(x):
+    N, C, H, W = x.shape
+    padded = torch.cat([x, x.new_zeros(N, -C % 4, H, W)], 1)
+    return padded.view(N, -1, 4, H, W).permute(0, 1, 3, 4, 2).contiguous()
+
+
+@formula(BLOCKED)
+def check_blocked_layout():
+    for N, C, H, W in SHAPES:
+        x = torch.randn(N, C, H, W)
+        line = blocked(x).flatten().numpy()
+        for n, c, h, w in np.ndindex(N, C, H, W):
+            assert line[4 * (((n * math.ceil(C / 4) + c // 4) * H + h) * W + w) + c % 4] == x[n, c, h, w]
+
+
+@check
+def check_by_hand():
+    x = torch.arange(120.0).view(2, 3, 4, 5)
+    for text, line in (("103", memory(x)), ("71", memory(x.to(memory_format=LAST))), ("94", blocked(x + 1).flatten().numpy() - 1)):
+        stated(text, int(np.flatnonzero(line == float(x[1, 2, 0, 3]))[0]))
+    stated("160", blocked(x).numel())
+    stated("120", x.numel())
+
+
+@check
+def check_permute_and_reshape():
+    x = torch.randn(1, 3, 4, 5)
+    nhwc = x.permute(0, 2, 3, 1).contiguous()
+    assert not torch.equal(nhwc.reshape(1, 3, 4, 5), x) and torch.equal(nhwc.permute(0, 3, 1, 2), x)
+    assert nhwc.permute(0, 3, 1, 2).is_contiguous(memory_format=LAST) and nhwc.permute(0, 3, 1, 2).data_ptr() == nhwc.data_ptr()
+    view, copy = x.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1).reshape(-1)
+    assert view.data_ptr() == x.data_ptr() and copy.data_ptr() != x.data_ptr()
+
+
+@check
+def check_wrong_shape():
+    try:
+        nn.Conv2d(3, 8, 3)(torch.randn(1, 224, 224, 3))
+    except RuntimeError as error:
+        assert "expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_contiguous_and_first_operand():
+    x = torch.randn(2, 3, 4, 5)
+    c = x.to(memory_format=LAST)
+    assert c.contiguous().stride() == x.stride() and c.contiguous(memory_format=LAST).data_ptr() == c.data_ptr()
+    assert (c * x).is_contiguous(memory_format=LAST) and (x * c).is_contiguous()
+    a, b = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+    b.load_state_dict(a.state_dict())
+    assert torch.allclose(a(x), b.to(memory_format=LAST)(c), atol=1e-5)
+
+
+@check
+def check_size_one_axes():
+    t = torch.rand(1, 3, 32, 32).to(memory_format=LAST)
+    stated("3", t[0].unsqueeze(0).stride(0))
+    stated("3,072", t.stride(0))
+    for shape in ((4, 1, 5, 5), (4, 6, 1, 1)):
+        y = torch.randn(shape)
+        assert y.is_contiguous() and y.is_contiguous(memory_format=LAST)
+    assert not torch.randn(4, 6, 5, 5).is_contiguous(memory_format=LAST)
+
+
+@check
+def check_flatten_order():
+    x, dense = torch.randn(2, 3, 4, 5), torch.randn(7, 60)
+    from_nhwc = x.permute(0, 2, 3, 1).flatten(1) @ dense.T
+    assert not torch.allclose(nn.Flatten()(x) @ dense.T, from_nhwc, atol=0.1)
+    columns = dense.view(7, 4, 5, 3).permute(0, 3, 1, 2).reshape(7, 60)
+    assert torch.allclose(nn.Flatten()(x) @ columns.T, from_nhwc, atol=1e-4)

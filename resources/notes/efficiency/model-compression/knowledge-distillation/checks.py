@@ -1,0 +1,121 @@
+import math
+
+import numpy as np
+import torch
+from scipy.special import log_softmax, softmax
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from note_checks import check, formula, stated
+
+LOSS = r"L = -(1 - \alpha) \log p^{(1)}_y + \alpha\,T^2 \sum_{i=1}^{K} q^{(T)}_i \log \frac{q^{(T)}_i}{p^{(T)}_i}"
+GRADIENT = r"""
+\frac{\partial}{\partial v_i}\; T^2\,\mathrm{KL}\big(q^{(T)} \,\big\|\, p^{(T)}\big) = T \left( p^{(T)}_i - q^{(T)}_i \right)
+\;\xrightarrow{\;T \to \infty\;}\; \frac{(v_i - \bar{v}) - (z_i - \bar{z})}{K}
+"""
+TEACHER = r"\theta' \leftarrow m\,\theta' + (1 - m)\,\theta"
+
+
+def soft_loss(v, z, T):
+    return T**2 * F.kl_div(F.log_softmax(v / T, -1), F.softmax(z / T, -1), reduction="batchmean")
+
+
+@formula(LOSS)
+def check_loss():
+    for N, K in ((1, 2), (4, 3), (7, 50)):
+        for T, alpha in ((1.0, 0.5), (4.0, 0.9), (0.5, 0.0), (10.0, 1.0)):
+            v, z, y = torch.randn(N, K).double() * 3, torch.randn(N, K).double() * 3, torch.randint(0, K, (N,))
+            library = (1 - alpha) * F.cross_entropy(v, y) + alpha * soft_loss(v, z, T)
+            q, log_p = softmax(z.numpy() / T, -1), log_softmax(v.numpy() / T, -1)
+            hard = -log_softmax(v.numpy(), -1)[np.arange(N), y.numpy()]
+            ours = (1 - alpha) * hard + alpha * T**2 * (q * (np.log(q) - log_p)).sum(-1)
+            assert math.isclose(ours.mean(), library.item(), rel_tol=1e-9, abs_tol=1e-12) and library >= 0
+
+
+@formula(GRADIENT)
+def check_gradient_and_limit():
+    for K in (2, 5, 30):
+        for T in (0.5, 1.0, 3.0, 2000.0):
+            v, z = torch.randn(1, K).double().requires_grad_(), torch.randn(1, K).double()
+            soft_loss(v, z, T).backward()
+            vn, zn = v.detach().numpy(), z.numpy()
+            np.testing.assert_allclose(v.grad.numpy(), T * (softmax(vn / T, -1) - softmax(zn / T, -1)), atol=1e-9)
+            if T == 2000.0:
+                np.testing.assert_allclose(v.grad.numpy(), ((vn - vn.mean()) - (zn - zn.mean())) / K, atol=2e-3)
+
+
+@formula(TEACHER)
+def check_mean_teacher():
+    for m in (0.9, 0.5, 0.999):
+        student = nn.Linear(3, 2)
+        teacher = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(m))
+        teacher.update_parameters(student)
+        ours = student.weight.detach().numpy().copy()
+        for _ in range(4):
+            nn.init.normal_(student.weight)
+            ours = m * ours + (1 - m) * student.weight.detach().numpy()
+            teacher.update_parameters(student)
+            np.testing.assert_allclose(teacher.module.weight.detach().numpy(), ours, atol=1e-5)
+
+
+@check
+def check_by_hand():
+    z, v = torch.tensor([[2.0, 1.0, 0.0]]), torch.zeros(1, 3, requires_grad=True)
+    for T, texts in ((2, ("0.5065", "0.3072", "0.1863")), (1, ("0.6652", "0.2447", "0.0900"))):
+        for text, value in zip(texts, F.softmax(z / T, -1)[0]):
+            stated(text, value)
+    stated("1.0986", math.log(3))
+    stated("1.0202", torch.distributions.Categorical(logits=z / 2).entropy())
+    loss = soft_loss(v, z, 2.0)
+    loss.backward()
+    stated("0.0784", loss.detach() / 4)
+    stated("0.3137", loss.detach())
+    stated("−0.3463", v.grad[0, 0])
+    stated("0.3333", 1 / 3)
+
+
+@check
+def check_reductions():
+    v, z = torch.randn(4, 1000), torch.randn(4, 1000)
+    assert nn.KLDivLoss().reduction == "mean"
+    log_p, q = F.log_softmax(v, -1), F.softmax(z, -1)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mean = F.kl_div(log_p, q, reduction="mean")
+    stated("1,000", F.kl_div(log_p, q, reduction="batchmean") / mean)
+    v, z = torch.randn(2, 5, 7), torch.randn(2, 5, 7)
+    log_p, q = F.log_softmax(v, -1), F.softmax(z, -1)
+    assert torch.allclose(F.kl_div(log_p, q, reduction="batchmean"), 5 * F.kl_div(log_p.flatten(0, 1), q.flatten(0, 1), reduction="batchmean"))
+
+
+@check
+def check_argument_order_and_logs():
+    z, v = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 1.0]])
+    assert F.kl_div(F.softmax(v, -1), F.softmax(z, -1), reduction="batchmean") < 0
+    right = F.kl_div(F.log_softmax(v, -1), F.softmax(z, -1), reduction="batchmean")
+    assert torch.allclose(right, F.kl_div(F.log_softmax(v, -1), F.log_softmax(z, -1), reduction="batchmean", log_target=True))
+    assert not torch.allclose(right, F.kl_div(F.log_softmax(z, -1), F.softmax(v, -1), reduction="batchmean"), atol=0.01)
+
+
+@check
+def check_gradient_without_the_factor_falls_as_one_over_t_squared():
+    z = torch.tensor([[3.0, 1.0, -1.0, 0.0]])
+    norms = []
+    for T in (8.0, 16.0, 32.0):
+        v = torch.tensor([[0.0, 1.0, 0.5, -1.0]], requires_grad=True)
+        (soft_loss(v, z, T) / T**2).backward()
+        norms.append(v.grad.norm().item())
+    assert 3.6 < norms[0] / norms[1] < 4.4 and 3.8 < norms[1] / norms[2] < 4.2
+
+
+@check
+def check_cross_entropy_has_the_same_gradient():
+    v, z = torch.randn(3, 5, requires_grad=True), torch.randn(3, 5)
+    first, = torch.autograd.grad(F.cross_entropy(v, F.softmax(z, -1)), v)
+    second, = torch.autograd.grad(soft_loss(v, z, 1.0), v)
+    assert torch.allclose(first, second, atol=1e-6)
+    gap = F.cross_entropy(v, F.softmax(z, -1)) - soft_loss(v, z, 1.0)
+    assert torch.allclose(gap, torch.distributions.Categorical(logits=z).entropy().mean(), atol=1e-5)

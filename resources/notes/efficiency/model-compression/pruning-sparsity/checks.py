@@ -1,0 +1,142 @@
+import io
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from note_checks import check, formula, stated
+
+MASK = r"""
+\hat{W} = M \odot W, \qquad M_{ij} = \begin{cases} 0 & |W_{ij}| \text{ is among the } \operatorname{round}(a\,n) \text{ smallest} \\ 1 & \text{otherwise} \end{cases}
+"""
+GRADIENT = r"\frac{\partial L}{\partial W} = M \odot \frac{\partial L}{\partial \hat{W}}, \qquad d_r = (1 - a)^r"
+BYTES = r"B = (4 + 8)\,d\,m k + 8\,(m + 1)\ \text{bytes}"
+EXAMPLE = [[0.1, -0.5, 0.3, -0.2], [0.9, 0.05, -0.4, 0.6]]
+
+
+def mask_of(w, a, old=None):
+    """The mask of the formula in NumPy; what is pruned already stays pruned."""
+    left = np.ones_like(w) if old is None else old
+    rest = np.flatnonzero(left)
+    gone = rest[np.argsort(np.abs(w).ravel()[rest])[: round(a * len(rest))]]
+    new = left.copy().ravel()
+    new[gone] = 0
+    return new.reshape(w.shape)
+
+
+@formula(MASK)
+def check_mask():
+    for shape in ((2, 4), (7, 5), (1, 10)):
+        for a in (0.0, 0.3, 0.5, 0.9, 1.0):
+            layer = nn.Linear(shape[1], shape[0])
+            w = layer.weight.detach().numpy().copy()
+            prune.l1_unstructured(layer, "weight", amount=a)
+            first = mask_of(w, a)
+            np.testing.assert_array_equal(layer.weight.detach().numpy(), first * w)
+            if a < 1:
+                prune.l1_unstructured(layer, "weight", amount=a)
+                np.testing.assert_array_equal(layer.weight_mask.numpy(), mask_of(w, a, first))
+
+
+@formula(GRADIENT)
+def check_gradient_and_density():
+    layer, x, upstream = nn.Linear(6, 3), torch.randn(4, 6), torch.randn(4, 3)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    (layer(x) * upstream).sum().backward()
+    np.testing.assert_allclose(layer.weight_orig.grad.numpy(), layer.weight_mask.numpy() * (upstream.T @ x).numpy(), atol=1e-6)
+    for a, r in ((0.5, 3), (0.2, 4)):
+        layer = nn.Linear(250, 160)
+        for _ in range(r):
+            prune.l1_unstructured(layer, "weight", amount=a)
+        assert abs(float(layer.weight_mask.mean()) - (1 - a) ** r) < 1e-3
+
+
+@formula(BYTES)
+def check_bytes_of_csr():
+    for m, k, d in ((1000, 1000, 0.1), (30, 70, 0.4), (5, 3, 0.0)):
+        flat = torch.zeros(m * k)
+        count = round(d * m * k)
+        flat[torch.randperm(m * k)[:count]] = 1.5
+        csr = flat.view(m, k).to_sparse_csr()
+        size = sum(t.numel() * t.element_size() for t in (csr.values(), csr.col_indices(), csr.crow_indices()))
+        assert size == round((4 + 8) * d * m * k + 8 * (m + 1))
+        if m == 1000:
+            stated("1,208,008", size)
+            stated("3.3", 4 * m * k / size)
+    stated("8,008", 8 * 1001)
+    stated("4,000,000", torch.zeros(1000, 1000).untyped_storage().nbytes())
+
+
+@check
+def check_by_hand():
+    layer = nn.Linear(4, 2, bias=False)
+    layer.weight.data = torch.tensor(EXAMPLE)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    removed = sorted(abs(v) for v, kept in zip(np.ravel(EXAMPLE), layer.weight_mask.flatten()) if not kept)
+    for text, value in zip(("0.05", "0.1", "0.2", "0.3"), removed):
+        stated(text, value)
+    assert len(removed) == 4
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    stated("0.25", layer.weight_mask.mean())
+
+
+def size(model):
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    return buffer.tell() / 1e6
+
+
+@check
+def check_file_sizes():
+    layer = nn.Linear(1000, 1000)
+    stated("4.0", size(layer))
+    prune.l1_unstructured(layer, "weight", amount=0.9)
+    stated("8.0", size(layer))
+    prune.remove(layer, "weight")
+    stated("4.0", size(layer))
+    assert abs(float((layer.weight == 0).float().mean()) - 0.9) < 1e-6
+
+
+@check
+def check_zeros_stay_only_with_the_mask():
+    for removed in (False, True):
+        layer = nn.Linear(50, 50)
+        prune.l1_unstructured(layer, "weight", amount=0.9)
+        if removed:
+            prune.remove(layer, "weight")
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        layer(torch.randn(16, 50)).pow(2).mean().backward()
+        optimizer.step()
+        layer(torch.randn(1, 50))
+        zeros = float((layer.weight == 0).float().mean())
+        assert zeros < 0.01 if removed else abs(zeros - 0.9) < 1e-6
+
+
+@check
+def check_amount_and_assignment():
+    for amount, zeros in ((1, 1), (1.0, 100)):
+        layer = nn.Linear(10, 10)
+        prune.l1_unstructured(layer, "weight", amount=amount)
+        assert (layer.weight == 0).sum() == zeros
+    layer = nn.Linear(3, 3)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    layer.weight.data.fill_(7.0)
+    layer(torch.ones(3))
+    assert (layer.weight != 7).all()
+
+
+@check
+def check_global_pruning_takes_more_from_small_layers():
+    big, small = nn.Linear(20, 20), nn.Linear(20, 20)
+    small.weight.data *= 0.01
+    prune.global_unstructured([(big, "weight"), (small, "weight")], prune.L1Unstructured, amount=0.5)
+    assert (small.weight == 0).float().mean() > 0.9 > (big.weight == 0).float().mean()
+
+
+@check
+def check_same_in_train_and_eval():
+    layer = nn.Linear(5, 5)
+    prune.random_unstructured(layer, "weight", amount=0.5)
+    x = torch.randn(2, 5)
+    assert torch.equal(layer.train()(x), layer.eval()(x)) and (layer.weight_mask == 0).sum() == 12

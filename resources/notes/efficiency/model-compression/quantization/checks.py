@@ -1,0 +1,139 @@
+import warnings
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+from note_checks import check, formula, stated
+
+QUANTIZE = r"q = \operatorname{clip}\!\left(\operatorname{round}\!\left(\frac{x}{s}\right) + z,\; q_{\min},\; q_{\max}\right), \qquad \hat{x} = s\,(q - z)"
+RANGE = r"s = \frac{x_{\max} - x_{\min}}{q_{\max} - q_{\min}}, \qquad z = q_{\min} - \operatorname{round}\!\left(\frac{x_{\min}}{s}\right)"
+PRODUCT = r"\sum_k \hat{a}_k \hat{b}_k = s_a s_b \sum_k (q_{a,k} - z_a)(q_{b,k} - z_b)"
+STRAIGHT = r"""
+\frac{\partial L}{\partial x} := \frac{\partial L}{\partial \hat{x}} \cdot \left[\, q_{\min} \le \operatorname{round}\!\left(\frac{x}{s}\right) + z \le q_{\max} \right]
+"""
+warnings.simplefilter("ignore")
+GRIDS = ((0.25, 3, 0, 255), (0.5, -7, -128, 127), (0.125, 0, -8, 7), (2.0, 120, 0, 255))
+
+
+def quantized(x, s, z, low, high):
+    q = np.clip(np.rint(x / s) + z, low, high)
+    return q, s * (q - z)
+
+
+@formula(QUANTIZE)
+def check_quantize():
+    for s, z, low, high in GRIDS:
+        for shape in ((7,), (3, 5), (2, 3, 4), ()):
+            x = torch.randn(shape) * 40 * s + z
+            ours = quantized(x.numpy(), s, z, low, high)[1]
+            np.testing.assert_array_equal(ours.astype(np.float32), torch.fake_quantize_per_tensor_affine(x, s, z, low, high).numpy())
+        ties = torch.arange(-9, 9) * 0.5 * s
+        np.testing.assert_array_equal(quantized(ties.numpy(), s, z, low, high)[1], torch.fake_quantize_per_tensor_affine(ties, s, z, low, high).numpy())
+        inside = torch.empty(1000).uniform_(s * (low - z), s * (high - z))
+        assert (torch.fake_quantize_per_tensor_affine(inside, s, z, low, high) - inside).abs().max() <= s / 2 + 1e-5
+
+
+@formula(RANGE)
+def check_range():
+    from torch.ao.quantization.observer import MinMaxObserver
+
+    for low, high, dtype in ((0, 255, torch.quint8), (-128, 127, torch.qint8)):
+        for shift in (0.0, 0.7, -2.0, 9.0, -9.0):
+            x = torch.randn(50) + shift
+            observer = MinMaxObserver(dtype=dtype, quant_min=low, quant_max=high)
+            observer(x)
+            scale, zero = observer.calculate_qparams()
+            smallest, largest = min(x.min().item(), 0.0), max(x.max().item(), 0.0)
+            s = (largest - smallest) / (high - low)
+            assert abs(s / scale.item() - 1) < 1e-5 and low - np.rint(smallest / s) == zero.item()
+            assert torch.fake_quantize_per_tensor_affine(torch.zeros(1), scale.item(), int(zero), low, high) == 0
+
+
+@formula(PRODUCT)
+def check_integer_product():
+    for rows, inner, columns in ((3, 5, 2), (1, 64, 1), (8, 17, 4)):
+        a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+        (sa, za), (sb, zb) = (0.03125, 9), (0.0625, -4)
+        product = torch.fake_quantize_per_tensor_affine(a, sa, za, 0, 255).double() @ torch.fake_quantize_per_tensor_affine(b, sb, zb, -128, 127).double()
+        qa, qb = quantized(a.numpy(), sa, za, 0, 255)[0].astype(np.int32), quantized(b.numpy(), sb, zb, -128, 127)[0].astype(np.int32)
+        np.testing.assert_allclose(sa * sb * ((qa - za) @ (qb - zb)), product.numpy(), atol=1e-9)
+
+
+@formula(STRAIGHT)
+def check_straight_through():
+    for s, z, low, high in GRIDS:
+        x = (torch.randn(400) * 100 * s).requires_grad_()
+        upstream = torch.randn(400)
+        torch.fake_quantize_per_tensor_affine(x, s, z, low, high).backward(upstream)
+        level = np.rint(x.detach().numpy() / s) + z
+        np.testing.assert_array_equal(upstream.numpy() * ((low <= level) & (level <= high)), x.grad.numpy())
+        assert (x.grad == 0).any() and (x.grad != 0).any()
+
+
+@check
+def check_by_hand():
+    s = 4 / 255
+    stated("0.0157", s)
+    stated("−63.75", -1 / s)
+    stated("64", 0 - np.rint(-1 / s))
+    stated("19.76", 0.31 / s)
+    for text_q, text_x, x in (("84", "0.3137", 0.31), ("64", "0", 0.0), ("255", "2.9961", 5.0)):
+        q, back = quantized(x, s, 64, 0, 255)
+        stated(text_q, q)
+        stated(text_x, torch.fake_quantize_per_tensor_affine(torch.tensor(x), s, 64, 0, 255))
+        assert abs(back - float(torch.fake_quantize_per_tensor_affine(torch.tensor(x), s, 64, 0, 255))) < 1e-6
+
+
+@check
+def check_memory():
+    count = sum(p.numel() for p in torchvision.models.resnet50(weights=None).parameters())
+    stated("25,557,032", count)
+    stated("102.2", count * 4 / 1e6)
+    stated("25.6", count / 1e6)
+
+
+@check
+def check_dynamic_quantization_skips_convolutions():
+    from torch.ao.quantization import quantize_dynamic
+
+    model = quantize_dynamic(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)), dtype=torch.qint8)
+    assert type(model[0]) is nn.Conv2d and type(model[2]) is not nn.Linear
+    assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.LSTM(3, 4)), dtype=torch.qint8)[0]).__module__
+    assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.GRU(3, 4)), dtype=torch.qint8)[0]).__module__
+
+
+@check
+def check_worst_channel():
+    torch.manual_seed(0)
+    x, w = torch.randn(32, 64), torch.randn(16, 64) * torch.logspace(-2, 0, 16)[:, None]
+    s = w.abs().max() / 127
+    sx = x.abs().max() / 127
+    y = torch.fake_quantize_per_tensor_affine(x, sx.item(), 0, -127, 127) @ torch.fake_quantize_per_tensor_affine(w, s.item(), 0, -127, 127).T
+    stated("68%", ((y - x @ w.T).norm(dim=0) / (x @ w.T).norm(dim=0)).max())
+
+
+@check
+def check_range_without_zero():
+    s = 1 / 255
+    stated("−255", 0 - np.rint(1 / s))
+    values = np.linspace(1, 2, 50)
+    np.testing.assert_allclose(quantized(values, s, 0, 0, 255)[1], 1.0)
+
+
+@check
+def check_deprecation():
+    from torch.ao.quantization import quantize_dynamic
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        quantize_dynamic(nn.Sequential(nn.Linear(2, 2)))
+    assert any("deprecated" in str(one.message) for one in caught)
+
+
+@check
+def check_ties():
+    x = torch.tensor([0.25])
+    stated("1", torch.fake_quantize_per_tensor_affine(x, 0.5, 1, 0, 255) / 0.5 + 1)
+    stated("2", torch.quantize_per_tensor(x, 0.5, 1, torch.quint8).int_repr())

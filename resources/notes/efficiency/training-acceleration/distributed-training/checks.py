@@ -1,0 +1,135 @@
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data.distributed import DistributedSampler
+
+from note_checks import check, formula, stated
+
+AVERAGE = r"g = \frac{1}{R} \sum_{r=1}^{R} \nabla L_r, \qquad \nabla L = \sum_{r=1}^{R} \frac{n_r}{N} \nabla L_r"
+RING = r"V = 2\,\frac{R - 1}{R}\,B"
+MEMORY = r"m_0 = 16, \qquad m_1 = 8 + \frac{8}{R}, \qquad m_2 = 4 + \frac{12}{R}, \qquad m_3 = \frac{16}{R}"
+BUBBLE = r"\text{bubble} = \frac{S - 1}{M + S - 1}"
+
+
+# Runs real ranks in a program of its own: forking from a thread of a test runner is not safe.
+PROGRAM = """
+import sys, tempfile, torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+def worker(rank, store, out, sizes):
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    torch.manual_seed(rank)
+    model = nn.parallel.DistributedDataParallel(nn.Linear(3, 1, dtype=torch.float64))
+    start = sum(sizes[:rank])
+    x = torch.linspace(-1, 2, 3 * sum(sizes), dtype=torch.float64).view(-1, 3)[start : start + sizes[rank]]
+    model(x).square().mean().backward()
+    out[rank] = model.module.weight.grad[0]
+    dist.destroy_process_group()
+
+out = torch.zeros(2, 3, dtype=torch.float64).share_memory_()
+with tempfile.TemporaryDirectory() as folder:
+    mp.start_processes(worker, (folder + "/store", out, [int(s) for s in sys.argv[1:]]), nprocs=2, start_method="fork")
+print(out.tolist())
+"""
+
+
+@formula(AVERAGE)
+def check_average_of_ranks():
+    for sizes in ((2, 2), (3, 1)):
+        done = subprocess.run([sys.executable, "-c", PROGRAM, *map(str, sizes)], capture_output=True, text=True, timeout=50, check=True)
+        out = np.array(json.loads(done.stdout))
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 1, dtype=torch.float64)
+        w, b = layer.weight.detach().numpy()[0], layer.bias.item()
+        x = np.linspace(-1, 2, 3 * sum(sizes)).reshape(-1, 3)
+        gradients = [2 * (part @ w + b) @ part / len(part) for part in np.split(x, np.cumsum(sizes)[:-1])]
+        full = 2 * (x @ w + b) @ x / len(x)
+        np.testing.assert_allclose(out[0], sum(gradients) / 2, rtol=1e-9)
+        np.testing.assert_array_equal(out[0], out[1])
+        np.testing.assert_allclose(sum(n * g for n, g in zip(sizes, gradients)) / sum(sizes), full, rtol=1e-9)
+        assert np.allclose(out[0], full) == (sizes[0] == sizes[1])
+
+
+# verified: formula-only (a ring is simulated, its bytes are counted)
+@formula(RING)
+def check_ring_all_reduce():
+    for R, width in ((2, 6), (4, 3), (8, 5)):
+        data = np.random.randn(R, R, width)
+        total, sent = data.sum(0), np.zeros(R)
+        for phase in range(2):
+            for step in range(R - 1):
+                moves = [(r, (r - step + phase) % R) for r in range(R)]
+                payload = [data[r, chunk].copy() for r, chunk in moves]
+                for (r, chunk), values in zip(moves, payload):
+                    target = (r + 1) % R
+                    data[target, chunk] = values if phase else data[target, chunk] + values
+                    sent[r] += values.nbytes
+        np.testing.assert_allclose(data, np.broadcast_to(total, data.shape), atol=1e-12)
+        np.testing.assert_allclose(sent, 2 * (R - 1) / R * total.nbytes)
+
+
+@formula(MEMORY)
+def check_bytes_per_parameter():
+    p = nn.Parameter(torch.randn(840))
+    optimizer = torch.optim.Adam([p])
+    p.sum().backward()
+    optimizer.step()
+    weight, gradient = p.untyped_storage().nbytes() / 840, p.grad.untyped_storage().nbytes() / 840
+    state = sum(optimizer.state[p][name].untyped_storage().nbytes() for name in ("exp_avg", "exp_avg_sq")) / 840
+    for R in (2, 4, 8):
+        for stage, ours in enumerate((16, 8 + 8 / R, 4 + 12 / R, 16 / R)):
+            parts = (weight / (R if stage >= 3 else 1), gradient / (R if stage >= 2 else 1), state / (R if stage >= 1 else 1))
+            assert math.isclose(sum(parts), ours)
+    stated("112", (weight + gradient + state) * 7)
+    stated("14", (weight + gradient + state) / 8 * 7)
+
+
+# verified: formula-only (the schedule is simulated)
+@formula(BUBBLE)
+def check_bubble():
+    for S, M in ((4, 8), (2, 1), (8, 32), (1, 5)):
+        end = np.zeros((S, M))
+        for s in range(S):
+            for m in range(M):
+                end[s, m] = 1 + max(end[s - 1, m] if s else 0, end[s, m - 1] if m else 0)
+        idle = 1 - S * M / (S * end.max())
+        assert math.isclose(idle, (S - 1) / (M + S - 1), abs_tol=1e-12)
+    stated("27%", 3 / 11)
+
+
+@check
+def check_resnet_traffic():
+    count = sum(p.numel() for p in torchvision.models.resnet50(weights=None).parameters())
+    stated("25,557,032", count)
+    stated("102.2", count * 4 / 1e6)
+    stated("178.9", 2 * 7 / 8 * count * 4 / 1e6)
+
+
+@check
+def check_sampler():
+    parts = [list(DistributedSampler(range(5), num_replicas=2, rank=rank, shuffle=False)) for rank in range(2)]
+    assert parts == [[0, 2, 4], [1, 3, 0]]
+    for N, R in ((5, 2), (10, 4), (12, 3)):
+        assert all(len(DistributedSampler(range(N), num_replicas=R, rank=r)) == math.ceil(N / R) for r in range(R))
+    sampler = DistributedSampler(range(50), num_replicas=2, rank=0)
+    first = list(sampler)
+    assert list(sampler) == first
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    assert list(DistributedSampler(range(50), num_replicas=2, rank=0, seed=1)) == list(sampler)
+
+
+@check
+def check_mean_of_accuracies_is_wrong():
+    right = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])
+    assert abs((right[:3].mean() + right[3:].mean()) / 2 - right.mean()) > 0.05
+    assert F.l1_loss(right[:3].sum() + right[3:].sum(), right.sum()) == 0

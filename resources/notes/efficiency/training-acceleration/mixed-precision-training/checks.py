@@ -1,0 +1,191 @@
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+FORMAT = r"x_{\max} = (2 - 2^{-f})\,2^{b}, \qquad x_{\text{normal}} = 2^{1-b}, \qquad x_{\text{tiny}} = 2^{1-b-f}, \qquad b = 2^{e-1} - 1"
+STEP = r"\theta \leftarrow \theta - \eta\,\frac{1}{s}\,\nabla_\theta\,(s\,L)"
+SCALE = r"""
+s \leftarrow
+\begin{cases}
+d\,s & \text{if the step was skipped} \\
+g\,s & \text{if it was the } n\text{-th good step in a row} \\
+s & \text{otherwise}
+\end{cases}
+"""
+BITS = {torch.float16: (5, 10), torch.bfloat16: (8, 7), torch.float32: (8, 23)}
+
+
+def raises(text, work):
+    try:
+        work()
+    except RuntimeError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError("expected an error")
+
+
+@formula(FORMAT)
+def check_formats():
+    for dtype, (e, f) in BITS.items():
+        b = 2 ** (e - 1) - 1
+        info = torch.finfo(dtype)
+        assert (2 - 2.0**-f) * 2.0**b == info.max and 2.0 ** (1 - b) == info.smallest_normal and 2.0**-f == info.eps
+        tiny = torch.tensor(2.0 ** (1 - b - f), dtype=torch.float64)
+        assert float(tiny.to(dtype)) == float(tiny) and float((0.49 * tiny).to(dtype)) == 0 and float((1.4 * tiny).to(dtype)) == float(tiny)
+
+
+@formula(STEP)
+def check_scaled_step():
+    for rows, columns, s, rate in ((5, 3, 65536.0, 0.1), (16, 2, 1024.0, 0.5), (8, 1, 1.0, 0.01)):
+        x, y = np.random.randn(rows, columns), np.random.randn(rows)
+        theta = nn.Parameter(torch.randn(columns, dtype=torch.float64))
+        before = theta.detach().numpy().copy()
+        optimizer = torch.optim.SGD([theta], lr=rate)
+        scaler = torch.amp.GradScaler("cpu", init_scale=s)
+        scaler.scale(((torch.tensor(x) @ theta - torch.tensor(y)) ** 2).mean()).backward()
+        gradient_of_scaled = 2 * s * x.T @ (x @ before - y) / rows
+        np.testing.assert_allclose(theta.grad.numpy(), gradient_of_scaled, rtol=1e-10)
+        scaler.step(optimizer)
+        np.testing.assert_allclose(theta.detach().numpy(), before - rate * gradient_of_scaled / s, rtol=1e-10)
+
+
+@formula(SCALE)
+def check_scale_rule():
+    for g, d, n in ((2.0, 0.5, 3), (1.5, 0.25, 1), (4.0, 0.5, 5)):
+        p = nn.Parameter(torch.ones(2))
+        optimizer = torch.optim.SGD([p], lr=0.0)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_factor=g, backoff_factor=d, growth_interval=n)
+        s, good = 1024.0, 0
+        for bad in np.random.rand(40) < 0.2:
+            optimizer.zero_grad()
+            scaler.scale((p * (float(np.random.choice([np.inf, np.nan])) if bad else 1.0)).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            good = 0 if bad else good + 1
+            s = d * s if bad else g * s if good == n else s
+            good = 0 if good == n else good
+            assert abs(scaler.get_scale() / s - 1) < 1e-5, (scaler.get_scale(), s)
+
+
+@check
+def check_by_hand():
+    g = torch.tensor(1e-8)
+    assert g.half() == 0 and 1e-8 < 2.0**-25
+    stated("5.96e−8", 2.0**-24)
+    stated("6.5536e−4", 1e-8 * 65536)
+    stored = (g * 65536).half()
+    stated("6.5517e−4", stored.double())
+    stated("9.9972e−9", stored.float() / 65536)
+    stated("0.03%", 1 - float(stored.double()) / 65536 / 1e-8)
+
+
+@check
+def check_table_of_formats():
+    stated("65,504", torch.finfo(torch.float16).max)
+    stated("6.10e−5", torch.finfo(torch.float16).smallest_normal)
+    stated("9.77e−4", torch.finfo(torch.float16).eps)
+    stated("3.39e38", torch.finfo(torch.bfloat16).max)
+    stated("1.18e−38", torch.finfo(torch.bfloat16).smallest_normal)
+    stated("7.81e−3", torch.finfo(torch.bfloat16).eps)
+    stated("3.40e38", torch.finfo(torch.float32).max)
+    stated("1.19e−7", torch.finfo(torch.float32).eps)
+    stated("127", torch.iinfo(torch.int8).max)
+
+
+@check
+def check_defaults():
+    scaler = torch.amp.GradScaler("cpu")
+    assert (scaler.get_scale(), scaler.get_growth_factor(), scaler.get_backoff_factor(), scaler.get_growth_interval()) == (65536, 2, 0.5, 2000)
+    assert torch.get_autocast_dtype("cuda") == torch.float16 and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.amp.autocast()
+        torch.cuda.amp.GradScaler()
+    assert sum("is deprecated" in str(one.message) for one in caught) == 2
+
+
+@check
+def check_state_stays_float32_and_activations_shrink():
+    model, x = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()), torch.randn(32, 64)
+    parameters = {p.data_ptr() for p in model.parameters()}
+
+    def saved(enabled):
+        kept = {}
+
+        def pack(t):
+            if t.data_ptr() not in parameters and t.shape == (32, 64):
+                kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            y = model(x)
+        y.float().sum().backward()
+        return sum(kept.values())
+
+    full, mixed = saved(False), saved(True)
+    assert full == 3 * 32 * 64 * 4 and mixed == full / 2, (full, mixed)
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in model.parameters())
+    optimizer = torch.optim.Adam(model.parameters())
+    optimizer.step()
+    p = model[0].weight
+    state = optimizer.state[p]
+    assert sum(t.element_size() for t in (p, p.grad, state["exp_avg"], state["exp_avg_sq"])) == 16
+
+
+@check
+def check_clipping_before_unscaling():
+    p = nn.Parameter(torch.zeros(1))
+    optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
+    scaler.scale((3 * p).sum()).backward()
+    nn.utils.clip_grad_norm_([p], 1.0)
+    scaler.step(optimizer)
+    assert 0 < -p.item() < 2e-5
+    p = nn.Parameter(torch.zeros(1))
+    optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
+    scaler.scale((3 * p).sum()).backward()
+    scaler.unscale_(optimizer)
+    raises("already been called", lambda: scaler.unscale_(optimizer))
+    nn.utils.clip_grad_norm_([p], 1.0)
+    scaler.step(optimizer)
+    assert abs(p.item() + 1) < 1e-4
+
+
+@check
+def check_scheduler_warning_when_the_first_step_is_skipped():
+    for factor, expected in ((1.0, 0), (float("inf"), 1)):
+        p = nn.Parameter(torch.ones(1))
+        optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
+        scaler.scale((p * factor).sum()).backward()
+        scaler.step(optimizer)
+        before = scaler.get_scale()
+        scaler.update()
+        assert (scaler.get_scale() < before) == bool(expected)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            scheduler.step()
+        assert sum("before `optimizer.step()`" in str(one.message) for one in caught) == expected
+
+
+@check
+def check_pure_half_breaks():
+    p = nn.Parameter(torch.ones(2).half())
+    p.grad = torch.tensor([0.0, 1.0]).half()
+    torch.optim.Adam([p], lr=1e-3).step()
+    assert torch.isnan(p[0]) and torch.isfinite(p[1]) and torch.tensor(1e-8).half() == 0
+    assert torch.tensor(1.0).half() - torch.tensor(1e-4).half() == 1
+    one = torch.tensor(1.0).bfloat16()
+    assert one - torch.tensor(0.001).bfloat16() == 1 and one - torch.tensor(0.0019).bfloat16() == 1 and one - torch.tensor(0.0021).bfloat16() < 1
+
+
+@check
+def check_dtype_after_the_block():
+    layer, x = nn.Linear(4, 4), torch.randn(2, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(x)
+    raises("same dtype", lambda: layer(y))
+    assert layer(y.float()).dtype == torch.float32

@@ -1,0 +1,117 @@
+import itertools
+import math
+
+import numpy as np
+from scipy.special import gammaln, psi
+from sklearn.decomposition import LatentDirichletAllocation
+
+from note_checks import check, formula, stated
+
+MIXTURE = r"p(w_{dn} = v \mid \theta_d, \beta) = \sum_{k=1}^{K} \theta_{dk} \, \beta_{kv}"
+UPDATES = r"""
+r_{dvk} \propto \exp \left( \Psi(\gamma_{dk}) + \Psi(\lambda_{kv}) - \Psi \left( \sum_{u=1}^{V} \lambda_{ku} \right) \right), \qquad \gamma_{dk} = \alpha + \sum_{v=1}^{V} n_{dv} r_{dvk}, \qquad \lambda_{kv} = \eta + \sum_{d=1}^{D} n_{dv} r_{dvk}
+"""
+GIBBS = r"""
+P(z_{dn} = k \mid z_{-dn}, w) \propto (n_{dk} + \alpha) \, \frac{m_{k v} + \eta}{\sum_{u=1}^{V} m_{ku} + V \eta}, \qquad v = w_{dn}
+"""
+
+
+def responsibilities(gamma, lam):
+    """r[d, v, k] of the article."""
+    score = psi(gamma)[:, None, :] + (psi(lam) - psi(lam.sum(1, keepdims=True))).T[None]
+    r = np.exp(score - score.max(2, keepdims=True))
+    return r / r.sum(2, keepdims=True)
+
+
+@formula(UPDATES)
+def check_updates_against_scikit_learn():
+    """The shares of transform() are the fixed point for gamma; components_ of a converged fit is the one for lambda."""
+    for D, V, K, alpha, eta in [(12, 5, 2, 0.5, 0.3), (20, 8, 3, 0.2, 0.1), (6, 4, 2, 1.0, 1.0)]:
+        X = np.random.poisson(2.0, (D, V)) * (np.random.rand(D, V) < 0.7) + np.eye(D, V, dtype=int)
+        X[:, 0] += X.sum(1) == 0
+        model = LatentDirichletAllocation(K, doc_topic_prior=alpha, topic_word_prior=eta, max_iter=400, max_doc_update_iter=1500, mean_change_tol=1e-9, random_state=0).fit(X)
+        lam, gamma = model.components_, np.ones((D, K))
+        for _ in range(1500):
+            gamma = alpha + (X[:, :, None] * responsibilities(gamma, lam)).sum(1)
+        np.testing.assert_allclose(gamma / gamma.sum(1, keepdims=True), model.transform(X), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(eta + np.einsum("dv,dvk->kv", X, responsibilities(gamma, lam)), lam, rtol=2e-2, atol=2e-2)
+
+
+@formula(MIXTURE)
+def check_mixture_against_simulation():
+    rng = np.random.default_rng(0)
+    for K, V in [(2, 3), (4, 6), (1, 2)]:
+        theta, beta = rng.dirichlet(np.ones(K)), rng.dirichlet(np.ones(V), K)
+        z = rng.choice(K, 100_000, p=theta)
+        words = (rng.random(100_000)[:, None] > beta.cumsum(1)[z][:, :-1]).sum(1)
+        np.testing.assert_allclose(np.bincount(words, minlength=V) / 100_000, [sum(theta[k] * beta[k, v] for k in range(K)) for v in range(V)], atol=0.008)
+
+
+def collapsed(z, docs, words, K, V, alpha, eta):
+    """log p(z, w) with theta and beta integrated out: a product of Dirichlet-multinomials."""
+    n, m = np.zeros((max(docs) + 1, K)), np.zeros((K, V))
+    for d, v, k in zip(docs, words, z):
+        n[d, k] += 1
+        m[k, v] += 1
+    total = lambda counts, prior: (gammaln(counts + prior).sum(1) - gammaln(counts.sum(1) + prior * counts.shape[1])).sum()
+    return total(n, alpha) + total(m, eta), n, m
+
+
+@formula(GIBBS)
+def check_gibbs_conditional_against_the_integrated_joint():
+    for K, V, docs, words in [(2, 3, [0, 0, 1, 1, 1], [0, 1, 1, 2, 2]), (3, 4, [0, 0, 0, 1, 2], [3, 3, 1, 0, 2])]:
+        alpha, eta = 0.4, 0.7
+        for z in itertools.islice(itertools.product(range(K), repeat=5), 0, None, 7):
+            for i in range(5):
+                exact = np.exp([collapsed(z[:i] + (k,) + z[i + 1 :], docs, words, K, V, alpha, eta)[0] for k in range(K)])
+                _, n, m = collapsed(z[:i] + z[i + 1 :], docs[:i] + docs[i + 1 :] + [max(docs)], words[:i] + words[i + 1 :], K, V, alpha, eta)
+                ours = np.array([(n[docs[i], k] + alpha) * (m[k, words[i]] + eta) / (m[k].sum() + V * eta) for k in range(K)])
+                np.testing.assert_allclose(ours / ours.sum(), exact / exact.sum(), rtol=1e-9)
+
+
+@check
+def check_by_hand():
+    theta, beta = np.array([0.7, 0.3]), np.array([[0.5, 0.4, 0.1], [0.1, 0.1, 0.8]])
+    p = theta @ beta
+    stated("0.31", p[2])
+    stated("0.7742", theta[1] * beta[1, 2] / p[2])
+    stated("0.38", p[0])
+    stated("0.9211", theta[0] * beta[0, 0] / p[0])
+    stated("99,990", 10 * (10_000 - 1))
+
+
+@check
+def check_defaults_and_pseudo_counts():
+    model = LatentDirichletAllocation()
+    assert (model.n_components, model.learning_method, model.max_iter, model.doc_topic_prior, model.topic_word_prior) == (10, "batch", 10, None, None)
+    X = np.random.poisson(1.0, (15, 6)) + 1
+    model = LatentDirichletAllocation(3, random_state=0).fit(X)
+    assert model.doc_topic_prior_ == model.topic_word_prior_ == 1 / 3
+    assert math.isclose(model.components_.sum(), X.sum() + 3 * 6 / 3, rel_tol=1e-6)
+    np.testing.assert_allclose(model.transform(X).sum(1), 1.0)
+    assert LatentDirichletAllocation(2, max_iter=2).fit(X * 0.37).components_.shape == (2, 6)
+    try:
+        LatentDirichletAllocation(2).fit(-X)
+    except ValueError as error:
+        assert "Negative values" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_seeds_and_perplexity():
+    rng = np.random.RandomState(1)
+    X = rng.poisson(1.0, (60, 30))
+    scores = {round(LatentDirichletAllocation(5, random_state=seed).fit(X).score(X), 3) for seed in range(4)}
+    assert len(scores) == 4
+    perplexities = [LatentDirichletAllocation(k, random_state=0, max_iter=30).fit(X).perplexity(X) for k in (1, 5, 20)]
+    assert perplexities[2] > perplexities[0]
+    model = LatentDirichletAllocation(5, random_state=0).fit(X)
+    assert abs(model.perplexity(X[:6]) / model.perplexity(X) - 1) > 0.2
+
+
+@check
+def check_small_priors_sparsify():
+    rng = np.random.default_rng(0)
+    top = lambda a: rng.dirichlet(np.full(8, a), 4000).max(1).mean()
+    assert top(0.1) > top(1.0) > top(10.0)

@@ -1,0 +1,117 @@
+import math
+import warnings
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
+
+from note_checks import check, formula, stated
+
+BAYES = r"P(c \mid x) = \frac{P(c) \prod_{i=1}^{d} p(x_i \mid c)}{\sum_{c'} P(c') \prod_{i=1}^{d} p(x_i \mid c')}"
+COUNTS = r"""
+p(x \mid c) \propto \prod_{i=1}^{d} \theta_{ci}^{x_i}, \qquad \theta_{ci} = \frac{N_{ci} + \alpha}{N_c + \alpha d}, \qquad \theta^{\text{Bernoulli}}_{ci} = \frac{n_{ci} + \alpha}{n_c + 2 \alpha}
+"""
+GAUSSIAN = r"""
+p(x_i \mid c) = \frac{1}{\sqrt{2 \pi s_{ci}}} \exp \left( -\frac{(x_i - \mu_{ci})^2}{2 s_{ci}} \right), \qquad s_{ci} = \sigma_{ci}^2 + \texttt{var\_smoothing} \cdot v
+"""
+
+
+def bayes(priors, likelihoods):
+    joint = np.asarray(priors) * np.asarray(likelihoods)
+    return joint / joint.sum()
+
+
+def labels(n, C):
+    return np.concatenate([np.arange(C), np.random.randint(0, C, n - C)])
+
+
+@formula(BAYES, COUNTS)
+def check_discrete_models():
+    for n, d, C, alpha in [(20, 4, 2, 1.0), (30, 7, 3, 0.3), (9, 1, 2, 2.0), (12, 5, 4, 0.01)]:
+        X, y = np.random.poisson(1.5, (n, d)), labels(n, C)
+        query = np.random.poisson(1.5, d)
+        priors = [np.mean(y == c) for c in range(C)]
+        multinomial, bernoulli = [], []
+        for c in range(C):
+            counts = X[y == c].sum(0)
+            theta = (counts + alpha) / (counts.sum() + alpha * d)
+            multinomial.append(np.prod(theta**query))
+            seen = (X[y == c] > 0).sum(0)
+            theta = (seen + alpha) / ((y == c).sum() + 2 * alpha)
+            bernoulli.append(np.prod(np.where(query > 0, theta, 1 - theta)))
+        for model, ours in ((MultinomialNB(alpha=alpha), multinomial), (BernoulliNB(alpha=alpha), bernoulli)):
+            np.testing.assert_allclose(bayes(priors, ours), model.fit(X, y).predict_proba([query])[0], rtol=1e-9)
+
+
+@formula(GAUSSIAN)
+def check_gaussian():
+    for n, d, C, smoothing in [(20, 3, 2, 1e-9), (30, 5, 3, 0.2), (8, 1, 2, 1e-3)]:
+        X, y = np.random.randn(n, d) * np.arange(1, d + 1) + 2, labels(n, C)
+        query = np.random.randn(d)
+        v = max(((X[:, i] - X[:, i].mean()) ** 2).mean() for i in range(d))
+        ours = []
+        for c in range(C):
+            part = X[y == c]
+            s = ((part - part.mean(0)) ** 2).mean(0) + smoothing * v
+            ours.append(np.prod(np.exp(-((query - part.mean(0)) ** 2) / (2 * s)) / np.sqrt(2 * math.pi * s)))
+        model = GaussianNB(var_smoothing=smoothing).fit(X, y)
+        np.testing.assert_allclose(bayes([np.mean(y == c) for c in range(C)], ours), model.predict_proba([query])[0], rtol=1e-7, atol=1e-12)
+
+
+@check
+def check_by_hand():
+    X, y = [[2, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], [1, 1, 0, 0]
+    model = MultinomialNB().fit(X, y)
+    theta = np.exp(model.feature_log_prob_)
+    stated("0.5", theta[1, 0])
+    stated("0.25", theta[1, 1])
+    assert math.isclose(theta[0, 0], 1 / 8) and math.isclose(theta[0, 1], 2 / 8)
+    stated("0.125", theta[1, 0] * theta[1, 1])
+    stated("0.03125", theta[0, 0] * theta[0, 1])
+    stated("0.8", model.predict_proba([[1, 1, 0, 0]])[0, 1])
+
+
+@check
+def check_copies_and_zero_alpha():
+    stated("0.9961", 4**4 / (4**4 + 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = MultinomialNB(alpha=0).fit([[3, 1, 0, 0], [0, 1, 2, 1]], [1, 0])
+        assert np.isnan(model.predict_proba([[1, 0, 1, 0]])).all()
+        assert np.isnan(model.predict_proba([[1, 1, 0, 0]])).any() and model.predict_proba(csr_matrix([[1, 1, 0, 0]]))[0, 1] == 1.0
+    try:
+        MultinomialNB().fit([[-1.0, 1.0], [1.0, 0.0]], [0, 1])
+    except ValueError as error:
+        assert "Negative values in data passed to MultinomialNB" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_unscaled_feature_drowns_the_rest():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 2000)
+    X = np.c_[rng.normal(0, 1e6, 2000), y + rng.normal(0, 0.3, 2000)]
+    score = lambda Z: GaussianNB().fit(Z[:1000], y[:1000]).score(Z[1000:], y[1000:])
+    assert score(X) < 0.56 and score(X / X.std(0)) > 0.93
+    assert abs(GaussianNB().fit(X, y).epsilon_ - 1000) < 20
+
+
+@check
+def check_defaults_and_priors():
+    assert MultinomialNB().alpha == BernoulliNB().alpha == 1.0 and GaussianNB().var_smoothing == 1e-9 and BernoulliNB().binarize == 0.0
+    model = MultinomialNB(class_prior=[0.9, 0.1]).partial_fit([[1, 0], [0, 1]], [0, 1], classes=[0, 1])
+    np.testing.assert_allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
+    np.testing.assert_allclose(GaussianNB(priors=[0.9, 0.1]).fit(np.random.randn(6, 2), [0, 1] * 3).class_prior_, [0.9, 0.1])
+
+
+@check
+def check_linear_and_quadratic_log_odds():
+    X, y = np.random.poisson(2, (40, 3)), labels(40, 2)
+    odds = lambda model, rows: model.predict_log_proba(rows) @ [-1, 1]
+    a, b = np.array([[1.0, 4, 0]]), np.array([[3.0, 0, 2]])
+    counts, real = MultinomialNB().fit(X, y), GaussianNB().fit(np.random.randn(40, 3) * (1 + y[:, None]), y)
+    bend = lambda model: float((odds(model, (a + b) / 2) - (odds(model, a) + odds(model, b)) / 2)[0])
+    assert abs(bend(counts)) < 1e-9 and abs(bend(real)) > 1e-2
+    real.var_[:] = 1.7
+    assert abs(bend(real)) < 1e-9

@@ -1,0 +1,103 @@
+import itertools
+import math
+
+import numpy as np
+import torch
+
+from note_checks import check, formula, stated
+
+FAMILY = r"""
+p(x) = \prod_{i} p(x_i \mid \mathrm{pa}_i), \qquad p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad p(y \mid x) = \frac{1}{Z(x)} \prod_{c} \psi_c(y_c, x)
+"""
+MESSAGES = r"""
+\mu_{v \to f}(x_v) = \prod_{g \in \mathcal{N}(v) \setminus f} \mu_{g \to v}(x_v), \qquad \mu_{f \to v}(x_v) = \sum_{x_f \setminus x_v} f(x_f) \prod_{u \in \mathcal{N}(f) \setminus v} \mu_{u \to f}(x_u)
+"""
+BELIEF = r"p(x_v) \propto \prod_{f \in \mathcal{N}(v)} \mu_{f \to v}(x_v)"
+
+
+def enumerated(factors, n, K):
+    """Joint table of all variables by multiplying every factor, normalised."""
+    table = np.zeros((K,) * n)
+    for x in itertools.product(range(K), repeat=n):
+        table[x] = math.prod(f[tuple(x[v] for v in scope)] for scope, f in factors)
+    return table / table.sum()
+
+
+def beliefs(factors, n, K, rounds):
+    """The messages of the article, all updated in every round, starting at 1."""
+    to_factor = {(v, k): np.ones(K) for k, (scope, _) in enumerate(factors) for v in scope}
+    to_variable = {(k, v): np.ones(K) for v, k in to_factor}
+    for _ in range(rounds):
+        for k, v in to_variable:
+            scope, f = factors[k]
+            message = np.zeros(K)
+            for x in itertools.product(range(K), repeat=len(scope)):
+                message[x[scope.index(v)]] += f[x] * math.prod(to_factor[u, k][x[scope.index(u)]] for u in scope if u != v)
+            to_variable[k, v] = message / message.sum()
+        for v, k in to_factor:
+            to_factor[v, k] = np.prod([to_variable[g, u] for g, u in to_variable if u == v and g != k] or [np.ones(K)], axis=0)
+    result = [np.prod([to_variable[g, u] for g, u in to_variable if u == v], axis=0) for v in range(n)]
+    return np.array([b / b.sum() for b in result])
+
+
+def marginals(table):
+    axes = range(table.ndim)
+    return np.array([table.sum(tuple(a for a in axes if a != v)) for v in axes])
+
+
+@formula(MESSAGES, BELIEF)
+def check_sum_product_is_exact_on_trees():
+    trees = [(2, [(0, 1)]), (4, [(0, 1), (1, 2), (1, 3), (3,)]), (5, [(0, 1, 2), (2, 3), (3, 4), (0,)]), (3, [(0,), (0, 1), (1, 2)])]
+    for n, scopes in trees:
+        for K in (2, 3):
+            factors = [(scope, np.random.rand(*(K,) * len(scope))) for scope in scopes]
+            np.testing.assert_allclose(beliefs(factors, n, K, 2 * n + 2), marginals(enumerated(factors, n, K)), atol=1e-10)
+
+
+@formula(FAMILY)
+def check_three_products():
+    """Directed product against torch's einsum, undirected against it up to Z, conditional as the slice of a joint."""
+    a, b, c = (np.random.dirichlet(np.ones(3), size) for size in ((), (3,), (3,)))
+    product = np.array([a[i] * b[i, j] * c[j, k] for i, j, k in itertools.product(range(3), repeat=3)]).reshape(3, 3, 3)
+    library = torch.einsum("a,ab,bc->abc", *(torch.tensor(t) for t in (a, b, c))).numpy()
+    np.testing.assert_allclose(product, library)
+    assert math.isclose(product.sum(), 1.0)
+    psi = [((0, 1), np.random.rand(3, 3)), ((1, 2), np.random.rand(3, 3)), ((0, 2), np.random.rand(3, 3))]
+    raw = torch.einsum("ab,bc,ac->abc", *(torch.tensor(f) for _, f in psi)).numpy()
+    np.testing.assert_allclose(enumerated(psi, 3, 3), raw / raw.sum())
+    given = [((0,), psi[2][1][:, 1]), ((0, 1), psi[0][1]), ((1,), psi[1][1][:, 1])]
+    np.testing.assert_allclose(enumerated(given, 2, 3), raw[:, :, 1] / raw[:, :, 1].sum())
+
+
+@check
+def check_by_hand():
+    a, b, c = np.array([0.4, 0.6]), np.array([[0.8, 0.2], [0.3, 0.7]]), np.array([[0.7, 0.3], [0.1, 0.9]])
+    stated("0.5", (a @ b)[1])
+    stated("0.6", (a @ b @ c)[1])
+    back = b @ c[:, 1]
+    stated("0.72", back[1])
+    stated("0.42", back[0])
+    stated("0.432", a[1] * back[1])
+    assert math.isclose((a * back)[1] / (a * back).sum(), 0.72)
+    stated("1,023", 2**10 - 1)
+    stated("19", 1 + 9 * 2)
+
+
+@check
+def check_loops_make_belief_propagation_too_sure():
+    """A ring of three that agrees strongly, with a weak hint on one node."""
+    agree, hint = np.array([[3.0, 1.0], [1.0, 3.0]]), np.array([0.6, 0.4])
+    factors = [((0, 1), agree), ((1, 2), agree), ((0, 2), agree), ((0,), hint)]
+    exact, loopy = marginals(enumerated(factors, 3, 2)), beliefs(factors, 3, 2, 200)
+    assert (loopy[:, 0] - exact[:, 0] > 0.015).all(), (loopy, exact)
+
+
+@check
+def check_edge_without_dependence_and_lost_independence():
+    linked = np.array([[0.3, 0.7], [0.3, 0.7]]) * np.array([0.4, 0.6])[:, None]
+    np.testing.assert_allclose(linked, np.outer(linked.sum(1), linked.sum(0)))
+    collider = np.einsum("a,b,abc->abc", [0.4, 0.6], [0.3, 0.7], np.random.dirichlet(np.ones(2), (2, 2)))
+    pair = collider.sum(2)
+    np.testing.assert_allclose(pair, np.outer(pair.sum(1), pair.sum(0)))
+    seen = collider[:, :, 0] / collider[:, :, 0].sum()
+    assert np.abs(seen - np.outer(seen.sum(1), seen.sum(0))).max() > 1e-3

@@ -1,0 +1,116 @@
+import itertools
+import math
+
+import numpy as np
+from sklearn.neural_network import BernoulliRBM
+
+from note_checks import check, formula, stated
+
+PRODUCT = r"p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad Z = \sum_{x} \prod_{c} \psi_c(x_c)"
+ISING = r"p(x) = \frac{1}{Z} \exp \left( J \sum_{(i, j) \in \mathcal{E}} x_i x_j + \sum_{i} h_i x_i \right)"
+LOCAL = r"P(x_i = 1 \mid x_{-i}) = \sigma \left( 2 \left( J \sum_{j \in \mathcal{N}(i)} x_j + h_i \right) \right)"
+sigmoid = lambda v: 1 / (1 + math.exp(-v))
+
+
+def rbm(visible, hidden):
+    model = BernoulliRBM(n_components=hidden, n_iter=2, random_state=0).fit(np.random.randint(0, 2, (20, visible)))
+    model.components_ = np.random.randn(hidden, visible)
+    model.intercept_visible_, model.intercept_hidden_ = np.random.randn(visible), np.random.randn(hidden)
+    return model
+
+
+def rbm_table(model):
+    """p(v, h) of the machine as a product of potentials on edges and nodes, normalised by enumeration."""
+    hidden, visible = model.components_.shape
+    table = {}
+    for v in itertools.product((0, 1), repeat=visible):
+        for h in itertools.product((0, 1), repeat=hidden):
+            product = 1.0
+            for j, i in itertools.product(range(hidden), range(visible)):
+                product *= math.exp(model.components_[j, i] * h[j] * v[i])
+            for i in range(visible):
+                product *= math.exp(model.intercept_visible_[i] * v[i])
+            for j in range(hidden):
+                product *= math.exp(model.intercept_hidden_[j] * h[j])
+            table[v, h] = product
+    Z = sum(table.values())
+    return {key: value / Z for key, value in table.items()}
+
+
+@formula(PRODUCT)
+def check_product_of_potentials_is_the_rbm_of_scikit_learn():
+    """P(h = 1 | v) from the enumerated product equals transform()."""
+    for visible, hidden in [(3, 2), (4, 3), (1, 1), (5, 2)]:
+        model = rbm(visible, hidden)
+        table = rbm_table(model)
+        for v in itertools.product((0, 1), repeat=visible):
+            here = {h: p for (u, h), p in table.items() if u == v}
+            ours = [sum(p for h, p in here.items() if h[j]) / sum(here.values()) for j in range(hidden)]
+            np.testing.assert_allclose(ours, model.transform(np.array([v], float))[0], rtol=1e-9)
+
+
+def ising(J, h, edges):
+    states = list(itertools.product((-1, 1), repeat=len(h)))
+    weights = np.array([math.exp(J * sum(x[i] * x[j] for i, j in edges) + sum(a * b for a, b in zip(h, x))) for x in states])
+    return states, weights / weights.sum(), weights.sum()
+
+
+@formula(ISING, LOCAL)
+def check_ising_conditional_and_ising_as_an_rbm():
+    """The conditional from the joint; and a bipartite Ising model in spins equals scikit-learn's machine in bits."""
+    for n, edges in [(2, [(0, 1)]), (4, [(0, 1), (1, 2), (2, 3), (3, 0)]), (5, [(0, 1), (0, 2), (0, 3), (3, 4)]), (1, [])]:
+        J, h = np.random.randn(), np.random.randn(n)
+        states, p, _ = ising(J, h, edges)
+        probability = dict(zip(states, p))
+        for x in states:
+            for i in range(n):
+                up, down = (probability[x[:i] + (s,) + x[i + 1 :]] for s in (1, -1))
+                around = sum(x[b if a == i else a] for a, b in edges if i in (a, b))
+                assert math.isclose(up / (up + down), sigmoid(2 * (J * around + h[i])), rel_tol=1e-9)
+    J, h, model = 0.7, np.array([0.3, -0.4, 0.2]), rbm(2, 1)
+    states, p, _ = ising(J, h, [(0, 2), (1, 2)])
+    model.components_ = np.full((1, 2), 4 * J)
+    model.intercept_visible_, model.intercept_hidden_ = 2 * h[:2] - 2 * J, np.array([2 * h[2] - 4 * J])
+    for x, probability in zip(states, p):
+        bits = tuple((s + 1) // 2 for s in x)
+        assert math.isclose(rbm_table(model)[bits[:2], bits[2:]], probability, rel_tol=1e-9)
+
+
+@check
+def check_by_hand():
+    states, p, Z = ising(1.0, [0.5, -0.2], [(0, 1)])
+    weight = dict(zip(states, p * Z))
+    stated("3.669", weight[1, 1])
+    stated("0.741", weight[1, -1])
+    stated("0.183", weight[-1, 1])
+    stated("2.014", weight[-1, -1])
+    stated("6.607", Z)
+    stated("0.583", (weight[1, 1] + weight[-1, 1]) / Z)
+    stated("0.4013", sigmoid(-0.4))
+
+
+@check
+def check_score_samples_is_a_random_pseudo_likelihood():
+    model = rbm(4, 2)
+    table = rbm_table(model)
+    p = lambda v: sum(q for (u, _), q in table.items() if u == tuple(v))
+    v = np.array([1, 0, 1, 1])
+    choices = []
+    for i in range(4):
+        other = v.copy()
+        other[i] = 1 - v[i]
+        choices.append(4 * math.log(p(v) / (p(v) + p(other))))
+    seen = {round(float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]), 6) for seed in range(40)}
+    assert seen == {round(value, 6) for value in choices} and len(seen) == 4
+    assert all(abs(math.log(p(v)) - value) > 1e-3 for value in choices)
+
+
+@check
+def check_double_counting_and_conditioning():
+    J, h, edges = 0.8, [0.3, -0.1, 0.2], [(0, 1), (1, 2)]
+    states, p, _ = ising(J, h, edges)
+    twice = ising(J, h, edges + [(b, a) for a, b in edges])[1]
+    np.testing.assert_allclose(twice, ising(2 * J, h, edges)[1])
+    assert np.abs(twice - p).max() > 0.02
+    kept = np.array([q for x, q in zip(states, p) if x[2] == 1])
+    np.testing.assert_allclose(kept / kept.sum(), ising(J, [h[0], h[1] + J], [(0, 1)])[1])

@@ -1,0 +1,92 @@
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+LOSS = r"\mathcal{L} = -\frac{\sum_{n,t} m_{nt} \log \mathrm{softmax}(z_{nt})_{y_{nt}}}{\sum_{n,t} m_{nt}}"
+DECODE = r"y^* = \arg\max_{y \,:\, (y_{t-1}, y_t) \in \mathcal{A}} \; \sum_{t=1}^{T} z_t(y_t)"
+
+
+@formula(LOSS)
+def check_masked_mean_is_cross_entropy():
+    for N, T, C in [(2, 4, 3), (1, 1, 2), (3, 7, 9), (2, 5, 1)]:
+        z, y = np.random.randn(N, T, C), np.random.randint(0, C, (N, T))
+        m = np.random.rand(N, T) < 0.6
+        m[0, 0] = True
+        total = sum(math.log(np.exp(z[n, t, y[n, t]]) / np.exp(z[n, t]).sum()) for n in range(N) for t in range(T) if m[n, t])
+        labels = torch.tensor(np.where(m, y, -100))
+        library = F.cross_entropy(torch.tensor(z).transpose(1, 2), labels)
+        assert math.isclose(-total / m.sum(), library.item(), rel_tol=1e-9, abs_tol=1e-12)
+
+
+def allowed(before, after):
+    """BIO: I-X only behind B-X or I-X; `before` is None at the start."""
+    return not after.startswith("I-") or (before is not None and before != "O" and before[2:] == after[2:])
+
+
+def constrained(z, tags):
+    """Viterbi with minus infinity for forbidden pairs."""
+    delta = [z[0, k] if allowed(None, tags[k]) else -np.inf for k in range(len(tags))]
+    pointers = []
+    for t in range(1, len(z)):
+        reach = [[delta[j] if allowed(tags[j], tags[k]) else -np.inf for j in range(len(tags))] for k in range(len(tags))]
+        pointers.append([int(np.argmax(row)) for row in reach])
+        delta = [max(reach[k]) + z[t, k] for k in range(len(tags))]
+    path = [int(np.argmax(delta))]
+    for row in reversed(pointers):
+        path.insert(0, row[path[0]])
+    return tuple(path), max(delta)
+
+
+@formula(DECODE)
+def check_constrained_decoding_against_all_legal_sequences():
+    for tags, T in [(["O", "B-A", "I-A"], 5), (["O", "B-A", "I-A", "B-B", "I-B"], 4), (["O", "B-A", "I-A"], 1)]:
+        for _ in range(15):
+            z = np.random.randn(T, len(tags)) * 2
+            legal = [y for y in itertools.product(range(len(tags)), repeat=T) if all(allowed(tags[a] if a is not None else None, tags[b]) for a, b in zip((None, *y), y))]
+            best = max(legal, key=lambda y: sum(z[t, k] for t, k in enumerate(y)))
+            path, score = constrained(z, tags)
+            assert path == best and math.isclose(score, sum(z[t, k] for t, k in enumerate(best)))
+
+
+@check
+def check_by_hand():
+    z, tags = np.array([[2.0, 1, 0], [1.5, 0, 3]]), ["O", "B-X", "I-X"]
+    assert tuple(z.argmax(1)) == (0, 2) and z.max(1).sum() == 5
+    assert constrained(z, tags) == ((1, 2), 4.0) and z[0, 0] + z[1, 0] == 3.5
+    assert max(z[0, 0] + z[1, 1], z[0, 1] + z[1, 1], z[0, 1] + z[1, 0]) < 3.5
+    stated("9", 2 * 4 + 1)
+    stated("17", 4 * 4 + 1)
+
+
+@check
+def check_tag_counts_by_listing():
+    types = ["PER", "LOC", "ORG", "MISC"]
+    stated("9", len({"O"} | {p + t for p in ("B-", "I-") for t in types}))
+    stated("17", len({"O"} | {p + t for p in ("B-", "I-", "E-", "S-") for t in types}))
+
+
+@check
+def check_wrong_axis_raises_or_runs_silently():
+    labels = torch.tensor([[1, 2, 0, 0], [1, 0, 2, 1]])
+    try:
+        F.cross_entropy(torch.randn(2, 4, 3), labels)
+    except (RuntimeError, ValueError) as error:
+        assert "arget" in str(error) or "size" in str(error).lower(), error
+    else:
+        raise AssertionError("expected an error")
+    square, target = torch.randn(2, 3, 3), torch.tensor([[1, 2, 0], [0, 0, 1]])
+    assert abs(float(F.cross_entropy(square, target) - F.cross_entropy(square.transpose(1, 2), target))) > 1e-3
+
+
+@check
+def check_averaging_differs_between_tokens_and_sentences():
+    per_token = torch.tensor([[1.0, 1, 1, 1], [3.0, 0, 0, 0]])
+    keep = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0]])
+    tokens = (per_token * keep).sum() / keep.sum()
+    sentences = ((per_token * keep).sum(1) / keep.sum(1)).mean()
+    assert math.isclose(tokens.item(), 1.4, rel_tol=1e-6) and sentences.item() == 2.0

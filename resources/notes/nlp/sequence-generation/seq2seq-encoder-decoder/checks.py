@@ -1,0 +1,112 @@
+import itertools
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+F0 = r"""
+\log p(y \mid x) = \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x)
+"""
+F1 = r"""
+h_i = f(E_{x_i}, h_{i-1}), \quad s_0 = h_S, \qquad s_t = g(E_{y_{t-1}}, s_{t-1}), \quad z_t = W s_t + b
+"""
+
+
+class Seq2Seq(nn.Module):
+    def __init__(self, vocab, d):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(vocab, d), nn.Linear(d, vocab)
+        self.encoder, self.decoder = nn.GRU(d, d, batch_first=True), nn.GRU(d, d, batch_first=True)
+
+    def forward(self, source, given):
+        return self.head(self.decoder(self.embed(given), self.encoder(self.embed(source))[1])[0])
+
+
+def cell(gru, x, h):
+    """One step of a GRU in NumPy."""
+    w_x, w_h, b_x, b_h = (p.detach().numpy() for p in (gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0))
+    r_x, z_x, n_x = np.split(w_x @ x + b_x, 3)
+    r_h, z_h, n_h = np.split(w_h @ h + b_h, 3)
+    r, z = 1 / (1 + np.exp(-r_x - r_h)), 1 / (1 + np.exp(-z_x - z_h))
+    return (1 - z) * np.tanh(n_x + r * n_h) + z * h
+
+
+@formula(F1)
+def check_steps():
+    for vocab, d, S, T in [(7, 5, 4, 3), (4, 3, 1, 6), (9, 8, 6, 1)]:
+        model = Seq2Seq(vocab, d).double()
+        source, given = torch.randint(0, vocab, (1, S)), torch.randint(0, vocab, (1, T))
+        E, W, b = (p.detach().numpy() for p in (model.embed.weight, model.head.weight, model.head.bias))
+        state = np.zeros(d)
+        for token in source[0]:
+            state = cell(model.encoder, E[token], state)
+        logits = []
+        for token in given[0]:
+            state = cell(model.decoder, E[token], state)
+            logits.append(W @ state + b)
+        np.testing.assert_allclose(np.array(logits), model(source, given)[0].detach().numpy(), atol=1e-10)
+
+
+@formula(F0)
+def check_chain_rule():
+    """The factors define a distribution: over all targets of a fixed length they sum to 1, and equal the library's loss."""
+    vocab, T = 4, 3
+    model = Seq2Seq(vocab, 6).double()
+    source, total = torch.randint(0, vocab, (1, 5)), 0.0
+    for y in itertools.product(range(vocab), repeat=T):
+        log_p = 0.0
+        for t in range(T):
+            prefix = torch.tensor([[1, *y[:t]]])
+            log_p += float(model(source, prefix)[0, -1].log_softmax(-1)[y[t]].detach())
+        given = torch.tensor([[1, *y[:-1]]])
+        library = -F.cross_entropy(model(source, given)[0], torch.tensor(y), reduction="sum")
+        assert abs(log_p - library.item()) < 1e-9
+        total += np.exp(log_p)
+    assert abs(total - 1) < 1e-9
+
+
+@check
+def check_by_hand():
+    tree = {"A": (0.6, [0.4, 0.3, 0.3]), "B": (0.4, [0.9, 0.1])}
+    greedy = max(tree.values())
+    stated("0.24", greedy[0] * max(greedy[1]))
+    stated("0.36", max(p * q for p, rest in tree.values() for q in rest))
+    count = lambda *modules: sum(p.numel() for m in modules for p in m.parameters())
+    with torch.device("meta"):
+        encoder, decoder = nn.GRU(256, 512), nn.GRU(256, 512)
+        rest = [nn.Embedding(10_000, 256), nn.Embedding(10_000, 256), nn.Linear(512, 10_000)]
+        transformer = nn.Transformer()
+    stated("1,182,720", count(encoder))
+    stated("12,615,440", count(encoder, decoder, *rest))
+    stated("44,140,544", count(transformer))
+    assert not nn.GRU(2, 3).batch_first and nn.GRU(3, 5)(torch.randn(7, 3))[0].shape == (7, 5)
+
+
+@check
+def check_padding_changes_the_state():
+    gru = nn.GRU(4, 6, batch_first=True)
+    short = torch.randn(1, 3, 4)
+    padded = torch.cat([short, torch.zeros(1, 2, 4)], 1)
+    assert not torch.allclose(gru(short)[1], gru(padded)[1], atol=1e-3)
+    packed = nn.utils.rnn.pack_padded_sequence(padded, torch.tensor([3]), batch_first=True)
+    assert torch.allclose(gru(short)[1], gru(packed)[1], atol=1e-6)
+    logits, target = torch.randn(5, 9), torch.tensor([4, 2, 7, 0, 0])
+    assert torch.allclose(F.cross_entropy(logits, target, ignore_index=0), F.cross_entropy(logits[:3], target[:3]))
+
+
+@check
+def check_bidirectional_state():
+    encoder, decoder = nn.GRU(4, 6, batch_first=True, bidirectional=True), nn.GRU(4, 6, batch_first=True)
+    state = encoder(torch.randn(3, 5, 4))[1]
+    assert state.shape == (2, 3, 6)
+    try:
+        decoder(torch.randn(3, 2, 4), state)
+    except RuntimeError as error:
+        assert "hidden size" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    joined = nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))[None]
+    assert decoder(torch.randn(3, 2, 4), joined)[0].shape == (3, 2, 6)

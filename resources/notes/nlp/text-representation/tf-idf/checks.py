@@ -1,0 +1,135 @@
+import math
+
+import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
+
+from note_checks import check, formula, stated
+
+SMOOTH = r"\operatorname{idf}(t) = \ln \frac{1 + n}{1 + \operatorname{df}(t)} + 1"
+PLAIN = r"\operatorname{idf}(t) = \ln \frac{n}{\operatorname{df}(t)} + 1"
+WEIGHT = r"""
+w_{t,d} = \frac{\operatorname{tf}(t, d) \, \operatorname{idf}(t)}{\sqrt{\sum_{u} \left( \operatorname{tf}(u, d) \, \operatorname{idf}(u) \right)^2}}
+"""
+SUBLINEAR = r"\operatorname{tf} \;\to\; 1 + \ln \operatorname{tf}"
+
+
+def tables():
+    """Count matrices of several shapes, each word in at least one document; one document is empty."""
+    for n, V in [(1, 1), (2, 3), (7, 5), (30, 40)]:
+        counts = np.random.poisson(0.8, (n, V))
+        counts[np.random.randint(0, n, V), np.arange(V)] += 1
+        yield counts
+    yield np.array([[3, 0, 1], [0, 0, 0], [1, 2, 5]])
+
+
+def idf(counts, smooth):
+    n, df = len(counts), (counts > 0).sum(0)
+    return np.log((1 + n) / (1 + df)) + 1 if smooth else np.log(n / df) + 1
+
+
+def rows(tf, weights):
+    product = tf * weights
+    length = np.sqrt((product**2).sum(1, keepdims=True))
+    return np.divide(product, length, out=np.zeros_like(product), where=length > 0)
+
+
+@formula(SMOOTH, WEIGHT)
+def check_defaults():
+    for counts in tables():
+        model = TfidfTransformer()
+        library = model.fit_transform(counts).toarray()
+        np.testing.assert_allclose(idf(counts, True), model.idf_)
+        np.testing.assert_allclose(rows(counts, idf(counts, True)), library, atol=1e-12)
+
+
+@formula(PLAIN)
+def check_without_smoothing():
+    for counts in tables():
+        model = TfidfTransformer(smooth_idf=False)
+        library = model.fit_transform(counts).toarray()
+        np.testing.assert_allclose(idf(counts, False), model.idf_)
+        np.testing.assert_allclose(rows(counts, idf(counts, False)), library, atol=1e-12)
+
+
+@formula(SUBLINEAR)
+def check_sublinear():
+    for counts in tables():
+        library = TfidfTransformer(sublinear_tf=True).fit_transform(counts).toarray()
+        tf = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0)
+        np.testing.assert_allclose(rows(tf, idf(counts, True)), library, atol=1e-12)
+
+
+@check
+def check_by_hand():
+    model = TfidfVectorizer()
+    X = model.fit_transform(["cat cat dog", "dog fish"]).toarray()
+    assert model.idf_[1] == 1
+    stated("1.4055", model.idf_[0])
+    stated("2.8109", 2 * model.idf_[0])
+    stated("2.9835", math.hypot(2 * model.idf_[0], 1))
+    stated("0.9422", X[0, 0])
+    stated("0.3352", X[0, 1])
+
+
+@check
+def check_contract():
+    model = TfidfVectorizer()
+    assert (model.norm, model.smooth_idf, model.sublinear_tf, model.lowercase, model.stop_words) == ("l2", True, False, True, None)
+    X = model.fit_transform(["The cat", "a dog I saw", "b"])
+    assert X.format == "csr" and X.dtype == np.float64 and X.shape == (3, 4) and X.min() >= 0 and X.max() <= 1 + 1e-12
+    assert model.get_feature_names_out().tolist() == ["cat", "dog", "saw", "the"]
+    assert X.toarray()[2].tolist() == [0, 0, 0, 0]
+    assert model.transform(["bird cat bird"]).toarray().tolist() == [[1, 0, 0, 0]]
+    assert TfidfVectorizer().fit_transform(["one document"]).shape == (1, 2)
+
+
+@check
+def check_the_word_of_every_document_stays_on_top():
+    docs = ["the cat sat on the mat", "the dog sat on the log", "the cat chased the dog", "the bird sang"]
+    model = TfidfVectorizer()
+    X = model.fit_transform(docs).toarray()
+    names = model.get_feature_names_out().tolist()
+    assert model.idf_[names.index("the")] == 1 and model.idf_.min() == 1 and names[X[0].argmax()] == "the"
+    assert "the" not in TfidfVectorizer(max_df=0.9).fit(docs).get_feature_names_out()
+    damped = TfidfVectorizer(sublinear_tf=True).fit_transform(docs).toarray()[0]
+    assert names[damped.argmax()] != "the"
+
+
+@check
+def check_chinese():
+    assert TfidfVectorizer().fit(["我喜欢猫"]).get_feature_names_out().tolist() == ["我喜欢猫"]
+    split = TfidfVectorizer(tokenizer=lambda text: text.split("/"), token_pattern=None).fit(["我/喜欢/猫"])
+    assert sorted(split.get_feature_names_out()) == sorted(["我", "喜欢", "猫"])
+
+
+@check
+def check_refitting_changes_the_columns():
+    train, test = ["red green", "green blue"], ["blue yellow violet", "green"]
+    model = TfidfVectorizer().fit(train)
+    assert model.transform(test).shape[1] == 3 and TfidfVectorizer().fit_transform(test).shape[1] == 4
+    before = model.idf_.copy()
+    model.transform(test)
+    assert (model.idf_ == before).all()
+    assert not np.allclose(TfidfVectorizer().fit([*train, "green"]).idf_, before)
+
+
+@check
+def check_other_numbers():
+    assert 10_000 * 100_000 * np.dtype(np.float64).itemsize == 8 * 10**9
+    stated("8", 10_000 * 100_000 * 8 / 1e9)
+    assert math.isclose(math.log(10_000), 2 * math.log(100))
+    X = TfidfVectorizer().fit_transform(["a cat sat", "the cat ran", "dogs bark"]).toarray()
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    np.testing.assert_allclose(X @ X.T, cosine_similarity(CountVectorizer().fit_transform(["a cat sat", "the cat ran", "dogs bark"]).toarray() * TfidfVectorizer().fit(["a cat sat", "the cat ran", "dogs bark"]).idf_))
+
+
+@check
+def check_documents_without_known_words():
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    model = TfidfVectorizer().fit(["cat dog", "dog fish"])
+    X = model.transform(["bird", "cat", "fish"]).toarray()
+    assert (cosine_similarity(X)[0] == 0).all() and cosine_similarity(X)[1, 2] == 0
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(X[0] @ X[1] / (np.linalg.norm(X[0]) * np.linalg.norm(X[1])))

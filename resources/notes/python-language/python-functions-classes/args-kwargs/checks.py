@@ -1,0 +1,112 @@
+import random
+
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+BINDING = r"|\text{args}| = \max(0,\, n - m), \qquad \text{keys}(\text{kwargs}) = K \setminus P"
+
+
+def raises(text, work):
+    try:
+        work()
+    except TypeError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError(f"expected {text}")
+
+
+@formula(BINDING)
+def check_binding():
+    kinds = set()
+    for _ in range(300):
+        m, only = random.randint(0, 4), random.randint(0, 3)
+        named, keyword = [f"p{i}" for i in range(m)], [f"k{i}" for i in range(only)]
+        scope = {}
+        parameters = ", ".join([*(f"{p}=0" for p in named), "*args", *(f"{k}=0" for k in keyword), "**kwargs"])
+        exec(f"def f({parameters}):\n    return args, kwargs", scope)
+        n = random.randint(0, 7)
+        P = {*named, *keyword}
+        free = [*named[n:], *keyword, "x", "y"]
+        K = random.sample(free, random.randint(0, len(free)))
+        args, kwargs = scope["f"](*range(n), **dict.fromkeys(K, 1))
+        assert type(args) is tuple and len(args) == max(0, n - m)
+        assert list(kwargs) == [k for k in K if k not in P] and set(kwargs) == set(K) - P
+        kinds.add((n > m, bool(kwargs)))
+    assert len(kinds) == 4
+    for n, d in ((3, 2), (1, 5), (4, 4)):
+        rows = (lambda *args: args)(*torch.zeros(n, d))
+        assert len(rows) == n and all(row.shape == (d,) for row in rows)
+
+
+@check
+def check_worked_example():
+    def f(a, b=2, *args, c, d=4, **kwargs):
+        return a, b, args, c, d, kwargs
+
+    a, b, args, c, d, kwargs = f(1, 2, 3, 4, c=5, z=6)
+    stated("2", len(args))
+    stated("4", d)
+    assert args == (3, 4) and kwargs == {"z": 6} and (a, b, c) == (1, 2, 5)
+    raises("missing 1 required keyword-only argument: 'c'", lambda: f(1))
+
+
+@check
+def check_order_of_a_definition():
+    scope = {}
+    exec("def g(a, /, b, c=1, *args, d, e=2, **kwargs):\n    return a, b, c, args, d, e, kwargs", scope)
+    assert scope["g"](1, b=2, d=3, a=9) == (1, 2, 1, (), 3, 2, {"a": 9})
+    raises("missing 1 required positional argument", lambda: scope["g"](a=1, b=2, d=3))
+
+
+@check
+def check_sequential():
+    raises("Sequential.forward() takes 2 positional arguments but 3 were given", lambda: nn.Sequential(nn.Linear(2, 2))(torch.ones(2), torch.ones(2)))
+
+
+@check
+def check_pitfalls():
+    def train(model, **kwargs):
+        return kwargs.get("lr", 0.5)
+
+    assert train(None, lern_rate=0.1) == 0.5
+    raises("got an unexpected keyword argument 'lern_rate'", lambda: torch.optim.SGD(nn.Linear(1, 1).parameters(), lern_rate=0.1))
+
+    def f(a):
+        return a
+
+    raises("got multiple values for argument 'a'", lambda: f(1, **{"a": 2}))
+
+    def add(x, seen=[]):
+        seen.append(x)
+        return list(seen)
+
+    assert add(1) == [1] and add(2) == [1, 2]
+
+
+@check
+def check_hooks():
+    class Model(nn.Module):
+        def forward(self, x, mask=None):
+            return x
+
+    model, seen = Model(), []
+    model.register_forward_hook(lambda module, args, out: seen.append(len(args)))
+    model.register_forward_hook(lambda module, args, kwargs, out: seen.append(sorted(kwargs)), with_kwargs=True)
+    model(torch.ones(1), mask=torch.ones(1))
+    assert seen == [1, ["mask"]]
+
+
+@check
+def check_questions():
+    def change(**kwargs):
+        kwargs["new"] = 1
+        kwargs["items"].append(2)
+
+    d = {"items": [1]}
+    change(**d)
+    assert d == {"items": [1, 2]}
+    a, *rest = range(3)
+    assert rest == [1, 2] and {**{"k": 1}, **{"k": 2}} == {"k": 2} and [*"ab", *range(1)] == ["a", "b", 0]
+    assert len(torch.broadcast_tensors(torch.ones(1), torch.ones(2), torch.ones(2))) == 3

@@ -1,0 +1,126 @@
+import functools
+import gc
+import pickle
+import random
+import weakref
+
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+LOOP = (
+    r"f_k^{\text{captured}}(x) = g(x, n-1), \qquad f_k^{\text{default}}(x) = g(x, k), \qquad k = 0, \dots, n-1"
+)
+
+
+@formula(LOOP)
+def check_functions_made_in_a_loop():
+    for g in (lambda x, i: x * i, lambda x, i: x - 3 * i, lambda x, i: (x, i)):
+        for n in (1, 3, 7):
+            captured, default, partial = [], [], []
+            for i in range(n):
+                captured.append(lambda x: g(x, i))
+                default.append(lambda x, i=i: g(x, i))
+                partial.append(functools.partial(lambda i, x: g(x, i), i))
+            for x in (random.random(), -2):
+                for k in range(n):
+                    assert captured[k](x) == g(x, n - 1)
+                    assert default[k](x) == partial[k](x) == g(x, k)
+            assert captured[0].__closure__[-1] is captured[-1].__closure__[-1]
+    functions = [lambda x: x * i for i in range(3)]
+    stated("6", sum(f(1) for f in functions))
+    stated("3", sum(f(1) for f in [lambda x, i=i: x * i for i in range(3)]))
+    assert functions[0].__code__.co_freevars == ("i",) and functions[0].__closure__[0].cell_contents == 2
+
+
+@check
+def check_unbound_local():
+    def outer():
+        n = 0
+
+        def inner():
+            n += 1  # noqa: F821
+
+        return inner
+
+    try:
+        outer()()
+    except UnboundLocalError as error:
+        assert "cannot access local variable 'n'" in str(error)
+    else:
+        raise AssertionError("an assignment makes n local")
+
+
+class Warm:
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __call__(self, epoch):
+        return min(1.0, epoch / self.steps)
+
+
+@check
+def check_pickle_and_scheduler():
+    def local():
+        pass
+
+    for function in (local, lambda: 0):
+        try:
+            pickle.dumps(function)
+        except (AttributeError, pickle.PicklingError) as error:
+            assert "Can't pickle" in str(error)
+        else:
+            raise AssertionError("a local function cannot be pickled")
+    assert pickle.loads(pickle.dumps(functools.partial(max, 3)))(2) == 3
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    states = [torch.optim.lr_scheduler.LambdaLR(optimizer, f).state_dict()["lr_lambdas"] for f in (lambda e: 1.0, Warm(5))]
+    assert states == [[None], [{"steps": 5}]]
+
+
+@check
+def check_memory_is_held():
+    def keep():
+        batch = torch.zeros(1000)
+        return weakref.ref(batch), lambda: batch.sum()
+
+    reference, function = keep()
+    gc.collect()
+    assert reference() is not None
+    del function
+    assert reference() is None
+
+
+@check
+def check_lbfgs():
+    layer = nn.Linear(2, 1)
+    optimizer, calls = torch.optim.LBFGS(layer.parameters(), max_iter=5), []
+    try:
+        optimizer.step()
+    except TypeError as error:
+        assert "closure" in str(error)
+    else:
+        raise AssertionError("LBFGS needs a closure")
+
+    def closure():
+        calls.append(1)
+        optimizer.zero_grad()
+        loss = (layer(torch.ones(4, 2)) ** 2).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert len(calls) > 1
+
+
+@check
+def check_questions():
+    scope = {}
+    exec("fs = []\nfor i in range(3):\n    fs.append(lambda: i)\nclass Q:\n    n = 3\n    def read(self):\n        return n", scope)
+    assert scope["fs"][0].__closure__ is None and [f() for f in scope["fs"]] == [2, 2, 2]
+    try:
+        scope["Q"]().read()
+    except NameError as error:
+        assert "'n'" in str(error)
+    else:
+        raise AssertionError("a class body is no enclosing scope")

@@ -1,0 +1,192 @@
+import functools
+import gc
+import inspect
+import weakref
+
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+ORDER = r"f \leftarrow A\big(B(f)\big)"
+CALLS = r"c(n) = 2 F_{n+1} - 1, \qquad m(n) = n + 1 \quad (n \ge 2)"
+
+
+@formula(ORDER)
+def check_order():
+    for A, B in ((lambda f: ("A", f), lambda f: ("B", f)), (lambda f: lambda x: f(x) + 1, lambda f: lambda x: 2 * f(x))):
+        def plain(x):
+            return x
+
+        @A
+        @B
+        def f(x):
+            return x
+
+        expected = A(B(plain))
+        if callable(f):
+            assert [f(x) for x in range(4)] == [expected(x) for x in range(4)] == [1, 3, 5, 7]
+        else:
+            assert f[0] == expected[0] == "A" and f[1][0] == expected[1][0] == "B"
+
+
+def fibonacci(n, counter):
+    counter.append(n)
+    return n if n < 2 else fibonacci(n - 1, counter) + fibonacci(n - 2, counter)
+
+
+def cached():
+    @functools.lru_cache(maxsize=None)
+    def f(n):
+        return n if n < 2 else f(n - 1) + f(n - 2)
+
+    return f
+
+
+@formula(CALLS)
+def check_number_of_calls():
+    F = [0, 1]
+    while len(F) < 30:
+        F.append(F[-1] + F[-2])
+    for n in range(2, 19):
+        counter, f = [], cached()
+        assert fibonacci(n, counter) == f(n) == F[n]
+        assert len(counter) == 2 * F[n + 1] - 1
+        assert f.cache_info().misses == n + 1
+    for n, c, m in ((5, "15", "6"), (20, "21,891", "21")):
+        counter, f = [], cached()
+        fibonacci(n, counter)
+        f(n)
+        stated(c, len(counter))
+        stated(m, f.cache_info().misses)
+
+
+def plain(f):
+    def wrapper(*args, **kwargs):
+        with torch.no_grad():
+            return f(*args, **kwargs)
+
+    return wrapper
+
+
+@check
+def check_wraps():
+    def original(a, b=1):
+        """text"""
+
+    bare, kept = plain(original), functools.wraps(original)(plain(original))
+    assert bare.__name__ == "wrapper" and bare.__doc__ is None
+    assert kept.__name__ == "original" and kept.__doc__ == "text" and kept.__wrapped__ is original
+    assert str(inspect.signature(kept)) == "(a, b=1)"
+
+
+@check
+def check_generator():
+    def modes():
+        yield torch.is_grad_enabled()
+
+    def whole(f):
+        def wrapper():
+            with torch.no_grad():
+                yield from f()
+
+        return wrapper
+
+    assert list(plain(modes)()) == [True] and list(torch.no_grad()(modes)()) == list(whole(modes)()) == [False]
+
+
+@check
+def check_cache_on_tensors_and_methods():
+    @functools.lru_cache
+    def total(t):
+        return t.sum().item()
+
+    t = torch.ones(3)
+    assert total(t) == 3
+    t.mul_(5)
+    assert total(t) == 3 and total(t.clone()) == 15 and total.cache_info().misses == 2
+    try:
+        total([1])
+    except TypeError as error:
+        assert "unhashable type" in str(error)
+    else:
+        raise AssertionError("a list has no hash")
+
+    class Model:
+        @functools.lru_cache
+        def size(self):
+            return 1
+
+    model = Model()
+    model.size()
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is not None
+
+
+@check
+def check_brackets_and_property():
+    def repeat(times):
+        def decorate(f):
+            return lambda *args: [f(*args) for _ in range(times)]
+
+        return decorate
+
+    assert repeat(3)(abs)(-1) == [1, 1, 1] and callable(repeat(abs)(-1))
+    w = torch.ones(1, requires_grad=True)
+    for decorator in (torch.no_grad, torch.no_grad()):
+        assert not decorator(lambda w: 2 * w)(w).requires_grad
+
+    class Model(nn.Module):
+        @property
+        def size(self):
+            return self.missing
+
+        @property
+        def fixed(self):
+            return 1
+
+    try:
+        Model().size
+    except AttributeError as error:
+        assert "'Model' object has no attribute 'size'" in str(error)
+    else:
+        raise AssertionError("missing does not exist")
+
+    class Read:
+        fixed = property(lambda self: 1)
+
+    try:
+        Read().fixed = 2
+    except AttributeError:
+        pass
+    else:
+        raise AssertionError("no setter")
+
+
+@check
+def check_questions():
+    class Counter:
+        def __init__(self, f):
+            self.f, self.calls = f, 0
+
+        def __call__(self, *args):
+            self.calls += 1
+            return self.f(*args)
+
+    double = Counter(lambda x: 2 * x)
+    assert double(2) == 4 and double.calls == 1
+
+    class Base:
+        kind = classmethod(lambda cls: cls.__name__)
+        same = staticmethod(lambda x: x)
+
+        @Counter
+        def method(*args):
+            return len(args)
+
+    class Child(Base):
+        pass
+
+    assert Child.kind() == "Child" and Child.same(3) == Child().same(3) == 3 and Base().method() == 0

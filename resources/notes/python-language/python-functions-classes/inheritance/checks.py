@@ -1,0 +1,144 @@
+import abc
+import random
+
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+C3 = r"L[C] = C + \mathrm{merge}\big(L[B_1], \dots, L[B_n],\ (B_1, \dots, B_n)\big)"
+
+
+def merge(lists):
+    result = []
+    while lists := [one for one in lists if one]:
+        head = next((one[0] for one in lists if not any(one[0] in other[1:] for other in lists)), None)
+        if head is None:
+            return None
+        result.append(head)
+        lists = [[c for c in one if c is not head] for one in lists]
+    return result
+
+
+def linearization(bases, orders):
+    rest = merge([*(list(orders[b]) for b in bases), list(bases)])
+    return rest
+
+
+def raises(kind, text, work):
+    try:
+        work()
+    except kind as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError(f"expected {text}")
+
+
+@formula(C3)
+def check_c3_against_python():
+    outcomes = set()
+    for _ in range(150):
+        classes, orders = [], {object: [object]}
+        for index in range(7):
+            bases = tuple(random.sample(classes, min(len(classes), random.randint(0, 3)))) or (object,)
+            expected = linearization(bases, orders)
+            try:
+                made = type(f"C{index}", bases, {})
+            except TypeError as error:
+                assert expected is None and "consistent method resolution" in str(error)
+                outcomes.add("refused")
+                continue
+            assert expected is not None and [made, *expected] == list(made.__mro__)
+            orders[made] = [made, *expected]
+            classes.append(made)
+            outcomes.add(len(bases))
+    assert outcomes == {"refused", 1, 2, 3}
+    for layer in (nn.Conv2d, nn.BatchNorm2d, nn.LazyConvTranspose2d):
+        orders = {c: list(c.__mro__) for c in layer.__mro__}
+        assert [layer, *linearization(layer.__bases__, orders)] == list(layer.__mro__)
+
+
+class A:
+    items = []
+
+    def chain(self):
+        return ["A"]
+
+
+class B(A):
+    def chain(self):
+        return ["B", *super().chain()]
+
+
+class C(A):
+    def chain(self):
+        return ["C", *super().chain()]
+
+
+class D(B, C):
+    def chain(self):
+        return ["D", *super().chain()]
+
+
+@check
+def check_diamond():
+    stated("5", len(D.__mro__))
+    assert D.__mro__ == (D, B, C, A, object) and D().chain() == ["D", "B", "C", "A"] and B().chain() == ["B", "A"]
+    raises(TypeError, "Cannot create a consistent method resolution", lambda: type("X", (A, B), {}))
+    assert type("X", (B, A), {}).__mro__[1:] == (B, A, object)
+
+
+class Mixin:
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.mixed = True
+
+
+@check
+def check_modules():
+    class Forgot(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(1, 1)
+
+    raises(AttributeError, "cannot assign module before Module.__init__() call", Forgot)
+    last, first = type("Last", (nn.Module, Mixin), {}), type("First", (Mixin, nn.Module), {})
+    asked = type("Asked", (nn.Module, Mixin), {"call_super_init": True})
+    assert [hasattr(kind(), "mixed") for kind in (last, first, asked)] == [False, True, True]
+    raises(NotImplementedError, 'missing the required "forward" function', lambda: type("N", (nn.Module,), {})()(1))
+    assert type(nn.Linear(1, 1)) is not nn.Module and isinstance(nn.Linear(1, 1), nn.Module)
+    assert all(issubclass(kind, nn.Module) for kind in (nn.Linear, nn.ReLU, nn.LSTM))
+    assert [c.__name__ for c in nn.Conv2d.__mro__] == ["Conv2d", "_ConvNd", "Module", "object"]
+
+
+@check
+def check_attributes():
+    first, second = A(), A()
+    first.items.append(1)
+    assert second.items == [1] and A.items is first.items
+
+    class Base:
+        def __init__(self):
+            self.__x = 1
+
+        fixed = property(lambda self: "class")
+        plain = "class"
+
+    class Child(Base):
+        def read(self):
+            return self.__x
+
+    child = Child()
+    assert child.__dict__ == {"_Base__x": 1}
+    raises(AttributeError, "_Child__x", child.read)
+    child.__dict__.update(fixed="instance", plain="instance")
+    assert child.fixed == "class" and child.plain == "instance"
+
+
+@check
+def check_abstract():
+    class Abstract(abc.ABC):
+        @abc.abstractmethod
+        def size(self): ...
+
+    raises(TypeError, "Can't instantiate abstract class", Abstract)
+    assert type("Real", (Abstract,), {"size": lambda self: 1})().size() == 1

@@ -1,0 +1,137 @@
+import random
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+LIST = r"x \in L \iff \exists\, e \in L:\ (x \ \mathrm{is}\ e) \lor (x = e)"
+HASHED = (
+    r"x \in D \iff \exists\, e \in D:\ \mathrm{hash}(x) = \mathrm{hash}(e) \land"
+    r" \big((x \ \mathrm{is}\ e) \lor (x = e)\big)"
+)
+
+
+class Odd:
+    """Equality and hash chosen at will, also against the contract."""
+
+    def __init__(self, value, key, like_all=False):
+        self.value, self.key, self.like_all = value, key, like_all
+
+    def __eq__(self, other):
+        return self.like_all or (self.value >= 0 and isinstance(other, Odd) and self.value == other.value)
+
+    def __hash__(self):
+        return self.key
+
+
+def sample():
+    nan = float("nan")
+    return [nan, float("nan"), 1, 1.0, True, 257, int("257"), "a", (nan,), *(Odd(random.randint(-1, 2), random.randint(0, 3)) for _ in range(8))]
+
+
+@formula(LIST)
+def check_list_membership():
+    seen = set()
+    for _ in range(200):
+        pool = sample()
+        for size in (0, 1, 4):
+            L = random.sample(pool, size)
+            for x in pool:
+                expected = any((x is e) or bool(x == e) for e in L)
+                assert (x in L) == (x in tuple(L)) == expected
+                seen.add((any(x is e for e in L), any(bool(x == e) for e in L)))
+    assert seen == {(False, False), (True, False), (False, True), (True, True)}
+
+
+@formula(HASHED)
+def check_hashed_membership():
+    refused = 0
+    for _ in range(200):
+        pool = sample()
+        for size in (0, 1, 4):
+            D = set(random.sample(pool, size))
+            for x in pool:
+                expected = any(hash(x) == hash(e) and ((x is e) or bool(x == e)) for e in D)
+                assert (x in D) == (x in dict.fromkeys(D)) == expected
+                refused += (x in list(D)) and not expected
+    assert refused > 0
+
+
+@check
+def check_worked_example():
+    count = lambda model: sum(p.numel() for p in model.parameters())
+    layer = nn.Linear(2, 2)
+    stated("6", count(nn.Sequential(*[layer] * 3)))
+    stated("18", count(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))))
+    cached = [n for n in range(-20, 400) if int(str(n)) is int(str(n))]
+    stated("−5", cached[0])
+    stated("256", cached[-1])
+    stated("262", len(cached))
+
+
+@check
+def check_facts():
+    class Plain:
+        pass
+
+    one = Plain()
+    assert one == one and Plain() != Plain()
+    assert [1, [2]] == [1, [2]] and {"a": 1} == {"a": 1} and "".join(["x", "y"]) == "xy"
+
+    class Left:
+        def __eq__(self, other):
+            return NotImplemented
+
+    class Right:
+        def __eq__(self, other):
+            return "from the right"
+
+    assert (Left() == Right()) == "from the right" and Left() != Left()
+    a = torch.ones(3)
+    v, c = a.view(3), a.clone()
+    assert v is not a and v.data_ptr() == a.data_ptr() != c.data_ptr()
+
+
+@check
+def check_pitfalls():
+    a, b = torch.zeros(2), torch.ones(2)
+    assert a in [a, b]
+    try:
+        b in [a]
+    except RuntimeError as error:
+        assert "Boolean value of Tensor with more than one value is ambiguous" in str(error)
+    else:
+        raise AssertionError("b in [a] should fail")
+    assert any(torch.equal(b.clone(), t) for t in (a, b)) and not any(b.clone() is t for t in (a, b))
+    assert int("200") is int("200") and int("300") is not int("300")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compile("n is 3", "x", "eval")
+    assert caught[0].category is SyntaxWarning
+    elementwise = np.array([1, 2]) == None  # noqa: E711
+    assert elementwise.shape == (2,)
+    try:
+        bool(elementwise)
+    except ValueError as error:
+        assert "ambiguous" in str(error)
+    else:
+        raise AssertionError("an array has no truth value")
+    assert id([]) == id([])
+    assert not torch.equal(torch.ones(2), torch.ones(1, 2)) and torch.allclose(torch.tensor([0.1 + 0.2]), torch.tensor([0.3]))
+
+
+@check
+def check_questions():
+    class Value:
+        def __eq__(self, other):
+            return True
+
+    assert Value.__hash__ is None
+    t = torch.ones(2)
+    assert hash(t) == id(t) and t in {t} and t.clone() not in {t}
+    tied = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 5, bias=False))
+    tied[1].weight = tied[0].weight
+    assert len(list(tied.parameters())) == 1 and sorted(tied.state_dict()) == ["0.weight", "1.weight"]

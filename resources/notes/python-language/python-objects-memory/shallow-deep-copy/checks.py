@@ -1,0 +1,142 @@
+import copy
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+from note_checks import check, formula, stated
+
+COUNT = r"N_{\text{shallow}} = 1, \qquad N_{\text{deep}} = \sum_{k=0}^{d-1} b^k = \frac{b^d - 1}{b - 1}"
+MEMORY = r"M = \sum_t n_t\, s_t\ \text{bytes}"
+
+
+def lists_of(x, found=None):
+    """Ids of the distinct lists reachable from x."""
+    found = {} if found is None else found
+    if isinstance(x, list) and id(x) not in found:
+        found[id(x)] = x
+        for member in x:
+            lists_of(member, found)
+    return set(found)
+
+
+def nested(b, d):
+    return [nested(b, d - 1) for _ in range(b)] if d > 1 else [0] * b
+
+
+@formula(COUNT)
+def check_lists_created():
+    for b in (2, 3, 5):
+        for d in (1, 2, 4):
+            x = nested(b, d)
+            shallow, deep = copy.copy(x), copy.deepcopy(x)
+            assert len(lists_of(shallow) - lists_of(x)) == 1
+            created = len(lists_of(deep) - lists_of(x))
+            assert created == sum(b**k for k in range(d)) == (b**d - 1) // (b - 1)
+    twice = [[0]] * 5
+    assert len(lists_of(copy.deepcopy(twice))) == 2
+    loop = [1]
+    loop.append(loop)
+    again = copy.deepcopy(loop)
+    assert again[1] is again and again is not loop
+
+
+@formula(MEMORY)
+def check_bytes_of_a_copied_model():
+    for width in (2, 5, 9):
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
+            tied = nn.Linear(width, width)
+            model = nn.Sequential(tied, nn.BatchNorm1d(width), tied, nn.Linear(width, 1)).to(dtype)
+            model(torch.randn(3, width, dtype=dtype)).sum().backward()
+            new = copy.deepcopy(model)
+            fresh = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in (*new.parameters(), *new.buffers())}
+            theirs = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+            assert not theirs & set(fresh)
+            n_s = [(width * width + width, dtype.itemsize), (4 * width, dtype.itemsize), (1, 8), (width + 1, dtype.itemsize)]
+            assert sum(fresh.values()) == sum(n * s for n, s in n_s)
+            assert all(p.grad is None for p in new.parameters()) and all(p.grad is not None for p in model.parameters())
+    w = torch.ones(2, requires_grad=True)
+    w.grad = torch.ones(2)
+    assert copy.deepcopy(w).grad.tolist() == [1.0, 1.0] and copy.deepcopy(w).grad is not w.grad
+
+
+@check
+def check_worked_example():
+    x = [[1, 2], [3]]
+    stated("3", len(lists_of(x)))
+    y = copy.copy(x)
+    stated("4", len(lists_of(x) | lists_of(y)))
+    z = copy.deepcopy(x)
+    stated("6", len(lists_of(x) | lists_of(z)))
+    y[0].append(9)
+    assert x == [[1, 2, 9], [3]] and z == [[1, 2], [3]]
+    stated("111", len(lists_of(copy.deepcopy(nested(10, 3)))))
+    model = torchvision.models.resnet18()
+    stated("11,689,512", sum(p.numel() for p in model.parameters()))
+    stated("46,758,048", sum(p.numel() * p.element_size() for p in copy.deepcopy(model).parameters()))
+
+
+@check
+def check_facts_about_tensors_and_modules():
+    t = torch.randn(3)
+    assert copy.copy(t) is not t and copy.copy(t).data_ptr() == t.data_ptr() != t.clone().data_ptr()
+    w = torch.ones(2, requires_grad=True)
+    assert w.clone().grad_fn is not None and w.detach().data_ptr() == w.data_ptr()
+    layer = nn.Linear(2, 2)
+    layer.register_forward_hook(lambda *_: None)
+    assert len(copy.deepcopy(layer)._forward_hooks) == 1
+    norm = nn.BatchNorm1d(2)
+    assert copy.deepcopy(norm).running_mean.data_ptr() != norm.running_mean.data_ptr()
+    new = copy.copy(layer)
+    assert new.weight is layer.weight
+    new.bias = None
+    assert layer.bias is None
+    a, numbers = np.zeros(3), [0, 0]
+    a[:][0], numbers[:][0], view = 1, 1, t[1:]
+    assert a[0] == 1 and numbers == [0, 0] and view.untyped_storage().data_ptr() == t.untyped_storage().data_ptr()
+
+
+@check
+def check_pitfalls():
+    model = nn.Linear(2, 2)
+    before = model.weight.detach().clone()
+    live, shallow, deep = model.state_dict(), model.state_dict().copy(), copy.deepcopy(model.state_dict())
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    new = copy.deepcopy(model)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert torch.equal(live["weight"], model.weight) and torch.equal(shallow["weight"], model.weight)
+    assert torch.equal(deep["weight"], before) and not torch.equal(model.weight, before)
+    new(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert torch.equal(new.weight, before)
+    model.stored = model(torch.ones(1, 2))
+    try:
+        copy.deepcopy(model)
+    except RuntimeError as error:
+        assert "Only Tensors created explicitly by the user" in str(error) and "support the deepcopy protocol" in str(error)
+    else:
+        raise AssertionError("a non-leaf cannot be deep-copied")
+    model.stored = model.stored.detach()
+    copy.deepcopy(model)
+    rows = [[0] * 3] * 2
+    other = copy.copy(rows)
+    rows[0][0] = 1
+    assert rows == other == [[1, 0, 0], [1, 0, 0]]
+
+
+@check
+def check_questions():
+    pair, holder = (1, 2), ([],)
+    assert copy.deepcopy(pair) is pair and copy.deepcopy(holder) is not holder and copy.copy(holder) is holder
+    assert copy.deepcopy(nested) is nested and copy.deepcopy(nn.Linear) is nn.Linear
+
+    class Own:
+        def __copy__(self):
+            return "shallow"
+
+        def __deepcopy__(self, memo):
+            return "deep"
+
+    assert copy.copy(Own()) == "shallow" and copy.deepcopy([Own()]) == ["deep"]

@@ -1,0 +1,138 @@
+import itertools
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+SIZE = r"d_k = \begin{cases} a_k & \text{if } b_k = a_k \text{ or } b_k = 1 \\ b_k & \text{if } a_k = 1 \end{cases}"
+STRETCH = r"""
+\tilde a_{i_1 \dots i_r} = a_{m_1 i_1 \dots m_r i_r}, \qquad
+\frac{\partial L}{\partial a_p} = \sum_{i:\; m i = p} \frac{\partial L}{\partial \tilde a_i}
+"""
+
+
+def raises(text, work):
+    try:
+        work()
+    except RuntimeError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError("expected an error")
+
+
+def common_shape(a, b):
+    """The rule of the article; None where it says error."""
+    r = max(len(a), len(b))
+    a, b = (1,) * (r - len(a)) + tuple(a), (1,) * (r - len(b)) + tuple(b)
+    result = []
+    for one, other in zip(a, b):
+        if other == one or other == 1:
+            result.append(one)
+        elif one == 1:
+            result.append(other)
+        else:
+            return None
+    return tuple(result)
+
+
+@formula(SIZE)
+def check_shape_rule():
+    shapes = [s for rank in range(4) for s in itertools.product((0, 1, 2, 3), repeat=rank)]
+    failed = 0
+    for a in shapes[:45]:
+        for b in shapes[:85]:
+            expected = common_shape(a, b)
+            try:
+                actual = tuple((torch.empty(a) + torch.empty(b)).shape)
+            except RuntimeError:
+                actual = None
+            assert actual == expected, (a, b, actual, expected)
+            failed += expected is None
+            try:
+                numpy_shape = np.broadcast_shapes(a, b)
+            except ValueError:
+                numpy_shape = None
+            assert numpy_shape == expected
+    assert failed > 100
+
+
+@formula(STRETCH)
+def check_values_and_gradient():
+    for small, large in [((3, 1), (3, 4)), ((4,), (2, 3, 4)), ((1, 3, 1), (2, 3, 5)), ((), (2, 2))]:
+        a = torch.randn(small, dtype=torch.float64, requires_grad=True)
+        weight = torch.randn(large, dtype=torch.float64)
+        (a * weight).sum().backward()
+        padded = (1,) * (len(large) - len(small)) + small
+        values = a.detach().numpy().reshape(padded)
+        m = [0 if size == 1 else 1 for size in padded]
+        gradient, stretched = np.zeros(padded), np.zeros(large)
+        for index in np.ndindex(*large):
+            source = tuple(f * i for f, i in zip(m, index))
+            stretched[index] = values[source]
+            gradient[source] += weight.numpy()[index]
+        np.testing.assert_array_equal(stretched, a.detach().expand(large).numpy())
+        np.testing.assert_allclose(gradient.reshape(small), a.grad.numpy(), rtol=1e-12)
+
+
+@check
+def check_worked_example():
+    assert tuple(torch.broadcast_shapes((5, 1, 4, 1), (3, 1, 1))) == (5, 3, 4, 1)
+    stated("60", torch.empty(5, 3, 4, 1).numel())
+    p, t = torch.arange(4.0)[:, None], torch.arange(4.0)
+    table = ((p - t) ** 2).flatten().tolist()
+    assert [table.count(v) for v in (0, 1, 4, 9)] == [4, 6, 4, 2]
+    stated("2.5", sum(table) / 16)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert nn.functional.mse_loss(p, t).item() == 2.5
+    assert "different to the input size" in str(caught[0].message)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ((p - t) ** 2).mean()
+    assert not caught
+
+
+@check
+def check_the_table_is_smallest_at_the_mean():
+    t = torch.randn(50, dtype=torch.float64)
+    p = torch.randn(50, 1, dtype=torch.float64, requires_grad=True)
+    ((p - t) ** 2).mean().backward()
+    np.testing.assert_allclose(p.grad[:, 0].numpy(), 2 / 50 * (p.detach()[:, 0] - t.mean()).numpy(), rtol=1e-9)
+
+
+@check
+def check_other_claims():
+    assert (torch.ones(1) + torch.ones(0)).shape == (0,)
+    assert (torch.empty(3, 1, 4) + torch.empty(5, 4)).shape == (3, 5, 4)
+    assert (torch.ones(3, 1) + torch.ones(4, dtype=torch.int64)).dtype == torch.float32
+    assert torch.ones(3, 4).masked_fill(torch.zeros(4, dtype=torch.bool), 0).shape == (3, 4)
+    assert torch.where(torch.ones(3, 1, dtype=torch.bool), torch.ones(4), 0.0).shape == (3, 4)
+    assert (torch.empty(2, 1, 3, 4) @ torch.empty(5, 4, 6)).shape == (2, 5, 3, 6)
+    images, mean = torch.randn(2, 3, 5, 5), torch.randn(3)
+    raises("must match the size", lambda: images - mean)
+    square = torch.randn(2, 3, 3, 3)
+    assert not torch.equal(square - mean, square - mean[:, None, None])
+    assert torch.equal((square - mean[:, None, None])[:, 1], square[:, 1] - mean[1])
+    assert not np.broadcast_to(np.ones(3), (2, 3)).flags.writeable
+
+
+@check
+def check_in_place():
+    raises("more than one element of the written-to tensor", lambda: torch.ones(3, 1).expand(3, 4).add_(1))
+    torch.ones(3, 1).expand(3, 4).clone().add_(1)
+    raises("doesn't match the broadcast shape", lambda: torch.ones(3, 1).add_(torch.ones(3, 4)))
+    assert torch.ones(3, 1).expand(3, 4).data_ptr() != torch.ones(3, 1).repeat(1, 4).data_ptr()
+    column = torch.ones(3, 1)
+    assert column.expand(3, 4).data_ptr() == column.data_ptr() != column.repeat(1, 4).data_ptr()
+
+
+@check
+def check_distances():
+    stated("51.2", torch.empty(100, 100, 128).nbytes * 1e4 / 1e9)
+    x, y = torch.randn(7, 5, dtype=torch.float64), torch.randn(9, 5, dtype=torch.float64)
+    table = (x[:, None] - y[None]).pow(2).sum(-1)
+    assert torch.allclose(torch.cdist(x, y) ** 2, table)
+    assert torch.allclose((x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T, table)

@@ -1,0 +1,188 @@
+import copy
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+TENSOR = r"\bar x = J^{\top} h(\bar y), \qquad J = \frac{\partial y}{\partial x}"
+LINEAR = r"\bar X = \bar Y\,W, \qquad \bar W = \bar Y^{\top} X"
+
+
+def raises(text, work):
+    try:
+        work()
+    except RuntimeError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError("expected an error")
+
+
+@formula(TENSOR)
+def check_tensor_hook():
+    for n, k in [(1, 1), (3, 2), (4, 6)]:
+        matrix, upstream = torch.randn(k, n, dtype=torch.float64), torch.randn(k, dtype=torch.float64)
+        for h in (lambda g: 2 * g + 1, lambda g: g.clamp(max=0.1), lambda g: -g):
+            x = torch.randn(n, dtype=torch.float64, requires_grad=True)
+            f = lambda v: torch.sin(matrix @ v)
+            y = f(x)
+            y.register_hook(h)
+            (y * upstream).sum().backward()
+            J = torch.autograd.functional.jacobian(f, x.detach())
+            np.testing.assert_allclose(x.grad.numpy(), J.numpy().T @ h(upstream).numpy(), rtol=1e-9)
+
+
+@formula(LINEAR)
+def check_full_backward_hook():
+    for batch, n, k in [(1, 2, 3), (5, 3, 2), (4, 1, 1)]:
+        layer, seen = nn.Linear(n, k, dtype=torch.float64), []
+        handle = layer.register_full_backward_hook(lambda m, gi, go: seen.append((gi, go)))
+        X = torch.randn(batch, n, dtype=torch.float64, requires_grad=True)
+        upstream = torch.randn(batch, k, dtype=torch.float64)
+        (layer(X) * upstream).sum().backward()
+        ((x_bar,), (y_bar,)), = seen
+        np.testing.assert_allclose(y_bar.numpy(), upstream.numpy())
+        np.testing.assert_allclose(x_bar.numpy(), upstream.numpy() @ layer.weight.detach().numpy(), rtol=1e-9)
+        weight = upstream.numpy().T @ X.detach().numpy()
+        np.testing.assert_allclose(layer.weight.grad.numpy(), weight, rtol=1e-9)
+        handle.remove()
+        layer.weight.grad = X.grad = None
+        layer.register_full_backward_hook(lambda m, gi, go: (gi[0] * 7,))
+        (layer(X) * upstream).sum().backward()
+        np.testing.assert_allclose(X.grad.numpy(), 7 * x_bar.numpy(), rtol=1e-9)
+        np.testing.assert_allclose(layer.weight.grad.numpy(), weight, rtol=1e-9)
+
+
+@check
+def check_worked_example():
+    for hook, text in ((None, "20"), (lambda g: g.clamp(max=1), "4")):
+        x = torch.tensor(2.0, requires_grad=True)
+        y = x**2
+        if hook:
+            y.register_hook(hook)
+        (5 * y).backward()
+        stated(text, x.grad.item())
+
+
+@check
+def check_contributions_are_summed():
+    for make in (lambda v: v, lambda v: v * 1):
+        x, seen = torch.ones(1, requires_grad=True), []
+        y = make(x)
+        y.register_hook(lambda g: seen.append(g.item()))
+        (y * 2 + y * 3).sum().backward()
+        assert seen == [5.0]
+    raises("doesn't require gradient", lambda: torch.ones(2).register_hook(print))
+
+
+@check
+def check_old_backward_hook():
+    class Add(nn.Module):
+        def forward(self, x, y, z):
+            return x + y + z
+
+    for register, expected in (("register_backward_hook", 2), ("register_full_backward_hook", 3)):
+        module, seen = Add(), []
+        getattr(module, register)(lambda m, gi, go: seen.append(len(gi)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module(*(torch.ones(2, requires_grad=True) for _ in range(3))).sum().backward()
+        assert seen == [expected]
+
+
+@check
+def check_when_hooks_run():
+    layer, log = nn.Linear(2, 2), []
+    layer.register_forward_hook(lambda *_: log.append("after"))
+    layer.register_forward_pre_hook(lambda *_: log.append("before"))
+    layer.forward(torch.randn(1, 2))
+    assert log == []
+    for mode in (layer.train, layer.eval):
+        log.clear()
+        mode()(torch.randn(1, 2))
+        assert log == ["before", "after"]
+    attention, log = nn.MultiheadAttention(8, 2), []
+    attention.out_proj.register_forward_hook(lambda *_: log.append(1))
+    attention(*[torch.randn(3, 1, 8)] * 3)
+    assert log == []
+    same = lambda *_: log.append(1)
+    layer = nn.Linear(2, 2)
+    handles = [layer.register_forward_hook(same), layer.register_forward_hook(same)]
+    layer(torch.randn(1, 2))
+    assert len(log) == 2
+    [handle.remove() for handle in handles]
+    layer(torch.randn(1, 2))
+    assert len(log) == 2
+
+
+@check
+def check_replacement():
+    layer = nn.Linear(2, 2)
+    layer.register_forward_hook(lambda m, i, o: o * 0 + 3)
+    assert (layer(torch.randn(4, 2)) == 3).all()
+    layer = nn.Identity()
+    layer.register_forward_pre_hook(lambda m, i: (i[0] + 1,))
+    assert layer(torch.ones(2)).tolist() == [2.0, 2.0]
+
+
+@check
+def check_none_and_in_place():
+    layer, seen = nn.Linear(3, 2), []
+    layer.register_full_backward_hook(lambda m, gi, go: seen.append(gi))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        layer(torch.randn(4, 3)).sum().backward()
+    assert seen == [(None,)] and "no inputs require gradients" in str(caught[0].message)
+    model = nn.Sequential(layer, nn.ReLU(inplace=True))
+    x = torch.randn(4, 3, requires_grad=True)
+    raises("Output 0 of BackwardHookFunction is a view and is being modified inplace", lambda: model(x))
+    model[1].inplace = False
+    model(x).sum().backward()
+    plain, seen = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True)), []
+    plain[0].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None)
+    plain(x).sum().backward()
+    assert len(seen) == 1
+    stored = []
+    plain[0].register_forward_hook(lambda m, i, o: stored.extend([o.detach(), o.detach().clone()]))
+    plain(torch.randn(50, 3))
+    assert stored[0].min() == 0 > stored[1].min()
+
+
+@check
+def check_remaining_claims():
+    class Scale(nn.Module):
+        def forward(self, x, *, factor):
+            return x * factor
+
+    module, seen = Scale(), []
+    module.register_forward_hook(lambda m, i, o: seen.append(len(i)))
+    module.register_forward_hook(lambda m, i, kw, o: seen.append(kw["factor"]), with_kwargs=True)
+    module(torch.ones(1), factor=2)
+    assert seen == [1, 2]
+    layer = nn.Linear(2, 2)
+    layer.register_forward_hook(lambda *_: None)
+    assert len(copy.deepcopy(layer)._forward_hooks) == 1 and list(layer.state_dict()) == ["weight", "bias"]
+    p = nn.Parameter(torch.ones(2))
+    p.register_post_accumulate_grad_hook(lambda q: seen.append(q.grad.tolist()))
+    (3 * p).sum().backward()
+    assert seen[-1] == [3.0, 3.0]
+    order = []
+    nested = nn.Sequential(nn.Sequential(nn.Identity()))
+    for name, part in nested.named_modules():
+        part.register_forward_hook(lambda *_, name=name: order.append(name))
+    nested(torch.ones(1))
+    assert order == ["0.0", "0", ""]
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    assert callable(create_feature_extractor)
+
+
+@check
+def check_order_of_hooks():
+    layer, seen = nn.Identity(), []
+    layer.register_forward_hook(lambda m, i, o: seen.append(("first", o.item())) or o + 1)
+    layer.register_forward_hook(lambda m, i, o: seen.append(("second", o.item())) or o * 10)
+    layer.register_forward_hook(lambda m, i, o: seen.append(("front", o.item())), prepend=True)
+    assert layer(torch.tensor(1.0)).item() == 20 and seen == [("front", 1.0), ("first", 1.0), ("second", 2.0)]

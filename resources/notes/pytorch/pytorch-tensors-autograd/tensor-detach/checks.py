@@ -1,0 +1,184 @@
+import weakref
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+STOP = r"\mathrm{sg}(x) = x, \qquad \frac{\partial\,\mathrm{sg}(x)}{\partial x} = 0"
+STRAIGHT = r"y = x + \mathrm{sg}\big(q(x) - x\big) \quad\Rightarrow\quad y = q(x), \qquad \frac{\partial y}{\partial x} = 1"
+
+
+def raises(text, work):
+    try:
+        work()
+    except RuntimeError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError("expected an error")
+
+
+@formula(STOP)
+def check_stop_gradient():
+    for shape in [(), (3,), (2, 1, 4)]:
+        x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        weight = torch.randn(shape, dtype=torch.float64)
+        d = x.detach()
+        assert torch.equal(d, x) and d.dtype == x.dtype and not d.requires_grad and d.grad_fn is None
+        assert d.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+        # value and numeric derivative of x * weight + 3 sg(x): only the first term may count
+        (x * weight + 3 * x.detach()).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), weight.numpy())
+
+
+@formula(STRAIGHT)
+def check_straight_through():
+    for q in (torch.round, torch.sign, lambda v: (v > 0.2).to(v.dtype)):
+        x = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+        upstream = torch.randn(4, 5, dtype=torch.float64)
+        y = x + (q(x) - x).detach()
+        assert torch.allclose(y, q(x), atol=1e-14)
+        (y * upstream).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), upstream.numpy())
+    x = torch.randn(5, requires_grad=True)
+    x.round().sum().backward()
+    assert x.grad.tolist() == [0.0] * 5
+
+
+@check
+def check_worked_example():
+    x = torch.tensor(3.0, requires_grad=True)
+    f = x * x.detach()
+    f.backward()
+    stated("9", f.item())
+    stated("3", x.grad.item())
+    x.grad = None
+    (x * x).backward()
+    stated("6", x.grad.item())
+
+
+@check
+def check_shared_memory_and_data():
+    x = torch.tensor([0.5], requires_grad=True)
+    y = x.exp()
+    y.detach().zero_()
+    assert y.item() == 0
+    raises("modified by an inplace operation", lambda: y.sum().backward())
+    y = x.exp()
+    y.data.zero_()
+    y.sum().backward()
+    stated("0", x.grad.item())
+    y = x.exp()
+    y.detach().clone().zero_()
+    x.grad = None
+    y.sum().backward()
+    assert torch.allclose(x.grad, x.detach().exp())
+
+
+class Held:
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+def loop(after, backward):
+    """Bytes of saved tensors that are still alive after five batches, and the nodes that the total can reach."""
+    alive = weakref.WeakSet()
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def pack(tensor):
+        held = Held(tensor.detach().clone())
+        alive.add(held)
+        return held
+
+    total, counts = torch.zeros(()), []
+    for _ in range(5):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
+            loss = model(torch.randn(16, 8)).square().mean()
+        if backward:
+            loss.backward()
+        total = total + after(loss)
+        del loss
+        counts.append(sum(h.tensor.nbytes for h in alive))
+    nodes, queue = set(), [total.grad_fn] if torch.is_tensor(total) and total.grad_fn else []
+    while queue:
+        node = queue.pop()
+        if node not in nodes:
+            nodes.add(node)
+            queue += [n for n, _ in node.next_functions if n]
+    return counts, len(nodes)
+
+
+@check
+def check_running_total():
+    counts, nodes = loop(lambda v: v, False)
+    assert counts[0] > 0 and counts == [counts[0] * k for k in range(1, 6)] and nodes > 20
+    counts, nodes = loop(lambda v: v, True)
+    assert counts == [0] * 5 and nodes > 20
+    for after in (lambda v: v.detach(), lambda v: v.item()):
+        for backward in (False, True):
+            assert loop(after, backward) == ([0] * 5, 0)
+
+
+@check
+def check_hidden_state():
+    for kind in (nn.RNN, nn.GRU, nn.LSTM):
+        cell = kind(2, 3)
+
+        def chunks(cut):
+            state = None
+            for _ in range(2):
+                out, state = cell(torch.randn(4, 1, 2), state)
+                out.sum().backward()
+                state = cut(state)
+
+        raises("backward through the graph a second time", lambda: chunks(lambda s: s))
+        chunks(lambda s: tuple(part.detach() for part in s) if isinstance(s, tuple) else s.detach())
+    raises("a second time", lambda: chunks(lambda s: (s[0].detach(), s[1])))
+
+
+@check
+def check_clone_and_leaves():
+    x = torch.tensor([2.0], requires_grad=True)
+    (5 * x.clone()).sum().backward()
+    assert x.grad.item() == 5
+    assert torch.equal(x.detach().clone(), x.clone().detach())
+    assert not x.detach().clone().requires_grad and x.detach().clone().data_ptr() != x.data_ptr()
+    fresh = (x * 2).detach().requires_grad_()
+    assert fresh.is_leaf and fresh.requires_grad
+    raises("only change requires_grad flags of leaf", lambda: (x * 2).requires_grad_(False))
+    y = x * 2
+    y.detach_()
+    assert not y.requires_grad
+    raises("Can't detach views in-place", lambda: (torch.ones(3, requires_grad=True) * 2)[:1].detach_())
+    with torch.no_grad():
+        assert (x * 2).grad_fn is None and not (x * 2).requires_grad
+
+
+@check
+def check_numpy():
+    x = torch.tensor([2.0], requires_grad=True)
+    raises("Can't call numpy() on Tensor that requires grad", x.numpy)
+    x.detach().cpu().numpy()[0] = 7
+    assert x.item() == 7
+
+
+@check
+def check_detached_input_against_frozen_layer():
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second(first(torch.randn(1, 2)).detach()).sum().backward()
+    assert first.weight.grad is None and second.weight.grad is not None
+    second.requires_grad_(False)
+    second.weight.grad = None
+    second(first(torch.randn(1, 2))).sum().backward()
+    assert first.weight.grad is not None and second.weight.grad is None
+
+
+@check
+def check_a_silent_cut():
+    first, second, x = nn.Linear(2, 2), nn.Linear(2, 2), torch.randn(3, 2)
+    for cut in (torch.Tensor.detach, lambda t: torch.from_numpy(t.detach().numpy()), lambda t: torch.tensor(t.tolist())):
+        second.zero_grad()
+        second(cut(first(x))).sum().backward()
+        missing = [n for n, p in nn.ModuleList([first, second]).named_parameters() if p.grad is None]
+        assert missing == ["0.weight", "0.bias"]

@@ -1,0 +1,125 @@
+import copy
+import io
+import math
+import pickle
+
+import torch
+import torchvision
+from torch import nn
+
+from note_checks import check, formula, stated
+
+STATE = r"s_{t+1} = \Phi(s_t), \qquad s = (\theta,\ \text{optimizer},\ \text{scheduler},\ \text{random state},\ t)"
+BYTES = r"M = 4\,P\,(1 + k)\ \text{bytes}"
+
+
+def setup(kind=torch.optim.Adam):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Linear(16, 1))
+    optimizer = kind(model.parameters(), lr=0.01)
+    return [model, optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 3)]
+
+
+def train(parts, steps):
+    model, optimizer, scheduler = parts
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.randn(8, 4)).square().mean().backward()
+        optimizer.step()
+        scheduler.step()
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@formula(STATE)
+def check_resumed_run():
+    for kind in (torch.optim.Adam, lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9)):
+        parts = setup(kind)
+        train(parts, 5)
+        saved, random_state = [copy.deepcopy(p.state_dict()) for p in parts], torch.get_rng_state()
+        whole = train(parts, 5)
+        for left_out in (None, 0, 1, 2, "random"):
+            parts = setup(kind)
+            for index, (part, state) in enumerate(zip(parts, saved)):
+                if index != left_out:
+                    part.load_state_dict(state)
+            if left_out != "random":
+                torch.set_rng_state(random_state)
+            else:
+                torch.manual_seed(99)
+            same = torch.equal(train(parts, 5), whole)
+            assert same == (left_out is None), left_out
+
+
+@formula(BYTES)
+def check_bytes():
+    options = [(0, lambda p: torch.optim.SGD(p, 0.1)), (1, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+               (2, torch.optim.Adam), (2, torch.optim.AdamW)]
+    for width in (8, 40):
+        for k, make in options:
+            model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3))
+            optimizer = make(model.parameters())
+            model(torch.randn(2, width)).sum().backward()
+            optimizer.step()
+            P = sum(p.numel() for p in model.parameters())
+            state = [t for s in optimizer.state_dict()["state"].values() for t in s.values() if torch.is_tensor(t) and t.dim()]
+            assert sum(t.nbytes for t in model.state_dict().values()) + sum(t.nbytes for t in state) == 4 * P * (1 + k)
+
+
+@check
+def check_worked_example():
+    P = sum(p.numel() for p in torchvision.models.resnet50(weights=None).parameters())
+    stated("25,557,032", P)
+    stated("102.2", 4 * P / 1e6)
+    stated("306.7", 4 * P * 3 / 1e6)
+    stated("2.303", nn.functional.cross_entropy(torch.zeros(5, 10), torch.arange(5)))
+    assert math.isclose(math.log(10), 2.302585, rel_tol=1e-6)
+
+
+def saved(value):
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file
+
+
+@check
+def check_load():
+    model = nn.Linear(2, 2)
+    file = saved(model)
+    file.seek(0)
+    try:
+        torch.load(file)
+    except pickle.UnpicklingError as error:
+        assert "Weights only load failed" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    file.seek(0)
+    assert isinstance(torch.load(file, weights_only=False), nn.Linear)
+    file = saved(model.state_dict())
+    file.seek(0)
+    assert torch.equal(torch.load(file)["weight"], model.weight)
+
+
+@check
+def check_state_dict_is_live():
+    model = nn.Linear(2, 2)
+    best, copied = model.state_dict(), copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        model.weight.add_(1)
+    assert torch.equal(best["weight"], model.weight) and not torch.equal(copied["weight"], model.weight)
+
+
+@check
+def check_slice_and_strict():
+    x = torch.randn(1_000_000)
+    stated("4", round(len(saved(x[:10]).getvalue()) / 1e6, 2))
+    assert len(saved(x[:10].clone()).getvalue()) < 3000
+    model = nn.Linear(2, 2)
+    result = model.load_state_dict({"module.weight": torch.zeros(2, 2), "module.bias": torch.zeros(2)}, strict=False)
+    assert result.missing_keys == ["weight", "bias"] and result.unexpected_keys == ["module.weight", "module.bias"]
+    assert (model.weight != 0).all()
+
+
+@check
+def check_addition_is_not_associative():
+    a, b, c = torch.tensor([1e8, -1e8, 1.0])
+    assert (a + b) + c == 1 and a + (b + c) == 0

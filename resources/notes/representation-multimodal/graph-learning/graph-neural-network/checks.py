@@ -1,0 +1,111 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from note_checks import check, formula, stated
+
+MESSAGE = r"h_v' = \phi\left( h_v,\; \bigoplus_{u \in \mathcal{N}(v)} \psi(h_u) \right)"
+MATRIX = r"""
+H' = \sigma\left( \hat{A} H W + \mathbf{1} b^\top \right), \qquad \hat{A} = \tilde{D}^{-1/2} \tilde{A} \tilde{D}^{-1/2}
+"""
+NODE = r"""
+h_v' = \sigma\left( b + \sum_{u \in \mathcal{N}(v) \cup \{v\}} \frac{W^\top h_u}{\sqrt{\tilde{d}_u \tilde{d}_v}} \right)
+"""
+LIMIT = r"\lim_{k \to \infty} \left( \hat{A}^k \right)_{vu} = \frac{\sqrt{\tilde{d}_v \tilde{d}_u}}{\sum_w \tilde{d}_w}"
+
+
+def random_graph(n, p):
+    upper = (torch.rand(n, n) < p).triu(1)
+    return (upper | upper.T).double()
+
+
+def propagation(A):
+    """The normalized adjacency of the article, in NumPy."""
+    A = np.asarray(A) + np.eye(len(A))
+    root = 1 / np.sqrt(A.sum(1))
+    return root[:, None] * A * root[None]
+
+
+def by_edges(A, H, linear):
+    """Library side: message passing over an edge list with torch's scatter operations."""
+    target, source = (A + torch.eye(len(A))).nonzero().T
+    degree = torch.zeros(len(A), dtype=A.dtype).index_add(0, target, torch.ones(len(target), dtype=A.dtype))
+    messages = linear(H)[source] * (degree[source] * degree[target]).rsqrt()[:, None]
+    return torch.zeros(len(A), linear.out_features, dtype=A.dtype).index_add(0, target, messages)
+
+
+@formula(MATRIX, NODE)
+def check_gcn_layer():
+    for n, p, f, g in ((1, 0.0, 3, 2), (6, 0.4, 3, 5), (25, 0.1, 4, 4)):
+        A, H = random_graph(n, p), torch.randn(n, f, dtype=torch.float64)
+        linear, b = nn.Linear(f, g, bias=False).double(), torch.randn(g, dtype=torch.float64)
+        library = torch.relu(by_edges(A, H, linear) + b).detach().numpy()
+        W = linear.weight.detach().numpy().T
+        np.testing.assert_allclose(np.maximum(propagation(A) @ H.numpy() @ W + b.numpy(), 0), library, atol=1e-12)
+        d = A.sum(1).numpy() + 1
+        for v in range(n):
+            near = [u for u in range(n) if A[v, u]] + [v]
+            ours = b.numpy() + sum(W.T @ H[u].numpy() / math.sqrt(d[u] * d[v]) for u in near)
+            np.testing.assert_allclose(np.maximum(ours, 0), library[v], atol=1e-12)
+
+
+@formula(MESSAGE)
+def check_message_passing():
+    for name, gather in (("sum", np.sum), ("mean", np.mean), ("amax", np.max)):
+        A, H = random_graph(9, 0.5), torch.randn(9, 4, dtype=torch.float64)
+        A[0, 1] = A[1, 0] = 1
+        psi, phi = nn.Linear(4, 3).double(), nn.Linear(7, 2).double()
+        target, source = A.nonzero().T
+        gathered = torch.zeros(9, 3, dtype=torch.float64).scatter_reduce(0, target[:, None].expand(-1, 3), psi(H)[source], name, include_self=False)
+        library = torch.tanh(phi(torch.cat([H, gathered], dim=1))).detach().numpy()
+        for v in range(9):
+            near = [psi(H[u]).detach().numpy() for u in range(9) if A[v, u]]
+            if near:
+                mixed = np.concatenate([H[v].numpy(), gather(near, axis=0)])
+                np.testing.assert_allclose(np.tanh(phi.weight.detach().numpy() @ mixed + phi.bias.detach().numpy()), library[v], atol=1e-12)
+
+
+@formula(LIMIT)
+def check_oversmoothing():
+    for n in (2, 5, 12):
+        A = random_graph(n, 0.3)
+        for i in range(n - 1):
+            A[i, i + 1] = A[i + 1, i] = 1  # connected
+        d = A.sum(1).numpy() + 1
+        power = torch.linalg.matrix_power(torch.tensor(propagation(A)), 4000).numpy()
+        np.testing.assert_allclose(power, np.sqrt(np.outer(d, d)) / d.sum(), atol=1e-9)
+
+
+@check
+def check_by_hand():
+    A = torch.zeros(4, 4, dtype=torch.float64)
+    for i, j in ((0, 1), (1, 2), (2, 0), (2, 3)):
+        A[i, j] = A[j, i] = 1
+    step = torch.tensor(propagation(A))
+    x = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
+    for text, value in zip(("0.3333", "0.3333", "0.2887"), step @ x):
+        stated(text, value)
+    for text, value in zip(("0.3056", "0.3056", "0.2646", "0.1021"), step @ step @ x):
+        stated(text, value)
+    far = torch.linalg.matrix_power(step, 500) @ x
+    stated("0.25", far[0])
+    stated("0.2041", far[3])
+    assert not torch.allclose(step.sum(1), torch.ones(4, dtype=torch.float64), atol=0.01)
+
+
+@check
+def check_parameters():
+    stated("23,063", sum(p.numel() for layer in (nn.Linear(1433, 16), nn.Linear(16, 7)) for p in layer.parameters()))
+
+
+@check
+def check_one_way_edges_and_isolated_nodes():
+    x = torch.tensor([[5.0], [0.0]])
+    source, target = torch.tensor([[0], [1]])
+    received = torch.zeros(2, 1).index_add(0, target, x[source])
+    assert received.flatten().tolist() == [0.0, 5.0]
+    assert torch.isinf(torch.tensor(0.0).rsqrt())
+    one, two = torch.ones(1, 1), torch.ones(2, 1)
+    assert one.mean() == two.mean() and one.sum() != two.sum()

@@ -1,0 +1,97 @@
+import math
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+RECONSTRUCTION = r"L = \frac{1}{N} \sum_{i=1}^{N} \left\lVert x_i - g(f(\tilde{x}_i)) \right\rVert^2"
+LINEAR = r"\min_{f, g\ \text{linear}} L = \sum_{k > d} \lambda_k"
+DENOISER = r"W = \Sigma \left( \Sigma + \sigma^2 I \right)^{-1}"
+SPARSE = r"\beta \sum_{j} \left( \rho \ln \frac{\rho}{\hat{\rho}_j} + (1 - \rho) \ln \frac{1 - \rho}{1 - \hat{\rho}_j} \right)"
+
+
+@formula(RECONSTRUCTION)
+def check_reconstruction():
+    for n, d in ((1, 4), (6, 5)):
+        f, g = nn.Linear(d, 2).double(), nn.Linear(2, d).double()
+        x, noise = torch.randn(n, d, dtype=torch.float64), torch.randn(n, d, dtype=torch.float64)
+        back = g(f(x + noise)).detach()
+        ours = sum(float(((x[i] - back[i]).numpy() ** 2).sum()) for i in range(n)) / n
+        np.testing.assert_allclose(ours, F.mse_loss(back, x).item() * d, rtol=1e-10)  # MSELoss also divides by d
+        np.testing.assert_allclose(f(x)[0].detach(), f(x[0]).detach())
+
+
+@formula(LINEAR)
+def check_linear_optimum_is_pca():
+    torch.manual_seed(0)
+    for d in (1, 3):
+        x = torch.randn(200, 5, dtype=torch.float64) @ torch.randn(5, 5, dtype=torch.float64)
+        x -= x.mean(0)
+        rest = np.sort(np.linalg.eigvalsh(x.numpy().T @ x.numpy() / 200))[::-1][d:].sum()
+        pca = PCA(d).fit(x.numpy())
+        back = pca.inverse_transform(pca.transform(x.numpy()))
+        np.testing.assert_allclose(((x.numpy() - back) ** 2).sum(1).mean(), rest, rtol=1e-9)
+        net = nn.Sequential(nn.Linear(5, d), nn.Linear(d, 5)).double()
+        optimizer = torch.optim.LBFGS(net.parameters(), max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=1e-14)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (net(x) - x).pow(2).sum(1).mean()
+            loss.backward()
+            return loss
+
+        for _ in range(5):
+            loss = optimizer.step(closure)
+        final = (net(x) - x).pow(2).sum(1).mean().item()
+        assert rest * (1 - 1e-9) <= final <= rest * 1.001, (final, rest)
+
+
+@formula(DENOISER)
+def check_denoiser():
+    torch.manual_seed(0)
+    mix = torch.randn(4, 4, dtype=torch.float64)
+    sigma, noise = mix @ mix.T, 0.7
+    W = (sigma.numpy() @ np.linalg.inv(sigma.numpy() + noise * np.eye(4)))
+    x = torch.randn(200_000, 4, dtype=torch.float64) @ mix.T
+    noisy = x + math.sqrt(noise) * torch.randn_like(x)
+    fitted = torch.linalg.lstsq(noisy, x).solution.T
+    np.testing.assert_allclose(W, fitted.numpy(), atol=0.02)
+    wrong = np.linalg.inv(sigma.numpy() + noise * np.eye(4)) * noise
+    assert not np.allclose(wrong, fitted.numpy(), atol=0.02)
+
+
+@formula(SPARSE)
+def check_sparse_penalty():
+    for rho, units, beta in ((0.05, 3, 1.0), (0.3, 8, 2.5)):
+        mean = torch.rand(units, dtype=torch.float64) * 0.9 + 0.05
+        ours = beta * sum(rho * math.log(rho / m) + (1 - rho) * math.log((1 - rho) / (1 - m)) for m in mean.tolist())
+        bernoulli = torch.distributions.Bernoulli
+        library = beta * torch.distributions.kl_divergence(bernoulli(torch.full_like(mean, rho)), bernoulli(mean)).sum()
+        np.testing.assert_allclose(ours, library.item(), rtol=1e-9)
+    assert math.isnan(torch.log((1 - 0.05) / (1 - torch.tensor(1.5))).item())
+
+
+@check
+def check_by_hand():
+    points = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
+    values = torch.linalg.eigvalsh(points.T @ points / 4)
+    stated("0.5", values[0])
+    assert values[1] == 2.0
+    W = 4 / (4 + 1)
+    stated("0.8", W)
+    stated("0.8", 4 * (1 - W) ** 2 + W**2)
+    bernoulli = torch.distributions.Bernoulli
+    stated("0.0939", torch.distributions.kl_divergence(bernoulli(torch.tensor(0.05)), bernoulli(torch.tensor(0.2))))
+
+
+@check
+def check_numbers():
+    layers = [nn.Linear(a, b) for a, b in ((784, 128), (128, 32), (32, 128), (128, 784))]
+    stated("209,968", sum(p.numel() for layer in layers for p in layer.parameters()))
+    stated("0.6931", F.binary_cross_entropy(torch.tensor(0.5), torch.tensor(0.5)))
+    grid = torch.linspace(0.01, 0.99, 99)
+    assert min(F.binary_cross_entropy(p, torch.tensor(0.3)).item() for p in grid) > 0.6

@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from note_checks import check, formula, stated
+
+OUTPUTS = r"""
+P_s = \mathrm{softmax}\left( \frac{g_s}{\tau_s} \right), \qquad P_t = \mathrm{softmax}\left( \frac{g_t - c}{\tau_t} \right)
+"""
+LOSS = r"""
+L = -\frac{1}{G (V - 1)} \sum_{a=1}^{G} \sum_{\substack{b=1 \\ b \ne a}}^{V} \sum_{k=1}^{K} P_t^{(a)}(k) \ln P_s^{(b)}(k)
+"""
+UPDATES = r"\theta_t \leftarrow m\, \theta_t + (1 - m)\, \theta_s, \qquad c \leftarrow \lambda c + (1 - \lambda)\, \bar{g}_t"
+
+
+def soft(z):
+    e = np.exp(z - z.max())
+    return e / e.sum()
+
+
+@formula(OUTPUTS, LOSS)
+def check_loss():
+    for G, V, K in ((2, 10, 6), (2, 2, 3), (1, 4, 20)):
+        g_s, g_t = torch.randn(V, K, dtype=torch.float64), torch.randn(G, K, dtype=torch.float64)
+        c = torch.randn(K, dtype=torch.float64)
+        p_t = [soft((g_t[a].numpy() - c.numpy()) / 0.04) for a in range(G)]
+        p_s = [soft(g_s[b].numpy() / 0.1) for b in range(V)]
+        pairs = [(a, b) for a in range(G) for b in range(V) if b != a]
+        assert len(pairs) == G * (V - 1)
+        ours = -sum(p_t[a][k] * math.log(p_s[b][k]) for a, b in pairs for k in range(K)) / (G * (V - 1))
+        target = F.softmax((g_t - c) / 0.04, dim=1)
+        library = torch.stack([F.cross_entropy(g_s[b][None] / 0.1, target[a][None]) for a, b in pairs]).mean()
+        np.testing.assert_allclose(ours, library.item(), rtol=1e-9)
+        kl = torch.stack([F.kl_div(F.log_softmax(g_s[b] / 0.1, 0), target[a], reduction="sum") for a, b in pairs]).mean()
+        entropies = torch.stack([torch.special.entr(target[a]).sum() for a, _ in pairs]).mean()
+        assert math.isclose(library.item(), (entropies + kl).item(), rel_tol=1e-9)
+
+
+@formula(UPDATES)
+def check_updates():
+    student = torch.nn.Linear(3, 4).double()
+    teacher = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(0.996))
+    teacher.update_parameters(student)
+    theta = student.weight.detach().numpy().copy()
+    for _ in range(3):
+        with torch.no_grad():
+            student.weight.add_(torch.randn(4, 3, dtype=torch.float64))
+        teacher.update_parameters(student)
+        theta = 0.996 * theta + 0.004 * student.weight.detach().numpy()
+    np.testing.assert_allclose(theta, teacher.module.weight.detach().numpy(), rtol=1e-9)
+    norm = torch.nn.BatchNorm1d(4, momentum=0.1, affine=False).double()  # its running mean is the same rule, λ = 0.9
+    c = np.zeros(4)
+    for _ in range(3):
+        g = torch.randn(5, 4, dtype=torch.float64)
+        norm(g)
+        c = 0.9 * c + 0.1 * g.numpy().mean(0)
+    np.testing.assert_allclose(c, norm.running_mean.numpy(), rtol=1e-9)
+
+
+@check
+def check_by_hand():
+    stated("18", 2 * (10 - 1))
+    p_t = F.softmax(torch.tensor([0.06, 0.02, 0.0], dtype=torch.float64) / 0.04, dim=0)
+    student = torch.tensor([0.1, 0.1, 0.0], dtype=torch.float64) / 0.1
+    for text, value in zip(("0.6285", "0.2312", "0.1402", "0.4223", "0.4223", "0.1554"), (*p_t, *student.softmax(0))):
+        stated(text, value)
+    stated("1.0022", F.cross_entropy(student[None], p_t[None]))
+    stated("0.9060", torch.special.entr(p_t).sum())
+    for text, K in (("8.3178", 4096), ("11.0904", 65536)):
+        stated(text, F.cross_entropy(torch.zeros(1, K, dtype=torch.float64), torch.full((1, K), 1 / K, dtype=torch.float64)))
+
+
+@check
+def check_zero_needs_one_unit():
+    one = torch.tensor([[50.0, 0.0, 0.0]], dtype=torch.float64)
+    assert F.cross_entropy(one, one.softmax(1)).item() < 1e-12
+    for _ in range(20):
+        g = torch.randn(1, 5, dtype=torch.float64)
+        p = (g / 0.04).softmax(1)
+        assert F.cross_entropy(torch.randn(1, 5, dtype=torch.float64), p) >= torch.special.entr(p).sum() - 1e-12
+
+
+@check
+def check_tokens():
+    stated("257", (224 // 14) ** 2 + 1)

@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from note_checks import check, formula, stated
+
+MOCO = r"L_q = -\ln \frac{e^{q^\top k_+/\tau}}{e^{q^\top k_+/\tau} + \sum_{i=1}^{K} e^{q^\top k_i/\tau}}"
+MOMENTUM = r"\theta_k^{(t)} = m\, \theta_k^{(t-1)} + (1 - m)\, \theta_q^{(t)}"
+NT_XENT = r"""
+L = \frac{1}{2N} \sum_{n=1}^{N} \left( \ell_{2n-1,2n} + \ell_{2n,2n-1} \right), \qquad
+\ell_{ij} = -\ln \frac{e^{s_{ij}/\tau}}{\sum_{k \ne i} e^{s_{ik}/\tau}}
+"""
+
+
+@formula(MOCO)
+def check_moco_loss():
+    for K, d in ((1, 3), (7, 4), (200, 16)):
+        for tau in (0.07, 0.2, 1.0):
+            q, key = (F.normalize(torch.randn(d, dtype=torch.float64), dim=0) for _ in range(2))
+            queue = F.normalize(torch.randn(K, d, dtype=torch.float64), dim=1)
+            logits = torch.cat([(q @ key)[None], queue @ q]) / tau
+            a, b = math.exp(float(q.numpy() @ key.numpy()) / tau), np.exp(queue.numpy() @ q.numpy() / tau).sum()
+            np.testing.assert_allclose(-math.log(a / (a + b)), F.cross_entropy(logits[None], torch.tensor([0])).item(), rtol=1e-8, atol=1e-10)
+
+
+@formula(MOMENTUM)
+def check_momentum_update():
+    for m in (0.0, 0.9, 0.999):
+        net = torch.nn.Linear(3, 2).double()
+        average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(m))
+        average.update_parameters(net)
+        theta = net.weight.detach().numpy().copy()
+        for _ in range(4):
+            with torch.no_grad():
+                net.weight += torch.randn(2, 3, dtype=torch.float64)
+            theta = m * theta + (1 - m) * net.weight.detach().numpy()
+            average.update_parameters(net)
+        np.testing.assert_allclose(theta, average.module.weight.detach().numpy(), rtol=1e-9)
+
+
+@formula(NT_XENT)
+def check_nt_xent():
+    for N, d, tau in ((2, 3, 0.5), (5, 8, 0.1), (1, 4, 1.0)):
+        z = F.normalize(torch.randn(2 * N, d, dtype=torch.float64), dim=1)
+        s = z.numpy() @ z.numpy().T
+        ell = lambda i, j: -math.log(math.exp(s[i, j] / tau) / sum(math.exp(s[i, k] / tau) for k in range(2 * N) if k != i))
+        ours = sum(ell(2 * n, 2 * n + 1) + ell(2 * n + 1, 2 * n) for n in range(N)) / (2 * N)
+        partner = torch.arange(2 * N) ^ 1
+        library = F.cross_entropy((z @ z.T / tau).fill_diagonal_(-torch.inf), partner)
+        np.testing.assert_allclose(ours, library.item(), rtol=1e-9, atol=1e-12)
+
+
+@check
+def check_by_hand():
+    s = torch.tensor([[0.8, 0.4, 0.0]], dtype=torch.float64)
+    stated("0.1429", F.cross_entropy(s / 0.2, torch.tensor([0])))
+    stated("0.0033", F.cross_entropy(s / 0.07, torch.tensor([0])))
+    stated("11.0904", F.cross_entropy(torch.zeros(1, 65537, dtype=torch.float64), torch.tensor([0])))
+    stated("256", 65536 / 256)
+    stated("0.774", 0.999**256)
+    stated("8,190", 2 * 4096 - 2)
+    stated("67,108,864", (2 * 4096) ** 2)
+
+
+@check
+def check_enqueue_before_the_loss_is_bounded_by_ln_2():
+    q = F.normalize(torch.randn(8, 16), dim=1)
+    far = F.normalize(torch.randn(30, 16), dim=1)
+    queue = torch.cat([q, far])  # perfect keys, already in the queue
+    logits = torch.cat([torch.ones(8, 1), q @ queue.T], dim=1) / 0.07
+    losses = F.cross_entropy(logits, torch.zeros(8, dtype=torch.long), reduction="none")
+    assert losses.min() >= math.log(2) - 1e-6
+    good = torch.cat([torch.ones(8, 1), q @ far.T], dim=1) / 0.07
+    assert F.cross_entropy(good, torch.zeros(8, dtype=torch.long)) < math.log(2)
+
+
+@check
+def check_batchnorm_mixes_samples():
+    norm = torch.nn.BatchNorm1d(4)
+    x = torch.randn(6, 4)
+    assert not torch.allclose(norm(x)[:1], norm(torch.cat([x[:1], x[1:] + 2]))[:1], atol=0.1)

@@ -1,0 +1,106 @@
+import math
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+PRETEXT = r"\min_{f, h} \frac{1}{N} \sum_{i=1}^{N} \ell\left( h(f(T(x_i))),\; t(x_i) \right)"
+MASKED = r"\ell = -\frac{1}{|M|} \sum_{j \in M} \ln p\left( x_j \mid x_{\setminus M} \right)"
+PROBE = r"\min_{W, b} -\frac{1}{n} \sum_{i=1}^{n} \ln \mathrm{softmax}\left( W f(x_i) + b \right)_{y_i}"
+
+
+@formula(PRETEXT)
+def check_rotation_pretext():
+    """Predicting which of four rotations was applied: the mean of one loss per sample, and training lowers it."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 1, 6, 6).cumsum(2)
+    turned = torch.cat([torch.rot90(x, k, (2, 3)) for k in range(4)])
+    target = torch.arange(4).repeat_interleave(64)
+    f, h = nn.Sequential(nn.Flatten(), nn.Linear(36, 32), nn.ReLU()), nn.Linear(32, 4)
+    logits = h(f(turned)).detach().double().numpy()
+    ours = np.mean([-v[t] + math.log(np.exp(v).sum()) for v, t in zip(logits, target)])
+    np.testing.assert_allclose(ours, F.cross_entropy(h(f(turned)), target).item(), rtol=1e-5)
+    optimizer = torch.optim.Adam([*f.parameters(), *h.parameters()], 1e-2)
+    for _ in range(200):
+        loss = F.cross_entropy(h(f(turned)), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * math.log(4)
+
+
+@formula(MASKED)
+def check_masked_loss():
+    for length, vocabulary, rate in ((6, 5, 0.5), (40, 11, 0.15)):
+        logits = torch.randn(1, length, vocabulary, dtype=torch.float64)
+        tokens = torch.randint(0, vocabulary, (1, length))
+        hidden = torch.rand(1, length) < rate
+        hidden[0, 0] = True
+        labels = tokens.masked_fill(~hidden, -100)
+        library = F.cross_entropy(logits.transpose(1, 2), labels)
+        e = np.exp(logits[0].numpy())
+        p = e / e.sum(1, keepdims=True)
+        places = [j for j in range(length) if hidden[0, j]]
+        np.testing.assert_allclose(-sum(math.log(p[j, tokens[0, j]]) for j in places) / len(places), library.item(), rtol=1e-9)
+    assert F.cross_entropy(torch.zeros(1, 3), torch.tensor([1])).item() > 0  # ignore_index is −100 by default
+    assert math.isnan(F.cross_entropy(torch.zeros(1, 3), torch.tensor([-100])).item())
+
+
+@formula(PROBE)
+def check_linear_probe():
+    torch.manual_seed(0)
+    f = nn.Sequential(nn.Linear(6, 10), nn.ReLU()).double().requires_grad_(False)
+    x, y = torch.randn(300, 6, dtype=torch.float64), torch.randint(0, 3, (300,))
+    features = f(x).numpy()
+    probe = LogisticRegression(C=1e9, max_iter=5000, tol=1e-10).fit(features, y.numpy())
+    objective = lambda W, b: -np.mean([v[t] - math.log(np.exp(v).sum()) for v, t in zip(features @ W.T + b, y.numpy())])
+    best = objective(probe.coef_, probe.intercept_)
+    layer = nn.Linear(10, 3).double()
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=2000, line_search_fn="strong_wolfe", tolerance_grad=1e-10, tolerance_change=1e-14)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(layer(f(x)), y)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    np.testing.assert_allclose(F.cross_entropy(layer(f(x)), y).item(), best, rtol=1e-4)
+
+
+@check
+def check_numbers():
+    stated("1.3863", F.cross_entropy(torch.zeros(1, 4), torch.tensor([2])))
+    stated("10.3262", F.cross_entropy(torch.zeros(1, 30522, dtype=torch.float64), torch.tensor([7])))
+    stated("2,049,000", sum(p.numel() for p in nn.Linear(2048, 1000).parameters()))
+    stated("147", 0.75 * 196)
+    stated("49", 196 - 147)
+    assert (49 / 196) ** 2 == 1 / 16
+
+
+@check
+def check_batchnorm_moves_although_frozen():
+    norm = nn.BatchNorm1d(3).requires_grad_(False)
+    before = norm.running_mean.clone()
+    norm(torch.randn(8, 3) + 2)
+    assert not torch.equal(before, norm.running_mean)
+    norm.eval()
+    before = norm.running_mean.clone()
+    norm(torch.randn(8, 3) + 2)
+    assert torch.equal(before, norm.running_mean)
+
+
+@check
+def check_visible_positions_make_the_loss_tiny():
+    tokens = torch.randint(0, 50, (1, 100))
+    copied = F.one_hot(tokens, 50).double() * 20
+    hidden = torch.zeros(1, 100, dtype=torch.bool)
+    hidden[0, :15] = True
+    copied[hidden] = 0.0
+    everywhere = F.cross_entropy(copied.transpose(1, 2), tokens)
+    masked = F.cross_entropy(copied.transpose(1, 2), tokens.masked_fill(~hidden, -100))
+    assert math.isclose(masked.item(), math.log(50), rel_tol=1e-9) and everywhere < 0.2 * masked

@@ -1,0 +1,85 @@
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from note_checks import check, formula, stated
+
+F0 = r"""
+M_{kv} = 2 \, n \, B \, H_{kv} \, L \, d_h \, b
+"""
+F1 = r"""
+\mathcal{L}(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B'}{D^{\beta}}
+"""
+F2 = r"""
+N^{*} = \left( \frac{\alpha A}{\beta B'} \right)^{\frac{1}{\alpha + \beta}} \left( \frac{C}{6} \right)^{\frac{\beta}{\alpha + \beta}}
+"""
+
+
+def cache_bytes(n, B, heads, L, size, b):
+    return 2 * n * B * heads * L * size * b
+
+
+@formula(F0)
+def check_cache():
+    for n, B, heads, L, size, dtype in [(32, 1, 8, 8192, 128, torch.bfloat16), (3, 5, 2, 7, 16, torch.float32), (1, 2, 1, 1, 4, torch.int8)]:
+        one = torch.empty(B, heads, L, size, dtype=dtype, device="meta")
+        assert sum(tensor.nbytes for _ in range(n) for tensor in (one, one)) == cache_bytes(n, B, heads, L, size, one.element_size())
+
+
+# verified: formula-only
+@formula(F1, F2)
+def check_compute_optimum():
+    for E, A, B, alpha, beta, C in [(1.69, 406.4, 410.7, 0.34, 0.28, 5.76e23), (1.5, 300.0, 900.0, 0.4, 0.3, 1e20)]:
+        loss = lambda log_n: E + A / np.exp(log_n) ** alpha + B / (C / 6 / np.exp(log_n)) ** beta
+        found = np.exp(minimize_scalar(loss, bounds=(10, 40), method="bounded", options={"xatol": 1e-10}).x)
+        ours = (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (C / 6) ** (beta / (alpha + beta))
+        np.testing.assert_allclose(ours, found, rtol=1e-4)
+
+
+@check
+def check_numbers():
+    stated("131,072", cache_bytes(32, 1, 8, 1, 128, 2))
+    stated("1,073,741,824", cache_bytes(32, 1, 8, 8192, 128, 2))
+    assert cache_bytes(32, 1, 32, 8192, 128, 2) == 4 * 2**30 and cache_bytes(32, 1, 8, 8192, 128, 2) == 2**30
+    stated("65,536", sum(p.numel() for p in (nn.Linear(4096, 8, bias=False).weight, nn.Linear(8, 4096, bias=False).weight)))
+    stated("16,777,216", 4096**2)
+    stated("0.39%", 65536 / 4096**2)
+    stated("16", 8e9 * 2 / 1e9)
+    stated("5.9", 6 * 7e10 * 1.4e12 / 1e23)
+    assert 1.4e12 / 7e10 == 20
+
+
+@check
+def check_two_and_six_operations_per_parameter_and_token():
+    net = nn.Sequential(*[nn.Linear(64, 64, bias=False) for _ in range(40)])
+    N, D = sum(p.numel() for p in net.parameters()), 10
+    with FlopCounterMode(display=False) as forward:
+        out = net(torch.randn(D, 64))
+    assert forward.get_total_flops() == 2 * N * D
+    with FlopCounterMode(display=False) as both:
+        net(torch.randn(D, 64)).sum().backward()
+    assert 5.9 < both.get_total_flops() / (N * D) <= 6
+
+
+@check
+def check_adam_needs_sixteen_bytes():
+    layer = nn.Linear(100, 100, bias=False)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.randn(2, 100)).sum().backward()
+    optimizer.step()
+    moments = [t for t in optimizer.state[layer.weight].values() if t.numel() > 1]
+    stated("16", (layer.weight.nbytes + layer.weight.grad.nbytes + sum(t.nbytes for t in moments)) / layer.weight.numel())
+
+
+@check
+def check_sums_depend_on_the_order():
+    x = torch.randn(10_000)
+    assert x.sum() != x.flip(0).cumsum(0)[-1] or x.sum() != x.cumsum(0)[-1]
+
+
+@check
+def check_cache_overtakes_weights():
+    crossing = 16e9 / cache_bytes(32, 1, 32, 1, 128, 2)
+    assert 29_000 < crossing < 32_000

@@ -1,0 +1,79 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LinearLR, SequentialLR
+
+from note_checks import check, formula, stated
+
+F0 = r"""
+s = \frac{\sum_{t=1}^{L} m_t \, h_t}{\sum_{t=1}^{L} m_t}
+"""
+F1 = r"""
+\eta_t = \eta_{\max} \cdot \begin{cases} \dfrac{t}{T_w} & t < T_w \\[1ex] \dfrac{T - t}{T - T_w} & t \ge T_w \end{cases}
+"""
+
+
+@formula(F0)
+def check_masked_mean():
+    for N, L, d in [(2, 7, 5), (1, 1, 3), (4, 12, 2)]:
+        h, mask = torch.randn(N, L, d).double(), (torch.rand(N, L) < 0.6).long()
+        mask[:, 0] = 1
+        library = torch.masked.mean(h, 1, mask=mask[..., None].bool().expand_as(h)).numpy()
+        hn, m = h.numpy(), mask.numpy()
+        ours = [sum(m[n, t] * hn[n, t] for t in range(L)) / m[n].sum() for n in range(N)]
+        np.testing.assert_allclose(ours, library, atol=1e-12)
+
+
+@formula(F1)
+def check_schedule():
+    """PyTorch's own linear ramps, one after the other, give the same rates."""
+    for T, T_w, top in [(20, 5, 5e-5), (9, 1, 0.1), (50, 30, 1.0)]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], top)
+        start = 1e-12
+        up = LinearLR(optimizer, start, 1.0, T_w)
+        down = LinearLR(optimizer, 1.0, 0.0, T - T_w)
+        scheduler = SequentialLR(optimizer, [up, down], [T_w])
+        for t in range(T + 1):
+            ours = top * (t / T_w if t < T_w else (T - t) / (T - T_w))
+            assert math.isclose(ours, optimizer.param_groups[0]["lr"], rel_tol=1e-6, abs_tol=top * 1e-9), (t, T, T_w)
+            optimizer.step()
+            scheduler.step()
+
+
+@check
+def check_numbers():
+    h, mask = torch.tensor([[1.0, 0], [3, 4], [8, 8]]), torch.tensor([1.0, 1, 0])
+    assert ((mask[:, None] * h).sum(0) / mask.sum()).tolist() == [2, 2] and h.mean(0).tolist() == [4, 4]
+    loader = torch.utils.data.DataLoader(range(10_000), batch_size=8)
+    stated("1,250", len(loader))
+    stated("3,750", 3 * len(loader))
+    assert math.isclose(5e-5 * (3750 - 1875) / 3750, 2.5e-5)
+    stated("1,538", sum(p.numel() for p in nn.Linear(768, 2).parameters()))
+    stated("109,483,778", 109_482_240 + 1538)
+
+
+@check
+def check_mask_in_both_places():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    x = torch.randn(1, 4, 16)
+    padded, mask = torch.cat([x, torch.randn(1, 3, 16)], 1), torch.tensor([[1, 1, 1, 1, 0, 0, 0]])
+    h = encoder(padded, src_key_padding_mask=mask == 0)
+    alone = encoder(x).mean(1)
+    assert torch.allclose((h * mask[..., None]).sum(1) / mask.sum(), alone, atol=1e-5)
+    assert not torch.allclose(h.mean(1), alone, atol=1e-2)
+    assert not torch.allclose((encoder(padded) * mask[..., None]).sum(1) / mask.sum(), alone, atol=1e-3)
+
+
+@check
+def check_other_ids_fail_late_or_not_at_all():
+    table = nn.Embedding(100, 4)
+    assert table(torch.tensor([99])).shape == (1, 4)
+    try:
+        table(torch.tensor([100]))
+    except IndexError:
+        pass
+    else:
+        raise AssertionError("expected an error")

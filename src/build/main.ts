@@ -6,7 +6,7 @@ import { describeProblem, Problems } from './problems';
 import { checkCards, readCards } from './readCards';
 import { readNotes } from './readNotes';
 import { readSearchWords } from './searchFile';
-import { checkTerms, chineseTexts, readTerms } from './termBase';
+import { checkFirstUses, checkTerms, chineseTexts, readTerms } from './termBase';
 
 /** `npm run build`, first half: checks the resources and compiles them into `dist`; any problem fails the build. */
 async function main(resources: string, dist: string): Promise<number> {
@@ -16,7 +16,9 @@ async function main(resources: string, dist: string): Promise<number> {
   const words = readSearchWords(`${resources}/search-words.yaml`, notes, problems);
   checkNotes(notes, problems);
   checkCards(cards, notes, problems);
-  checkTerms(readTerms(`${resources}/terms.yaml`, problems), chineseTexts(notes, cards, interfaceFiles()), problems);
+  const terms = readTerms(`${resources}/terms.yaml`, problems);
+  checkTerms(terms, chineseTexts(notes, cards, interfaceFiles()), problems);
+  checkFirstUses(terms, notes, problems);
   mkdirSync(dist, { recursive: true });
   await compile(notes, cards, words, dist, problems);
   for (const problem of problems.all) {

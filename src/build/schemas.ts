@@ -77,9 +77,14 @@ export const argumentsSchema = z.record(z.string(), localized);
 
 export const searchWordsSchema = z.record(slug, z.array(text).min(1));
 
-/** The first name of each list is the term, the others mean the same; `never` holds translations not used. */
+/** The first name of each list is the term, the others mean the same; an `everyday` one needs no English in brackets. */
 export const termsSchema = z.array(
-  z.strictObject({ en: z.array(text).min(1), 'zh-cn': z.array(text).min(1), never: z.array(text).min(1).optional() }),
+  z.strictObject({
+    en: z.array(text).min(1),
+    'zh-cn': z.array(text).min(1),
+    everyday: z.boolean().optional(),
+    never: z.array(text).min(1).optional(),
+  }),
 );
 
 const parameter = z.strictObject({

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Problems } from './problems';
-import { paragraphsOf } from './prose';
+import { paragraphsOf, prose } from './prose';
 import type { CardSources } from './readCards';
 import type { Notes } from './readNotes';
 import { type Term, termsSchema } from './schemas';
@@ -103,4 +103,42 @@ export function* chineseTexts(
       yield { file, line: index + 1, text };
     }
   }
+}
+
+/** Han characters that stand before a word without being part of it: 用批归一化, 的特征图. */
+const particles = new Set(
+  '的是用和与把在对做即为个种从到由让给经以如比里中上后前了着加及或而被按像这每各该其有无次些张成作将就也都只再先于称叫求取算出过内外下入当说指看含带需要能可会时第二三四一两几接换改写得',
+);
+
+/** Reports terms that an article uses without ever giving their English name; its title and aliases count as given. */
+export function checkFirstUses(terms: readonly Term[], notes: Notes, problems: Problems): void {
+  const isHan = (name: string) => /\p{Script=Han}/u.test(name);
+  const all = terms.flatMap((term) => term['zh-cn']).filter(isHan);
+  const explained = terms.filter(({ everyday }) => !everyday);
+  for (const { folder, source, articles } of notes.topics) {
+    const article = articles.get('zh-cn') ?? '';
+    const names = [source.value.title['zh-cn'], ...source.value.aliases].join('\n');
+    const given = `${names}\n${prose(article)}`.toLowerCase();
+    const paragraphs = [...paragraphsOf(article.replace(/^(?:#|!\[).*$/gm, ''))];
+    for (const term of explained.filter(({ en }) => !en.some((name) => given.includes(name.toLowerCase())))) {
+      const words = term['zh-cn'].filter((word) => isHan(word) && !names.includes(word));
+      const place = paragraphs.find(([, text]) => words.some((word) => standsAlone(word, text, all)));
+      if (place) {
+        problems.report(
+          join(folder, 'zh-cn.md'),
+          place[0],
+          `${term['zh-cn'][0]} needs its English at first use（${term.en[0]}）`,
+        );
+      }
+    }
+  }
+}
+
+/** A word occurs, neither within a longer term nor as the end of a compound. */
+function standsAlone(word: string, text: string, all: readonly string[]): boolean {
+  const longer = all.filter((other) => other.length > word.length && other.includes(word));
+  const rest = longer.reduce((left, other) => left.replaceAll(other, ' '), text);
+  return [...rest.matchAll(new RegExp(`(^|.)${word}`, 'gsu'))].some(
+    ([, before = '']) => !/\p{Script=Han}/u.test(before) || particles.has(before),
+  );
 }

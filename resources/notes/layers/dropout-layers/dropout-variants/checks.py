@@ -107,7 +107,10 @@ def check_text_layout():
     x = torch.ones(4, 9, 50)
     words = F.dropout1d(x, 0.5)
     assert ((words == 0).all(-1) | (words == 2).all(-1)).all()
-    features = F.dropout1d(x.transpose(1, 2), 0.5).transpose(1, 2)
+    features = F.dropout1d(x.transpose(1, 2), 0.5, True).transpose(1, 2)
+    assert torch.equal(F.dropout1d(x, 0.5, False), x)
+    for function in (F.dropout1d, F.dropout2d, F.dropout3d):
+        assert inspect.signature(function).parameters["training"].default is True
     assert ((features == 0).all(1) | (features == 2).all(1)).all() and 0 < float(features.mean()) < 2
 
 

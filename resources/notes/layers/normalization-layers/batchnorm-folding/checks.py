@@ -137,6 +137,13 @@ def check_transposed():
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
     assert torch.allclose(fuse_conv_bn_eval(conv, bn, transpose=True)(x), bn(conv(x)))
     assert not torch.allclose(fuse_conv_bn_eval(conv, bn)(x), bn(conv(x)), atol=0.1)
+    depthwise = nn.ConvTranspose2d(4, 4, 3, groups=4).double().eval()
+    try:
+        fuse_conv_bn_eval(depthwise, bn, transpose=True)(x)  # the scale is broadcast, and the layer fails when it is called
+    except RuntimeError as error:
+        assert "expected bias" in str(error)
+    else:
+        raise AssertionError("expected an error")
     grouped, bn = nn.ConvTranspose2d(4, 8, 3, groups=2).double().eval(), trained(nn.BatchNorm2d, 8)
     try:
         fuse_conv_bn_eval(grouped, bn, transpose=True)

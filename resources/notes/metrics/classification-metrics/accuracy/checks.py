@@ -53,6 +53,8 @@ def check_balanced():
         mean = recalls(y, p).sum() / c
         assert math.isclose(mean, balanced_accuracy_score(y, p))
         assert math.isclose((mean - 1 / c) / (1 - 1 / c), balanced_accuracy_score(y, p, adjusted=True), abs_tol=1e-12)
+        wrong = np.unique(y)[(np.searchsorted(np.unique(y), y) + 1) % c]
+        assert math.isclose(balanced_accuracy_score(y, wrong, adjusted=True), 1 / (1 - c))  # the lowest value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert balanced_accuracy_score([0, 0, 1, 1], [0, 2, 1, 1]) == 0.75  # C counts the classes of y only

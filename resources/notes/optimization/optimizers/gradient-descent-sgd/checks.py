@@ -110,18 +110,18 @@ def check_defaults_memory_and_skipped_parameters():
 
 @check
 def check_two_forms_of_momentum():
-    def paper_form(lrs, gradients):
+    def paper_form(lrs, gradients, mu=0.9):
         velocity = theta = 0.0
         path = []
         for lr, g in zip(lrs, gradients):
-            velocity = 0.9 * velocity - lr * g
+            velocity = mu * velocity - lr * g
             theta += velocity
             path.append(theta)
         return np.array(path)
 
-    def library_form(lrs, gradients):
+    def library_form(lrs, gradients, mu=0.9):
         w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-        optimizer, path = torch.optim.SGD([w], lr=1.0, momentum=0.9), []
+        optimizer, path = torch.optim.SGD([w], lr=1.0, momentum=mu), []
         for lr, g in zip(lrs, gradients):
             optimizer.param_groups[0]["lr"] = lr
             w.grad = torch.tensor([g], dtype=torch.float64)
@@ -135,6 +135,8 @@ def check_two_forms_of_momentum():
     steps = [np.diff(form(changed, gradients)) for form in (paper_form, library_form)]
     assert steps[0][99] / steps[1][99] > 5
     assert abs(steps[0][150] / steps[1][150] - 1) < 0.05
+    slow = [np.diff(form([0.1] * 100 + [0.01] * 900, [1.0] * 1000, 0.99)) for form in (paper_form, library_form)]
+    assert slow[0][250] / slow[1][250] > 2 and abs(slow[0][900] / slow[1][900] - 1) < 0.05
 
 
 @check

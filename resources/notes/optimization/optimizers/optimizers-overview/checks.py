@@ -74,7 +74,8 @@ def check_defaults_and_state():
         assert inspect.signature(kind).parameters["lr"].default == lr
     assert inspect.signature(torch.optim.Optimizer.zero_grad).parameters["set_to_none"].default is True
     for kind, options, states in ((torch.optim.SGD, {}, 0), (torch.optim.SGD, {"momentum": 0.9}, 1), (torch.optim.Adagrad, {}, 1),
-                                  (torch.optim.RMSprop, {}, 1), (torch.optim.Adam, {}, 2), (torch.optim.AdamW, {}, 2)):
+                                  (torch.optim.RMSprop, {}, 1), (torch.optim.Adam, {}, 2), (torch.optim.AdamW, {}, 2),
+                                  (torch.optim.RMSprop, {"centered": True}, 2), (torch.optim.Adam, {"amsgrad": True}, 3)):
         w, skipped = torch.ones(7, requires_grad=True), torch.ones(7, requires_grad=True)
         optimizer = kind([w, skipped], lr=0.1, **options)
         w.grad = torch.ones(7)

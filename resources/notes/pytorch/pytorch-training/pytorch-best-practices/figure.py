@@ -54,7 +54,8 @@ def weights_alone_are_another_run() -> Figure:
     axes.plot(after, curves[1], color=ORANGE, linestyle=(0, (4, 1.5)), label="resumed, weights only")
     axes.axvline(CUT, color=QUIET, linewidth=1, linestyle=":")
     axes.set_yscale("log")
+    axes.set_ylim(2e-3, 2)
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left")
     return drawn

@@ -21,7 +21,7 @@ def accuracies(interact: bool) -> dict[str, float]:
         "late (mean)": float(((np.mean(single, axis=0) > 0.5) == label[test]).mean()),
         "concatenation, linear": fit(LogisticRegression(), both).score(both[test], label[test]),
         "product, linear": fit(LogisticRegression(), np.concatenate([both, pairs], axis=1)).score(np.concatenate([both, pairs], axis=1)[test], label[test]),
-        "concatenation, MLP": fit(MLPClassifier((32,), max_iter=500, random_state=0, alpha=0.01), both).score(both[test], label[test]),
+        "concatenation, MLP": fit(MLPClassifier((32,), max_iter=200, random_state=0, alpha=0.01), both).score(both[test], label[test]),
     }
 
 

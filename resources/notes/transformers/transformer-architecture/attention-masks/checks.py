@@ -47,6 +47,8 @@ def check_masks():
         q, k = torch.randn(1, L, 8, dtype=torch.float64), torch.randn(1, S, 8, dtype=torch.float64)
         ours = F.scaled_dot_product_attention(q, k, k, attn_mask=torch.tensor(j <= i + S - L))
         assert torch.allclose(ours, F.scaled_dot_product_attention(q, k, k, attn_mask=causal_lower_right(L, S)), atol=1e-12)
+    q, k = torch.randn(1, 1, 8, dtype=torch.float64), torch.randn(1, 5, 8, dtype=torch.float64)
+    assert torch.allclose(F.scaled_dot_product_attention(q, k, k, is_causal=True), k[:, :1])    # upper left: the first key only
     i, j = positions(6, 6)
     assert torch.equal(torch.tensor(j <= i), nn.Transformer.generate_square_subsequent_mask(6) == 0)
     for n in (1, 4, 6):
@@ -112,6 +114,8 @@ def check_left_padding_gives_nan():
     left, right = torch.tensor([[True, False, False, False]]), torch.tensor([[False, False, False, True]])
     out = mha(x, x, x, attn_mask=future, key_padding_mask=left)[0]
     assert out[0, 0].isnan().all() and not out[0, 1:].isnan().any()
+    keep = ~future & ~left[:, None, :]
+    assert (F.scaled_dot_product_attention(x, x, x, attn_mask=keep)[0, 0] == 0).all()
     assert not mha(x, x, x, attn_mask=future, key_padding_mask=right)[0].isnan().any()  # padded queries have outputs
 
 

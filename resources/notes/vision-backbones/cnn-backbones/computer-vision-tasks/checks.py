@@ -72,6 +72,14 @@ def check_background_counts_as_a_class():
     for classes in (1, 2, 4):
         scores, _ = FastRCNNPredictor(8, classes)(torch.randn(3, 8))
         assert scores.softmax(-1)[:, 1:].shape[1] == classes - 1
+    alone, _ = FastRCNNPredictor(8, 1)(torch.randn(3, 8))
+    assert F.cross_entropy(alone, torch.zeros(3, dtype=torch.long)).item() == 0      # nothing to learn: all is background
+    try:
+        F.cross_entropy(alone, torch.ones(3, dtype=torch.long))
+    except IndexError as error:
+        assert "out of bounds" in str(error)
+    else:
+        raise AssertionError("expected an error")
 
 
 @check

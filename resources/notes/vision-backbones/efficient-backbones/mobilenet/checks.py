@@ -101,7 +101,7 @@ def check_contract():
     norm = lambda net: {(m.eps, m.momentum) for m in net.modules() if isinstance(m, nn.BatchNorm2d)}
     assert norm(v2) == {(1e-5, 0.1)} and norm(v3) == {(1e-3, 0.01)} == norm(model("mobilenet_v3_small"))
     kinds = lambda net: {type(m) for m in net.modules()}
-    assert nn.ReLU6 in kinds(v2) and nn.Hardswish in kinds(v3) and nn.ReLU in kinds(v3)
+    assert nn.ReLU6 in kinds(v2) and nn.Hardswish in kinds(v3) and nn.ReLU in kinds(v3) and nn.ReLU6 not in kinds(v3)
     blocks = list(v3.features)[1:-1]
     swish = [any(isinstance(m, nn.Hardswish) for m in b.modules()) for b in blocks]
     assert swish == sorted(swish) and sum(swish) == 9 and len(blocks) == 15

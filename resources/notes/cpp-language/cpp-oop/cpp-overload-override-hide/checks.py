@@ -1,0 +1,84 @@
+import subprocess
+import tempfile
+from pathlib import Path
+
+from note_checks import check, formula, stated
+
+LOOKUP = (
+    r"\mathrm{vis}(D, f) = \begin{cases} D_f & D_f \ne \varnothing \\"
+    r" \mathrm{vis}(B, f) & \text{otherwise} \end{cases}"
+)
+TYPES = {"A1": "A1{}", "A2": "A2{}", "A3": "A3{}"}
+
+
+def compiled(code, *options):
+    """What g++ reports, and what the program prints (nothing if it does not compile)."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "main.cpp"), Path(folder, "main")
+        source.write_text(code)
+        done = subprocess.run(["g++", "-std=c++17", *options, "-o", program, source], capture_output=True, text=True)
+        if done.returncode or not program.exists():
+            return done.stderr, None
+        return done.stderr, subprocess.run([program], capture_output=True, text=True, timeout=20).stdout
+
+
+def vis(classes):
+    """The formula: classes from the most derived to the base, each a set of declared overloads."""
+    first, *rest = classes
+    return first if first or not rest else vis(rest)
+
+
+@formula(LOOKUP)
+def check_visible_overloads():
+    cases = {
+        "nothing": ("", set()),
+        "one": ("void f(A1) {}", {"A1"}),
+        "other": ("void f(A1) {} void f(A2) {}", {"A1", "A2"}),
+        "using": ("using B::f; void f(A1) {}", {"A1", "A2", "A3"}),
+    }
+    sizes = {}
+    for name, (body, declared) in cases.items():
+        seen = set()
+        for kind, value in TYPES.items():
+            code = (
+                "struct A1 {}; struct A2 {}; struct A3 {};"
+                "struct B { void f(A1) {} void f(A2) {} void f(A3) {} };"
+                f"struct D : B {{ {body} }}; struct E : D {{}}; int main() {{ E e; e.f({value}); }}"
+            )
+            if compiled(code, "-fsyntax-only")[0] == "":
+                seen.add(kind)
+        assert seen == vis([set(), declared, set(TYPES)]), name
+        sizes[name] = len(seen)
+    assert sizes == {"nothing": 3, "one": 1, "other": 2, "using": 3}
+    stated("1", sizes["one"])
+    stated("3", sizes["using"])
+
+
+@check
+def check_override_keyword():
+    base = "struct B { virtual void f(int) const {} void g() {} };"
+    for bad in ("void f(int) override {}", "void f(long) const override {}", "void g() override {}"):
+        assert "override" in compiled(f"{base} struct D : B {{ {bad} }}; int main() {{}}")[0], bad
+        assert compiled(f"{base} struct D : B {{ {bad.replace('override', '')} }}; int main() {{}}")[0] == ""
+    assert compiled("struct B { virtual B* f() { return this; } }; struct D : B { D* f() override { return this; } }; int main() {}")[0] == ""
+    assert "conflicting return type" in compiled("struct B { virtual int f() { return 0; } }; struct D : B { long f() override { return 0; } }; int main() {}")[0]
+    assert "override" in compiled("struct B { virtual void f(int) {} }; struct D : B { void f(double) {} }; int main() {}", "-Woverloaded-virtual")[0] or "hidden" in compiled(
+        "struct B { virtual void f(int) {} }; struct D : B { void f(double) {} }; int main() {}", "-Woverloaded-virtual"
+    )[0]
+
+
+@check
+def check_questions():
+    assert "cannot be overloaded" in compiled("struct A { int f() { return 0; } long f() { return 0; } }; int main() {}")[0] or "overloaded" in compiled(
+        "int f(); long f(); int main() {}"
+    )[0]
+    code = """
+#include <cstdio>
+struct B { int at() const { return 1; } int at() { return 2; } virtual ~B() { std::printf("B"); }
+           int run() { return secret(); } private: virtual int secret() { return 3; } };
+struct D : B { ~D() override { std::printf("D"); } private: int secret() override { return 4; } };
+int main() { B b; const B& c = b; std::printf("%d%d", b.at(), c.at()); B* p = new D; std::printf("%d", p->run()); delete p; }
+"""
+    assert compiled(code) == ("", "214DBB")
+    assert "error" in compiled("struct A { static virtual void f(); }; int main() {}")[0]
+    assert "redefinition" in compiled("void f() {} void f() {} int main() {}")[0]

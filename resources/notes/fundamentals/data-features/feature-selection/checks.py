@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+from scipy.stats import chi2_contingency
+from sklearn.feature_selection import SelectKBest, chi2, f_classif, mutual_info_classif
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from note_checks import check, formula, stated
+
+GAIN = r"I(X; Y) = \sum_{x, y} p(x, y) \ln \frac{p(x, y)}{p(x)\,p(y)}"
+CHI = r"""
+\chi^2_j = \sum_{c} \frac{(O_{cj} - E_{cj})^2}{E_{cj}}, \qquad O_{cj} = \sum_{i:\, y_i = c} x_{ij}, \qquad E_{cj} = \frac{n_c}{N} \sum_{i} x_{ij}
+"""
+ANOVA = r"""
+F_j = \frac{\sum_c n_c\,(\bar{x}_{cj} - \bar{x}_j)^2 / (C - 1)}{\sum_c \sum_{i:\, y_i = c} (x_{ij} - \bar{x}_{cj})^2 / (N - C)}
+"""
+
+
+def gain(x, y):
+    total = 0.0
+    for a in np.unique(x):
+        for b in np.unique(y):
+            p = np.mean((x == a) & (y == b))
+            total += p * math.log(p / (np.mean(x == a) * np.mean(y == b))) if p else 0.0
+    return total
+
+
+def chi(x, y):
+    observed = np.array([x[y == c].sum() for c in np.unique(y)])
+    expected = np.array([np.mean(y == c) for c in np.unique(y)]) * x.sum()
+    return ((observed - expected) ** 2 / expected).sum()
+
+
+def variance_ratio(x, y):
+    classes = np.unique(y)
+    between = sum((y == c).sum() * (x[y == c].mean() - x.mean()) ** 2 for c in classes) / (len(classes) - 1)
+    within = sum(((x[y == c] - x[y == c].mean()) ** 2).sum() for c in classes) / (len(x) - len(classes))
+    return between / within
+
+
+def data(C, N=90):
+    y = np.concatenate([np.arange(C), np.random.choice(C, N - C, p=np.arange(1, C + 1) / (C * (C + 1) / 2))])
+    return np.random.poisson(1.0 + y[:, None] * np.array([0.0, 0.5, 2.0])), y
+
+
+@formula(GAIN)
+def check_information_gain():
+    for C in (2, 3, 5):
+        X, y = data(C)
+        library = mutual_info_classif(X, y, discrete_features=True)
+        for j in range(3):
+            assert math.isclose(gain(X[:, j], y), library[j], abs_tol=1e-9)
+
+
+@formula(CHI)
+def check_chi2():
+    for C in (2, 3, 5):
+        X, y = data(C)
+        for j in range(3):
+            assert math.isclose(chi(X[:, j], y), chi2(X, y)[0][j], rel_tol=1e-9)
+            assert math.isclose(chi2(10 * X, y)[0][j], 10 * chi2(X, y)[0][j], rel_tol=1e-9)
+
+
+@formula(ANOVA)
+def check_f_classif():
+    for C in (2, 3, 5):
+        X, y = data(C)
+        X = X + np.random.randn(*X.shape) * 3 - 5
+        for j in range(3):
+            assert math.isclose(variance_ratio(X[:, j], y), f_classif(X, y)[0][j], rel_tol=1e-8)
+
+
+@check
+def check_by_hand():
+    X, y = np.array([[1, 0], [1, 1], [0, 1], [0, 1]]), np.array([1, 1, 0, 0])
+    scores, gains = chi2(X, y)[0], mutual_info_classif(X, y, discrete_features=True)
+    stated("2", scores[0])
+    stated("0.3333", scores[1])
+    stated("0.6931", gains[0])
+    stated("0.2158", gains[1])
+    stated("4", chi2_contingency([[2, 0], [0, 2]], correction=False).statistic)
+
+
+@check
+def check_selection_outside_and_inside():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 5000)), rng.integers(0, 2, 100)
+    chosen = SelectKBest(f_classif, k=20).fit_transform(X, y)
+    stated("85%", cross_val_score(LogisticRegression(), chosen, y, cv=5).mean())
+    stated("48%", cross_val_score(make_pipeline(SelectKBest(f_classif, k=20), LogisticRegression()), X, y, cv=5).mean())
+
+
+@check
+def check_negative_input():
+    try:
+        chi2([[-1.0], [1.0]], [0, 1])
+    except ValueError as error:
+        assert "Input X must be non-negative" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_defaults_and_copies():
+    selector = SelectKBest()
+    assert selector.k == 10 and selector.score_func is f_classif
+    X, y = data(2)
+    doubled = np.c_[X[:, 2], X[:, 2], X[:, :2]]
+    assert SelectKBest(f_classif, k=2).fit(doubled, y).get_support().nonzero()[0].tolist() == [0, 1]
+
+
+@check
+def check_exclusive_or():
+    X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 25)
+    y = X[:, 0] ^ X[:, 1]
+    assert max(mutual_info_classif(X, y, discrete_features=True)) < 1e-12 and max(f_classif(X, y)[0]) < 1e-12
+    assert math.isclose(gain(2 * X[:, 0] + X[:, 1], y), math.log(2))
+    H = lambda labels: -sum(p * math.log(p) for p in np.bincount(labels) / len(labels) if p)
+    x, y = np.random.randint(0, 3, 200), np.random.randint(0, 2, 200)
+    assert math.isclose(gain(x, y), H(y) - sum(np.mean(x == a) * H(y[x == a]) for a in range(3)), abs_tol=1e-12)

@@ -1,0 +1,102 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+F0 = r"""
+f(x; \theta) = W_L h_{L-1} + b_L, \qquad h_l = \phi\left(W_l h_{l-1} + b_l\right), \qquad h_0 = x
+"""
+F1 = r"""
+W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)
+"""
+F2 = r"""
+\theta \leftarrow \theta - \eta \, \frac{\partial \mathcal{L}}{\partial \theta}
+"""
+
+
+def arrays(layer):
+    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+
+@formula(F0)
+def check_composition():
+    for sizes, module, phi in [((3, 5, 4, 2), nn.Tanh, np.tanh), ((2, 1), nn.ReLU, None), ((4, 6, 3), nn.ReLU, lambda v: np.maximum(v, 0))]:
+        layers = [nn.Linear(a, b).double() for a, b in zip(sizes, sizes[1:])]
+        parts = [part for layer in layers[:-1] for part in (layer, module())] + [layers[-1]]
+        x = torch.randn(7, sizes[0]).double()
+        h = x.numpy()
+        for layer in layers[:-1]:
+            W, b = arrays(layer)
+            h = phi(h @ W.T + b)
+        W, b = arrays(layers[-1])
+        np.testing.assert_allclose(h @ W.T + b, nn.Sequential(*parts)(x).detach().numpy(), atol=1e-12)
+
+
+@formula(F1)
+def check_linear_layers_collapse():
+    first, second, x = nn.Linear(4, 9).double(), nn.Linear(9, 3).double(), torch.randn(5, 4).double()
+    (W_1, b_1), (W_2, b_2) = arrays(first), arrays(second)
+    np.testing.assert_allclose(x.numpy() @ (W_2 @ W_1).T + W_2 @ b_1 + b_2, second(first(x)).detach().numpy(), atol=1e-12)
+    assert not torch.allclose(second(first(x).relu()), second(first(x)))
+
+
+@formula(F2)
+def check_step():
+    for rate in (0.1, 1e-3):
+        layer = nn.Linear(3, 1).double()
+        x, y = torch.randn(6, 3).double(), torch.randn(6, 1).double()
+        W, b = (a.copy() for a in arrays(layer))
+        optimizer = torch.optim.SGD(layer.parameters(), rate)
+        F.mse_loss(layer(x), y).backward()
+        optimizer.step()
+        error = x.numpy() @ W.T + b - y.numpy()
+        np.testing.assert_allclose(W - rate * 2 * error.T @ x.numpy() / 6, arrays(layer)[0], atol=1e-12)
+        np.testing.assert_allclose(b - rate * 2 * error.mean(0), arrays(layer)[1], atol=1e-12)
+
+
+@check
+def check_xor():
+    for x_1, x_2 in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        h_1, h_2 = max(0, x_1 + x_2), max(0, x_1 + x_2 - 1)
+        assert h_1 - 2 * h_2 == (x_1 ^ x_2)
+    stated("9", sum(p.numel() for layer in (nn.Linear(2, 2), nn.Linear(2, 1)) for p in layer.parameters()))
+    stated("0.25", F.mse_loss(torch.full((4,), 0.5), torch.tensor([0.0, 1, 1, 0])))
+
+
+@check
+def check_double_softmax():
+    certain = torch.tensor([[1.0, 0.0]])
+    floor = F.cross_entropy(certain, torch.tensor([0])).item()
+    stated("0.3133", floor)
+    assert math.isclose(floor, math.log(1 + math.exp(-1)), rel_tol=1e-6)
+    assert F.cross_entropy(torch.tensor([[30.0, 0.0]]), torch.tensor([0])) < 1e-6
+    p = torch.rand(1000, 1)
+    assert (F.cross_entropy(torch.cat([p, 1 - p], 1), torch.zeros(1000, dtype=torch.long), reduction="none") >= floor).all()
+
+
+@check
+def check_gradients_add_up():
+    layer, x = nn.Linear(2, 1), torch.randn(3, 2)
+    layer(x).sum().backward()
+    once = layer.weight.grad.clone()
+    layer(x).sum().backward()
+    assert torch.allclose(layer.weight.grad, 2 * once)
+    layer.zero_grad()
+    assert layer.weight.grad is None
+    assert nn.Linear(2, 1)(torch.randn(2)).shape == (1,) and layer.weight.dtype == torch.float32
+
+
+@check
+def check_cost_of_a_training_step():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = nn.Sequential(*[part for _ in range(20) for part in (nn.Linear(32, 32), nn.ReLU())])
+    with FlopCounterMode(display=False) as forward:
+        out = net(torch.randn(4, 32))
+    with FlopCounterMode(display=False) as both:
+        net(torch.randn(4, 32)).sum().backward()
+    assert 2.9 < both.get_total_flops() / forward.get_total_flops() <= 3

@@ -1,0 +1,79 @@
+import math
+
+import numpy as np
+from scipy.special import expit
+from scipy.stats import norm
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+
+from note_checks import check, formula, stated
+
+BAYES = r"p(y \mid x) = \frac{p(x \mid y)\,p(y)}{\sum_{y'} p(x \mid y')\,p(y')}"
+OBJECTIVES = r"\sum_{i} \ln p(x_i, y_i) = \sum_{i} \ln p(y_i \mid x_i) + \sum_{i} \ln p(x_i)"
+LOGISTIC = r"""
+w = \Sigma^{-1}(\mu_1 - \mu_0), \qquad b = \tfrac{1}{2}\,\mu_0^\top \Sigma^{-1} \mu_0 - \tfrac{1}{2}\,\mu_1^\top \Sigma^{-1} \mu_1 + \ln \frac{\pi_1}{\pi_0}
+"""
+
+
+def joint(model, X):
+    """p(x, y) of a fitted Gaussian naive Bayes, (samples, classes), from its parameters."""
+    density = norm.pdf(X[:, None, :], model.theta_[None], np.sqrt(model.var_[None])).prod(-1)
+    return density * model.class_prior_
+
+
+@formula(BAYES, OBJECTIVES)
+def check_bayes_rule():
+    for D, C in ((1, 2), (3, 4), (5, 3)):
+        y = np.concatenate([np.arange(C)] * 5 + [np.random.randint(0, C, 60)])
+        X = np.random.randn(len(y), D) * (1 + y[:, None]) + y[:, None]
+        model = GaussianNB().fit(X, y)
+        p = joint(model, X)
+        np.testing.assert_allclose(p / p.sum(1, keepdims=True), model.predict_proba(X), atol=1e-9)
+        left = np.log(p[np.arange(len(y)), y]).sum()
+        right = model.predict_log_proba(X)[np.arange(len(y)), y].sum() + np.log(p.sum(1)).sum()
+        assert math.isclose(left, right, rel_tol=1e-9)
+
+
+@formula(LOGISTIC)
+def check_linear_discriminant_is_logistic():
+    for D in (1, 2, 4):
+        A, y = np.random.randn(D, D) + 2 * np.eye(D), (np.random.rand(300) < 0.3).astype(int)
+        X = np.random.randn(300, D) @ A + y[:, None] * np.arange(1, D + 1) - 1
+        model = LinearDiscriminantAnalysis(solver="lsqr", store_covariance=True).fit(X, y)
+        (m0, m1), S, (p0, p1) = model.means_, np.linalg.inv(model.covariance_), model.priors_
+        w, b = S @ (m1 - m0), m0 @ S @ m0 / 2 - m1 @ S @ m1 / 2 + math.log(p1 / p0)
+        np.testing.assert_allclose(expit(X @ w + b), model.predict_proba(X)[:, 1], atol=1e-8)
+
+
+@check
+def check_by_hand():
+    def posterior(x, prior):
+        a, b = prior * norm.pdf(x, 2), (1 - prior) * norm.pdf(x, 0)
+        return a / (a + b)
+
+    stated("0.8808", posterior(2, 0.5))
+    stated("0.5", posterior(1, 0.5))
+    stated("−4.1972", -2 + math.log(1 / 9))
+    stated("0.4509", posterior(2, 0.1))
+    assert math.isclose(expit(2 * 2 - 2), posterior(2, 0.5)) and math.isclose(expit(4 - 2 + math.log(1 / 9)), posterior(2, 0.1))
+
+
+@check
+def check_copies_make_naive_bayes_sure():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 4000)
+    X = rng.normal(size=(4000, 1)) + 2 * y[:, None]
+    one = GaussianNB().fit(X, y).predict_proba([[2.0]])[0, 1]
+    stated("0.9", one)
+    assert GaussianNB().fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] > 0.999
+    assert abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one) < 0.03
+
+
+@check
+def check_changed_priors_shift_the_intercept():
+    for old, new in ((0.5, 0.1), (0.3, 0.8)):
+        shift = math.log(new / (1 - new)) - math.log(old / (1 - old))
+        for x in (-1.0, 0.5, 3.0):
+            logit = lambda prior: math.log(prior * norm.pdf(x, 2) / ((1 - prior) * norm.pdf(x, 0)))
+            assert math.isclose(logit(new), logit(old) + shift, abs_tol=1e-9)

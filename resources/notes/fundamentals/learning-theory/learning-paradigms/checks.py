@@ -1,0 +1,104 @@
+import numpy as np
+import torch
+from scipy.signal import lfilter
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+F0 = r"""
+R(f) = \frac{1}{n} \sum_{i=1}^{n} \ell(f(x_i), y_i)
+"""
+F1 = r"""
+J = \sum_{i=1}^{n} \min_{1 \le k \le K} \lVert x_i - \mu_k \rVert^2
+"""
+F2 = r"""
+F = (1 - \alpha) \, (I - \alpha S)^{-1} \, Y
+"""
+F3 = r"""
+G_t = \sum_{k=0}^{\infty} \gamma^k \, r_{t+k+1}
+"""
+
+
+@formula(F0)
+def check_risk():
+    for n, C in [(1, 2), (7, 5)]:
+        z, y = torch.randn(n, C).double(), torch.randint(0, C, (n,))
+        loss = lambda scores, label: -(scores[label] - np.log(np.exp(scores).sum()))
+        np.testing.assert_allclose(sum(loss(z[i].numpy(), int(y[i])) for i in range(n)) / n, F.cross_entropy(z, y).item())
+
+
+@formula(F1)
+def check_inertia():
+    for n, d, K in [(30, 2, 3), (9, 4, 2), (5, 1, 1)]:
+        X = np.random.randn(n, d)
+        model = KMeans(K, n_init=3, random_state=0).fit(X)
+        ours = sum(min(((x - mu) ** 2).sum() for mu in model.cluster_centers_) for x in X)
+        np.testing.assert_allclose(ours, model.inertia_, rtol=1e-6)
+
+
+@formula(F2)
+def check_label_spreading():
+    for n, alpha, gamma in [(12, 0.2, 1.0), (30, 0.8, 5.0)]:
+        X, y = np.random.randn(n, 2), np.full(n, -1)
+        y[:5] = [0, 1, 2, 1, 0]
+        model = LabelSpreading(gamma=gamma, alpha=alpha, max_iter=100_000, tol=1e-14).fit(X, y)
+        W = rbf_kernel(X, gamma=gamma)
+        np.fill_diagonal(W, 0)
+        root = 1 / np.sqrt(W.sum(1))
+        S = root[:, None] * W * root
+        Y = (y[:, None] == np.arange(3)).astype(float)
+        ours = (1 - alpha) * np.linalg.inv(np.eye(n) - alpha * S) @ Y
+        np.testing.assert_allclose(ours / ours.sum(1, keepdims=True), model.label_distributions_, atol=1e-6)
+        assert (ours.argmax(1) == model.transduction_).all()
+
+
+@formula(F3)
+def check_return():
+    """A recursive filter over the reversed rewards gives all returns at once."""
+    for length, gamma in [(3, 0.5), (10, 0.9), (4, 1.0), (5, 0.0)]:
+        r = np.random.randn(length)
+        library = lfilter([1], [1, -gamma], r[::-1])[::-1]
+        ours = [sum(gamma**k * r[t + k] for k in range(length - t)) for t in range(length)]
+        np.testing.assert_allclose(ours, library, atol=1e-12)
+
+
+@check
+def check_by_hand():
+    stated("1.5", lfilter([1], [1, -0.5], [2.0, 0.0, 1.0])[-1])
+    points, centers = np.array([[0.0], [2.0], [10.0]]), np.array([[1.0], [10.0]])
+    model = KMeans(2, init=centers, n_init=1).fit(points)
+    assert model.inertia_ == 2 and sorted(model.cluster_centers_.ravel()) == [1, 10]
+
+
+@check
+def check_unlabelled_marker():
+    X = np.concatenate([np.random.randn(20, 2) - 3, np.random.randn(20, 2) + 3])
+    y = np.array([-1] * 20 + [1] * 20)
+    y[0] = 0
+    model = SelfTrainingClassifier(LogisticRegression()).fit(X, y)
+    assert -1 not in model.classes_ and set(model.classes_) == {0, 1}
+    try:
+        SelfTrainingClassifier(LogisticRegression()).fit(X, np.array(["a", "b"] * 20))
+    except ValueError as error:
+        assert "use dtype object" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    texts = np.array(["a"] + [-1] * 19 + ["b"] * 20, dtype=object)
+    assert set(SelfTrainingClassifier(LogisticRegression()).fit(X, texts).classes_) == {"a", "b"}
+    try:
+        LogisticRegression().fit(X[:, 0], y)
+    except ValueError as error:
+        assert "Expected 2D array" in str(error)
+    else:
+        raise AssertionError("expected an error")
+
+
+@check
+def check_cluster_names():
+    y = np.array([0, 0, 1, 1, 2])
+    assert adjusted_rand_score(y, (y + 1) % 3) == 1 and (y == (y + 1) % 3).mean() == 0

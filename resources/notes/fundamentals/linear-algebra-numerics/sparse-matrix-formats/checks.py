@@ -1,0 +1,122 @@
+import warnings
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
+from note_checks import check, formula, stated
+
+PRODUCT = r"y_i = \sum_{p\,=\,\text{indptr}_i}^{\text{indptr}_{i+1} - 1} \text{data}_p \; x_{\text{indices}_p}"
+BYTES = r"""
+B_{\text{COO}} = z\,(v + 2k), \quad B_{\text{CSR}} = z\,(v + k) + (m + 1)\,k, \quad B_{\text{ELL}} = m K (v + k), \quad B_{\text{DIA}} = D\,(n v + k)
+"""
+A = np.array([[5.0, 0, 0, 1], [0, 0, 2, 0], [0, 3, 0, 4]])
+
+
+def raises(kind, text, work):
+    try:
+        work()
+    except kind as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError("expected an error")
+
+
+def times(indptr, indices, data, x):
+    return np.array([sum(data[p] * x[indices[p]] for p in range(indptr[i], indptr[i + 1])) for i in range(len(indptr) - 1)])
+
+
+@formula(PRODUCT)
+def check_product():
+    for m, n, density in ((3, 4, 0.4), (7, 2, 0.9), (10, 10, 0.05), (1, 5, 1.0)):
+        a, x = sparse.random_array((m, n), density=density, format="csr", rng=m), np.random.randn(n)
+        np.testing.assert_allclose(times(a.indptr, a.indices, a.data, x), a.toarray() @ x, atol=1e-12)
+        t = torch.tensor(a.toarray()).to_sparse_csr()
+        np.testing.assert_allclose(times(t.crow_indices().numpy(), t.col_indices().numpy(), t.values().numpy(), x), (t @ torch.tensor(x)).numpy(), atol=1e-12)
+
+
+def ell(dense):
+    """ELL by its definition: values and columns in rectangles as wide as the longest row."""
+    K = int((dense != 0).sum(1).max())
+    order = np.argsort(dense == 0, axis=1, kind="stable")[:, :K]
+    return np.take_along_axis(dense, order, 1), order.astype(np.int32)
+
+
+# verified: formula-only for ELL, which SciPy does not have
+@formula(BYTES)
+def check_bytes():
+    size = lambda *arrays: sum(array.nbytes for array in arrays)
+    for m, n, density in ((30, 50, 0.1), (100, 100, 0.02), (5, 4, 0.6)):
+        dense = sparse.random_array((m, n), density=density, rng=1).toarray()
+        dense[0, -1] = 1.0
+        coo, csr, dia, csc = sparse.coo_array(dense), sparse.csr_array(dense), sparse.dia_array(dense), sparse.csc_array(dense)
+        z, v, k, K = csr.nnz, 8, 4, int((dense != 0).sum(1).max())
+        assert size(coo.data, *coo.coords) == z * (v + 2 * k) and size(csr.data, csr.indices, csr.indptr) == z * (v + k) + (m + 1) * k
+        assert size(csc.data, csc.indices, csc.indptr) == z * (v + k) + (n + 1) * k
+        assert size(dia.data, dia.offsets) == len(dia.offsets) * (n * v + k)
+        values, columns = ell(dense)
+        assert size(values, columns) == m * K * (v + k)
+        back = np.zeros_like(dense)
+        np.put_along_axis(back, columns, values, 1)
+        np.testing.assert_array_equal(back, dense)
+
+
+@check
+def check_by_hand():
+    coo, csr = sparse.coo_array(A), sparse.csr_array(A)
+    assert coo.row.tolist() == [0, 0, 1, 2, 2] and coo.col.tolist() == [0, 3, 2, 1, 3] and coo.data.tolist() == [5, 1, 2, 3, 4]
+    assert csr.indptr.tolist() == [0, 2, 3, 5]
+    for text, value in zip(("9", "6", "22"), csr @ np.array([1, 2, 3, 4])):
+        stated(text, value)
+    stated("80", coo.data.nbytes + coo.row.nbytes + coo.col.nbytes)
+    stated("76", csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes)
+    stated("72", sum(part.nbytes for part in ell(A)))
+    stated("96", A.nbytes)
+
+
+@check
+def check_break_even():
+    for share, smaller in ((0.65, True), (0.68, False)):
+        a = sparse.random_array((400, 400), density=share, format="csr", rng=0)
+        assert (a.data.nbytes + a.indices.nbytes + a.indptr.nbytes < 400 * 400 * 8) == smaller
+    assert torch.tensor(A).to_sparse_csr().col_indices().dtype == torch.int64 and sparse.csr_array(A).indices.dtype == np.int32
+
+
+@check
+def check_duplicates():
+    twice = sparse.coo_array(([1.0, 2.0], ([0, 0], [1, 1])), shape=(2, 2))
+    assert twice.nnz == 2 and twice.tocsr().nnz == 1 and twice.toarray()[0, 1] == 3
+    t = torch.sparse_coo_tensor([[0, 0], [1, 1]], [1.0, 2.0], (2, 2))
+    raises(RuntimeError, "uncoalesced", t.values)
+    assert t.coalesce().values().tolist() == [3.0]
+
+
+@check
+def check_star():
+    square = np.array([[1.0, 2.0], [0.0, 3.0]])
+    assert np.array_equal((sparse.csr_matrix(square) * sparse.csr_matrix(square)).toarray(), square @ square)
+    assert np.array_equal((sparse.csr_array(square) * sparse.csr_array(square)).toarray(), square * square)
+    assert np.array_equal(sparse.csr_matrix(square).multiply(square).toarray(), square * square)
+
+
+@check
+def check_warning_and_stored_zeros():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        a = sparse.csr_array(A)
+        a[0, 1] = 7
+    assert any("Changing the sparsity structure" in str(one.message) and "is expensive" in str(one.message) for one in caught)
+    a = sparse.csr_array(A)
+    a.data[0] = 0
+    assert a.nnz == 5 and a.count_nonzero() == 4
+    a.eliminate_zeros()
+    assert a.nnz == 4
+
+
+@check
+def check_centring():
+    a = sparse.csr_array(A)
+    raises(ValueError, "center sparse", lambda: StandardScaler().fit(a))
+    assert sparse.issparse(StandardScaler(with_mean=False).fit_transform(a)) and sparse.issparse(MaxAbsScaler().fit_transform(a))
+    assert np.array(a).shape == () and np.array(a).dtype == object

@@ -1,0 +1,95 @@
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from note_checks import check, formula, stated
+
+EMISSIONS = r"""
+\overrightarrow{h}_t = \mathrm{LSTM}_{\rightarrow}(x_t, \overrightarrow{h}_{t-1}), \qquad \overleftarrow{h}_t = \mathrm{LSTM}_{\leftarrow}(x_t, \overleftarrow{h}_{t+1}), \qquad E_t = W \left[ \overrightarrow{h}_t \,;\, \overleftarrow{h}_t \right] + b
+"""
+LOSS = r"""
+\mathcal{L} = \log \sum_{y'} e^{s(y')} - s(y), \qquad s(y) = a_{y_1} + \sum_{t=1}^{T} E_t(y_t) + \sum_{t=2}^{T} A_{y_{t-1} y_t} + e_{y_T}
+"""
+PARAMETERS = r"P = 8h(d + h + 2) + K(2h + 1) + K^2 + 2K"
+
+
+def cell(x, state, weights):
+    """One LSTM step in NumPy, gates in the order i, f, g, o; the state is (h, c)."""
+    w_ih, w_hh, b_ih, b_hh = weights
+    i, f, g, o = np.split(w_ih @ x + w_hh @ state[0] + b_ih + b_hh, 4)
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))
+    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+@formula(EMISSIONS)
+def check_emissions():
+    for T, d, h, K in [(5, 3, 4, 2), (1, 2, 3, 5), (7, 4, 1, 3)]:
+        lstm, head = nn.LSTM(d, h, bidirectional=True).double(), nn.Linear(2 * h, K).double()
+        x = torch.randn(T, d, dtype=torch.float64)
+        library = head(lstm(x)[0]).detach().numpy()
+        outputs = []
+        for suffix, order in (("", range(T)), ("_reverse", range(T - 1, -1, -1))):
+            weights = [getattr(lstm, name + suffix).detach().numpy() for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
+            state, result = (np.zeros(h), np.zeros(h)), np.zeros((T, h))
+            for t in order:
+                state = cell(x[t].numpy(), state, weights)
+                result[t] = state[0]
+            outputs.append(result)
+        ours = np.concatenate(outputs, 1) @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+        np.testing.assert_allclose(ours, library, atol=1e-10)
+
+
+def score(E, A, a, e, y):
+    return a[y[0]] + sum(E[t, y[t]] for t in range(len(y))) + sum(A[y[t - 1], y[t]] for t in range(1, len(y))) + e[y[-1]]
+
+
+@formula(LOSS)
+def check_loss_against_the_recursion_and_cross_entropy_over_all_sequences():
+    for T, K in [(1, 3), (3, 2), (4, 3), (5, 2)]:
+        E, A, a, e = np.random.randn(T, K), np.random.randn(K, K), np.random.randn(K), np.random.randn(K)
+        every = list(itertools.product(range(K), repeat=T))
+        target = np.random.randint(len(every))
+        ours = math.log(sum(math.exp(score(E, A, a, e, y)) for y in every)) - score(E, A, a, e, every[target])
+        alpha = torch.tensor(a + E[0])
+        for t in range(1, T):
+            alpha = torch.tensor(E[t]) + torch.logsumexp(alpha[:, None] + torch.tensor(A), 0)
+        recursion = (alpha + torch.tensor(e)).logsumexp(0).item() - score(E, A, a, e, every[target])
+        classes = torch.tensor([score(E, A, a, e, y) for y in every])
+        assert math.isclose(ours, recursion, rel_tol=1e-9) and ours >= 0
+        assert math.isclose(ours, nn.functional.cross_entropy(classes, torch.tensor(target)).item(), rel_tol=1e-9)
+
+
+@formula(PARAMETERS)
+def check_parameters():
+    for d, h, K in [(100, 100, 9), (3, 5, 2), (50, 16, 17)]:
+        parts = [nn.LSTM(d, h, bidirectional=True), nn.Linear(2 * h, K)]
+        counted = sum(p.numel() for part in parts for p in part.parameters()) + sum(torch.zeros(s).numel() for s in ((K, K), (K,), (K,)))
+        assert counted == 8 * h * (d + h + 2) + K * (2 * h + 1) + K**2 + 2 * K
+    lstm, head = (sum(p.numel() for p in part.parameters()) for part in (nn.LSTM(100, 100, bidirectional=True), nn.Linear(200, 9)))
+    stated("161,600", lstm)
+    stated("1,809", head)
+    stated("99", 81 + 18)
+    stated("163,508", lstm + head + 99)
+    stated("0.06%", 99 / (lstm + head + 99))
+
+
+@check
+def check_padding_changes_the_backward_half_unless_packed():
+    lstm, x = nn.LSTM(3, 4, batch_first=True, bidirectional=True), torch.randn(1, 5, 3)
+    padded = torch.cat([x, torch.zeros(1, 4, 3)], 1)
+    plain, longer = lstm(x)[0], lstm(padded)[0][:, :5]
+    assert torch.allclose(plain[..., :4], longer[..., :4], atol=1e-6) and not torch.allclose(plain[..., 4:], longer[..., 4:], atol=1e-3)
+    packed = pad_packed_sequence(lstm(pack_padded_sequence(padded, [5], batch_first=True))[0], batch_first=True)[0]
+    assert torch.allclose(packed, plain, atol=1e-6)
+
+
+@check
+def check_softmax_emissions_are_bounded():
+    E = torch.randn(100, 9).mul(50).softmax(-1)
+    gaps = E.max(-1).values - E.min(-1).values
+    assert gaps.max() <= 1 and gaps.max() > 0.99

@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import torch
+
+from note_checks import check, formula, stated
+
+# verified: formula-only for the trust ratio; the update inside it is compared with torch.optim.AdamW
+UPDATE = r"r = \frac{\hat m}{\sqrt{\hat v} + \varepsilon}, \qquad u = r + \lambda\,\theta"
+STEP = r"\theta \leftarrow \theta - \eta\,\frac{\phi(\lVert\theta\rVert)}{\lVert u \rVert}\,u"
+
+
+def lamb(theta, gradients, lr, decay, eps=1e-6, ratio_of=None, corrected=True):
+    """The formulas of the article in NumPy, for one tensor."""
+    m = v = np.zeros_like(theta)
+    path = []
+    for t, g in enumerate(gradients, 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        c1, c2 = (1 - 0.9**t, 1 - 0.999**t) if corrected else (1, 1)
+        u = (m / c1) / (np.sqrt(v / c2) + eps) + decay * theta
+        weight, update = np.sqrt((theta**2).sum()), np.sqrt((u**2).sum())
+        ratio = ratio_of(weight, update) if ratio_of else weight / update if weight > 0 and update > 0 else 1.0
+        theta = theta - lr * ratio * u
+        path.append(theta)
+    return path
+
+
+@formula(UPDATE)
+def check_ratio_one_is_adamw():
+    for shape in [(1,), (4,), (3, 5)]:
+        for decay in (0.0, 0.1):
+            start, gradients = np.random.randn(*shape), [np.random.randn(*shape) for _ in range(5)]
+            w = torch.tensor(start, requires_grad=True)
+            optimizer = torch.optim.AdamW([w], lr=0.03, weight_decay=decay, eps=1e-6)
+            for g, ours in zip(gradients, lamb(start, gradients, 0.03, decay, ratio_of=lambda a, b: 1.0)):
+                w.grad = torch.tensor(g)
+                optimizer.step()
+                np.testing.assert_allclose(ours, w.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+@formula(STEP)
+def check_relative_step():
+    for shape in [(2,), (3, 5), (2, 3, 4)]:
+        for decay in (0.0, 0.1):
+            theta, gradients = np.random.randn(*shape), [np.random.randn(*shape) for _ in range(4)]
+            before = theta
+            for after in lamb(theta, gradients, 0.02, decay):
+                assert math.isclose(np.linalg.norm(after - before) / np.linalg.norm(before), 0.02, rel_tol=1e-9)
+                before = after
+            # the direction is that of AdamW
+            ours = lamb(theta, gradients[:1], 0.02, decay)[0] - theta
+            w = torch.tensor(theta, requires_grad=True)
+            optimizer = torch.optim.AdamW([w], lr=0.02, weight_decay=decay, eps=1e-6)
+            w.grad = torch.tensor(gradients[0])
+            optimizer.step()
+            other = w.detach().numpy() - theta
+            np.testing.assert_allclose(ours / np.linalg.norm(ours), other / np.linalg.norm(other), rtol=1e-9)
+
+
+@check
+def check_worked_example():
+    theta = lamb(np.array([3.0, 4.0]), [np.array([2.0, 5.0])], 0.01, 0.0, eps=1e-12)[0]
+    stated("2.9646", theta[0])
+    stated("3.9646", theta[1])
+    stated("1.4142", math.sqrt(2))
+    stated("3.5355", 5 / math.sqrt(2))
+    stated("0.0354", 3 - theta[0])
+    stated("0.05", np.linalg.norm(theta - np.array([3.0, 4.0])))
+    stated("1%", np.linalg.norm(theta - np.array([3.0, 4.0])) / 5)
+
+
+@check
+def check_zero_start():
+    zero, g = np.zeros(3), [np.ones(3)] * 2
+    assert (lamb(zero, g, 0.01, 0.0, ratio_of=lambda a, b: a / b)[0] == 0).all()
+    first, second = lamb(zero, g, 0.01, 0.0)
+    assert math.isclose(-first[0], 0.01, rel_tol=1e-5)
+    assert math.isclose(np.linalg.norm(second - first) / np.linalg.norm(first), 0.01, rel_tol=1e-9)
+
+
+@check
+def check_common_factor_cancels():
+    theta, gradients = np.random.randn(6), [np.random.randn(6) for _ in range(4)]
+    a = lamb(theta, gradients, 0.01, 0.0, eps=1e-12)
+    b = lamb(theta, gradients, 0.01, 0.0, eps=1e-12, corrected=False)
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert not np.allclose(lamb(theta, gradients, 0.01, 0.1)[0], lamb(theta, gradients, 0.01, 0.1, corrected=False)[0], rtol=1e-6)
+
+
+@check
+def check_claims():
+    assert not hasattr(torch.optim, "Lamb") and not hasattr(torch.optim, "LAMB")
+    w = torch.randn(400, requires_grad=True)
+    before = w.detach().clone()
+    optimizer = torch.optim.AdamW([w], lr=0.01, weight_decay=0.0)
+    w.grad = torch.randn(400)
+    optimizer.step()
+    assert math.isclose(float((w.detach() - before).norm()), 0.01 * 20, rel_tol=1e-3)
+    theta, g = np.random.randn(5), [np.random.randn(5)]
+    small, large = (lamb(theta, [s * g[0]], 0.01, 0.0, eps=1e-12)[0] for s in (1.0, 1000.0))
+    np.testing.assert_allclose(small, large, rtol=1e-6)

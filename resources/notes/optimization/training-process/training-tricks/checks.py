@@ -1,0 +1,128 @@
+import inspect
+import math
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint, checkpoint_sequential
+
+from note_checks import check, formula, stated
+
+CLIP = r"g \leftarrow g \cdot \min\!\Big(1,\; \frac{c}{\lVert g \rVert_2 + 10^{-6}}\Big)"
+MEMORY = r"M(S) = a\,\Big(S + \frac{L}{S}\Big), \qquad S^{*} = \sqrt{L}"
+
+
+@formula(CLIP)
+def check_clipping():
+    for shapes in [[(2,)], [(3, 4), (5,)], [(2, 2, 2), (1,), (7,)]]:
+        for c in (0.1, 1.0, 100.0):
+            parameters = [nn.Parameter(torch.zeros(s, dtype=torch.float64)) for s in shapes]
+            for p in parameters:
+                p.grad = torch.randn_like(p)
+            g = np.concatenate([p.grad.numpy().flatten() for p in parameters])
+            returned = nn.utils.clip_grad_norm_(parameters, c)
+            norm = np.sqrt((g**2).sum())
+            ours = g * min(1, c / (norm + 1e-6))
+            np.testing.assert_allclose(np.concatenate([p.grad.numpy().flatten() for p in parameters]), ours, rtol=1e-9)
+            assert math.isclose(returned.item(), norm, rel_tol=1e-9)
+
+
+def peak(L, S):
+    """Most activations that are alive at once, one per layer, counted while a real checkpointed chain runs."""
+    import weakref
+
+    alive, most = weakref.WeakSet(), [0]
+
+    class Held:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+    def pack(tensor):
+        held = Held(tensor.detach())
+        alive.add(held)
+        most[0] = max(most[0], len(alive))
+        return held
+
+    class Square(nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+    model = nn.Sequential(*(Square() for _ in range(L)))
+    x = torch.randn(4, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
+        if S is None:
+            y = model(x)
+        else:
+            y = x
+            for start in range(0, L, L // S):
+                y = checkpoint(model[start : start + L // S], y, use_reentrant=False)
+        y.sum().backward()
+    return most[0]
+
+
+@formula(MEMORY)
+def check_memory():
+    for L in (16, 36):
+        costs = {S: S + L / S for S in range(1, L + 1) if L % S == 0}
+        assert min(costs, key=costs.get) == math.isqrt(L)
+        assert peak(L, None) == L
+    for S, text in ((4, "8"), (2, "10"), (8, "10")):
+        stated(text, S + 16 / S)
+
+
+@check
+def check_worked_example():
+    w = nn.Parameter(torch.zeros(2))
+    w.grad = torch.tensor([3.0, 4.0])
+    stated("5", nn.utils.clip_grad_norm_([w], 1.0))
+    stated("0.6", w.grad[0])
+    stated("0.8", w.grad[1])
+    stated("16", 16 * 1)
+
+
+@check
+def check_stored_segments():
+    """What a checkpointed chain keeps at the end of the forward pass is one input per segment."""
+    for S in (1, 2, 4, 8):
+        layers = [nn.Linear(8, 8) for _ in range(16)]
+        inputs = []
+        y = torch.randn(4, 8, requires_grad=True)
+        for start in range(0, 16, 16 // S):
+            inputs.append(y)
+            y = checkpoint(nn.Sequential(*layers[start : start + 16 // S]), y, use_reentrant=False)
+        assert len(inputs) == S
+
+
+@check
+def check_defaults_and_nan():
+    signature = inspect.signature(nn.utils.clip_grad_norm_).parameters
+    assert signature["norm_type"].default == 2.0 and signature["error_if_nonfinite"].default is False
+    assert inspect.signature(checkpoint).parameters["use_reentrant"].default is None
+    w = nn.Parameter(torch.zeros(2))
+    w.grad = torch.tensor([1.0, math.nan])
+    nn.utils.clip_grad_norm_([w], 1.0)
+    assert w.grad.isnan().all()
+    try:
+        nn.utils.clip_grad_norm_([w], 1.0, error_if_nonfinite=True)
+    except RuntimeError as error:
+        assert "non-finite" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    w.grad = torch.tensor([3.0, 0.5])
+    nn.utils.clip_grad_value_([w], 1.0)
+    assert w.grad.tolist() == [1.0, 0.5]
+
+
+@check
+def check_reentrant():
+    layer, x = nn.Linear(3, 3), torch.randn(2, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert not checkpoint(layer, x, use_reentrant=True).requires_grad
+    assert checkpoint(layer, x, use_reentrant=False).requires_grad
+    drop = nn.Dropout(0.5)
+    x = torch.ones(1000, requires_grad=True)
+    y = checkpoint(drop, x, use_reentrant=False)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())

@@ -1,0 +1,126 @@
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from note_checks import check, formula, stated
+
+MOMENTUM = r"v_t = \mu\,v_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta_t\,v_t"
+LAYERS = r"\eta_l = \eta\,\xi^{\,L-l}"
+
+
+def raises(text, work):
+    try:
+        work()
+    except ValueError as error:
+        assert text in str(error), error
+    else:
+        raise AssertionError("expected an error")
+
+
+@formula(MOMENTUM)
+def check_momentum_with_a_changing_rate():
+    for shape in [(1,), (3, 2)]:
+        for mu in (0.5, 0.9):
+            w = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+            theta, v = w.detach().numpy().copy(), np.zeros(shape)
+            optimizer = torch.optim.SGD([w], lr=1.0, momentum=mu)
+            for rate in (0.3, 0.3, 0.01, 2.0):
+                optimizer.param_groups[0]["lr"] = rate
+                g = np.random.randn(*shape)
+                w.grad = torch.from_numpy(g)
+                optimizer.step()
+                v = mu * v + g
+                theta = theta - rate * v
+                np.testing.assert_allclose(w.detach().numpy(), theta, rtol=1e-9)
+
+
+@formula(LAYERS)
+def check_layer_rates():
+    for L, xi, eta in [(4, 0.5, 0.001), (3, 0.9, 0.1)]:
+        layers = [nn.Linear(2, 2, dtype=torch.float64) for _ in range(L)]
+        before = [layer.weight.detach().clone() for layer in layers]
+        optimizer = torch.optim.SGD([{"params": m.parameters(), "lr": eta * xi ** (L - l)} for l, m in enumerate(layers, 1)])
+        for layer in layers:
+            layer.weight.grad = torch.ones(2, 2, dtype=torch.float64)
+        optimizer.step()
+        for l, (old, layer) in enumerate(zip(before, layers), 1):
+            np.testing.assert_allclose((old - layer.weight.detach()).numpy(), eta * xi ** (L - l), rtol=1e-9)
+    for text, l in zip(("0.000125", "0.00025", "0.0005", "0.001"), range(1, 5)):
+        stated(text, 0.001 * 0.5 ** (4 - l))
+
+
+def path(fresh):
+    w = torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
+    optimizer, values = torch.optim.SGD([w], lr=0.1, momentum=0.9), []
+    for t in range(3):
+        if t == 2 and fresh:
+            optimizer = torch.optim.SGD([w], lr=0.01, momentum=0.9)
+        elif t == 2:
+            optimizer.param_groups[0]["lr"] = 0.01
+        w.grad = torch.ones(1, dtype=torch.float64)
+        optimizer.step()
+        values.append(w.item())
+    return values, optimizer.state[w]["momentum_buffer"].item()
+
+
+@check
+def check_worked_example():
+    kept, v = path(False)
+    for text, value in (("0.9", kept[0]), ("0.71", kept[1]), ("0.6829", kept[2]), ("2.71", v), ("0.0271", 0.01 * v)):
+        stated(text, value)
+    stated("0.70", path(True)[0][2])
+    # long run: v tends to 1 / (1 - mu) = 10; from an empty buffer it takes about twenty steps to come close
+    assert abs(1 - 0.9**20 - 0.88) < 0.01
+
+
+@check
+def check_scheduler_overwrites():
+    for make, expected in (
+        (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t), 0.5),
+        (lambda o: lr_scheduler.StepLR(o, 1, 0.5), 2.5),
+    ):
+        optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+        scheduler = make(optimizer)
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] = 5.0
+        scheduler.step()
+        assert optimizer.param_groups[0]["lr"] == expected
+
+
+@check
+def check_late_group():
+    for make in (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 10), lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t)):
+        optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+        scheduler = make(optimizer)
+        optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 1.0})
+        optimizer.step()
+        raises("", scheduler.step)
+
+
+@check
+def check_remaining_claims():
+    w, v = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=1.0)
+    optimizer.lr = 0.001
+    w.grad = torch.ones(1)
+    optimizer.step()
+    assert w.item() == 0 and optimizer.param_groups[0]["lr"] == 1.0
+    optimizer.defaults["lr"] = 0.3
+    optimizer.add_param_group({"params": [v]})
+    assert [g["lr"] for g in optimizer.param_groups] == [1.0, 0.3]
+    raises("some parameters appear in more than one parameter group", lambda: torch.optim.SGD([{"params": [w]}, {"params": [w]}], lr=1))
+    other = torch.optim.SGD([w, v], lr=0.5)
+    other.load_state_dict(torch.optim.SGD([w, v], lr=1.0).state_dict())
+    assert other.param_groups[0]["lr"] == 1.0
+    zero = torch.optim.SGD([w], lr=0.0, momentum=0.9)
+    before = w.item()
+    w.grad = torch.ones(1)
+    zero.step()
+    assert w.item() == before and zero.state[w]["momentum_buffer"].item() == 1
+    for make in (lambda o: lr_scheduler.StepLR(o, 1, 0.1), lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.1**t)):
+        optimizer = torch.optim.SGD([{"params": [w], "lr": 0.4}, {"params": [v]}], lr=0.02)
+        scheduler = make(optimizer)
+        optimizer.step()
+        scheduler.step()
+        np.testing.assert_allclose([g["lr"] for g in optimizer.param_groups], [0.04, 0.002])

@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from note_checks import check, formula, stated
+
+ITC = r"""
+y_{ij} = (1 - \alpha)\, \delta_{ij} + \alpha\, q_{ij}, \qquad
+L_{\mathrm{ITC}} = -\frac{1}{N} \sum_{i=1}^{N} \sum_{j} y_{ij} \ln \frac{e^{s_{ij}}}{\sum_{k} e^{s_{ik}}}
+"""
+NEGATIVE = r"P(j \mid i) = \frac{e^{s_{ij}}}{\sum_{k \ne i} e^{s_{ik}}} \quad (j \ne i)"
+LM = r"L_{\mathrm{LM}} = -\frac{1}{T} \sum_{t=1}^{T} \ln p\left( w_t \mid w_{<t}, v \right)"
+
+
+@formula(ITC)
+def check_soft_contrast():
+    for n in (2, 7, 20):
+        for alpha in (0.0, 0.4):
+            s, q = torch.randn(n, n, dtype=torch.float64) * 4, torch.randn(n, n, dtype=torch.float64).softmax(1)
+            target = torch.lerp(torch.eye(n, dtype=torch.float64), q, alpha)
+            e = np.exp(s.numpy())
+            y = [[(1 - alpha) * (i == j) + alpha * q[i, j].item() for j in range(n)] for i in range(n)]
+            ours = -sum(y[i][j] * math.log(e[i, j] / e[i].sum()) for i in range(n) for j in range(n)) / n
+            np.testing.assert_allclose(ours, F.cross_entropy(s, target).item(), rtol=1e-9)
+
+
+@formula(NEGATIVE)
+def check_hard_negative_probabilities():
+    torch.manual_seed(0)
+    for n in (2, 6):
+        s = torch.randn(n, n, dtype=torch.float64) * 2
+        library = s.masked_fill(torch.eye(n, dtype=torch.bool), -torch.inf).softmax(1)
+        e = np.exp(s.numpy())
+        for i in range(n):
+            rest = sum(e[i, k] for k in range(n) if k != i)
+            for j in range(n):
+                np.testing.assert_allclose(0 if j == i else e[i, j] / rest, library[i, j].item(), atol=1e-12)
+        drawn = torch.multinomial(library[0], 50_000, replacement=True)
+        np.testing.assert_allclose(torch.bincount(drawn, minlength=n) / 50_000, library[0], atol=0.01)
+
+
+@formula(LM)
+def check_language_modelling():
+    """A causal decoder that also reads an image token: earlier words' logits do not see later words."""
+    torch.manual_seed(0)
+    T, V, d = 6, 13, 8
+    table, head = torch.nn.Embedding(V, d), torch.nn.Linear(d, V)
+    layer = torch.nn.TransformerEncoderLayer(d, 2, 16, dropout=0.0, batch_first=True).eval()
+    image, words = torch.randn(1, 1, d), torch.randint(0, V, (1, T))
+    x = torch.cat([image, table(words)], dim=1)
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(T + 1)
+    logits = head(layer(x, src_mask=mask))[:, :-1]
+    library = F.cross_entropy(logits.transpose(1, 2), words).item()
+    total = 0.0
+    for t in range(T):  # one prefix at a time: w_<t and the image only
+        z = head(layer(x[:, : t + 1], src_mask=mask[: t + 1, : t + 1]))[0, -1].detach().double().numpy()
+        total -= z[words[0, t]] - math.log(np.exp(z).sum())
+    np.testing.assert_allclose(total / T, library, rtol=1e-5)
+
+
+@check
+def check_by_hand():
+    s = torch.tensor([-math.inf, 4.0, 1.0], dtype=torch.float64)
+    stated("0.9526", s.softmax(0)[1])
+    stated("0.0474", s.softmax(0)[2])
+    target = 0.6 * torch.tensor([1.0, 0, 0]) + 0.4 * torch.tensor([0.7, 0.2, 0.1])
+    for text, value in zip(("0.88", "0.08", "0.04"), target):
+        stated(text, value)
+    constant = torch.tensor([[math.log(2 / 3), math.log(1 / 3)]], dtype=torch.float64).expand(3, 2)
+    stated("0.6365", F.cross_entropy(constant, torch.tensor([1, 0, 0])))
+    stated("66.7", 100 * (constant.argmax(1) == torch.tensor([1, 0, 0])).double().mean())
+    stated("10.3262", F.cross_entropy(torch.zeros(1, 30522, dtype=torch.float64), torch.tensor([3])))
+
+
+@check
+def check_multinomial_error():
+    for s in (torch.tensor([[5.0]]), torch.tensor([[200.0, 0.0], [0.0, 200.0]])):
+        weights = s.softmax(1).fill_diagonal_(0)
+        try:
+            torch.multinomial(weights, 1)
+        except RuntimeError as error:
+            assert "invalid multinomial distribution" in str(error)
+        else:
+            raise AssertionError("expected an error")
+    s = torch.tensor([[200.0, 0.0], [0.0, 200.0]]).fill_diagonal_(-torch.inf)
+    assert torch.multinomial(s.softmax(1), 1).flatten().tolist() == [1, 0]
+
+
+@check
+def check_label_order():
+    logits, label = torch.randn(9, 2), torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0])
+    order = torch.randperm(9)
+    assert torch.allclose(F.cross_entropy(logits, label), F.cross_entropy(logits[order], label[order]))

@@ -1,0 +1,97 @@
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.transforms import functional as transform
+
+from note_checks import check, formula, stated
+
+NORMALISATION = r"\hat{x}_c = \frac{x_c / 255 - \mu_c}{\sigma_c}"
+RESIZE = r"r = \left\lfloor \frac{s}{p} \right\rfloor"
+FIRST_LAYER = r"""
+W'_{o,1} = \sum_{c=1}^{3} W_{o,c} \quad (C = 1), \qquad
+W'_{o,c} = \frac{3}{C}\, W_{o,\, 1 + (c-1) \bmod 3} \quad (C \ne 1, 3)
+"""
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@formula(NORMALISATION)
+def check_normalisation():
+    for mean, std in (IMAGENET, ((0.5,) * 3, (0.5,) * 3)):
+        image = torch.randint(0, 256, (3, 8, 6), dtype=torch.uint8)
+        library = transform.normalize(transform.convert_image_dtype(image, torch.float64), mean, std).numpy()
+        for c in range(3):
+            np.testing.assert_allclose((image[c].numpy() / 255 - mean[c]) / std[c], library[c], rtol=1e-9, atol=1e-12)
+
+
+@formula(RESIZE)
+def check_resize_of_the_shorter_side():
+    for weights, fraction in ((ResNet50_Weights.IMAGENET1K_V1, 0.875), (ResNet50_Weights.IMAGENET1K_V2, 0.965)):
+        preset = weights.transforms()
+        assert math.floor(preset.crop_size[0] / fraction) == preset.resize_size[0]
+        resized = transform.resize(torch.zeros(3, 300, 400), preset.resize_size, antialias=True)
+        assert min(resized.shape[1:]) == preset.resize_size[0]
+        assert preset(torch.zeros(3, 300, 400, dtype=torch.uint8)).shape == (3, 224, 224)
+
+
+def converted(W, C):
+    """The third formula, channel by channel (counted from 1 as in the article)."""
+    if C == 1:
+        return W.sum(1, keepdims=True)
+    return np.stack([3 / C * W[:, (c - 1) % 3] for c in range(1, C + 1)], axis=1)
+
+
+@formula(FIRST_LAYER)
+def check_first_layer_conversion():
+    conv = nn.Conv2d(3, 5, 3, padding=1, bias=False).double()
+    W = conv.weight.detach().numpy()
+    grey = torch.randn(2, 1, 7, 7, dtype=torch.float64)
+    one = F.conv2d(grey, torch.tensor(converted(W, 1)), padding=1)
+    np.testing.assert_allclose(one, conv(grey.expand(-1, 3, -1, -1)).detach(), atol=1e-12)
+    colour = torch.randn(2, 3, 7, 7, dtype=torch.float64)
+    for times in (2, 3):
+        many = F.conv2d(colour.repeat(1, times, 1, 1), torch.tensor(converted(W, 3 * times)), padding=1)
+        np.testing.assert_allclose(many, conv(colour).detach(), atol=1e-12)
+    for C in (2, 4, 5):  # the rule of timm's adapt_input_conv, with torch's repeat
+        library = torch.tensor(W).repeat(1, math.ceil(C / 3), 1, 1)[:, :C] * 3 / C
+        np.testing.assert_allclose(converted(W, C), library, rtol=1e-12)
+
+
+@check
+def check_by_hand():
+    white, black = torch.ones(3, 1, 1, dtype=torch.float64), torch.zeros(3, 1, 1, dtype=torch.float64)
+    stated("2.2489", transform.normalize(white, *IMAGENET)[0])
+    stated("−2.1179", transform.normalize(black, *IMAGENET)[0])
+    half = ((0.5,) * 3, (0.5,) * 3)
+    stated("1", transform.normalize(white, *half)[0])
+    stated("−1", transform.normalize(black, *half)[0])
+    for text, fraction in (("256", 0.875), ("235", 0.95), ("232", 0.965)):
+        stated(text, math.floor(224 / fraction))
+    stated("0.6", converted(np.array([0.2, 0.5, -0.1]).reshape(1, 3, 1, 1), 1).item())
+
+
+@check
+def check_train_mode_and_a_new_head():
+    torch.manual_seed(0)
+    net = resnet50(num_classes=10)
+    assert net.training
+    x = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        assert not torch.allclose(net(x)[:2], net(x[:2]), atol=1e-3)
+        net.eval()
+        assert torch.allclose(net(x)[:2], net(x[:2]), atol=1e-4)
+
+
+@check
+def check_vit_blocks_share_one_stride():
+    from torchvision.models.vision_transformer import VisionTransformer
+
+    net = VisionTransformer(image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32)
+    shapes = []
+    for layer in net.encoder.layers:
+        layer.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape)))
+    net(torch.randn(1, 3, 32, 32))
+    assert shapes == [(1, 17, 16)] * 3

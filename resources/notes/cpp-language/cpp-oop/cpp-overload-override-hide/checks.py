@@ -62,16 +62,14 @@ def check_override_keyword():
         assert compiled(f"{base} struct D : B {{ {bad.replace('override', '')} }}; int main() {{}}")[0] == ""
     assert compiled("struct B { virtual B* f() { return this; } }; struct D : B { D* f() override { return this; } }; int main() {}")[0] == ""
     assert "conflicting return type" in compiled("struct B { virtual int f() { return 0; } }; struct D : B { long f() override { return 0; } }; int main() {}")[0]
-    assert "override" in compiled("struct B { virtual void f(int) {} }; struct D : B { void f(double) {} }; int main() {}", "-Woverloaded-virtual")[0] or "hidden" in compiled(
-        "struct B { virtual void f(int) {} }; struct D : B { void f(double) {} }; int main() {}", "-Woverloaded-virtual"
-    )[0]
+    hiding = "struct B { virtual void f(int) {} void g(int) {} }; struct D : B { void f(double) {} void g(double) {} }; int main() {}"
+    messages = compiled(hiding, "-Woverloaded-virtual")[0]
+    assert "B::f(int)" in messages and "was hidden" in messages and "B::g" not in messages
 
 
 @check
 def check_questions():
-    assert "cannot be overloaded" in compiled("struct A { int f() { return 0; } long f() { return 0; } }; int main() {}")[0] or "overloaded" in compiled(
-        "int f(); long f(); int main() {}"
-    )[0]
+    assert "cannot be overloaded" in compiled("struct A { int f() { return 0; } long f() { return 0; } }; int main() {}")[0]
     code = """
 #include <cstdio>
 struct B { int at() const { return 1; } int at() { return 2; } virtual ~B() { std::printf("B"); }

@@ -1,5 +1,6 @@
 import subprocess
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from note_checks import check, formula, stated
@@ -67,6 +68,13 @@ int main() { std::shared_ptr<B> b = std::make_shared<D>(); std::printf("%d", b->
 """
     assert compiled(code.replace("CAST", "std::dynamic_pointer_cast"))[1] == "122"
     assert "the base is virtual" in compiled(code.replace("CAST", "std::static_pointer_cast"))[0]
+
+
+@check
+def check_libtorch_inherits_without_virtual():
+    headers = Path(find_spec("torch").origin).parent / "include/torch/csrc/api/include/torch/nn"
+    assert "class Cloneable : public Module {" in (headers / "cloneable.h").read_text()
+    assert "forward(" not in (headers / "module.h").read_text().split("class TORCH_API Module", 1)[1].replace("_forward", "")
 
 
 @check

@@ -80,9 +80,23 @@ def check_contiguous_and_first_operand():
     c = x.to(memory_format=LAST)
     assert c.contiguous().stride() == x.stride() and c.contiguous(memory_format=LAST).data_ptr() == c.data_ptr()
     assert (c * x).is_contiguous(memory_format=LAST) and (x * c).is_contiguous()
+    assert c.clone().stride() == torch.zeros_like(c).stride() == c.stride() and torch.zeros(c.shape).is_contiguous()
     a, b = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
     b.load_state_dict(a.state_dict())
     assert torch.allclose(a(x), b.to(memory_format=LAST)(c), atol=1e-5)
+
+
+@check
+def check_other_ranks():
+    volume = torch.randn(2, 3, 4, 5, 6)
+    assert volume.to(memory_format=torch.channels_last_3d).stride() == (360, 1, 90, 18, 3)
+    for other in (volume, volume[0, 0]):
+        try:
+            other.to(memory_format=LAST)
+        except RuntimeError as error:
+            assert "rank 4" in str(error)
+        else:
+            raise AssertionError("expected an error")
 
 
 @check

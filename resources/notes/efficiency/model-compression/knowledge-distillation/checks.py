@@ -119,3 +119,21 @@ def check_cross_entropy_has_the_same_gradient():
     assert torch.allclose(first, second, atol=1e-6)
     gap = F.cross_entropy(v, F.softmax(z, -1)) - soft_loss(v, z, 1.0)
     assert torch.allclose(gap, torch.distributions.Categorical(logits=z).entropy().mean(), atol=1e-5)
+
+
+@check
+def check_buffers_are_copied_not_averaged():
+    for averaged, expected in ((False, 5.0), (True, 0.5)):
+        student = nn.BatchNorm1d(1)
+        teacher = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=averaged)
+        teacher.update_parameters(student)
+        student.running_mean += 5
+        teacher.update_parameters(student)
+        assert abs(teacher.module.running_mean.item() - expected) < 1e-5
+
+
+@check
+def check_extreme_temperatures():
+    z = torch.tensor([2.0, 1.0, 0.0])
+    assert torch.allclose(F.softmax(z / 0.01, -1), torch.tensor([1.0, 0.0, 0.0]))
+    assert torch.allclose(F.softmax(z / 1e4, -1), torch.full((3,), 1 / 3), atol=1e-3)

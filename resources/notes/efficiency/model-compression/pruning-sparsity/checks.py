@@ -124,6 +124,13 @@ def check_amount_and_assignment():
     layer.weight.data.fill_(7.0)
     layer(torch.ones(3))
     assert (layer.weight != 7).all()
+    layer.weight = nn.Parameter(torch.ones(3, 3))
+    try:
+        layer(torch.ones(3))
+    except TypeError as error:
+        assert "as parameter 'weight'" in str(error)
+    else:
+        raise AssertionError("expected an error")
 
 
 @check

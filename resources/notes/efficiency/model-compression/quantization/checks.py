@@ -102,6 +102,8 @@ def check_dynamic_quantization_skips_convolutions():
     assert type(model[0]) is nn.Conv2d and type(model[2]) is not nn.Linear
     assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.LSTM(3, 4)), dtype=torch.qint8)[0]).__module__
     assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.GRU(3, 4)), dtype=torch.qint8)[0]).__module__
+    assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.RNNCell(3, 4)), dtype=torch.qint8)[0]).__module__
+    assert type(quantize_dynamic(nn.Sequential(nn.RNN(3, 4)), dtype=torch.qint8)[0]) is nn.RNN
 
 
 @check

@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 
@@ -18,15 +20,16 @@ MEMORY = r"m_0 = 16, \qquad m_1 = 8 + \frac{8}{R}, \qquad m_2 = 4 + \frac{12}{R}
 BUBBLE = r"\text{bubble} = \frac{S - 1}{M + S - 1}"
 
 
-# Runs real ranks in a program of its own: forking from a thread of a test runner is not safe.
+# Runs real ranks in a program of its own: forking from a thread of a test runner is not safe. They meet in a file, so no port
+# is fixed; gloo takes free ones. The whole process group is ended after a time, so that a stuck rank cannot hold the check.
 PROGRAM = """
-import sys, tempfile, torch
+import datetime, sys, tempfile, torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
 def worker(rank, store, out, sizes):
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=datetime.timedelta(seconds=25))
     torch.manual_seed(rank)
     model = nn.parallel.DistributedDataParallel(nn.Linear(3, 1, dtype=torch.float64))
     start = sum(sizes[:rank])
@@ -42,11 +45,23 @@ print(out.tolist())
 """
 
 
+def gradients_of_ranks(sizes):
+    command = [sys.executable, "-c", PROGRAM, *map(str, sizes)]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        out, errors = program.communicate(timeout=50)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+        raise
+    assert program.returncode == 0, errors
+    return np.array(json.loads(out))
+
+
 @formula(AVERAGE)
 def check_average_of_ranks():
     for sizes in ((2, 2), (3, 1)):
-        done = subprocess.run([sys.executable, "-c", PROGRAM, *map(str, sizes)], capture_output=True, text=True, timeout=50, check=True)
-        out = np.array(json.loads(done.stdout))
+        out = gradients_of_ranks(sizes)
         torch.manual_seed(0)
         layer = nn.Linear(3, 1, dtype=torch.float64)
         w, b = layer.weight.detach().numpy()[0], layer.bias.item()

@@ -177,6 +177,10 @@ def check_pure_half_breaks():
     p.grad = torch.tensor([0.0, 1.0]).half()
     torch.optim.Adam([p], lr=1e-3).step()
     assert torch.isnan(p[0]) and torch.isfinite(p[1]) and torch.tensor(1e-8).half() == 0
+    fused = nn.Parameter(torch.ones(2).half())
+    fused.grad = torch.tensor([0.0, 1.0]).half()
+    torch.optim.Adam([fused], lr=1e-3, fused=True).step()
+    assert torch.isfinite(fused).all() and fused[1] < 1
     assert torch.tensor(1.0).half() - torch.tensor(1e-4).half() == 1
     one = torch.tensor(1.0).bfloat16()
     assert one - torch.tensor(0.001).bfloat16() == 1 and one - torch.tensor(0.0019).bfloat16() == 1 and one - torch.tensor(0.0021).bfloat16() < 1

@@ -37,11 +37,12 @@ def check_product_of_stages():
 
 @check
 def check_by_hand():
-    first, second = torch.tensor(3.0, requires_grad=True), torch.tensor(0.5)
+    first, second = torch.tensor(3.0, requires_grad=True), torch.tensor(0.5, requires_grad=True)
     loss = 0.5 * (second * (first * 2.0) - 1.0) ** 2
     loss.backward()
-    stated("3", second * first.detach() * 2.0)
+    stated("3", second.detach() * first.detach() * 2.0)
     stated("2", first.grad)
+    stated("12", second.grad)
 
 
 @check
@@ -53,3 +54,15 @@ def check_cut_paths():
     h.grad = None
     (h.softmax(1) * torch.arange(3.0)).sum().backward()
     assert (h.grad != 0).any()
+
+
+@check
+def check_straight_through():
+    logits, weights = torch.randn(4, 3, requires_grad=True), torch.arange(3.0)
+    soft = logits.softmax(1)
+    hard = nn.functional.one_hot(logits.argmax(1), 3).float()
+    passed = hard + soft - soft.detach()
+    assert torch.allclose(passed, hard, atol=1e-6)
+    wanted, = torch.autograd.grad((soft * weights).sum(), logits, retain_graph=True)
+    (passed * weights).sum().backward()
+    assert torch.allclose(logits.grad, wanted) and (wanted != 0).any()

@@ -5,7 +5,7 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from torch.nn import functional as F
 
 from note_checks import check, formula, stated
@@ -90,6 +90,14 @@ def check_unlabelled_marker():
         raise AssertionError("expected an error")
     texts = np.array(["a"] + [-1] * 19 + ["b"] * 20, dtype=object)
     assert set(SelfTrainingClassifier(LogisticRegression()).fit(X, texts).classes_) == {"a", "b"}
+    for spreading in (LabelSpreading(), LabelPropagation()):
+        assert -1 not in spreading.fit(X, y).classes_
+        try:
+            spreading.fit(X, texts)
+        except TypeError:
+            pass
+        else:
+            raise AssertionError("expected an error")
     try:
         LogisticRegression().fit(X[:, 0], y)
     except ValueError as error:

@@ -73,6 +73,13 @@ def check_by_hand():
     stated("76", csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes)
     stated("72", sum(part.nbytes for part in ell(A)))
     stated("96", A.nbytes)
+    dia = sparse.dia_array(A)
+    assert sorted(dia.offsets.tolist()) == [-1, 0, 1, 3]
+    stated("144", dia.data.nbytes + dia.offsets.nbytes)
+    loose = sparse.csr_array(([1.0, 2.0], [3, 0], [0, 2]), shape=(1, 4))
+    assert not loose.has_sorted_indices and loose.toarray().tolist() == [[2, 0, 0, 1]]
+    loose.sort_indices()
+    assert loose.indices.tolist() == [0, 3]
 
 
 @check
@@ -120,3 +127,31 @@ def check_centring():
     raises(ValueError, "center sparse", lambda: StandardScaler().fit(a))
     assert sparse.issparse(StandardScaler(with_mean=False).fit_transform(a)) and sparse.issparse(MaxAbsScaler().fit_transform(a))
     assert np.array(a).shape == () and np.array(a).dtype == object
+
+
+def bytes_of_torch(t):
+    return sum(part.numel() * part.element_size() for part in (t.values(), t.col_indices(), t.crow_indices()))
+
+
+@check
+def check_index_types_of_torch():
+    t = torch.tensor(A).to_sparse_csr()
+    stated("112", bytes_of_torch(t))
+    small = torch.sparse_csr_tensor(t.crow_indices().int(), t.col_indices().int(), t.values(), t.shape)
+    assert small.col_indices().dtype == torch.int32 and bytes_of_torch(small) == 76
+
+
+@check
+def check_product_can_be_full():
+    column = np.zeros((4, 4))
+    column[:, 0] = 1.0
+    a = sparse.csr_array(column)
+    stated("4", a.nnz)
+    stated("16", (a @ a.T).nnz)
+
+
+@check
+def check_blocks_and_one_axis():
+    blocks = sparse.bsr_array(np.kron(np.eye(3), np.ones((2, 2))))
+    assert len(blocks.indices) == 3 and sparse.csr_array(blocks).nnz == 12
+    assert sparse.csr_array(np.array([1.0, 0.0, 2.0])).shape == (3,)

@@ -93,3 +93,7 @@ def check_softmax_emissions_are_bounded():
     E = torch.randn(100, 9).mul(50).softmax(-1)
     gaps = E.max(-1).values - E.min(-1).values
     assert gaps.max() <= 1 and gaps.max() > 0.99
+    raw, A, zero = np.random.randn(4, 3) * 3, np.random.randn(3, 3), np.zeros(3)
+    loss = lambda E: math.log(sum(math.exp(score(E, A, zero, zero, y)) for y in itertools.product(range(3), repeat=4))) - score(E, A, zero, zero, (0, 2, 1, 1))
+    assert math.isclose(loss(raw), loss(torch.tensor(raw).log_softmax(-1).numpy()), rel_tol=1e-9)
+    assert abs(loss(raw) - loss(torch.tensor(raw).softmax(-1).numpy())) > 1e-3

@@ -49,6 +49,13 @@ def check_conv2d_of_full_width_is_conv1d():
     wide = nn.Conv2d(1, 4, (3, 6))
     wide.weight.data, wide.bias.data = conv.weight.data.transpose(1, 2)[:, None], conv.bias.data
     assert torch.allclose(wide(x[:, None])[..., 0], conv(x.transpose(1, 2)), atol=1e-6)
+    try:
+        conv(x)
+    except RuntimeError as error:
+        assert "channels" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert conv(torch.randn(2, 6, 6)).shape == (2, 4, 4)
 
 
 @check

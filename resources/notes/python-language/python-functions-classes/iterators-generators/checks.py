@@ -31,7 +31,9 @@ class Divided(Plain):
 
 
 def loaded(dataset, W):
-    return sorted(int(x) for batch in DataLoader(dataset, batch_size=2, num_workers=W) for x in batch)
+    # A stuck worker must fail the check, not hang it.
+    options = {"timeout": 60, "multiprocessing_context": "fork"} if W else {}
+    return sorted(int(x) for batch in DataLoader(dataset, batch_size=2, num_workers=W, **options) for x in batch)
 
 
 @formula(ALL)

@@ -19,6 +19,8 @@ class Node:
 @formula(ROOT, SWEEP)
 def check_what_the_collector_frees():
     counts = set()
+    gc.collect()
+    gc.freeze()  # what the imports made need not be searched 120 times
     for _ in range(60):
         size = random.randint(1, 8)
         nodes = [Node() for _ in range(size)]
@@ -50,6 +52,7 @@ def check_what_the_collector_frees():
         counts.add((len(reach) < size, waiting > len(reach)))
         del outside
         gc.collect()
+    gc.unfreeze()
     assert (True, True) in counts and (False, False) in counts
 
 
@@ -81,12 +84,34 @@ def check_facts():
     stated("10", gc.get_threshold()[1])
     assert all(gc.is_tracked(o) for o in ([], {"a": []}, Node(), torch.ones(1)))
     assert not any(gc.is_tracked(o) for o in (1, 1.0, "a"))
+    assert sys.version_info[:2] != (3, 11) or not gc.is_tracked({"a": 1})
     t = torch.ones(2)
     watch = weakref.ref(t)
     gc.disable()
     del t
     gc.enable()
     assert watch() is None
+
+
+@check
+def check_thresholds_are_exceeded():
+    if sys.version_info[:2] != (3, 11):
+        return
+    seen, made = [], []
+
+    def note(phase, info):
+        if phase == "start":
+            seen.append((len(made), info["generation"]))
+
+    gc.collect()
+    gc.callbacks.append(note)
+    while len([one for one in seen if one[1] == 1]) < 2:
+        made.append([])
+    gc.callbacks.remove(note)
+    starts = [at for at, _ in seen]
+    assert all(abs(late - early - 701) < 10 for early, late in zip(starts, starts[1:]))
+    middle = [index for index, (_, generation) in enumerate(seen) if generation == 1]
+    assert middle[1] - middle[0] == 12  # 11 young collections between, then the middle one
 
 
 @check

@@ -42,5 +42,6 @@ def tensors_that_hang_on_cycles() -> Figure:
     axes.plot(made, plain, color=GREEN, linestyle="--", label="without cycles")
     axes.set_xlabel("objects made")
     axes.set_ylabel("tensors still alive")
+    axes.set_ylim(-3, 88)
     axes.legend(loc="upper left")
     return drawn

@@ -90,7 +90,13 @@ def check_facts():
             return "from the right"
 
     assert (Left() == Right()) == "from the right" and Left() != Left()
+    class Special(Right):
+        def __eq__(self, other):
+            return "from the subclass"
+
+    assert (Right() == Special()) == (Special() == Right()) == "from the subclass"
     a = torch.ones(3)
+    assert a[1:].data_ptr() != a.data_ptr() and a[1:].untyped_storage().data_ptr() == a.untyped_storage().data_ptr()
     v, c = a.view(3), a.clone()
     assert v is not a and v.data_ptr() == a.data_ptr() != c.data_ptr()
 

@@ -1,6 +1,8 @@
 import sys
 import threading
+import time
 
+import numpy as np
 import torch
 
 from note_checks import check, formula, stated
@@ -60,47 +62,58 @@ def check_lost_updates():
     stated("2,000", 2 * 1000)
 
 
+def joined(work, number):
+    threads = [threading.Thread(target=work) for _ in range(number)]
+    [t.start() for t in threads]
+    [t.join(timeout=120) for t in threads]
+    assert not any(t.is_alive() for t in threads)
+
+
 @check
 def check_updates_are_lost_when_the_update_calls_a_function():
-    total, before = [0], sys.getswitchinterval()
+    # Barriers force the interleaving, so nothing depends on when the interpreter happens to switch.
+    for T, k in ((2, 1), (2, 5), (4, 3)):
+        x, barrier, lock = [0, 0], threading.Barrier(T, timeout=60), threading.Lock()
 
-    def one():
-        return 1
+        def f():
+            barrier.wait()
+            return 1
 
-    def add():
-        for _ in range(100_000):
-            total[0] = total[0] + one()
+        def add():
+            for _ in range(k):
+                x[0] = x[0] + f()
+                with lock:
+                    x[1] = x[1] + 1
+                barrier.wait()
 
-    sys.setswitchinterval(1e-5)
-    for _ in range(10):
-        total[0] = 0
-        threads = [threading.Thread(target=add) for _ in range(4)]
-        [t.start() for t in threads]
-        [t.join() for t in threads]
-        if total[0] < 400_000:
-            break
-    sys.setswitchinterval(before)
-    assert 2 <= total[0] < 400_000
+        joined(add, T)
+        assert x == [k, T * k]
+
+
+def ran_during(work, most=50):
+    """Whether another thread that is ready gets to run while `work` is called, although nobody takes the lock away."""
+    ran, ready, before = [], threading.Event(), sys.getswitchinterval()
+    thread = threading.Thread(target=lambda: ready.wait() and ran.append(1))
+    sys.setswitchinterval(1000)  # seconds: the lock is handed over only by those who release it
+    try:
+        thread.start()
+        ready.set()
+        for _ in range(most):
+            work()
+            if ran:
+                return True
+        return False
+    finally:
+        sys.setswitchinterval(before)
+        thread.join(timeout=60)
 
 
 @check
-def check_pytorch_releases_the_lock():
-    count, stop = [0], threading.Event()
-
-    def spin():
-        while not stop.is_set():
-            count[0] += 1
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    a = torch.randn(1200, 1200)
-    before = count[0]
-    for _ in range(3):
-        a @ a
-    progress = count[0] - before
-    stop.set()
-    thread.join()
-    assert progress > 100, progress
+def check_who_releases_the_lock():
+    a, n = torch.randn(600, 600), np.random.default_rng(0).standard_normal((600, 600))
+    for releases in (lambda: a @ a, lambda: n @ n, lambda: time.sleep(0.01)):
+        assert ran_during(releases)
+    assert not ran_during(lambda: sum(i for i in range(10_000)))
 
 
 @check

@@ -10,7 +10,7 @@ from torch import nn
 
 from note_checks import check, formula, stated
 
-SIZE = r"B = \sum_{s} n_s\, b_s \ + \ \text{a header per record}"
+SIZE = r"B = \sum_{s} n_s\, b_s \ + \ \text{pickle and headers}"
 
 
 def saved(x):
@@ -48,6 +48,28 @@ def check_worked_example():
     stated("9", (len(pickle.dumps(two, 2)) - len(pickle.dumps(one, 2))) / 400)
     stated("4", pickle.DEFAULT_PROTOCOL)
     assert json.loads(json.dumps({1: (1, 2)})) == {"1": [1, 2]}
+
+
+def moved(file, device):
+    """The file as a machine would write it whose tensors lie on `device`."""
+    short, long = (b"X" + len(name).to_bytes(4, "little") + name for name in (b"cpu", device.encode()))
+    result = io.BytesIO()
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(result, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            assert not name.endswith("data.pkl") or data.count(short) == 1
+            new.writestr(name, data.replace(short, long) if name.endswith("data.pkl") else data)
+    result.seek(0)
+    return result
+
+
+@check
+def check_device_of_the_file():
+    file = moved(saved(torch.ones(2)), "cuda:0")
+    if not torch.cuda.is_available():
+        refused(RuntimeError, "Attempting to deserialize object on a CUDA device", lambda: torch.load(file))
+    file.seek(0)
+    assert torch.load(file, map_location="cpu").tolist() == [1.0, 1.0]
 
 
 @check

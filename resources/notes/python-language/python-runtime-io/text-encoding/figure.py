@@ -23,7 +23,7 @@ def bytes_of_four_characters() -> Figure:
         axes.bar(places, sizes[encoding], width=0.34, color=colour, label=encoding.upper())
         for place, value in zip(places, sizes[encoding], strict=True):
             axes.text(place, value + 0.1, str(value) if value else "—", ha="center", color=QUIET if not value else None)
-    axes.set_xticks(range(4), CHARACTERS)
+    axes.set_xticks(range(4), CHARACTERS, fontsize=8.5)
     axes.set_ylim(0, 4.8)
     axes.set_ylabel("bytes per character")
     axes.grid(axis="x", visible=False)

@@ -68,6 +68,10 @@ def check_container():
     assert model[:2][0] is model[0] and isinstance(model[:2], nn.Sequential)
     model[:-1].requires_grad_(False)
     assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
+    frozen = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1))
+    frozen[:-1].requires_grad_(False)
+    frozen(torch.randn(9, 2) + 5)
+    assert (frozen[0].running_mean > 0).all() and not frozen[0].weight.requires_grad
     model.append(nn.Tanh()).extend([nn.Tanh()])
     model.insert(0, nn.Identity())
     assert [n for n, _ in model.named_parameters()] == ["1.weight", "1.bias", "3.weight", "3.bias"]
@@ -100,6 +104,7 @@ def check_tuples_and_shapes():
     raises(TypeError, "positional arguments", lambda: nn.Sequential(nn.Bilinear(2, 2, 1))(x, x))
     images = torch.randn(1, 3, 8, 8)
     raises(RuntimeError, "mat1 and mat2 shapes cannot be multiplied", lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 2))(images))
+    assert nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(6, 2))(images).shape == (1, 8, 6, 2)
     assert nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 2))(images).shape == (1, 2)
 
 

@@ -113,6 +113,7 @@ def check_other_claims():
     assert (torch.empty(2, 1, 3, 4) @ torch.empty(5, 4, 6)).shape == (2, 5, 3, 6)
     images, mean = torch.randn(2, 3, 5, 5), torch.randn(3)
     raises("must match the size", lambda: images - mean)
+    assert (torch.randn(2, 3, 5, 1) - mean).shape == (2, 3, 5, 3)
     square = torch.randn(2, 3, 3, 3)
     assert not torch.equal(square - mean, square - mean[:, None, None])
     assert torch.equal((square - mean[:, None, None])[:, 1], square[:, 1] - mean[1])

@@ -1,4 +1,6 @@
 import copy
+import io
+import pickle
 import warnings
 
 import numpy as np
@@ -164,6 +166,17 @@ def check_remaining_claims():
     layer = nn.Linear(2, 2)
     layer.register_forward_hook(lambda *_: None)
     assert len(copy.deepcopy(layer)._forward_hooks) == 1 and list(layer.state_dict()) == ["weight", "bias"]
+    try:
+        torch.save(layer, io.BytesIO())
+    except (pickle.PicklingError, AttributeError) as error:
+        assert "lambda" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    parent, called = nn.Sequential(nn.Identity()), []
+    parent.register_forward_hook(lambda *_: called.append("parent"))
+    parent[0].register_forward_hook(lambda *_: called.append("part"))
+    parent.forward(torch.ones(1))
+    assert called == ["part"]
     p = nn.Parameter(torch.ones(2))
     p.register_post_accumulate_grad_hook(lambda q: seen.append(q.grad.tolist()))
     (3 * p).sum().backward()
@@ -176,7 +189,9 @@ def check_remaining_claims():
     assert order == ["0.0", "0", ""]
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    assert callable(create_feature_extractor)
+    part = nn.Linear(2, 3)
+    features = create_feature_extractor(nn.Sequential(part, nn.ReLU()), ["0"])(torch.ones(1, 2))
+    assert list(features) == ["0"] and torch.equal(features["0"], part(torch.ones(1, 2)))
 
 
 @check

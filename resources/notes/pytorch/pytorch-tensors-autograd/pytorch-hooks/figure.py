@@ -30,7 +30,7 @@ def hooks_read_every_layer() -> Figure:
     default, kaiming = signals(False), signals(True)
     assert len(default[0]) == len(default[1]) == DEPTH
     assert default[0][0] > 10 * default[0][4] and 0.8 < default[0][4] / default[0][-1] < 1.25
-    assert default[1][-1] > 1e4 * default[1][0]
+    assert default[1][-1] > 1e4 * default[1][0] and default[1] == sorted(default[1])
     assert all(0.2 < v < 3 for part in kaiming for v in part)
 
     drawn, panels = plt.subplots(1, 2)

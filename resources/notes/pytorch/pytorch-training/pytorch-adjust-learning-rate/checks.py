@@ -95,7 +95,14 @@ def check_late_group():
         scheduler = make(optimizer)
         optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 1.0})
         optimizer.step()
-        raises("", scheduler.step)
+        raises("shorter than argument", scheduler.step)
+    for make, expected in ((lambda o: lr_scheduler.StepLR(o, 1, 0.5), "0.5"), (lr_scheduler.LinearLR, "1.4")):
+        optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+        scheduler = make(optimizer)
+        optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 1.0})
+        optimizer.step()
+        scheduler.step()
+        stated(expected, optimizer.param_groups[1]["lr"])
 
 
 @check
@@ -113,6 +120,10 @@ def check_remaining_claims():
     other = torch.optim.SGD([w, v], lr=0.5)
     other.load_state_dict(torch.optim.SGD([w, v], lr=1.0).state_dict())
     assert other.param_groups[0]["lr"] == 1.0
+    tensor_rate = torch.optim.SGD([v], lr=torch.tensor(0.5))
+    v.grad, old = torch.ones(1), v.item()
+    tensor_rate.step()
+    assert v.item() == old - 0.5
     zero = torch.optim.SGD([w], lr=0.0, momentum=0.9)
     before = w.item()
     w.grad = torch.ones(1)

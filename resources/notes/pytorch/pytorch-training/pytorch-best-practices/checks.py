@@ -53,7 +53,7 @@ def check_resumed_run():
 @formula(BYTES)
 def check_bytes():
     options = [(0, lambda p: torch.optim.SGD(p, 0.1)), (1, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
-               (2, torch.optim.Adam), (2, torch.optim.AdamW)]
+               (2, torch.optim.Adam), (2, torch.optim.AdamW), (3, lambda p: torch.optim.Adam(p, amsgrad=True))]
     for width in (8, 40):
         for k, make in options:
             model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3))
@@ -117,6 +117,12 @@ def check_slice_and_strict():
     result = model.load_state_dict({"module.weight": torch.zeros(2, 2), "module.bias": torch.zeros(2)}, strict=False)
     assert result.missing_keys == ["weight", "bias"] and result.unexpected_keys == ["module.weight", "module.bias"]
     assert (model.weight != 0).all()
+
+
+@check
+def check_loader_has_no_state():
+    loader = torch.utils.data.DataLoader(range(3))
+    assert not hasattr(loader, "state_dict")
 
 
 @check

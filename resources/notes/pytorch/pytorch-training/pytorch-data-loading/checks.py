@@ -94,6 +94,10 @@ class Numbers(Dataset):
 def check_seeds_of_workers():
     rows = [[int(v) for v in batch] for batch in DataLoader(Numbers(), num_workers=2)]
     assert [a == b for a, b in zip(*rows)] == [True, False, False, False]
+    for persistent in (False, True):
+        loader = DataLoader(Numbers(), num_workers=2, persistent_workers=persistent)
+        first, second = ([int(row[0]) for row in loader] for _ in range(2))
+        assert (first == second) == (not persistent)
 
 
 class Stream(IterableDataset):

@@ -25,7 +25,7 @@ def the_sampler_is_the_order() -> Figure:
         for value, colour, label in ((0, BLUE, "class A"), (1, ORANGE, "class B")):
             points = [(at, index) for at, index in enumerate(order) if labels[index] == value]
             panel.scatter(*zip(*points), s=9, color=colour, linewidths=0, label=label, marker="os"[value])
-        panel.set_title(name, fontsize=9)
+        panel.set_title(name, fontsize=8)
         panel.set_ylim(-3, 103)
     panels[1].set_xlabel("position in the epoch")
     panels[0].set_ylabel("dataset index")

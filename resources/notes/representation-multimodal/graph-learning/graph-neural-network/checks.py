@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from note_checks import check, formula, stated
@@ -93,6 +94,27 @@ def check_by_hand():
     stated("0.25", far[0])
     stated("0.2041", far[3])
     assert not torch.allclose(step.sum(1), torch.ones(4, dtype=torch.float64), atol=0.01)
+
+
+@check
+def check_rescaling_brings_shrunken_differences_back():
+    torch.manual_seed(0)
+    y = np.repeat([0, 1], 100)
+    plain, rescaled = [], []
+    for _ in range(6):
+        chance = torch.where(torch.tensor(y[:, None] == y), 0.06, 0.02)
+        upper = torch.bernoulli(chance).triu(1)
+        A = (upper + upper.T).double()
+        x = torch.randn(200, 8, dtype=torch.float64).numpy()
+        x[:, 0] += 0.4 * (2 * y - 1)
+        x = np.linalg.matrix_power(propagation(A), 20) @ x
+        z = x / np.sqrt(A.sum(1).numpy() + 1)[:, None]
+        z = (z - z.mean(0)) / z.std(0)
+        train = np.r_[0:10, 100:110]
+        rest = np.setdiff1d(np.arange(200), train)
+        for found, features in ((plain, x), (rescaled, z)):
+            found.append(LogisticRegression().fit(features[train], y[train]).score(features[rest], y[rest]))
+    assert np.mean(plain) < 0.55 and np.mean(rescaled) > 0.75, (plain, rescaled)
 
 
 @check

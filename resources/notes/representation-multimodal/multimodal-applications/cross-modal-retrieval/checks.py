@@ -74,6 +74,13 @@ def check_by_hand():
 
 
 @check
+def check_nan_ranks_first():
+    scores, correct = torch.full((3, 6), torch.nan), torch.eye(3, 6, dtype=torch.bool)
+    best = scores.masked_fill(~correct, -torch.inf).amax(1, keepdim=True)
+    assert (1 + ((scores >= best) & ~correct).sum(1)).tolist() == [1, 1, 1]
+
+
+@check
 def check_long_vectors_win_without_normalization():
     torch.manual_seed(0)
     gallery = F.normalize(torch.randn(100, 8), dim=1)

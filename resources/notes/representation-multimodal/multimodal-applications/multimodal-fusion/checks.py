@@ -100,6 +100,15 @@ def check_parameters():
 
 
 @check
+def check_attention_over_masked_keys_only_is_nan():
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    x, y = torch.randn(1, 3, 8), torch.randn(1, 4, 8)
+    mask = torch.tensor([[False, True, True, True]])
+    assert attention(x, y, y, key_padding_mask=mask)[0].isfinite().all()
+    assert attention(x, y, y, key_padding_mask=torch.ones_like(mask))[0].isnan().all()
+
+
+@check
 def check_scale_dominates_distance_and_gradient():
     torch.manual_seed(0)
     x, y = 100 * torch.randn(200, 4), torch.randn(200, 4)

@@ -72,7 +72,8 @@ def check_sparse_penalty():
         bernoulli = torch.distributions.Bernoulli
         library = beta * torch.distributions.kl_divergence(bernoulli(torch.full_like(mean, rho)), bernoulli(mean)).sum()
         np.testing.assert_allclose(ours, library.item(), rtol=1e-9)
-    assert math.isnan(torch.log((1 - 0.05) / (1 - torch.tensor(1.5))).item())
+    penalty = lambda m: (0.05 * torch.log(0.05 / m) + 0.95 * torch.log(0.95 / (1 - m))).item()
+    assert math.isnan(penalty(torch.tensor(1.5))) and penalty(torch.tensor(0.0)) == math.inf
 
 
 @check

@@ -82,3 +82,13 @@ def check_batchnorm_mixes_samples():
     norm = torch.nn.BatchNorm1d(4)
     x = torch.randn(6, 4)
     assert not torch.allclose(norm(x)[:1], norm(torch.cat([x[:1], x[1:] + 2]))[:1], atol=0.1)
+
+
+@check
+def check_one_image_passes_maps_but_not_a_head_with_batchnorm():
+    assert torch.nn.BatchNorm2d(4)(torch.randn(1, 4, 7, 7)).shape == (1, 4, 7, 7)
+    try:
+        torch.nn.BatchNorm1d(4)(torch.randn(1, 4))
+    except ValueError:
+        return
+    raise AssertionError("expected an error")

@@ -36,6 +36,14 @@ def check_worked_example():
 
 
 @check
+def check_sum_and_mean_loss():
+    for n in (2, 7):
+        x, y, w = torch.randn(n), torch.randn(n), torch.randn((), requires_grad=True)
+        of = lambda reduction: torch.autograd.grad(torch.nn.functional.mse_loss(w * x, y, reduction=reduction), w)[0]
+        assert torch.allclose(of("sum"), n * of("mean"))
+
+
+@check
 def check_sign_flip():
     x = torch.randn(8, dtype=torch.float64)
     norm = lambda v: torch.nn.functional.layer_norm(v, (8,), eps=0.0)

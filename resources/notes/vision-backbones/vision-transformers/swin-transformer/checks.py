@@ -116,6 +116,16 @@ def check_mask_separates_opposite_borders():
 
 
 @check
+def check_blocks_until_all_see_all():
+    for size, shifts, everywhere in ((14, [0, 3], False), (14, [3, 0], False), (14, [0, 3, 0], True), (7, [0], True)):
+        x = h = torch.randn(1, size, size, 4, requires_grad=True)
+        for shift in shifts:
+            h = h + ShiftedWindowAttention(4, [7, 7], [shift, shift], 2)(h)
+        reach = [(torch.autograd.grad(h[0, i, j].sum(), x, retain_graph=True)[0].abs().sum(-1) > 0).sum() for i in range(size) for j in range(size)]
+        assert (min(reach) == size * size) is everywhere
+
+
+@check
 def check_stochastic_depth_differs_in_train_mode():
     net = torchvision.models.swin_t(num_classes=3)
     x = torch.randn(2, 3, 32, 32)

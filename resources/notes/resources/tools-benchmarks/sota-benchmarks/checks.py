@@ -1,0 +1,94 @@
+import numpy as np
+from scipy.stats import binom, binomtest, chisquare, norm
+from torchvision.models import ResNet50_Weights
+
+from note_checks import check, formula, stated
+
+F0 = r"""
+\mathrm{SE} = \sqrt{\frac{\hat{p} (1 - \hat{p})}{n}}, \qquad \hat{p} \pm z \, \mathrm{SE}
+"""
+F1 = r"""
+\frac{\hat{p} + \frac{z^2}{2n} \pm z \sqrt{\frac{\hat{p} (1 - \hat{p})}{n} + \frac{z^2}{4n^2}}}{1 + \frac{z^2}{n}}
+"""
+F2 = r"""
+\mathbb{E}\left[\max_{1 \le j \le k} \hat{p}_j\right] = \frac{1}{n} \sum_{m=0}^{n-1} \left(1 - F(m)^k\right)
+"""
+F3 = r"""
+z = \frac{b - c}{\sqrt{b + c}}
+"""
+
+
+def expected_best(p: float, n: int, k: int) -> float:
+    return sum(1 - binom.cdf(m, n, p) ** k for m in range(n)) / n
+
+
+@formula(F0)
+def check_standard_error():
+    for correct, n in [(8000, 10_000), (3, 20), (0, 5), (7, 7), (1, 2)]:
+        p = correct / n
+        error = np.sqrt(p * (1 - p) / n)
+        np.testing.assert_allclose(error, binom.std(n, p) / n, atol=1e-12)
+        z = norm.ppf(0.975)
+        if 0 < p < 1:
+            np.testing.assert_allclose((p - z * error, p + z * error), norm.interval(0.95, loc=p, scale=binom.std(n, p) / n))
+    stated("1.96", norm.ppf(0.975))
+
+
+@formula(F1)
+def check_wilson():
+    for correct, n, level in [(8000, 10_000, 0.95), (20, 20, 0.95), (0, 7, 0.9), (3, 11, 0.99)]:
+        p, z = correct / n, norm.ppf((1 + level) / 2)
+        root = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        low, high = ((p + z**2 / (2 * n) + sign * root) / (1 + z**2 / n) for sign in (-1, 1))
+        library = binomtest(correct, n).proportion_ci(level, method="wilson")
+        np.testing.assert_allclose((low, high), (library.low, library.high), atol=1e-12)
+
+
+@formula(F2)
+def check_best_of_many():
+    """Against the mean of the distribution of the maximum, and against a simulation."""
+    random = np.random.default_rng(0)
+    for p, n, k in [(0.9, 50, 20), (0.3, 7, 4), (0.5, 1, 3), (0.8, 30, 1)]:
+        simulated = random.binomial(n, p, (200_000, k)).max(1).mean() / n
+        assert abs(expected_best(p, n, k) - simulated) < 1.5e-3
+        top = np.diff(np.r_[0, binom.cdf(np.arange(n + 1), n, p) ** k])
+        np.testing.assert_allclose(expected_best(p, n, k), (np.arange(n + 1) * top).sum() / n, rtol=1e-9)
+    np.testing.assert_allclose(expected_best(0.7, 40, 1), 0.7)
+    stated("91.7%", expected_best(0.9, 1000, 20))
+
+
+@formula(F3)
+def check_paired():
+    for b, c in [(60, 40), (5, 20), (33, 33), (1, 0)]:
+        z = (b - c) / np.sqrt(b + c)
+        np.testing.assert_allclose(z**2, chisquare([b, c]).statistic, atol=1e-12)
+        assert np.sign(z) == np.sign(b - c)
+    random = np.random.default_rng(0)
+    b = random.binomial(200, 0.5, 100_000)
+    z = (2 * b - 200) / np.sqrt(200)
+    assert abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02
+    assert chisquare([60, 40]).pvalue < 0.05 < binomtest(60, 100).pvalue
+
+
+@check
+def check_by_hand():
+    stated("0.004", binom.std(10_000, 0.8) / 10_000)
+    stated("0.78", 100 * 1.96 * binom.std(10_000, 0.8) / 10_000)
+    unpaired = np.hypot(binom.std(10_000, 0.8), binom.std(10_000, 0.802)) / 10_000
+    stated("0.00565", unpaired)
+    stated("0.35", 0.002 / unpaired)
+    stated("2.0", (60 - 40) / np.sqrt(60 + 40))
+    assert (8020 - 8000) == 60 - 40
+    stated("2.5", 100 * 1.96 * binom.std(1000, 0.8) / 1000)
+    stated("3,458", np.ceil(1.96**2 * 0.09 / 0.01**2))
+    assert 1.96 * binom.std(3458, 0.9) / 3458 <= 0.01 < 1.96 * binom.std(3457, 0.9) / 3457
+
+
+@check
+def check_two_recipes():
+    """Published accuracies of two sets of weights of one architecture."""
+    accuracy = {weights.name: weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] for weights in ResNet50_Weights}
+    stated("76.13", accuracy["IMAGENET1K_V1"])
+    stated("80.86", accuracy["IMAGENET1K_V2"])
+    assert len({weights.meta["num_params"] for weights in ResNet50_Weights}) == 1
+    assert "3995" in ResNet50_Weights.IMAGENET1K_V2.meta["recipe"]

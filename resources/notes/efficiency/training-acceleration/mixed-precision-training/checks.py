@@ -36,6 +36,9 @@ def check_formats():
         assert (2 - 2.0**-f) * 2.0**b == info.max and 2.0 ** (1 - b) == info.smallest_normal and 2.0**-f == info.eps
         tiny = torch.tensor(2.0 ** (1 - b - f), dtype=torch.float64)
         assert float(tiny.to(dtype)) == float(tiny) and float((0.49 * tiny).to(dtype)) == 0 and float((1.4 * tiny).to(dtype)) == float(tiny)
+    eighth = torch.finfo(torch.float8_e4m3fn)
+    stated("448", eighth.max)
+    assert eighth.max > (2 - 2.0**-3) * 2.0**7
 
 
 @formula(STEP)
@@ -69,6 +72,13 @@ def check_scale_rule():
             s = d * s if bad else g * s if good == n else s
             good = 0 if good == n else good
             assert abs(scaler.get_scale() / s - 1) < 1e-5, (scaler.get_scale(), s)
+    p = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([p], lr=0.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=1)
+    scaler.scale((p * 1e-3).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == 2.0**127
 
 
 @check
@@ -144,6 +154,12 @@ def check_clipping_before_unscaling():
     nn.utils.clip_grad_norm_([p], 1.0)
     scaler.step(optimizer)
     assert 0 < -p.item() < 2e-5
+    p = nn.Parameter(torch.zeros(1))
+    optimizer, scaler = torch.optim.Adam([p], lr=0.1), torch.amp.GradScaler("cpu")
+    scaler.scale((3 * p).sum()).backward()
+    nn.utils.clip_grad_norm_([p], 1.0)
+    scaler.step(optimizer)
+    assert abs(p.item() + 0.1) < 1e-3
     p = nn.Parameter(torch.zeros(1))
     optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
     scaler.scale((3 * p).sum()).backward()

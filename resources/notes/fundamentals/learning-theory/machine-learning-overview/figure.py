@@ -67,6 +67,7 @@ def map_of_branches() -> Figure:
     score = {(r[0], r[1], r[2]): r[5] for r in rows}
     assert all(score["supervised", "classification", m] > 0.95 for m in ("logistic regression", "random forest", "neural network")), score
     assert 0.8 < score["semi-supervised", "classification", "label spreading"] < 0.95, score
+    assert score["transfer", "classification", "fine-tuned network"] < score["semi-supervised", "classification", "label spreading"]
     assert 0.5 < score["unsupervised", "clustering", "k-means"] < 0.75, score
     assert score["reinforcement", "decisions", "Q-learning"] == 1, score
 

@@ -172,3 +172,7 @@ def check_slope_is_zero_at_one_point_only():
     x = torch.linspace(-9, 9, 180_001, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(F.gelu(x).sum(), x)
     assert int((slope[1:].sign() != slope[:-1].sign()).sum()) == 1
+    far = torch.tensor([-20.0], requires_grad=True)
+    assert torch.autograd.grad(F.gelu(far).sum(), far)[0] == 0
+    far = torch.tensor([-20.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.grad(F.gelu(far).sum(), far)[0] < 0

@@ -161,7 +161,13 @@ def check_fully_masked_row():
     keep = torch.ones(3, 5, dtype=torch.bool)
     keep[1] = False
     assert torch.equal(sdpa(q, k, v, attn_mask=keep)[0, 1], torch.zeros(4))
+    added = torch.zeros(3, 5).masked_fill(~keep, -math.inf)
+    assert torch.equal(sdpa(q[None], k[None], v[None], attn_mask=added)[0, 0, 1], torch.zeros(4))
     assert (q @ k.transpose(-2, -1)).masked_fill(~keep, -math.inf).softmax(-1)[0, 1].isnan().all()
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    out = attention(q, k, v, attn_mask=~keep)[0]
+    assert out[0, 1].isnan().all() and not out[0, [0, 2]].isnan().any()
+    assert not attention(q, k, v, attn_mask=~keep, need_weights=False)[0].isnan().any()
 
 
 @check

@@ -207,11 +207,20 @@ def check_without_bias_correction_the_first_step_is_larger():
 
 @check
 def check_half_precision():
-    def first_step(dtype, gradient):
+    def first_step(dtype, gradient, **options):
         w = torch.ones(1, dtype=dtype, requires_grad=True)
         w.grad = torch.full((1,), gradient, dtype=dtype)
-        torch.optim.Adam([w]).step()
+        torch.optim.Adam([w], **options).step()
         return w.item()
+
+    assert first_step(torch.float16, 0.0, fused=True) == 1 and abs(first_step(torch.float16, 1e-3, fused=True) - 0.999) < 1e-3
+    w = torch.zeros(1, dtype=torch.float16, requires_grad=True)
+    optimizer = torch.optim.Adam([w], lr=1.0, fused=True)
+    for _ in range(1000):
+        before = w.item()
+        w.grad = torch.full((1,), 1e-3, dtype=torch.float16)
+        optimizer.step()
+    assert optimizer.state[w]["exp_avg_sq"] == 0 and before - w.item() > 10
 
     assert math.isnan(first_step(torch.float16, 0.0)) and math.isinf(first_step(torch.float16, 1e-3))
     assert float(torch.tensor(1e-8, dtype=torch.float16)) == 0.0

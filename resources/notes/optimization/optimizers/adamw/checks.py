@@ -155,6 +155,15 @@ def check_l2_equals_decay_for_sgd_without_momentum_only():
 
 
 @check
+def check_order_of_decay_and_step():
+    lr, decay, gradient, start = 0.1, 0.5, 2.0, 3.0
+    step = by_library([start], [[gradient]], lr=lr, weight_decay=0.0)[0] - start
+    found = by_library([start], [[gradient]], lr=lr, weight_decay=decay)[0]
+    assert math.isclose(found, start * (1 - lr * decay) + step, rel_tol=1e-12)
+    assert math.isclose(found - (start + step) * (1 - lr * decay), lr * decay * step, rel_tol=1e-9)
+
+
+@check
 def check_balance_at_one_over_lambda():
     for lr in (0.1, 0.02):
         stated("10", -by_library([0.0], [[1.0]] * 5000, lr=lr, weight_decay=0.1)[0].round(3))

@@ -1,3 +1,5 @@
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
@@ -119,6 +121,13 @@ def check_keys():
     old = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     new = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
     raises(RuntimeError, "Missing key(s) in state_dict", lambda: new.load_state_dict(old.state_dict()))
+    named = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2))]))
+    raises(KeyError, "2", lambda: named.insert(1, nn.Tanh()))
+    longer = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("more", nn.Linear(2, 2)), ("out", nn.Linear(2, 2))]))
+    missing = longer.load_state_dict(nn.Sequential(OrderedDict(hidden=nn.Linear(2, 2), out=nn.Linear(2, 2))).state_dict(), strict=False)
+    assert missing.missing_keys == ["more.weight", "more.bias"]
+    del longer[1]
+    assert [name for name, _ in longer.named_children()] == ["0", "1"]
     lazy = nn.Sequential(nn.LazyLinear(4))
     lazy(torch.randn(3, 5))
     assert lazy[0].weight.shape == (4, 5)

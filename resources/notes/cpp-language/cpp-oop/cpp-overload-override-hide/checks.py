@@ -65,6 +65,8 @@ def check_override_keyword():
     hiding = "struct B { virtual void f(int) {} void g(int) {} }; struct D : B { void f(double) {} void g(double) {} }; int main() {}"
     messages = compiled(hiding, "-Woverloaded-virtual")[0]
     assert "B::f(int)" in messages and "was hidden" in messages and "B::g" not in messages
+    example = "struct B { virtual void f(int) {} void f(double) {} }; struct D : B { void f(int) override {} }; int main() { D().f(1.5); }"
+    assert compiled(example, "-Wall", "-Woverloaded-virtual")[0] == ""
 
 
 @check

@@ -57,6 +57,12 @@ def check_destructor_warning():
 
 
 @check
+def check_unique_pointer_deletes_without_warning():
+    code = "#include <memory>\nstruct B { virtual void f() {} }; struct D : B {}; int main() { std::unique_ptr<B> b = std::make_unique<D>(); }"
+    assert compiled(code, "-Wall")[0] == ""
+
+
+@check
 def check_constructor_and_cast():
     code = """
 #include <cstdio>

@@ -1,3 +1,4 @@
+import inspect
 import json
 import math
 import os
@@ -119,6 +120,13 @@ def check_bubble():
         idle = 1 - S * M / (S * end.max())
         assert math.isclose(idle, (S - 1) / (M + S - 1), abs_tol=1e-12)
     stated("27%", 3 / 11)
+
+
+@check
+def check_buckets_hold_copies_by_default():
+    parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    assert parameters["gradient_as_bucket_view"].default is False
+    assert parameters["forward_sync_buffers"].default is None and parameters["broadcast_buffers"].default is None  # both mean True
 
 
 @check

@@ -92,6 +92,26 @@ def check_padding_halves_the_mean():
 
 
 @check
+def check_padded_zeros_leak_from_the_second_layer():
+    first, second = nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 3, padding=1)
+    x = torch.randn(1, 1, 8)
+    wide = nn.functional.pad(x, (0, 8))
+    nn.init.constant_(first.bias, 1.0)
+    nn.init.constant_(first.weight, 0.05)
+    nn.init.constant_(second.weight, 0.5)
+    torch.testing.assert_close(first(wide)[..., :8], first(x))
+    changed = (second(first(wide))[..., :8] - second(first(x))).abs()
+    assert changed[..., :7].max() < 1e-6 and changed[..., 7] > 0.1
+
+
+@check
+def check_repeated_values():
+    x = torch.arange(5.0).view(1, 1, 5)
+    assert torch.equal(nn.AdaptiveAvgPool1d(15)(x), x.repeat_interleave(3, 2))
+    assert len(set(nn.AdaptiveAvgPool1d(7)(x).flatten().tolist())) == 7
+
+
+@check
 def check_resnet_and_vgg():
     resnet = torchvision.models.resnet18(weights=None).eval()
     seen = []

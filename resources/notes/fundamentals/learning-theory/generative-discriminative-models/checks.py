@@ -3,9 +3,11 @@ import math
 import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
+from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import SVC
 
 from note_checks import check, formula, stated
 
@@ -68,6 +70,17 @@ def check_copies_make_naive_bayes_sure():
     stated("0.9", one)
     assert GaussianNB().fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] > 0.999
     assert abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one) < 0.03
+
+
+@check
+def check_tiny_prior_and_svm_without_probabilities():
+    X, y = load_iris(return_X_y=True)
+    priors = [1e-12, 1 - 1e-11, 9e-12]
+    stated("1e−12", priors[0])
+    for model in (GaussianNB(), GaussianNB(priors=priors)):
+        assert model.fit(X, y).predict([[5.2, 3.6, 1.5, 0.3]])[0] == 0
+    assert abs(np.corrcoef(X[:, 2], X[:, 3])[0, 1]) > 0.9
+    assert not hasattr(SVC().fit(X, y), "predict_proba") and SVC().fit(X, y).decision_function(X).shape == (150, 3)
 
 
 @check

@@ -88,8 +88,11 @@ def check_contract():
     A = torch.randn(2, 5, 3)
     assert [tuple(part.shape) for part in torch.linalg.svd(A)] == [(2, 5, 5), (2, 3), (2, 3, 3)]
     assert [tuple(part.shape) for part in torch.linalg.svd(A, full_matrices=False)] == [(2, 5, 3), (2, 3), (2, 3, 3)]
-    complex_parts = torch.linalg.svd(torch.randn(3, 3, dtype=torch.complex64))
+    Z = torch.randn(3, 3, dtype=torch.complex64)
+    complex_parts = torch.linalg.svd(Z)
     assert complex_parts.S.dtype == torch.float32
+    V = (Z.mH @ complex_parts.U) / complex_parts.S                 # from A^H u = sigma v
+    assert torch.allclose(complex_parts.Vh, V.mH, atol=1e-3) and not torch.allclose(complex_parts.Vh, V.mT, atol=1e-2)
     try:
         torch.linalg.svd(torch.ones(2, 2, dtype=torch.long))
     except RuntimeError:

@@ -69,11 +69,11 @@ def check_gradient_of_a_unit():
 def check_facts():
     assert list(nn.ReLU().parameters()) == [] and nn.ReLU().inplace is False
     assert inspect.signature(F.relu).parameters["inplace"].default is False
-    for dtype in (torch.int32, torch.uint8, torch.int64, torch.float16, torch.bfloat16):
+    for dtype in (torch.int8, torch.int32, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float64):
         assert F.relu(torch.ones(2, dtype=dtype)).dtype == dtype
-    for dtype in (torch.bool, torch.complex64):
+    for dtype in (torch.bool, torch.complex64, torch.uint16, torch.float8_e4m3fn):
         try:
-            F.relu(torch.ones(2, dtype=dtype))
+            F.relu(torch.ones(2).to(dtype))
         except RuntimeError:
             continue
         raise AssertionError(f"expected an error for {dtype}")
@@ -177,3 +177,19 @@ def check_counting_dead_units():
         layer.bias[2] = -1000
     y = F.relu(layer(torch.randn(4096, 3)))
     assert (y == 0).all(dim=0)[2]
+
+
+@check
+def check_weight_decay_and_a_dead_unit():
+    x = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    for decay_of_b, recovers in ((0.1, False), (0.0, True)):
+        w, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (-3.5, 0.45))
+        optimizer = torch.optim.SGD([{"params": [w], "weight_decay": 0.1}, {"params": [b], "weight_decay": decay_of_b}], lr=0.05)
+        opened = False
+        for _ in range(500):
+            optimizer.zero_grad()
+            y = F.relu(w * x + b)
+            opened = opened or bool((y > 0).any())
+            (y - 1).square().sum().backward()
+            optimizer.step()
+        assert opened is recovers

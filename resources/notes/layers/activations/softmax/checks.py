@@ -172,3 +172,19 @@ def check_confidently_wrong_answers():
     entropy = torch.autograd.functional.jacobian(lambda v: F.cross_entropy(v[None], torch.tensor([1])), z)
     squared = torch.autograd.functional.jacobian(lambda v: (torch.softmax(v, -1) - torch.tensor([0.0, 1.0])).square().sum(), z)
     assert entropy.abs().max() > 0.999 and squared.abs().max() < 1e-7
+
+
+@check
+def check_derivatives_carry_the_temperature():
+    z, T = torch.randn(5, dtype=torch.float64), 2.5
+    p = torch.softmax(z / T, -1)
+    library = torch.autograd.functional.jacobian(lambda v: torch.softmax(v / T, -1), z)
+    assert torch.allclose(library, (torch.diag(p) - torch.outer(p, p)) / T)
+    library = torch.autograd.functional.jacobian(lambda v: F.cross_entropy(v[None] / T, torch.tensor([2])), z)
+    assert torch.allclose(library, (p - torch.eye(5, dtype=torch.float64)[2]) / T)
+
+
+@check
+def check_rounding_makes_a_tie():
+    z = torch.tensor([0.0, 1e-8])
+    assert z.argmax() == 1 and torch.softmax(z, -1).tolist() == [0.5, 0.5]

@@ -163,8 +163,9 @@ def check_fully_masked_rows():
     out[0].sum().backward()
     assert layer.in_proj_weight.grad.isnan().any() and layer.out_proj.weight.grad.isnan().any()
     assert not layer(x, x, x, key_padding_mask=padding, need_weights=False)[0].isnan().any()
+    assert not layer.eval()(x, x, x, key_padding_mask=padding, need_weights=False)[0].isnan().any()
     with torch.no_grad():
-        assert layer.eval()(x, x, x, key_padding_mask=padding, need_weights=False)[0][1].isnan().any()
+        assert layer(x, x, x, key_padding_mask=padding, need_weights=False)[0][1].isnan().any()
 
 
 @check
@@ -225,3 +226,11 @@ def check_multiply_adds():
         attention = L * L * d + L * L * d
         assert projections + attention == 4 * L * d * d + 2 * L * L * d
         assert (attention > projections) == (L > 2 * d)
+
+
+@check
+def check_unbatched_input():
+    layer = nn.MultiheadAttention(8, 2)
+    query, memory = torch.randn(5, 8), torch.randn(7, 8)
+    (alone, weights), (together, _) = layer(query, memory, memory), layer(query[:, None], memory[:, None], memory[:, None])
+    assert weights.shape == (5, 7) and torch.allclose(alone, together[:, 0], atol=1e-6)

@@ -90,6 +90,9 @@ def check_axes_swapped():
         assert "expected input[16, 528, 768] to have 768 channels, but got 528 channels instead" in str(error)
     else:
         raise AssertionError("expected an error")
+    rnn = nn.GRU(5, 7)(torch.randn(11, 3, 5))[0]
+    assert rnn.shape == (11, 3, 7) and nn.Conv1d(7, 2, 3)(rnn.permute(1, 2, 0)).shape == (3, 2, 9)
+    assert nn.GRU(5, 7, batch_first=True)(torch.randn(3, 11, 5))[0].shape == (3, 11, 7)
     x, layer = torch.randn(2, 8, 8), nn.Conv1d(8, 4, 3, padding=1)
     assert layer(x).shape == layer(x.transpose(1, 2)).shape and not torch.allclose(layer(x), layer(x.transpose(1, 2)), atol=0.1)
 

@@ -190,6 +190,7 @@ def check_effective_field():
     share = x.grad[0, 0]
     stated("15", next(2 * w + 1 for w in range(21) if share[20 - w : 21 + w].sum() >= 0.95))
     stated("96%", share[13:28].sum())
+    stated("92%", torch.outer(share, share)[13:28, 13:28].sum())
 
 
 @check

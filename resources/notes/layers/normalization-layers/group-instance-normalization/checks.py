@@ -165,3 +165,13 @@ def check_what_cancels():
 def check_two_values_per_group():
     y = nn.GroupNorm(4, 8)(torch.randn(50, 8)).detach().abs()
     assert (abs(y - 1) < 0.01).float().mean() > 0.95
+
+
+@check
+def check_only_tracked_instance_norm_is_affine_in_eval():
+    x = torch.randn(2, 4, 3, 3)
+    for layer, folds in ((nn.InstanceNorm2d(4, track_running_stats=True), True), (nn.InstanceNorm2d(4), False), (nn.GroupNorm(2, 4), False)):
+        layer.train()(x * 2 + 1)
+        layer.eval()
+        offset = layer(torch.zeros_like(x))
+        assert torch.allclose(layer(3 * x) - offset, 3 * (layer(x) - offset), atol=1e-4) is folds

@@ -141,3 +141,9 @@ def check_constant_row_gives_the_bias():
     layer = nn.LayerNorm(4)
     nn.init.constant_(layer.bias, 0.25)
     assert torch.allclose(layer(torch.full((1, 4), 7.0)), torch.full((1, 4), 0.25))
+
+
+@check
+def check_variance_equal_to_epsilon_halves_the_output_variance():
+    x = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64) * math.sqrt(1e-5)
+    assert abs(nn.functional.layer_norm(x, (4,)).var(unbiased=False) - 0.5) < 1e-9

@@ -82,6 +82,7 @@ def check_linear_interpolation():
     positions = np.clip((np.arange(7) + 0.5) / 1.5 - 0.5, 0, 4)
     np.testing.assert_allclose(np.interp(positions, np.arange(5), x.numpy()), scaled.numpy(), atol=1e-9)
     assert F.interpolate(x[None, None], size=1, mode="linear", align_corners=True).item() == x[0]
+    assert torch.allclose(F.interpolate(x[None, None], scale_factor=1.5, mode="linear", recompute_scale_factor=True)[0, 0], sized)
     image = torch.randn(4, 5, dtype=torch.float64)
     library = F.interpolate(image[None, None], size=(7, 3), mode="bilinear")[0, 0].numpy()
     rows = np.stack([linear(column, 7) for column in image.numpy().T], axis=1)
@@ -94,6 +95,8 @@ def check_nearest():
         for outputs in (1, 3, 8, 11, 16):
             library = F.interpolate(torch.arange(float(L))[None, None], size=outputs)[0, 0]
             assert library.tolist() == [o * L // outputs for o in range(outputs)]
+    rounded = F.interpolate(torch.arange(2.0).expand(1, 1, 2, 2), size=(2, 82))[0, 0, 0]
+    assert [o for o in range(82) if rounded[o] != o * 2 // 82] == [41] and rounded[41] == 0
 
 
 @check
@@ -181,6 +184,7 @@ def check_coordinate_rules_differ():
     line = torch.tensor([[[0.0, 10.0, 20.0, 30.0]]])
     stated("2.5", F.interpolate(line, size=8, mode="linear")[0, 0, 1])
     stated("4.29", F.interpolate(line, size=8, mode="linear", align_corners=True)[0, 0, 1])
+    stated("5", np.interp(1 * 4 / 8, np.arange(4), line[0, 0].numpy()))
     for given in (False, True):
         try:
             F.interpolate(line, size=8, mode="nearest", align_corners=given)
@@ -208,6 +212,14 @@ def check_aliasing():
 
 @check
 def check_masks_keep_their_classes():
+    for mode in ("nearest", "nearest-exact"):
+        assert F.interpolate(torch.ones(1, 1, 4, 4, dtype=torch.uint8), size=(8, 8), mode=mode).dtype == torch.uint8
+        try:
+            F.interpolate(torch.ones(1, 1, 4, 4, dtype=torch.int64), size=(8, 8), mode=mode)
+        except NotImplementedError as error:
+            assert "not implemented for 'Long'" in str(error)
+        else:
+            raise AssertionError("expected an error")
     mask = torch.randint(0, 5, (1, 1, 9, 9)).float()
     assert set(F.interpolate(mask, size=(20, 20), mode="nearest").unique().tolist()) <= set(mask.unique().tolist())
     assert (F.interpolate(mask, size=(20, 20), mode="bilinear") % 1 != 0).any()

@@ -210,3 +210,18 @@ def check_dropout_needs_two_layers():
     stacked = nn.LSTM(4, 6, 2, dropout=0.5)
     assert not torch.allclose(stacked.train()(x)[0], stacked.eval()(x)[0])
     assert not (stacked.train()(x)[0] == 0).any()
+
+
+@check
+def check_projection_unbatched_input_and_saturation():
+    output, (h_n, c_n) = nn.LSTM(3, 4, proj_size=2)(torch.randn(5, 6, 3))
+    assert output.shape == (5, 6, 2) and h_n.shape == (1, 6, 2) and c_n.shape == (1, 6, 4)
+    layer = nn.LSTM(3, 4)
+    x = torch.randn(5, 3)
+    alone, together = layer(x), layer(x[:, None])
+    assert torch.allclose(alone[0], together[0][:, 0], atol=1e-6) and torch.allclose(alone[1][1], together[1][1][:, 0], atol=1e-6)
+    wide = nn.LSTM(1, 1)
+    with torch.no_grad():
+        for parameter in wide.parameters():
+            parameter.fill_(20.0)
+        assert wide(torch.ones(30, 1, 1))[0].max() == 1

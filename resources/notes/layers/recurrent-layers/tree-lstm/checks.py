@@ -96,7 +96,7 @@ def check_order_of_children_plays_no_role():
 
 @check
 def check_recursion_limit():
-    net, n = ChildSum(2, 2), 300
+    net, n = ChildSum(2, 2), 400
     assert sys.getrecursionlimit() == 1000
     try:
         net(torch.randn(n, 2), {k: [k - 1] for k in range(1, n)}, n - 1)

@@ -117,3 +117,12 @@ def check_accuracy_has_no_gradient_and_sum_scales():
 def check_hinge_embedding():
     x, t = torch.tensor([0.4, 0.4, 1.5]), torch.tensor([1, -1, -1])
     assert torch.allclose(F.hinge_embedding_loss(x, t, reduction="none"), torch.tensor([0.4, 0.6, 0.0]))
+
+
+@check
+def check_floor_of_a_softmax_applied_twice():
+    stated("0.9048", F.cross_entropy(torch.eye(5)[:1], torch.tensor([0])))
+    p = (torch.randn(1000, 5) * 9).softmax(1)
+    assert F.cross_entropy(p, torch.zeros(1000, dtype=torch.long), reduction="none").min() > 0.9048
+    z = torch.tensor([[60.0, 0, 0, 0, 0]])
+    assert F.cross_entropy(z, torch.tensor([0])) < 1e-6 < 0.4 < F.cross_entropy(z, torch.tensor([0]), label_smoothing=0.1)

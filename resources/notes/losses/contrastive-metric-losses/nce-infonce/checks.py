@@ -140,3 +140,13 @@ def check_gather_with_gradient_exists():
     from torch.distributed.nn.functional import all_gather
 
     assert callable(all_gather)
+
+
+@check
+def check_small_temperature_sharpens_the_gradient():
+    for s, grows in ((torch.tensor([[0.5, 0.6, 0.1]]), True), (torch.tensor([[0.9, 0.6, 0.1]]), False)):
+        sizes = []
+        for tau in (0.2, 0.02):
+            x = s.clone().requires_grad_()
+            sizes.append(torch.autograd.grad(F.cross_entropy(x / tau, torch.tensor([0])), x)[0].abs().max().item())
+        assert (sizes[1] > sizes[0]) is grows

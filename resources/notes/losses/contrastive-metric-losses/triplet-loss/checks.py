@@ -121,3 +121,12 @@ def check_numbers():
     count = sum(((labels == label).sum() - 1) * (labels != label).sum() for label in labels)
     stated("14,688", count)
     stated("0.6931", math.log(1 + math.exp(0)))
+
+
+@check
+def check_lengths_of_the_gradients():
+    a, p, n = (t.requires_grad_() for t in triplets((4, 3)))
+    F.triplet_margin_loss(a, p, n, eps=0.0, margin=100.0).backward()
+    for gradient in (p.grad, n.grad):
+        assert torch.allclose(4 * gradient.norm(dim=1), torch.ones(4, dtype=torch.float64))
+    assert not torch.allclose(4 * a.grad.norm(dim=1), torch.ones(4, dtype=torch.float64), atol=1e-3)

@@ -122,6 +122,9 @@ def check_pitfalls():
     assert ops.generalized_box_iou_loss(two, two, reduction="mean") < 1e-5
     point = torch.tensor([[1.0, 1.0, 1.0, 1.0]])
     assert torch.isnan(ops.box_iou(point, point)).all() and torch.isnan(ops.complete_box_iou_loss(point, point)).all()
+    assert torch.isnan(ops.box_iou(point, point + 2)).all()
+    for measure, has in ((ops.distance_box_iou, True), (ops.complete_box_iou, True), (ops.generalized_box_iou, False), (ops.box_iou, False)):
+        assert ("eps" in inspect.signature(measure).parameters) is has
     a, b = torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.tensor([[5.0, 0.0, 14.0, 9.0]])
     one = torch.tensor([0.0, 0.0, 1.0, 1.0])
     stated("0.2857", ops.box_iou(a, b))
@@ -133,6 +136,9 @@ def check_questions():
     left, right = torch.tensor([[0.0, 0.0, 1.0, 2.0]]), torch.tensor([[1.0, 0.0, 4.0, 2.0]])
     assert torch.allclose(ops.generalized_box_iou(left, right), ops.box_iou(left, right), atol=1e-6)
     assert ops.distance_box_iou(left, right) < ops.box_iou(left, right)
+    gap = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    assert ops.generalized_box_iou(left, right + gap) < ops.box_iou(left, right + gap)
+    assert torch.allclose(ops.generalized_box_iou(left, right - gap / 2), ops.box_iou(left, right - gap / 2))
     small, large = torch.tensor([[0.0, 0.0, 1.0, 2.0]]), torch.tensor([[0.5, 0.5, 2.5, 4.5]])
     assert torch.allclose(ops.complete_box_iou(small, large), ops.distance_box_iou(small, large))
     p, g = np.random.rand(50) > 0.5, np.random.rand(50) > 0.5
@@ -146,3 +152,15 @@ def check_small_boxes_and_metric():
         stated(text, ops.box_iou(box, box + torch.tensor([1.0, 0.0, 1.0, 0.0])))
     d = 1 - ops.box_iou(*(2 * [boxes(40)]))
     assert (d[:, None, :] <= d[:, :, None] + d[None, :, :] + 1e-9).all()
+
+
+@check
+def check_where_epsilon_stands():
+    (x, y), eps = (torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 1.0, 3.0, 4.0]])), 0.5
+    giou_loss = 1 - (1 / (9 + eps) - (12 - 9) / (12 + eps))
+    assert abs(ops.generalized_box_iou_loss(x, y, eps=eps).item() - giou_loss) < 1e-6
+    assert abs(ops.distance_box_iou_loss(x, y, eps=eps).item() - (1 - 1 / (9 + eps) + 3.25 / (25 + eps))) < 1e-6
+    assert abs(ops.distance_box_iou(x, y, eps=eps).item() - (1 / 9 - 3.25 / (25 + eps))) < 1e-6
+    v = measures(x[0].tolist(), y[0].tolist())[4]
+    ciou = 1 / 9 - 3.25 / (25 + eps) - v * v / (1 - 1 / 9 + v + eps)
+    assert abs(ops.complete_box_iou(x, y, eps=eps).item() - ciou) < 1e-6

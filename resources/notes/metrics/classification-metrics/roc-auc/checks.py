@@ -140,3 +140,16 @@ def check_multi_class():
     each = roc_auc_score(y, p, multi_class="ovr", average=None)
     assert np.allclose(each, [roc_auc_score(y == c, p[:, c]) for c in range(3)])
     assert math.isclose(roc_auc_score(y, p, multi_class="ovr"), each.mean())
+
+
+@check
+def check_partial_area_and_infinite_scores():
+    y = np.arange(20_000) % 2
+    assert abs(roc_auc_score(y, np.random.rand(20_000), max_fpr=0.1) - 0.5) < 0.02
+    assert roc_auc_score(y, y, max_fpr=0.2) == 1 and roc_auc_score(y, -y, max_fpr=0.2) > 0.4 and roc_auc_score(y, -y) == 0
+    try:
+        roc_auc_score([0, 1, 0, 1], [-np.inf, 0.3, 0.4, 0.5])
+    except ValueError as error:
+        assert "infinity" in str(error)
+    else:
+        raise AssertionError("expected an error")

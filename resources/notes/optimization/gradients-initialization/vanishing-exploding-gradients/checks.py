@@ -194,3 +194,15 @@ def check_cell_state_passes_through_the_forget_gate():
     f, c, rest = torch.rand(3), torch.randn(3, requires_grad=True), torch.randn(3)
     (gradient,) = torch.autograd.grad((f * c + rest).sum(), c)
     assert torch.equal(gradient, f)
+
+
+@check
+def check_a_gradient_scaler_skips_the_step():
+    for value, moves in ((math.inf, False), (1.0, True)):
+        p = nn.Parameter(torch.ones(2))
+        optimizer, scaler = torch.optim.SGD([p], lr=0.1), torch.amp.GradScaler("cpu", init_scale=4.0)
+        scaler.scale((p * torch.tensor([value, 1.0])).sum()).backward()
+        scaler.unscale_(optimizer)
+        clip_grad_norm_([p], 1.0)
+        scaler.step(optimizer)
+        assert torch.equal(p.detach(), torch.ones(2)) is not moves

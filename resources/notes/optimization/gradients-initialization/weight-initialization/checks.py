@@ -135,6 +135,9 @@ def check_constant_weights_stay_equal():
 
     rows = trained(0.3)[0].weight.detach()
     assert torch.allclose(rows, rows[:1].expand_as(rows), atol=1e-5) and not torch.allclose(rows, torch.full_like(rows, 0.3))
+    layer = nn.Linear(3, 5)
+    nn.init.constant_(layer.weight, 0.3)
+    assert layer(torch.ones(3)).detach().unique().numel() == 5        # the default random biases still tell the units apart
     zeros = trained(0.0)
     assert (zeros[0].weight == 0).all() and (zeros[2].weight == 0).all() and float(zeros[2].bias.detach().abs()) > 0
 

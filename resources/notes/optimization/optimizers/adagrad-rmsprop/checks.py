@@ -132,6 +132,10 @@ def check_claims_about_step_sizes():
     assert faster > 0.03
     stated("0.002", math.sqrt(1e-6) + 0.001)
     stated("0.0316", math.sqrt(1e-6 + 0.001))
+    for v in (1e-4, 1.0, 1e4):
+        eps = 1e-2 * min(v, math.sqrt(v))
+        assert abs((math.sqrt(v) + eps) / math.sqrt(v + eps) - 1) < 0.01
+    assert abs((math.sqrt(1e-6) + 1) / math.sqrt(1e-6 + 1) - 1) < 0.002        # a wide gap does not follow from a large eps
 
 
 @check

@@ -229,6 +229,20 @@ def check_half_precision():
 
 
 @check
+def check_sparse_tensors_are_refused():
+    for kind in (torch.optim.SparseAdam, torch.optim.Adam):
+        table = torch.nn.Embedding(3, 2, sparse=True)
+        optimizer = kind(list(table.parameters()))
+        table(torch.tensor([0])).sum().backward()
+        try:
+            optimizer.step()
+        except RuntimeError as error:
+            assert kind is torch.optim.Adam and "does not support sparse gradients" in str(error)
+        else:
+            assert kind is torch.optim.SparseAdam
+
+
+@check
 def check_siblings_hold_the_state_the_table_says():
     for kind, options, states in (
         (torch.optim.Adam, {}, 2),

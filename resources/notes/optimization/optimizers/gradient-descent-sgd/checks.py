@@ -73,6 +73,7 @@ def check_stability_bound():
             assert abs(on_a_quadratic(1.03 * bound, mu, h, 400)[-1]) > 1e6
             assert abs(on_a_quadratic(bound, mu, h, 3000)[-1]) > 0.5
             assert abs(on_a_quadratic(0.003 * bound, mu, h, 4000)[-1]) < 1e-6
+            assert abs(on_a_quadratic(0.5 * bound, mu, -h, 400)[-1]) > 1e6        # no minimum, no convergence
             if mu:
                 limit = bound / (1 + 2 * mu)
                 assert abs(on_a_quadratic(0.97 * limit, mu, h, 3000, nesterov=True)[-1]) < 1e-6

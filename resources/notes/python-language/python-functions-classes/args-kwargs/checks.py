@@ -77,6 +77,10 @@ def check_pitfalls():
         return a
 
     raises("got multiple values for argument 'a'", lambda: f(1, **{"a": 2}))
+    scope = {}
+    exec("def bare(a, /):\n    return a\ndef open_(a, /, **kwargs):\n    return a, kwargs", scope)
+    raises("positional-only", lambda: scope["bare"](1, **{"a": 2}))
+    assert scope["open_"](1, **{"a": 2}) == (1, {"a": 2})
 
     def add(x, seen=[]):
         seen.append(x)

@@ -2,6 +2,8 @@ import functools
 import gc
 import pickle
 import random
+import sys
+import types
 import weakref
 
 import torch
@@ -52,6 +54,19 @@ def check_unbound_local():
         raise AssertionError("an assignment makes n local")
 
 
+DECORATED = """
+import functools
+def decorate(f):
+    @functools.wraps(f)
+    def inner(x):
+        return f(x)
+    return inner
+@decorate
+def g(x):
+    return x + 1
+"""
+
+
 class Warm:
     def __init__(self, steps):
         self.steps = steps
@@ -73,9 +88,17 @@ def check_pickle_and_scheduler():
         else:
             raise AssertionError("a local function cannot be pickled")
     assert pickle.loads(pickle.dumps(functools.partial(max, 3)))(2) == 3
+    namespace = sys.modules["closures_decorated"] = types.ModuleType("closures_decorated")
+    exec(DECORATED, vars(namespace))
+    try:
+        loaded = pickle.loads(pickle.dumps(namespace.g))
+        assert loaded(2) == 3 and loaded.__closure__ is not None
+    finally:
+        del sys.modules["closures_decorated"]
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
-    states = [torch.optim.lr_scheduler.LambdaLR(optimizer, f).state_dict()["lr_lambdas"] for f in (lambda e: 1.0, Warm(5))]
-    assert states == [[None], [{"steps": 5}]]
+    schedules = (lambda e: 1.0, Warm(5), functools.partial(min, 1.0))
+    states = [torch.optim.lr_scheduler.LambdaLR(optimizer, f).state_dict()["lr_lambdas"] for f in schedules]
+    assert states == [[None], [{"steps": 5}], [{}]]
 
 
 @check
@@ -118,6 +141,17 @@ def check_questions():
     scope = {}
     exec("fs = []\nfor i in range(3):\n    fs.append(lambda: i)\nclass Q:\n    n = 3\n    def read(self):\n        return n", scope)
     assert scope["fs"][0].__closure__ is None and [f() for f in scope["fs"]] == [2, 2, 2]
+
+    def writes_only():
+        n = 0
+
+        def inner():
+            nonlocal n
+            n = 5
+
+        return inner
+
+    assert writes_only().__code__.co_freevars == ("n",)
     try:
         scope["Q"]().read()
     except NameError as error:

@@ -127,6 +127,14 @@ def check_pitfalls():
         raise AssertionError("an array has no truth value")
     assert id([]) == id([])
     assert not torch.equal(torch.ones(2), torch.ones(1, 2)) and torch.allclose(torch.tensor([0.1 + 0.2]), torch.tensor([0.3]))
+    unknown = torch.tensor([float("nan")])
+    assert not torch.equal(unknown, unknown) and torch.allclose(torch.ones(1), torch.ones(3))
+    try:
+        torch.allclose(torch.ones(1), torch.ones(1).double())
+    except RuntimeError as error:
+        assert "did not match" in str(error)
+    else:
+        raise AssertionError("allclose compares one dtype")
 
 
 @check

@@ -124,6 +124,8 @@ def check_pitfalls():
     other = copy.copy(rows)
     rows[0][0] = 1
     assert rows == other == [[1, 0, 0], [1, 0, 0]]
+    deep = copy.deepcopy(rows)
+    assert deep[0] is deep[1] and deep[0] is not rows[0]
 
 
 @check

@@ -1,9 +1,11 @@
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 
 from note_checks import check, formula, stated
@@ -191,3 +193,32 @@ def check_monte_carlo_dropout():
             part.train()
     x = torch.randn(1, 3)
     assert torch.stack([model(x) for _ in range(8)]).std() > 0 and not model[1].training
+
+
+@check
+def check_one_recurrent_layer_has_no_dropout():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layer = nn.LSTM(6, 6, 1, dropout=0.5)
+    assert not reacts(layer, torch.randn(5, 4, 6))
+
+
+@check
+def check_models_that_return_something_else():
+    with torch.device("meta"):
+        model = torchvision.models.googlenet(weights=None, init_weights=False)
+        x = torch.zeros(2, 3, 224, 224)
+        assert isinstance(model.train()(x), tuple) and isinstance(model.eval()(x), torch.Tensor)
+
+
+@check
+def check_fast_path_of_the_encoder():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2).eval()
+        x, padded = torch.randn(2, 5, 8), torch.tensor([[False, False, False, True, True], [False, False, False, False, True]])
+        with_graph = model(x, src_key_padding_mask=padded)
+        with torch.no_grad():
+            without = model(x, src_key_padding_mask=padded)
+    assert torch.allclose(with_graph[~padded], without[~padded], atol=1e-5)
+    assert (without[padded] == 0).all() and (with_graph[padded] != 0).any()

@@ -115,12 +115,13 @@ def check_created_tensors_and_views():
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             assert torch.ones(2, requires_grad=True).requires_grad and nn.Parameter(torch.ones(2)).requires_grad
-    with torch.no_grad():
-        views = w[0], w.T, w.view(4)
-    for view in views:
-        assert view.requires_grad and view.grad_fn is None
-        (3 * view).sum().backward()
-        assert w.grad is None
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            views = w[0], w.T, w.view(4)
+        for view in views:
+            assert view.requires_grad and view.grad_fn is None
+            (3 * view).sum().backward()
+            assert w.grad is None
 
 
 @check

@@ -123,7 +123,11 @@ def check_other_claims():
 @check
 def check_in_place():
     raises("more than one element of the written-to tensor", lambda: torch.ones(3, 1).expand(3, 4).add_(1))
+    raises("more than one element of the written-to tensor", lambda: torch.ones(3, 1).expand(3, 4).copy_(torch.ones(3, 4)))
     torch.ones(3, 1).expand(3, 4).clone().add_(1)
+    wide = torch.zeros(3, 1).expand(3, 4)
+    wide[0, 0] = 1
+    assert wide.tolist() == [[1] * 4, [0] * 4, [0] * 4] and (wide.fill_(2) == 2).all()
     raises("doesn't match the broadcast shape", lambda: torch.ones(3, 1).add_(torch.ones(3, 4)))
     assert torch.ones(3, 1).expand(3, 4).data_ptr() != torch.ones(3, 1).repeat(1, 4).data_ptr()
     column = torch.ones(3, 1)

@@ -1,6 +1,6 @@
 import torch
 import torchvision
-from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, fasterrcnn_resnet50_fpn
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, retinanet_resnet50_fpn
 from torchvision.ops import box_convert
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
@@ -91,6 +91,22 @@ def check_figure_numbers():
 
 
 @check
+def check_confused_formats():
+    corners = random_boxes(1000, 640, 480)
+    coco = box_convert(corners, "xyxy", "xywh")
+    assert (coco[:, 2] < coco[:, 0]).any() and (coco[:, 2:] <= torch.tensor([640, 480])).all()
+    assert (box_convert(corners, "xywh", "xyxy")[:, 2] > 640).any()
+
+
+@check
 def check_modes():
-    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
-    assert model.training and model.eval().training is False
+    # RetinaNet needs no compiled NMS in training, nor in evaluation when no score passes the threshold.
+    model = retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=64, max_size=64, score_thresh=1.1)
+    images = [torch.rand(3, 64, 48), torch.rand(3, 40, 60)]
+    targets = [{"boxes": torch.tensor([[5.0, 5.0, 30.0, 40.0]]), "labels": torch.tensor([1])} for _ in images]
+    with torch.no_grad():
+        losses = model.train()(images, targets)
+        found = model.eval()(images)
+    assert set(losses) == {"classification", "bbox_regression"} and all(value.ndim == 0 for value in losses.values())
+    assert [f["boxes"].shape for f in found] == [(0, 4)] * 2 and [f["scores"].shape for f in found] == [(0,)] * 2
+    assert all(f["labels"].dtype == torch.int64 for f in found)

@@ -184,6 +184,13 @@ def check_one_value_per_channel_is_refused():
         else:
             raise AssertionError("expected an error")
         assert layer.eval()(torch.randn(shape)).shape == shape
+        assert nn.GroupNorm(1, 3)(torch.randn(shape)).abs().max() > 0.1
+    try:
+        nn.InstanceNorm2d(3)(torch.randn(1, 3, 1, 1))
+    except ValueError as error:
+        assert "Expected more than 1 spatial element when training" in str(error)
+    else:
+        raise AssertionError("expected an error")
 
 
 @check

@@ -75,6 +75,7 @@ def check_by_hand():
 @check
 def check_lookup():
     table = nn.Embedding(7, 3)
+    assert table(torch.tensor([1], dtype=torch.int32)).equal(table(torch.tensor([1])))
     assert table(torch.tensor([[1, 2], [3, 6]])).shape == (2, 2, 3) and table(torch.tensor([1, 2])).shape == (2, 3)
     assert sum(p.numel() for p in table.parameters()) == 21
     assert not nn.Embedding.from_pretrained(torch.randn(4, 2)).weight.requires_grad

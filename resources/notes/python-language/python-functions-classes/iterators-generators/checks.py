@@ -172,3 +172,11 @@ def check_questions():
         g.send(4)
     except StopIteration as end:
         assert end.value == 7
+    else:
+        raise AssertionError("return ends the generator")
+    try:
+        iter(torch.tensor(1.0))
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("a 0-d tensor is not iterable")

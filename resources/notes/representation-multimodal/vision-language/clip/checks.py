@@ -42,6 +42,7 @@ def check_ensemble():
     library = F.normalize(F.normalize(v, dim=2).mean(1), dim=1).numpy()
     for c in range(4):
         m = sum(v[c, k].numpy() / np.linalg.norm(v[c, k].numpy()) for k in range(7)) / 7
+        np.testing.assert_allclose(m, F.normalize(v[c], dim=1).mean(0).numpy(), rtol=1e-9)
         np.testing.assert_allclose(m / np.linalg.norm(m), library[c], rtol=1e-9)
     u = torch.randn(50, 5, dtype=torch.float64)
     assert torch.equal((u @ torch.tensor(library).T).argmax(1), (100 * F.normalize(u, dim=1) @ torch.tensor(library).T).softmax(1).argmax(1))

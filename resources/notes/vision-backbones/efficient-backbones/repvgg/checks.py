@@ -90,3 +90,8 @@ def check_a_relu_between_prevents_merging():
     assert not torch.allclose(bent(x + y), bent(x) + bent(y), atol=1e-3)
     kernel = torch.einsum("ohkl,hi->oikl", second.weight, first.weight[:, :, 0, 0])
     torch.testing.assert_close(F.conv2d(x, kernel), linear(x))
+    shifted, padded = nn.Conv2d(2, 4, 1).double(), nn.Conv2d(4, 2, 3, padding=1).double()
+    kernel = torch.einsum("ohkl,hi->oikl", padded.weight, shifted.weight[:, :, 0, 0])
+    gap = (F.conv2d(x, kernel, padded.bias + padded.weight.sum((2, 3)) @ shifted.bias, padding=1) - padded(shifted(x))).abs()
+    assert gap[..., 1:-1, 1:-1].max() < 1e-9 and gap.max() > 1e-3
+    torch.testing.assert_close(F.avg_pool2d(x, 3, 1, 1), F.conv2d(x, torch.eye(2).double().view(2, 2, 1, 1).expand(2, 2, 3, 3) / 9, padding=1))

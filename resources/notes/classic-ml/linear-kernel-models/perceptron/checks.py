@@ -136,6 +136,19 @@ def check_tolerance_scales_with_the_rate():
 
 
 @check
+def check_default_tolerance_may_stop_before_separation():
+    early = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X, u = rng.normal(size=(200, 5)), rng.normal(size=5)
+        X = X[np.abs(X @ u) > 0.1]
+        y = (X @ u > 0).astype(int)
+        early += Perceptron(random_state=0).fit(X, y).score(X, y) < 1
+        assert Perceptron(random_state=0, tol=None, max_iter=3000).fit(X, y).score(X, y) == 1
+    assert early > 0
+
+
+@check
 def check_order_matters():
     X = np.random.randn(30, 2)
     X[:, 0] += np.sign(X[:, 0])

@@ -114,6 +114,9 @@ def check_float32():
     y = np.array([0, 1] * 5)
     assert DecisionTreeClassifier().fit(X, y).score(X, y) == 0.5
     assert DecisionTreeClassifier().fit(X - 16_777_216, y).score(X - 16_777_216, y) == 1.0
+    X = np.array([[0.0], [1.0]] * 5)
+    for gap, score in ((2e-7, 1.0), (0.9e-7, 0.5)):
+        assert DecisionTreeClassifier().fit(gap * X, y).score(gap * X, y) == score
 
 
 @check

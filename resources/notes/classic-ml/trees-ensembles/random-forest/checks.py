@@ -1,9 +1,10 @@
 import math
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, make_classification
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.inspection import permutation_importance
+from sklearn.metrics import recall_score
 
 from note_checks import check, formula, stated
 
@@ -122,6 +123,14 @@ def check_importances_of_the_figure():
     forest = RandomForestClassifier(300, random_state=0).fit(X[::2], y[::2])
     stated("8%", forest.feature_importances_[-1])
     assert permutation_importance(forest, X[1::2], y[1::2], n_repeats=20, random_state=0).importances_mean[-1] < 0.005
+
+
+@check
+def check_class_weight_needs_larger_leaves():
+    X, y = make_classification(4000, 10, n_informative=4, weights=[0.95], flip_y=0.05, class_sep=0.6, random_state=0)
+    recall = lambda **options: recall_score(y[2000:], RandomForestClassifier(60, random_state=0, **options).fit(X[:2000], y[:2000]).predict(X[2000:]))
+    weighted = recall(class_weight="balanced_subsample")
+    assert weighted < recall() + 0.02 and recall(class_weight="balanced_subsample", min_samples_leaf=10) > max(weighted, recall()) + 0.05
 
 
 @check

@@ -46,6 +46,16 @@ def check_blocked_layout():
 
 
 @check
+def check_when_four_strides_suffice():
+    """Four channels or one pixel: plain strides; otherwise the steps along the channel axis differ."""
+    for N, C, H, W in ((2, 3, 4, 5), (2, 6, 1, 1), (2, 6, 3, 2)):
+        x = torch.arange(1.0, 1 + N * C * H * W).view(N, C, H, W)
+        line = blocked(x).flatten().tolist()
+        steps = np.diff([line.index(x[0, c, 0, 0].item()) for c in range(C)])
+        assert (len(set(steps.tolist())) == 1) == (C <= 4 or H * W == 1)
+
+
+@check
 def check_by_hand():
     x = torch.arange(120.0).view(2, 3, 4, 5)
     for text, line in (("103", memory(x)), ("71", memory(x.to(memory_format=LAST))), ("94", blocked(x + 1).flatten().numpy() - 1)):

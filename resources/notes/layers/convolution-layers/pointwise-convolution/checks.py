@@ -80,6 +80,8 @@ def check_stride_and_padding():
     nn.Conv2d(3, 4, 1, stride=2)(x).sum().backward()
     read = (x.grad[0].abs().sum(0) != 0)
     assert int(read.sum()) == 16 and read[::2, ::2].all()
+    for side in (7, 8):
+        assert nn.AvgPool2d(2, ceil_mode=True)(torch.randn(1, 3, side, side)).shape == nn.Conv2d(3, 3, 1, stride=2)(torch.randn(1, 3, side, side)).shape
     layer = nn.Conv2d(3, 4, 1, padding=1)
     y = layer(torch.randn(1, 3, 5, 5))
     assert y.shape[-1] == 7 and torch.equal(y[0, :, 0], layer.bias[:, None].expand(4, 7))

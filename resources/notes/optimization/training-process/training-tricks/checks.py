@@ -108,6 +108,16 @@ def check_defaults_and_nan():
 
 
 @check
+def check_clipped_sgd_steps_are_equally_long():
+    for size in (5.0, 500.0):
+        w = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+        w.grad = torch.full_like(w, size)
+        nn.utils.clip_grad_norm_([w], 1.0)
+        torch.optim.SGD([w], lr=0.1).step()
+        assert math.isclose(w.detach().norm().item(), 0.1, rel_tol=1e-5)
+
+
+@check
 def check_reentrant():
     layer, x = nn.Linear(3, 3), torch.randn(2, 3)
     with warnings.catch_warnings():

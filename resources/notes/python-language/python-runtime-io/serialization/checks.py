@@ -114,6 +114,8 @@ def check_pitfalls():
     refused(AttributeError, "Old", lambda: pickle.loads(text))
     refused(TypeError, "Object of type float32 is not JSON serializable", lambda: json.dumps(np.float32(1)))
     refused(TypeError, "Object of type Tensor is not JSON serializable", lambda: json.dumps(torch.ones(1)))
+    refused(TypeError, "Object of type int64 is not JSON serializable", lambda: json.dumps(np.int64(1)))
+    assert json.dumps(np.float64(0.5)) == "0.5"
     assert json.dumps(float("nan")) == "NaN" and json.dumps(torch.ones(2).tolist()) == "[1.0, 1.0]"
     refused(ValueError, "not JSON compliant", lambda: json.dumps(float("nan"), allow_nan=False))
     buffer = io.BytesIO()

@@ -106,6 +106,7 @@ def check_attention_over_masked_keys_only_is_nan():
     mask = torch.tensor([[False, True, True, True]])
     assert attention(x, y, y, key_padding_mask=mask)[0].isfinite().all()
     assert attention(x, y, y, key_padding_mask=torch.ones_like(mask))[0].isnan().all()
+    assert attention(x, y, y, key_padding_mask=torch.ones_like(mask), need_weights=False)[0].isfinite().all()  # hence "by default"
 
 
 @check

@@ -106,6 +106,16 @@ def check_cost_and_the_blind_counter():
 
 
 @check
+def check_fused_path_needs_no_grad():
+    attention, x, counted = torch.nn.MultiheadAttention(16, 2, batch_first=True).eval(), torch.randn(1, 5, 16), []
+    for gradients in (True, False):
+        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(gradients):
+            attention(x, x, x, need_weights=False)
+        counted.append(counter.get_total_flops())
+    assert counted[0] > 0 and counted[1] == 0
+
+
+@check
 def check_contract():
     net = torchvision.models.vit_b_16()
     assert net.encoder.ln.eps == 1e-6 and net.encoder.dropout.p == 0.0

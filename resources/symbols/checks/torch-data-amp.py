@@ -15,17 +15,7 @@ from torch.utils import data
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 from torch.utils.data.distributed import DistributedSampler
 
-from note_checks import card, subject
-
-
-def raises(kind, work, *words: str):
-    try:
-        quietly(work)
-    except kind as error:
-        for word in words:
-            assert word in str(error), f"{word!r} is not in {error}"
-        return
-    raise AssertionError(f"no {kind.__name__}")
+from note_checks import card, quietly, raises, subject
 
 
 def warns(kind, work, *words: str):
@@ -34,12 +24,6 @@ def warns(kind, work, *words: str):
         result = work()
     assert any(issubclass(one.category, kind) and all(word in str(one.message) for word in words) for one in caught), f"no {kind.__name__}"
     return result
-
-
-def quietly(work):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return work()
 
 
 def close(actual, expected, tolerance=1e-6):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules import module as global_hooks
 
-from note_checks import card
+from note_checks import card, quietly, raises
 
 SHAPES = {1: (9,), 2: (7, 6), 3: (5, 6, 4)}
 DIMENSIONS = (1, 2, 3)
@@ -44,30 +44,12 @@ def same(actual, expected, tolerance=1e-9):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
-def raises(kind, work, *words: str):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            work()
-    except kind as error:
-        for word in words:
-            assert word in str(error), f"{word!r} is not in {error}"
-        return
-    raise AssertionError(f"no {kind.__name__}")
-
-
 def warns(kind, work, word: str):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = work()
     assert any(issubclass(one.category, kind) and word in str(one.message) for one in caught), "no such warning"
     return result
-
-
-def quietly(work):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return work()
 
 
 def batch(*shape: int) -> torch.Tensor:

@@ -8,21 +8,9 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler, swa_utils
 
-from note_checks import card, subject
+from note_checks import card, raises, subject
 
 STEPS = 12
-
-
-def raises(kind, work, *words: str):
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            work()
-    except kind as error:
-        for word in words:
-            assert word in str(error), f"{word!r} is not in {error}"
-        return
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def warns(work, word: str):

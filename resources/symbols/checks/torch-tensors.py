@@ -12,19 +12,9 @@ import scipy.integrate
 import torch
 from torch import nn
 
-from note_checks import card, subject
+from note_checks import card, quietly, raises, subject
 
 inf, nan = float("inf"), float("nan")
-
-
-def raises(kind, work, *words: str):
-    try:
-        quietly(work)
-    except kind as error:
-        for word in words:
-            assert word in str(error), f"{word!r} is not in {error}"
-        return
-    raise AssertionError(f"no {kind.__name__}")
 
 
 def warns(work, *words: str):
@@ -33,12 +23,6 @@ def warns(work, *words: str):
         result = work()
     assert any(all(word in str(one.message) for word in words) for one in caught), f"no warning with {words}"
     return result
-
-
-def quietly(work):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return work()
 
 
 def close(actual, expected, tolerance=1e-9):

@@ -142,13 +142,16 @@ def run_block(block: Block) -> None:
         raise AssertionError(f"prints\n{trimmed(printed)}\nthe article says\n{trimmed(block.output)}")
 
 
-def load(path: Path) -> None:
-    """Executes a checks.py or figure.py as a module of its own, its folder importable."""
+def load(path: Path, source: str | None = None) -> None:
+    """Executes a checks.py or figure.py, or a changed text of it, as a module of its own."""
     spec = importlib.util.spec_from_file_location(f"note_{abs(hash(path))}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    if source is None:
+        spec.loader.exec_module(module)
+    else:
+        exec(compile(source, str(path), "exec"), module.__dict__)
 
 
 Unit = tuple[str, Callable[[], None]]

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
-import importlib.util
 import os
 import random
 import re
@@ -75,19 +74,10 @@ def claims_of(folder: Path) -> Iterator[Formula]:
 
     note_checks.formula = recording
     try:
-        load(folder / "checks.py", (folder / "checks.py").read_text())
+        check_notes.load(folder / "checks.py")
     finally:
         note_checks.formula = real
     return (Formula(folder, tex, function) for tex, function in claimed)
-
-
-def load(path: Path, source: str) -> None:
-    """Executes a checks.py, or a changed text of it, as a module of its own."""
-    spec = importlib.util.spec_from_file_location(f"mutant_{abs(hash((path, source)))}", path)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    exec(compile(source, str(path), "exec"), module.__dict__)
 
 
 # The computed formula
@@ -206,7 +196,7 @@ def notices(mutant: Mutant) -> bool:
     def work() -> None:
         subject = note_checks.Subject(texts=texts, formulas=formulas, cards={}, checks=[], claimed=set())
         note_checks.subject.__dict__.update(subject.__dict__)
-        load(folder / "checks.py", mutant.source)
+        check_notes.load(folder / "checks.py", mutant.source)
         for _, check in list(note_checks.subject.checks):
             check_notes.seeded()
             check()

@@ -4,12 +4,13 @@ A checks.py holds plain functions. `@formula(TEX)` says that the function re-imp
 written in both articles, and compares it with the real library; the run fails when an article shows a display formula that
 no function claims, or when a claimed formula is not in both articles letter by letter. `stated(TEXT, value)` says that the
 number TEXT stands in both articles and equals the value that was just computed, to the digits printed. `@card(SYMBOL)` does
-for the hover card of a symbol what `@formula` does for an article.
+for the hover card of a symbol what `@formula` does for an article. `raises(KIND, WORK, WORDS)` says that something fails, and how.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
@@ -72,6 +73,24 @@ def card(*symbols: str, formula: str | None = None) -> Callable[[Check], Check]:
         return function
 
     return claim
+
+
+def quietly(work: Callable[[], Any]) -> Any:
+    """The result of `work`, its warnings not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return work()
+
+
+def raises(kind: type[BaseException] | tuple[type[BaseException], ...], work: Callable[[], Any], *words: str) -> None:
+    """Asserts that `work` fails with an error of a kind, in whose message all the words stand."""
+    try:
+        quietly(work)
+    except kind as error:
+        for word in words:
+            assert word in str(error), f"{word!r} is not in {error}"
+        return
+    raise AssertionError(f"no {kind}")
 
 
 def _number(text: str) -> tuple[float, float]:

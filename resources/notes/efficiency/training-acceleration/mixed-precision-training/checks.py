@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 FORMAT = r"x_{\max} = (2 - 2^{-f})\,2^{b}, \qquad x_{\text{normal}} = 2^{1-b}, \qquad x_{\text{tiny}} = 2^{1-b-f}, \qquad b = 2^{e-1} - 1"
 STEP = r"\theta \leftarrow \theta - \eta\,\frac{1}{s}\,\nabla_\theta\,(s\,L)"
@@ -17,15 +17,6 @@ s & \text{otherwise}
 \end{cases}
 """
 BITS = {torch.float16: (5, 10), torch.bfloat16: (8, 7), torch.float32: (8, 23)}
-
-
-def raises(text, work):
-    try:
-        work()
-    except RuntimeError as error:
-        assert text in str(error), error
-    else:
-        raise AssertionError("expected an error")
 
 
 @formula(FORMAT)
@@ -164,7 +155,7 @@ def check_clipping_before_unscaling():
     optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
     scaler.scale((3 * p).sum()).backward()
     scaler.unscale_(optimizer)
-    raises("already been called", lambda: scaler.unscale_(optimizer))
+    raises(RuntimeError, lambda: scaler.unscale_(optimizer), "already been called")
     nn.utils.clip_grad_norm_([p], 1.0)
     scaler.step(optimizer)
     assert abs(p.item() + 1) < 1e-4
@@ -207,5 +198,5 @@ def check_dtype_after_the_block():
     layer, x = nn.Linear(4, 4), torch.randn(2, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = layer(x)
-    raises("same dtype", lambda: layer(y))
+    raises(RuntimeError, lambda: layer(y), "same dtype")
     assert layer(y.float()).dtype == torch.float32

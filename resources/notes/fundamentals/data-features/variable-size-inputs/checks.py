@@ -5,22 +5,13 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 ADAPTIVE = r"""
 y_j = \frac{1}{e_j - s_j} \sum_{i = s_j}^{e_j - 1} x_i, \qquad s_j = \left\lfloor \frac{j H}{O} \right\rfloor, \qquad e_j = \left\lceil \frac{(j + 1) H}{O} \right\rceil
 """
 PYRAMID = r"D = C \sum_{l} l^2"
 MASKED = r"\bar{h} = \frac{\sum_t m_t\,h_t}{\sum_t m_t}"
-
-
-def raises(kind, text, work):
-    try:
-        work()
-    except kind as error:
-        assert text in str(error), error
-    else:
-        raise AssertionError("expected an error")
 
 
 def pooled(x, O):
@@ -79,9 +70,9 @@ def check_contract():
 
 @check
 def check_errors():
-    raises(RuntimeError, "stack expects each tensor to be equal size", lambda: next(iter(torch.utils.data.DataLoader([torch.zeros(3), torch.zeros(4)], batch_size=2))))
+    raises(RuntimeError, lambda: next(iter(torch.utils.data.DataLoader([torch.zeros(3), torch.zeros(4)], batch_size=2))), "stack expects each tensor to be equal size")
     vit = torchvision.models.vit_b_16(weights=None)
-    raises(AssertionError, "Wrong image height! Expected 224 but got 256!", lambda: vit(torch.randn(1, 3, 256, 256)))
+    raises(AssertionError, lambda: vit(torch.randn(1, 3, 256, 256)), "Wrong image height! Expected 224 but got 256!")
 
 
 @check

@@ -4,7 +4,7 @@ import random
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 C3 = r"L[C] = C + \mathrm{merge}\big(L[B_1], \dots, L[B_n],\ (B_1, \dots, B_n)\big)"
 
@@ -23,15 +23,6 @@ def merge(lists):
 def linearization(bases, orders):
     rest = merge([*(list(orders[b]) for b in bases), list(bases)])
     return rest
-
-
-def raises(kind, text, work):
-    try:
-        work()
-    except kind as error:
-        assert text in str(error), error
-    else:
-        raise AssertionError(f"expected {text}")
 
 
 @formula(C3)
@@ -84,7 +75,7 @@ class D(B, C):
 def check_diamond():
     stated("5", len(D.__mro__))
     assert D.__mro__ == (D, B, C, A, object) and D().chain() == ["D", "B", "C", "A"] and B().chain() == ["B", "A"]
-    raises(TypeError, "Cannot create a consistent method resolution", lambda: type("X", (A, B), {}))
+    raises(TypeError, lambda: type("X", (A, B), {}), "Cannot create a consistent method resolution")
     assert type("X", (B, A), {}).__mro__[1:] == (B, A, object)
 
 
@@ -100,11 +91,11 @@ def check_modules():
         def __init__(self):
             self.layer = nn.Linear(1, 1)
 
-    raises(AttributeError, "cannot assign module before Module.__init__() call", Forgot)
+    raises(AttributeError, Forgot, "cannot assign module before Module.__init__() call")
     last, first = type("Last", (nn.Module, Mixin), {}), type("First", (Mixin, nn.Module), {})
     asked = type("Asked", (nn.Module, Mixin), {"call_super_init": True})
     assert [hasattr(kind(), "mixed") for kind in (last, first, asked)] == [False, True, True]
-    raises(NotImplementedError, 'missing the required "forward" function', lambda: type("N", (nn.Module,), {})()(1))
+    raises(NotImplementedError, lambda: type("N", (nn.Module,), {})()(1), 'missing the required "forward" function')
     assert type(nn.Linear(1, 1)) is not nn.Module and isinstance(nn.Linear(1, 1), nn.Module)
     assert all(issubclass(kind, nn.Module) for kind in (nn.Linear, nn.ReLU, nn.LSTM))
     assert [c.__name__ for c in nn.Conv2d.__mro__] == ["Conv2d", "_ConvNd", "Module", "object"]
@@ -129,7 +120,7 @@ def check_attributes():
 
     child = Child()
     assert child.__dict__ == {"_Base__x": 1}
-    raises(AttributeError, "_Child__x", child.read)
+    raises(AttributeError, child.read, "_Child__x")
     child.__dict__.update(fixed="instance", plain="instance")
     assert child.fixed == "class" and child.plain == "instance"
 
@@ -140,5 +131,5 @@ def check_abstract():
         @abc.abstractmethod
         def size(self): ...
 
-    raises(TypeError, "Can't instantiate abstract class", Abstract)
+    raises(TypeError, Abstract, "Can't instantiate abstract class")
     assert type("Real", (Abstract,), {"size": lambda self: 1})().size() == 1

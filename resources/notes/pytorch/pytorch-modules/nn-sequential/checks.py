@@ -3,19 +3,10 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 CHAIN = r"y = f_n\big(\cdots f_2(f_1(x))\big)"
 COUNT = r"P = \sum_{l=1}^{n} (d_{l-1} + 1)\, d_l"
-
-
-def raises(kind, text, work):
-    try:
-        work()
-    except kind as error:
-        assert text in str(error), error
-    else:
-        raise AssertionError("expected an error")
 
 
 def chain(*widths):
@@ -91,21 +82,21 @@ def check_lists():
             super().__init__()
             self.layers = wrap([nn.Linear(2, 2)])
 
-    raises(ValueError, "optimizer got an empty parameter list", lambda: torch.optim.SGD(Hidden(list).parameters(), lr=1))
+    raises(ValueError, lambda: torch.optim.SGD(Hidden(list).parameters(), lr=1), "optimizer got an empty parameter list")
     assert len(list(Hidden(nn.ModuleList).parameters())) == 2
-    raises(TypeError, "list is not a Module subclass", lambda: nn.Sequential([nn.ReLU()]))
-    raises(TypeError, "is not a Module subclass", lambda: nn.Sequential(lambda v: v))
-    raises(NotImplementedError, "forward", lambda: nn.ModuleList([nn.ReLU()])(torch.ones(1)))
-    raises(NotImplementedError, "forward", lambda: nn.ModuleDict({"a": nn.ReLU()})(torch.ones(1)))
+    raises(TypeError, lambda: nn.Sequential([nn.ReLU()]), "list is not a Module subclass")
+    raises(TypeError, lambda: nn.Sequential(lambda v: v), "is not a Module subclass")
+    raises(NotImplementedError, lambda: nn.ModuleList([nn.ReLU()])(torch.ones(1)), "forward")
+    raises(NotImplementedError, lambda: nn.ModuleDict({"a": nn.ReLU()})(torch.ones(1)), "forward")
 
 
 @check
 def check_tuples_and_shapes():
     x = torch.randn(4, 1, 2)
-    raises(TypeError, "linear(): argument 'input' (position 1) must be Tensor, not tuple", lambda: nn.Sequential(nn.LSTM(2, 3), nn.Linear(3, 1))(x))
-    raises(TypeError, "positional arguments", lambda: nn.Sequential(nn.Bilinear(2, 2, 1))(x, x))
+    raises(TypeError, lambda: nn.Sequential(nn.LSTM(2, 3), nn.Linear(3, 1))(x), "linear(): argument 'input' (position 1) must be Tensor, not tuple")
+    raises(TypeError, lambda: nn.Sequential(nn.Bilinear(2, 2, 1))(x, x), "positional arguments")
     images = torch.randn(1, 3, 8, 8)
-    raises(RuntimeError, "mat1 and mat2 shapes cannot be multiplied", lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 2))(images))
+    raises(RuntimeError, lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 2))(images), "mat1 and mat2 shapes cannot be multiplied")
     assert nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(6, 2))(images).shape == (1, 8, 6, 2)
     assert nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 2))(images).shape == (1, 2)
 
@@ -120,9 +111,9 @@ def check_repeated_object():
 def check_keys():
     old = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     new = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-    raises(RuntimeError, "Missing key(s) in state_dict", lambda: new.load_state_dict(old.state_dict()))
+    raises(RuntimeError, lambda: new.load_state_dict(old.state_dict()), "Missing key(s) in state_dict")
     named = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2))]))
-    raises(KeyError, "2", lambda: named.insert(1, nn.Tanh()))
+    raises(KeyError, lambda: named.insert(1, nn.Tanh()), "2")
     longer = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("more", nn.Linear(2, 2)), ("out", nn.Linear(2, 2))]))
     missing = longer.load_state_dict(nn.Sequential(OrderedDict(hidden=nn.Linear(2, 2), out=nn.Linear(2, 2))).state_dict(), strict=False)
     assert missing.missing_keys == ["more.weight", "more.bias"]

@@ -3,19 +3,10 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 MOMENTUM = r"v_t = \mu\,v_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta_t\,v_t"
 LAYERS = r"\eta_l = \eta\,\xi^{\,L-l}"
-
-
-def raises(text, work):
-    try:
-        work()
-    except ValueError as error:
-        assert text in str(error), error
-    else:
-        raise AssertionError("expected an error")
 
 
 @formula(MOMENTUM)
@@ -95,7 +86,7 @@ def check_late_group():
         scheduler = make(optimizer)
         optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 1.0})
         optimizer.step()
-        raises("shorter than argument", scheduler.step)
+        raises(ValueError, scheduler.step, "shorter than argument")
     for make, expected in ((lambda o: lr_scheduler.StepLR(o, 1, 0.5), "0.5"), (lr_scheduler.LinearLR, "1.4")):
         optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
         scheduler = make(optimizer)
@@ -116,7 +107,7 @@ def check_remaining_claims():
     optimizer.defaults["lr"] = 0.3
     optimizer.add_param_group({"params": [v]})
     assert [g["lr"] for g in optimizer.param_groups] == [1.0, 0.3]
-    raises("some parameters appear in more than one parameter group", lambda: torch.optim.SGD([{"params": [w]}, {"params": [w]}], lr=1))
+    raises(ValueError, lambda: torch.optim.SGD([{"params": [w]}, {"params": [w]}], lr=1), "some parameters appear in more than one parameter group")
     other = torch.optim.SGD([w, v], lr=0.5)
     other.load_state_dict(torch.optim.SGD([w, v], lr=1.0).state_dict())
     assert other.param_groups[0]["lr"] == 1.0

@@ -8,19 +8,10 @@ from torch.utils.data import (
     BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, WeightedRandomSampler, get_worker_info,
 )
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BATCHES = r"B = \begin{cases} \lceil N / b \rceil & \text{drop last = False} \\ \lfloor N / b \rfloor & \text{drop last = True} \end{cases}"
 WEIGHTED = r"P(i) = \frac{w_i}{\sum_{j=1}^{N} w_j}"
-
-
-def raises(kind, text, work):
-    try:
-        work()
-    except kind as error:
-        assert text in str(error), error
-    else:
-        raise AssertionError("expected an error")
 
 
 @formula(BATCHES)
@@ -113,17 +104,17 @@ class Stream(IterableDataset):
 def check_iterable_dataset():
     assert sorted(int(v) for v in DataLoader(Stream(False), num_workers=2)) == sorted(list(range(6)) * 2)
     assert sorted(int(v) for v in DataLoader(Stream(True), num_workers=2)) == list(range(6))
-    raises(ValueError, "expected unspecified", lambda: DataLoader(Stream(False), sampler=SequentialSampler(range(3))))
+    raises(ValueError, lambda: DataLoader(Stream(False), sampler=SequentialSampler(range(3))), "expected unspecified")
 
 
 @check
 def check_errors():
     ragged = [torch.ones(2), torch.ones(3)]
-    raises(RuntimeError, "stack expects each tensor to be equal size", lambda: next(iter(DataLoader(ragged, batch_size=2))))
-    raises(ValueError, "sampler option is mutually exclusive with shuffle", lambda: DataLoader(ragged, shuffle=True, sampler=SequentialSampler(ragged)))
+    raises(RuntimeError, lambda: next(iter(DataLoader(ragged, batch_size=2))), "stack expects each tensor to be equal size")
+    raises(ValueError, lambda: DataLoader(ragged, shuffle=True, sampler=SequentialSampler(ragged)), "sampler option is mutually exclusive with shuffle")
     norm = nn.BatchNorm1d(3)
-    raises(ValueError, "Expected more than 1 value per channel when training", lambda: norm(torch.randn(1, 3)))
+    raises(ValueError, lambda: norm(torch.randn(1, 3)), "Expected more than 1 value per channel when training")
     assert norm.eval()(torch.randn(1, 3)).shape == (1, 3)
     import pickle
 
-    raises((pickle.PicklingError, AttributeError), "lambda", lambda: pickle.dumps(lambda v: v))
+    raises((pickle.PicklingError, AttributeError), lambda: pickle.dumps(lambda v: v), "lambda")

@@ -8,6 +8,7 @@ import type { Logger } from '../logger';
 import type { TopicMarks } from '../marks/topicMarks';
 import type { Settings } from '../settings';
 import { topicUri } from '../topicLinks';
+import { ActiveRow } from './activeRow';
 import type { RecentTopics } from './recentTopics';
 import {
   group,
@@ -48,12 +49,16 @@ export class SearchPick {
 /** More would push the topics of the file out of sight. */
 const recentRows = 5;
 
+/** Headings lead nowhere, and VS Code passes them over. */
+const leadsOn = ({ target, query }: SearchRow) => target !== undefined || query !== undefined;
+
 /** The box while it is open. */
 class OpenSearch {
   readonly #parts: SearchParts;
   readonly #language: Language;
   readonly #pick = vscode.window.createQuickPick<SearchRow>();
   readonly #atCursor = textAtCursor();
+  readonly #active = new ActiveRow<SearchRow>();
   #rows: readonly SearchRow[] = [];
   /** The text that the rows belong to. */
   #filled: string | undefined;
@@ -67,6 +72,7 @@ class OpenSearch {
     pick.matchOnDescription = true;
     keepOwnOrder(pick);
     pick.onDidChangeValue(() => this.#fill());
+    pick.onDidChangeActive(([row]) => this.#active.report(row));
     pick.onDidAccept(() => this.#accept());
     pick.onDidTriggerItemButton(({ item, button }) => this.#act(item, button as RowButton));
     pick.onDidHide(() => pick.dispose());
@@ -92,6 +98,7 @@ class OpenSearch {
       if (!isStale()) {
         this.#pick.items = rows;
         this.#rows = rows;
+        this.#active.expect(rows.find(leadsOn));
         this.#filled = value;
       }
     };
@@ -105,7 +112,7 @@ class OpenSearch {
       const start = await this.#startRows();
       show(start([]));
       const ofFile = await this.#parts.topicsOfActiveFile();
-      const active = this.#pick.activeItems[0]?.target?.topic;
+      const active = this.#active.row?.target?.topic;
       if (ofFile.length > 0) {
         show(start(ofFile));
         this.#keepActive(active, isStale);
@@ -118,6 +125,7 @@ class OpenSearch {
     const row = this.#rows.find(({ target }) => target?.topic === topic);
     if (row && !isStale()) {
       this.#pick.activeItems = [row];
+      this.#active.expect(row);
     }
   }
 
@@ -161,16 +169,12 @@ class OpenSearch {
     return topicRow(topic, this.#language, this.#parts.library, result);
   }
 
-  /**
-   * Enter may come before the rows of what was typed are there, or before VS Code has said which of them is active: then
-   * it means the first.
-   */
+  /** Enter may come before the rows of what was typed are there. */
   async #accept(): Promise<void> {
     if (this.#filled !== this.#pick.value) {
       await this.#fill();
     }
-    const isCurrent = (row: SearchRow) => this.#rows.includes(row);
-    const row = this.#pick.activeItems.find(isCurrent) ?? this.#rows.find((each) => each.target ?? each.query);
+    const { row } = this.#active;
     if (row?.target) {
       this.#open(row.target, false);
     } else if (row?.query !== undefined) {

@@ -85,6 +85,9 @@ def check_defaults():
     assert KMeans(3).fit(X)._n_init == 1 and KMeans(3, init="random").fit(X)._n_init == 10
     assert KMeans(3, init=lambda X, k, random_state: X[:k]).fit(X)._n_init == 10
     assert KMeans(3).fit(X.astype(np.float32)).cluster_centers_.dtype == np.float32
+    X = np.random.default_rng(0).normal(size=(2000, 2))
+    early, exact = (KMeans(8, init=X[:8], n_init=1, tol=tol).fit(X) for tol in (1e-4, 0))
+    assert early.n_iter_ < exact.n_iter_ and early.inertia_ > exact.inertia_
 
 
 @check

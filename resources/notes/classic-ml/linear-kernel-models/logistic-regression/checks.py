@@ -98,6 +98,8 @@ def check_by_hand():
 def check_contract():
     model = LogisticRegression()
     assert model.C == 1.0 and model.solver == "lbfgs" and model.max_iter == 100
+    decays = [optimizer([torch.zeros(1, requires_grad=True)]).defaults["weight_decay"] for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)]
+    assert decays == [0, 0, 0.01]
     X, y = next(problems())
     model.fit(X, y)
     assert model.coef_.shape == (1, 2) and model.intercept_.shape == (1,) and model.predict_proba(X).shape == (40, 2)

@@ -98,6 +98,23 @@ def check_defaults():
 
 
 @check
+def check_cost_and_probabilities():
+    fits = []
+
+    class Counted(DecisionTreeClassifier):
+        def fit(self, X, y):
+            fits.append(len(y))
+            return super().fit(X, y)
+
+    X, y = np.random.randn(60, 2), np.arange(60) % 2
+    StackingClassifier([("tree", Counted())]).fit(X, y)
+    stated("6", len(fits))
+    members = [("tree", DecisionTreeClassifier())]
+    assert not hasattr(VotingClassifier(members).fit(X, y), "predict_proba")
+    assert VotingClassifier(members, voting="soft").fit(X, y).predict_proba(X).shape == (60, 2)
+
+
+@check
 def check_stacking_leak():
     """Members that memorize get all the trust when the second level sees their training predictions."""
     rng = np.random.default_rng(0)
@@ -145,6 +162,24 @@ def check_adaboost_raises_noise():
         w = w * np.exp(alpha * (member.predict(X) != noisy))
         w /= w.sum()
     assert w[flipped].sum() > 3 * 0.1
+
+
+@check
+def check_remedies_for_noisy_labels():
+    scores = []
+    for seed in range(3):
+        X, y = make_moons(800, noise=0.2, random_state=seed)
+        noisy = y[:400].copy()
+        noisy[np.random.default_rng(seed).permutation(400)[:80]] ^= 1
+        models = [
+            AdaBoostClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=100, random_state=0),
+            AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=100, random_state=0),
+            GradientBoostingClassifier(random_state=0),
+            BaggingClassifier(DecisionTreeClassifier(min_samples_leaf=10), 30, random_state=0),
+        ]
+        scores.append([model.fit(X[:400], noisy).score(X[400:], y[400:]) for model in models])
+    adaboost, *others = np.mean(scores, 0)
+    assert adaboost < min(others), (adaboost, others)
 
 
 @check

@@ -87,6 +87,10 @@ def check_by_hand():
     stated("0.307", variance(100))
     X, y = load_breast_cancer(return_X_y=True)
     assert RandomForestClassifier(2).fit(X, y).estimators_[0].max_features_ == 5 == int(math.sqrt(30))
+    constant = np.zeros((40, 10))
+    constant[:, 3] = np.arange(40)
+    parity = np.arange(40) % 2
+    assert RandomForestClassifier(5, max_features=1, bootstrap=False).fit(constant, parity).score(constant, parity) == 1
 
 
 @check
@@ -97,6 +101,13 @@ def check_defaults():
     X, y = problem()
     X[0, 0] = np.nan
     assert RandomForestClassifier(5).fit(X, y).predict_proba(X).shape == (120, 2)
+
+
+@check
+def check_close_values_are_equal():
+    X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
+    for gap, score in ((2e-7, 1.0), (0.9e-7, 0.5)):
+        assert RandomForestClassifier(20, random_state=0).fit(gap * X, y).score(gap * X, y) == score
 
 
 @check

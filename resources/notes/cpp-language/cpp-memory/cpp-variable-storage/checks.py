@@ -70,6 +70,9 @@ def check_sections():
     stated("1,000,000", one[0])
     assert one[1] == zero[0] == 0 and zero[2] - small[2] < 64 and 1_000_000 <= one[2] - small[2] < 1_000_064
     stated("64", 4096 * 4096 * 4 / 2**20)
+    assert sections("int f() { static int n = 7; return ++n; }")[:2] == (4, 0)    # a constant value stands in the file
+    late = sections("#include <cstdlib>\nint a = std::getenv(\"A\") ? 1 : 2;")
+    assert late[:2] == (8, 4)    # set by code at the start: an entry of .init_array, and the variable itself in .bss
 
 
 @check

@@ -98,7 +98,9 @@ def check_adam_keeps_two_moments():
 
 @check
 def check_blind_spots_and_sharing():
-    assert flops(nn.LSTM(10, 20), torch.zeros(5, 1, 10)) == 0
+    assert flops(nn.LSTM(10, 20), torch.zeros(5, 1, 10)) == 0 < flops(nn.LSTM(10, 20).double(), torch.zeros(5, 1, 10).double())
+    query = torch.zeros(1, 2, 5, 4)
+    assert flops(nn.functional.scaled_dot_product_attention, query, query, query) == 0
     attention = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     with torch.no_grad():
         fused, plain = flops(attention.eval(), torch.zeros(2, 5, 8)), flops(attention.train(), torch.zeros(2, 5, 8))

@@ -114,6 +114,10 @@ def check_size_one_axes():
     t = torch.rand(1, 3, 32, 32).to(memory_format=LAST)
     stated("3", t[0].unsqueeze(0).stride(0))
     stated("3,072", t.stride(0))
+    odd, conv = t[0].unsqueeze(0), nn.Conv2d(3, 8, 3)
+    assert odd.is_contiguous(memory_format=LAST) and conv(odd).is_contiguous()
+    for mended in (t[:1], odd.to(memory_format=LAST)):
+        assert conv(mended).is_contiguous(memory_format=LAST) and not conv(mended).is_contiguous()
     for shape in ((4, 1, 5, 5), (4, 6, 1, 1)):
         y = torch.randn(shape)
         assert y.is_contiguous() and y.is_contiguous(memory_format=LAST)

@@ -41,6 +41,8 @@ def check_weighted_sum():
         full = item_gradients(w, x, y).mean(0)
         accumulated = library(w, [mean_loss(x, y, part, len(part) / sum(sizes)) for part in parts])
         np.testing.assert_allclose(accumulated, full, atol=1e-12)
+        sums = library(w, [mean_loss(x, y, part, len(part)) for part in parts])      # counted first, divided last
+        np.testing.assert_allclose(sums / sum(sizes), full, atol=1e-12)
 
 
 @formula(BY_K)

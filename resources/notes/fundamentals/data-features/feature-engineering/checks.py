@@ -19,6 +19,7 @@ def check_number_of_monomials():
     for n, d in ((2, 2), (10, 3), (1, 5), (4, 1)):
         assert PolynomialFeatures(d).fit_transform(np.ones((1, n))).shape[1] == math.comb(n + d, d)
     stated("176,851", math.comb(103, 3))
+    stated("166,751", PolynomialFeatures(3, interaction_only=True).fit(np.ones((1, 100))).n_output_features_)
     assert PolynomialFeatures(2).fit_transform([[2, 3]]).tolist() == [[1, 2, 3, 4, 6, 9]]
 
 
@@ -93,6 +94,8 @@ def check_trees_ignore_monotone_transforms():
     plain = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
     bent = DecisionTreeClassifier(max_depth=4, random_state=0).fit(np.exp(5 * X), y)
     np.testing.assert_array_equal(plain.apply(X), bent.apply(np.exp(5 * X)))
+    for unseen in (1e-8 * X, X + 1e9):                             # gaps below 1e-7; gaps that float32 rounds away
+        assert DecisionTreeClassifier().fit(unseen, y).get_n_leaves() == 1 < plain.get_n_leaves()
 
 
 @check

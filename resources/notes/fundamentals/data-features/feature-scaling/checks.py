@@ -33,7 +33,11 @@ def check_scalers():
         np.testing.assert_allclose((new - low) / (high - low), MinMaxScaler().fit(X).transform(new), rtol=1e-9)
         q1, median, q3 = np.percentile(X, [25, 50, 75], axis=0)
         np.testing.assert_allclose((new - median) / (q3 - q1), RobustScaler().fit(X).transform(new), rtol=1e-9)
-    assert RobustScaler().fit([[1.0]] * 6 + [[9.0]]).scale_[0] == 1
+    for n in (5, 8, 41):
+        for low in range(math.ceil(n / 4)):                        # over three quarters are equal, wherever the others lie
+            rest = math.ceil(n / 4) - 1 - low
+            assert RobustScaler().fit([[-float(i + 1)] for i in range(low)] + [[0.0]] * (n - low - rest) + [[float(i + 1)] for i in range(rest)]).scale_[0] == 1
+    assert RobustScaler().fit([[1.0], [2.0], [3.0], [4.0]] + [[9.0]] * 6).scale_[0] > 1
     assert math.isclose(torch.std(torch.tensor([2.0, 4.0, 6.0, 8.0])).item(), np.std([2, 4, 6, 8], ddof=1), rel_tol=1e-6)
     constant = np.full((6, 1), 3.0)
     for scaler in (StandardScaler(), MinMaxScaler(), RobustScaler()):
@@ -87,6 +91,7 @@ def check_scaling_helps_neighbours_not_trees():
     assert cross_val_score(scaled, X, y).mean() > cross_val_score(raw, X, y).mean() + 0.2
     tree = DecisionTreeClassifier(random_state=0)
     assert (tree.fit(X, y).apply(X) == tree.fit(np.log1p(X), y).apply(np.log1p(X))).all()
+    assert tree.fit(1e-11 * X, y).get_n_leaves() == tree.fit(X + 1e12, y).get_n_leaves() == 1
 
 
 @check

@@ -153,6 +153,33 @@ def check_l1_by_autograd_has_no_zeros():
 
 
 @check
+def check_soft_threshold_after_the_step():
+    for X, y in problems():
+        alpha = 0.3 * np.abs(X.T @ y).max() / len(y)
+        w = torch.nn.Parameter(torch.zeros(X.shape[1], dtype=torch.float64))
+        optimizer = torch.optim.SGD([w], lr=0.05)
+        for _ in range(3000):
+            optimizer.zero_grad()
+            ((torch.tensor(y) - torch.tensor(X) @ w) ** 2).sum().div(2 * len(y)).backward()
+            optimizer.step()
+            with torch.no_grad():
+                w.copy_(w.sign() * (w.abs() - 0.05 * alpha).clamp(min=0))
+        wanted = lasso(alpha).fit(X, y).coef_
+        np.testing.assert_allclose(w.detach().numpy(), wanted, atol=1e-6)
+        assert ((w == 0).numpy() == (wanted == 0)).all()
+
+
+@check
+def check_parameters_without_gradient_are_not_decayed():
+    for make in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
+        w, frozen = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.ones(1))
+        optimizer = make([w, frozen], lr=0.1, weight_decay=0.1)
+        w.grad = torch.zeros(1)
+        optimizer.step()
+        assert w.item() < 1 and frozen.item() == 1
+
+
+@check
 def check_shared_and_keras_factor():
     x = np.random.randn(200, 1)
     X = np.concatenate([x, x + 1e-3 * np.random.randn(200, 1)], 1)

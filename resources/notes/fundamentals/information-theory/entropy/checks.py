@@ -105,6 +105,14 @@ def check_zero_probability():
 
 
 @check
+def check_gradient_at_zero_probability():
+    for function, finite in ((lambda z: Categorical(logits=z).entropy(), True), (lambda z: torch.special.entr(z.softmax(-1)).sum(), False)):
+        z = torch.tensor([0.0, 1.0, -torch.inf], requires_grad=True)
+        function(z).backward()
+        assert z.grad.isfinite().all() == finite
+
+
+@check
 def check_units_of_trees():
     tree = DecisionTreeClassifier(criterion="entropy").fit([[0], [1], [2], [3]], [0, 1, 0, 1])
     assert tree.tree_.impurity[0] == 1.0

@@ -94,6 +94,15 @@ def check_names_do_not_matter():
 
 
 @check
+def check_estimates_depend_on_the_scale():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=2000)
+    y = x + generator.normal(size=2000)
+    plain, skewed = (mutual_info_regression(f(x)[:, None], y, random_state=0)[0] for f in (lambda v: v, lambda v: np.exp(10 * v)))
+    assert abs(plain - 0.5 * math.log(2)) < 0.05 and skewed < 0.1
+
+
+@check
 def check_floats_are_labels():
     generator = np.random.default_rng(0)
     a, b = generator.normal(size=100), generator.normal(size=100)

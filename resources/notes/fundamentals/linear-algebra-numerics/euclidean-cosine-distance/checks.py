@@ -110,6 +110,7 @@ def check_gradient_at_zero():
         (lambda a, b: ((a - b) ** 2).sum().sqrt(), False),
         (lambda a, b: torch.linalg.vector_norm(a - b), True),
         (lambda a, b: F.pairwise_distance(a, b), True),
+        (lambda a, b: F.pairwise_distance(a, b, eps=0), True),
     ):
         a = torch.ones(3, requires_grad=True)
         distance(a, torch.ones(3)).backward()

@@ -116,6 +116,9 @@ def check_gradients():
         A = matrix.clone().requires_grad_()
         torch.linalg.svd(A).U[0, 0].backward()
         assert torch.isfinite(A.grad).all() == finite
+    A = (torch.eye(3) + 1e-4 * torch.randn(3, 3)).requires_grad_()
+    torch.linalg.svd(A).U[0, 0].backward()
+    assert torch.isfinite(A.grad).all() and A.grad.norm() > 10
     A = torch.eye(3, requires_grad=True)
     torch.linalg.svdvals(A).sum().backward()
     assert torch.isfinite(A.grad).all()

@@ -54,6 +54,13 @@ def check_bytes():
 
 
 @check
+def check_dia_drops_empty_columns_at_the_right():
+    narrow = A.copy()
+    narrow[:, 3] = 0
+    assert sparse.dia_array(narrow).data.shape == (3, 3) and sparse.dia_array(A).data.shape == (4, 4)
+
+
+@check
 def check_by_hand():
     coo, csr = sparse.coo_array(A), sparse.csr_array(A)
     assert coo.row.tolist() == [0, 0, 1, 2, 2] and coo.col.tolist() == [0, 3, 2, 1, 3] and coo.data.tolist() == [5, 1, 2, 3, 4]

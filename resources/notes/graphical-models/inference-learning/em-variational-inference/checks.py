@@ -112,6 +112,8 @@ def check_defaults_and_positive_likelihood():
         Y = np.r_[np.random.RandomState(0).randn(30, 1), [[40.0]]]
         scores.append(GaussianMixture(2, reg_covar=ridge, random_state=0).fit(Y).score(Y))
     assert scores[0] < scores[1] < scores[2]
+    tied = [GaussianMixture(2, covariance_type="tied", reg_covar=ridge, random_state=0).fit(Y).score(Y) for ridge in (1e-6, 1e-9)]
+    assert abs(tied[0] - tied[1]) < 1e-3 < 0.05 < scores[2] - scores[1]
 
 
 @check

@@ -83,5 +83,10 @@ def check_edges_and_momentum():
     running = momentum * 0 + (1 - momentum) * counts
     assert counts / running == 4 and running / (1 - momentum**1) == counts
     assert 30 / 6 == 5
+    for bins in (5, 10, 30, 100):
+        index = np.minimum((EXAMPLE * bins).astype(int), bins - 1)
+        counts = np.bincount(index, minlength=bins)
+        w = weights(EXAMPLE, bins)
+        assert math.isclose(w.mean(), 1) and ((w < 1) == (counts[index] > 100 / (counts > 0).sum())).all()
     lonely = np.array([0.05] * 99 + [0.55])
     assert weights(lonely, 10)[-1] == 100 / 2 and weights(lonely, 10)[-1] > weights(lonely, 10)[0]

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import numpy as np
@@ -5,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import convolve1d
 from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsRegressor
 
 from note_checks import check, formula, stated
 
@@ -72,6 +74,12 @@ def check_by_hand():
     stated("2.5", smooth(np.array([8.0, 0, 2]), KERNEL)[1])
     stated("0.625", weights(labels, KERNEL)[0])
     stated("2.5", weights(labels, KERNEL)[-1])
+
+
+@check
+def check_regressors_with_weights():
+    for regressor, takes in [(LinearRegression, True), (KNeighborsRegressor, False)]:
+        assert ("sample_weight" in inspect.signature(regressor.fit).parameters) == takes
 
 
 @check

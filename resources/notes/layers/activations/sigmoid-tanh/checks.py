@@ -133,3 +133,15 @@ def check_inverses():
     assert torch.allclose(torch.logit(torch.sigmoid(x)), x) and torch.allclose(torch.atanh(torch.tanh(x)), x)
     assert torch.logit(torch.tensor([0.0, 1.0])).tolist() == [-torch.inf, torch.inf] and torch.atanh(torch.tensor(1.0)) == torch.inf
     assert torch.logit(torch.tensor([0.0, 1.0]), eps=1e-6).isfinite().all()
+    assert torch.logit(torch.ones(1, dtype=torch.float16), eps=1e-6).isinf().all()
+
+
+@check
+def check_cell_state_has_no_bound():
+    cell = nn.LSTMCell(1, 1)
+    for p in cell.parameters():
+        nn.init.constant_(p, 10.0)
+    h = c = torch.zeros(1, 1)
+    for _ in range(20):
+        h, c = cell(torch.ones(1, 1), (h, c))
+    assert c.item() > 19 and h.item() <= 1

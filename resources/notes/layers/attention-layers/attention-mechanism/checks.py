@@ -168,6 +168,12 @@ def check_fully_masked_row():
     out = attention(q, k, v, attn_mask=~keep)[0]
     assert out[0, 1].isnan().all() and not out[0, [0, 2]].isnan().any()
     assert not attention(q, k, v, attn_mask=~keep, need_weights=False)[0].isnan().any()
+    attention.eval()
+    forbidden = torch.zeros(5, 5, dtype=torch.bool)
+    forbidden[1] = True
+    with torch.no_grad():
+        assert attention(k, k, k, attn_mask=forbidden, need_weights=False)[0][0, 1].isnan().all()
+    assert not attention(k, k, k, attn_mask=forbidden, need_weights=False)[0].isnan().any()
 
 
 @check

@@ -102,6 +102,7 @@ def check_models():
     efficient = torchvision.models.efficientnet_b0()
     blocks = [m for m in efficient.modules() if isinstance(m, SqueezeExcitation)]
     assert all(isinstance(m.activation, nn.SiLU) and isinstance(m.scale_activation, nn.Sigmoid) for m in blocks)
+    assert [(m.fc1.in_channels, m.fc1.out_channels) for m in blocks[:2]] == [(32, 8), (96, 4)]
     first = efficient.features[2][0].block
     assert first[1][0].groups > 1 and isinstance(first[2], SqueezeExcitation)  # after the depthwise convolution
 

@@ -141,6 +141,7 @@ def check_fold_sums_overlaps():
     stated("4", folded[0, 0, 1, 1])
     x = torch.randn(1, 1, 4, 4)
     assert torch.allclose(F.fold(F.unfold(x, 3), (4, 4), 3) / folded, x, atol=1e-6)
+    assert F.fold(F.unfold(torch.ones(1, 1, 5, 5), 2, stride=2), (5, 5), 2, stride=2)[0, 0, 4, 4] == 0
 
 
 @check

@@ -45,6 +45,8 @@ def check_shift():
             shifted[..., i] = x[..., (i - t) % 20]
         circular = nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular").double()
         assert torch.allclose(circular(shifted), circular(x).roll(t, -1))
+        for pooled in (lambda v: v.mean((2, 3)), lambda v: v.amax((2, 3))):
+            assert torch.allclose(pooled(circular(shifted)), pooled(circular(x)))
         zeros = nn.Conv2d(2, 3, 3, padding=1).double()
         difference = (zeros(shifted) - zeros(x).roll(t, -1)).abs()[..., 1:-1, :]
         assert difference[..., 6:-6].max() < 1e-10 and difference.max() > 1e-3

@@ -84,6 +84,12 @@ def check_contract():
             assert str(error) == text
         else:
             raise AssertionError("expected an error")
+    try:
+        nn.ChannelShuffle(2)(torch.zeros(2, 4))
+    except RuntimeError as error:
+        assert "> 2 dims" in str(error)
+    else:
+        raise AssertionError("expected an error")
     x = torch.arange(12.0).view(3, 4, 1)
     assert torch.equal(nn.ChannelShuffle(2)(x), x[:, [0, 2, 1, 3]])
     assert nn.ChannelShuffle(2)(torch.ones(1, 4, 2, dtype=torch.bool)).dtype == torch.bool

@@ -91,7 +91,10 @@ def check_same_padding_leaks():
 @check
 def check_start_differs_from_steady_state():
     run = stack([(2, 1), (2, 2), (2, 4)])
+    ones = run(torch.ones(1, 1, 30, dtype=torch.float64))[0, 0]
+    assert torch.allclose(ones[7:], ones[-1]) and (ones[:7] - ones[-1]).abs().min() > 1e-6
     constant = run(torch.zeros(1, 1, 30, dtype=torch.float64))[0, 0]
+    assert torch.allclose(constant[6], constant[-1])
     assert torch.allclose(constant[7:], constant[-1]) and (constant[:6] - constant[-1]).abs().min() > 1e-6
 
 

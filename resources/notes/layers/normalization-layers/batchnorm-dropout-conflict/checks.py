@@ -98,6 +98,14 @@ def check_re_estimating_in_train_mode_does_not_help():
                 net(data(256))
             spreads.append(net.eval()(data(20_000)).std().item())
     assert spreads[0] < 0.65 and abs(spreads[1] - 1) < 0.02
+    bn.reset_running_stats(), net.train()
+    with torch.no_grad():
+        for _ in range(100):
+            net(data(256))
+        net.eval(), bn.train()
+        for _ in range(100):
+            net(data(256))
+    assert net.eval()(data(20_000)).std().item() < 0.9  # not reset: the old averages count
 
 
 @check
@@ -117,6 +125,8 @@ def check_width_and_correlation():
         x = torch.relu(torch.randn(30_000, width))
         ratios.append(((x @ w.T).var() / (nn.Dropout(0.5)(x) @ w.T).var()).item())
     assert abs(ratios[0] - ratios[1]) < 0.05
+    x = torch.relu(torch.randn(30_000, 64))
+    assert abs(ratios[1] - (x.var(0) / nn.Dropout(0.5)(x).var(0)).mean().item()) < 0.03  # as without the layer
     common = torch.relu(torch.randn(30_000, 1) + 0.3 * torch.randn(30_000, 512))
     w = torch.rand(1, 512)
     assert (common @ w.T).var() / (nn.Dropout(0.5)(common) @ w.T).var() > 0.95 > ratios[1] + 0.3

@@ -176,3 +176,15 @@ def check_heads():
 def check_halving():
     for layer in (nn.MaxPool2d(2), nn.AvgPool2d(2)):
         assert layer(torch.randn(1, 3, 32, 48)).shape == (1, 3, 16, 24)
+
+
+@check
+def check_integers():
+    for pool, dims in ((F.max_pool2d, 2), (F.max_pool3d, 3)):
+        assert pool(torch.arange(4**dims).view(1, 1, *[4] * dims), 2).dtype == torch.int64
+    try:
+        F.max_pool1d(torch.arange(4).view(1, 1, 4), 2)
+    except NotImplementedError:
+        pass
+    else:
+        raise AssertionError("expected an error")

@@ -176,13 +176,15 @@ def check_forget_bias():
     stated("0.001", 0.5**10)
     stated("0.7311", torch.sigmoid(torch.tensor(1.0, dtype=torch.float64)))
     stated("0.0436", torch.sigmoid(torch.tensor(1.0, dtype=torch.float64)) ** 10)
+    stated("0.9526", torch.sigmoid(torch.tensor(3.0, dtype=torch.float64)))
+    stated("0.615", torch.sigmoid(torch.tensor(3.0, dtype=torch.float64)) ** 10)
     H = 512
     layer = nn.LSTM(8, H)
     assert layer.bias_ih_l0.abs().max() <= 1 / math.sqrt(H)
-    layer.bias_ih_l0.data[H : 2 * H] = 1
+    layer.bias_ih_l0.data[H : 2 * H] = 3
     layer.bias_hh_l0.data[H : 2 * H] = 0
     f = step(np.zeros((1, 8)), np.zeros((1, H)), np.zeros((1, H)), *arrays(layer, "l0"))[2]
-    np.testing.assert_allclose(f, 1 / (1 + math.exp(-1)), atol=1e-6)
+    np.testing.assert_allclose(f, 1 / (1 + math.exp(-3)), atol=1e-6)
 
 
 @check

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import torch
@@ -136,10 +137,16 @@ def check_temperature_and_library():
 
 
 @check
-def check_gather_with_gradient_exists():
+def check_gather_with_gradient_is_deprecated():
     from torch.distributed.nn.functional import all_gather
 
-    assert callable(all_gather)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            all_gather(torch.zeros(1))
+        except ValueError:
+            pass  # there is no process group here
+    assert any("all_gather is deprecated" in str(w.message) for w in caught)
 
 
 @check

@@ -75,6 +75,15 @@ def check_undefined():
 
 
 @check
+def check_one_class_only():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert precision_recall_curve([0, 0, 0], [0.1, 0.2, 0.3])[1].tolist() == [1, 1, 1, 0]
+        assert confusion_matrix([0, 0], [0, 0]).shape == (1, 1)
+    assert confusion_matrix([0, 0], [0, 0], labels=[0, 1]).shape == (2, 2)
+
+
+@check
 def check_errors():
     for y, text in [([0, 1, 2], "Target is multiclass but average='binary'"), (["a", "b"], "pos_label=1 is not a valid label")]:
         try:

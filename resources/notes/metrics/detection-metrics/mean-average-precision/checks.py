@@ -93,6 +93,13 @@ def check_ranking_properties():
     assert abs(average_precision_score(positive, np.random.rand(20000)) - 0.2) < 0.02
     precision, recall, _ = precision_recall_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     assert abs(auc(recall, precision) - average_precision_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])) > 0.02
+    positive = (np.arange(10) < 1).astype(int)  # one score for all: 0.55 against 0.1
+    precision, recall, _ = precision_recall_curve(positive, np.full(10, 0.5))
+    assert auc(recall, precision) > 5 * average_precision_score(positive, np.full(10, 0.5))
+    for _ in range(50):
+        labels, values = np.r_[1, np.random.randint(2, size=40)], np.random.rand(41)
+        precision, recall, _ = precision_recall_curve(labels, values)
+        assert auc(recall, precision) <= average_precision_score(labels, values) + 1e-12
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert average_precision_score([0, 0], [0.1, 0.2]) == 0

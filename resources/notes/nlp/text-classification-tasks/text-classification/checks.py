@@ -66,7 +66,7 @@ def check_padding_competes_unless_masked():
     scores = lambda tokens: conv(embed(tokens).transpose(1, 2)).relu()
     assert not torch.allclose(scores(ids).amax(-1), scores(padded).amax(-1), atol=1e-4)
     masked = scores(padded)
-    masked[..., 8 - 3 + 1 :] = -torch.inf
+    masked[..., 8 - 3 + 1 :] = 0
     assert torch.allclose(masked.amax(-1), scores(ids).amax(-1), atol=1e-6)
     try:
         conv(torch.randn(1, 6, 2))

@@ -121,6 +121,16 @@ def check_resuming_needs_the_state():
 
 
 @check
+def check_a_replaced_layer_shows_in_the_ids():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    ids = lambda: [{id(p) for group in optimizer.param_groups for p in group["params"]}, {id(p) for p in model.parameters()}]
+    assert ids()[0] == ids()[1]
+    model[1] = torch.nn.Linear(3, 3)
+    assert ids()[0] != ids()[1]
+
+
+@check
 def check_lbfgs_needs_a_closure():
     w = torch.ones(2, requires_grad=True)
     optimizer = torch.optim.LBFGS([w])

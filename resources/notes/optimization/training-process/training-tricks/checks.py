@@ -118,6 +118,19 @@ def check_clipped_sgd_steps_are_equally_long():
 
 
 @check
+def check_clipping_scaled_gradients_is_too_strict():
+    moves = []
+    for scale in (1.0, 65536.0):
+        w = nn.Parameter(torch.zeros(2))
+        w.grad = torch.tensor([0.3, 0.4]) * scale
+        nn.utils.clip_grad_norm_([w], 1.0)
+        w.grad /= scale
+        torch.optim.SGD([w], lr=0.1).step()
+        moves.append(w.detach().norm().item())
+    assert moves[1] < moves[0] / 10_000
+
+
+@check
 def check_reentrant():
     layer, x = nn.Linear(3, 3), torch.randn(2, 3)
     with warnings.catch_warnings():

@@ -114,6 +114,7 @@ def check_keys():
     raises(RuntimeError, lambda: new.load_state_dict(old.state_dict()), "Missing key(s) in state_dict")
     named = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2))]))
     raises(KeyError, lambda: named.insert(1, nn.Tanh()), "2")
+    assert len(named.insert(3, nn.Tanh())) == 4
     longer = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("more", nn.Linear(2, 2)), ("out", nn.Linear(2, 2))]))
     missing = longer.load_state_dict(nn.Sequential(OrderedDict(hidden=nn.Linear(2, 2), out=nn.Linear(2, 2))).state_dict(), strict=False)
     assert missing.missing_keys == ["more.weight", "more.bias"]

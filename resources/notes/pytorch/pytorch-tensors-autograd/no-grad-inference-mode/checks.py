@@ -88,6 +88,16 @@ def check_fused_paths():
         fused = encoder(x, src_key_padding_mask=padding)
     assert torch.allclose(fused[~padding], recorded[~padding], atol=1e-5)
     assert (fused[padding] == 0).all() and (recorded[padding] != 0).any()
+    soft = -(torch.arange(5.0)[:, None] - torch.arange(5.0)).abs()
+    recorded = encoder(x, mask=soft).detach()
+    with torch.no_grad():
+        fused = encoder(x, mask=soft)
+        assert torch.allclose(fused, encoder(x, mask=soft != 0), atol=1e-5) and not torch.allclose(fused, recorded, atol=1e-3)
+    attention, everything = nn.MultiheadAttention(16, 2, batch_first=True).eval(), torch.ones(2, 5, dtype=torch.bool)
+    attend = lambda: attention(x, x, x, key_padding_mask=everything, need_weights=False)[0]
+    recorded = attend()
+    with torch.no_grad():
+        assert recorded.isfinite().all() and attend().isnan().any()
 
 
 @check

@@ -76,6 +76,14 @@ def check_what_ddp_documents():
 
 
 @check
+def check_replica_keeps_its_attributes_to_itself():
+    model = nn.Linear(2, 2)
+    model.counter = 0
+    model._replicate_for_data_parallel().counter += 1
+    assert model.counter == 0
+
+
+@check
 def check_batch_norm_sees_its_shard():
     norm, x = nn.BatchNorm1d(1, affine=False), torch.tensor([[0.0], [2.0], [10.0], [14.0]])
     split = torch.cat([norm(part) for part in x.chunk(2)])

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.nn import functional as F
 
@@ -94,5 +95,8 @@ def check_numbers():
     layers = [nn.Linear(a, b) for a, b in ((784, 128), (128, 32), (32, 128), (128, 784))]
     stated("209,968", sum(p.numel() for layer in layers for p in layer.parameters()))
     stated("0.6931", F.binary_cross_entropy(torch.tensor(0.5), torch.tensor(0.5)))
+    x = np.random.default_rng(0).random((50, 20))
+    net = MLPRegressor(hidden_layer_sizes=(8,), max_iter=5).fit(x, x)
+    assert net.coefs_[0].shape == (20, 8) and net.activation == "relu" and net.alpha == 0.0001
     grid = torch.linspace(0.01, 0.99, 99)
     assert min(F.binary_cross_entropy(p, torch.tensor(0.3)).item() for p in grid) > 0.6

@@ -141,6 +141,20 @@ def check_errors_and_warning():
 
 
 @check
+def check_fast_path_reads_float_masks_as_boolean():
+    layer, x = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), torch.randn(2, 4, 8)
+    soft = -(torch.arange(4.0)[:, None] - torch.arange(4.0)).abs()
+    with torch.no_grad():
+        fast = layer(x, src_mask=soft)
+        assert torch.allclose(fast, layer(x, src_mask=soft != 0), atol=1e-6)
+    assert not torch.allclose(fast, layer(x, src_mask=soft), atol=1e-3)
+    mha = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    with torch.no_grad():
+        fast = mha(x, x, x, attn_mask=soft)[0]
+    assert torch.allclose(fast, mha(x, x, x, attn_mask=soft)[0], atol=1e-6)
+
+
+@check
 def check_finite_masks_leak():
     scores = torch.tensor([-10000.0, 2.0, 3.0])
     leaking = (scores + torch.tensor([0.0, -10000, -10000])).softmax(0)

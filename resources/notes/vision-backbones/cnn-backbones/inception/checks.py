@@ -112,6 +112,14 @@ def check_smallest_images():
 
 
 @check
+def check_auxiliary_head_sees_17_by_17():
+    net, seen = model("inception_v3").train(), []
+    net.AuxLogits.register_forward_hook(lambda m, i, out: seen.append(i[0].shape[-1]))
+    net(torch.zeros(2, 3, 299, 299, device="meta"))
+    assert seen == [17]
+
+
+@check
 def check_train_mode_returns_a_tuple():
     out = model("inception_v3").train()(torch.zeros(2, 3, 299, 299, device="meta"))
     try:

@@ -53,6 +53,18 @@ def check_stride_two_without_identity():
 
 
 @check
+def check_branches_of_different_size_do_not_add():
+    x = torch.randn(2, 3, 14, 14)
+    for options in ({"padding": 1}, {"stride": 2}):
+        try:
+            nn.Conv2d(3, 3, 3, padding=1)(x) + nn.Conv2d(3, 3, 1, **options)(x)
+        except RuntimeError as error:
+            assert "The size of tensor a (14) must match the size of tensor b" in str(error)
+        else:
+            raise AssertionError("expected an error")
+
+
+@check
 def check_by_hand():
     kernel = 0.5 * torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]])
     kernel[1, 1] += 0.25 * 4 + 1

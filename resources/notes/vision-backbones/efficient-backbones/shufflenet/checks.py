@@ -105,6 +105,7 @@ def check_contract():
         assert "Invalid combination of stride 1" in str(error)
     else:
         raise AssertionError("expected an error")
+    assert InvertedResidual(4, 5, 1).branch2[0].in_channels == 2  # oup // 2 counts
     down = InvertedResidual(8, 20, 2).eval()
     assert down(torch.randn(2, 8, 7, 7)).shape == (2, 20, 4, 4)
     assert down.branch1[0].in_channels == 8 == down.branch2[0].in_channels

@@ -99,6 +99,15 @@ def check_contract_and_versions():
     assert (new.features[0].kernel_size, new.features[0].out_channels) == ((3, 3), 64)
     pools = lambda net: [i for i, m in enumerate(net.features) if isinstance(m, nn.MaxPool2d)]
     assert pools(new)[1] < pools(old)[1] and pools(new)[2] < pools(old)[2]
+    sides = {}
+    for net in (old, new):
+        h, sides[net] = torch.zeros(1, 3, 224, 224, device="meta"), []
+        for layer in net.eval().features:
+            h = layer(h)
+            if isinstance(layer, Fire):
+                sides[net].append(h.shape[-1])
+                assert h.shape[1] == 8 * layer.squeeze.out_channels
+    assert len(sides[old]) == 8 and sum(b < 0.6 * a for a, b in zip(sides[old], sides[new])) == 4
 
 
 @check

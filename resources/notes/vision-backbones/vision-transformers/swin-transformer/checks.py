@@ -104,6 +104,18 @@ def check_window_size_is_fixed_by_the_table():
         assert "size mismatch" in str(error)
     else:
         raise AssertionError("expected an error")
+    weights = small.state_dict()
+    grid = weights["relative_position_bias_table"].T.view(1, 2, 5, 5)
+    resized = torch.nn.functional.interpolate(grid, size=(7, 7), mode="bicubic", align_corners=True)
+    weights["relative_position_bias_table"] = resized.view(2, 49).T
+    try:
+        large.load_state_dict(weights)
+    except RuntimeError as error:
+        assert "relative_position_index" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    del weights["relative_position_index"]
+    assert large.load_state_dict(weights, strict=False).missing_keys == ["relative_position_index"]
 
 
 @check

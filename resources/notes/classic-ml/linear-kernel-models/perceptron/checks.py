@@ -105,9 +105,8 @@ def check_contract():
     stated("79,510", sum(p.numel() for p in net.parameters()))
     X, y = np.random.randn(60, 3), np.random.randint(3, size=60)
     assert model.fit(X, y).decision_function(X).shape == (60, 3) and model.fit(X, y > 0).decision_function(X).shape == (60,)
-    options = {"random_state": 0, "tol": None, "max_iter": 5}
-    other = SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, **options).fit(X, y)
-    np.testing.assert_allclose(Perceptron(**options).fit(X, y).coef_, other.coef_)
+    other = SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, random_state=0).fit(X, y)
+    np.testing.assert_allclose(Perceptron().fit(X, y).coef_, other.coef_)
 
 
 @check

@@ -117,7 +117,11 @@ def check_linear_svc_differs():
     exact = SVC(kernel="linear", tol=1e-9).fit(X, y)
     default = LinearSVC(max_iter=100000).fit(X, y)
     close = LinearSVC(loss="hinge", intercept_scaling=1000, tol=1e-8, max_iter=2_000_000).fit(X, y)
-    assert np.abs(default.coef_ - exact.coef_).max() > 0.02
+    assert np.abs(default.coef_ - exact.coef_).max() > 0.02 and LinearSVC().max_iter == 1000
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        LinearSVC(loss="hinge", intercept_scaling=1000).fit(X, y)
+    assert any("failed to converge" in str(w.message) for w in caught)
     assert np.abs(close.coef_ - exact.coef_).max() < np.abs(default.coef_ - exact.coef_).max()
 
 

@@ -91,6 +91,8 @@ def check_defaults():
     assert (classifier.min_samples_leaf, classifier.ccp_alpha, classifier.max_features) == (1, 0.0, None)
     X, y = np.random.randn(30, 2), np.random.randint(3, size=30)
     assert classifier.fit(X, y).predict_proba(X).shape == (30, 3) and classifier.score(X, y) == 1.0
+    assert [p.shape for p in DecisionTreeClassifier().fit(X, np.stack([y, y], 1)).predict_proba(X)] == [(30, 3)] * 2
+    assert DecisionTreeClassifier().fit([[1], [1], [2]], [0, 1, 1]).score([[1], [1], [2]], [0, 1, 1]) < 1
     leaf = DecisionTreeClassifier(max_depth=1).fit(X, y)
     node = leaf.apply(X)
     np.testing.assert_allclose(leaf.predict_proba(X[:1])[0], [(y[node == node[0]] == k).mean() for k in range(3)])

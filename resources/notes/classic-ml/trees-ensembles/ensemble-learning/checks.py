@@ -136,7 +136,16 @@ def check_voting_refits():
     again = VotingClassifier([("a", fitted)]).fit(X, y)
     assert again.estimators_[0] is not fitted and not np.allclose(again.estimators_[0].coef_, fitted.coef_)
     frozen = VotingClassifier([("a", FrozenEstimator(fitted))]).fit(X, y)
-    assert np.allclose(frozen.estimators_[0].coef_, fitted.coef_)
+    assert np.allclose(frozen.estimators_[0].coef_, fitted.coef_) and (frozen.predict(X) == fitted.predict(X)).all()
+    names = np.where(y == 1, "b", "a")                         # hard voting counts encoded classes, a frozen member answers with its own
+    member = [("a", FrozenEstimator(LogisticRegression().fit(X, names)))]
+    assert set(VotingClassifier(member, voting="soft").fit(X, names).predict(X)) <= {"a", "b"}
+    try:
+        VotingClassifier(member).fit(X, names).predict(X)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("expected an error")
 
 
 @check

@@ -101,6 +101,7 @@ def check_defaults():
     X, y = problem()
     X[0, 0] = np.nan
     assert RandomForestClassifier(5).fit(X, y).predict_proba(X).shape == (120, 2)
+    assert [p.shape for p in RandomForestClassifier(5).fit(X, np.c_[y, y]).predict_proba(X)] == [(120, 2)] * 2
 
 
 @check

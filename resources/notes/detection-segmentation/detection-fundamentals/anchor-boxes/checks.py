@@ -128,6 +128,8 @@ def check_ratio_and_first_centre():
     ssd = DefaultBoxGenerator([[2]], scales=[0.5, 0.9])
     boxes = ssd(images(64, 64), maps)[0]
     assert torch.allclose((boxes[0, :2] + boxes[0, 2:]) / 2, torch.tensor([8.0, 8.0]))
+    squares = box_convert(boxes[:2], "xyxy", "cxcywh")         # one more scale for squares
+    assert torch.allclose(squares[:, 2], squares[:, 3]) and squares[1, 2] > squares[0, 2]
     wide = box_convert(boxes[2:3], "xyxy", "cxcywh")[0]
     assert abs(float(wide[2] / wide[3]) - 2) < 1e-4            # ratio 2 is width / height there
 

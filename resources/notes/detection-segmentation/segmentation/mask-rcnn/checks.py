@@ -70,6 +70,10 @@ def check_parameters():
     stated("23,387", 256 * 91 + 91)
     meta = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta
     stated("44,401,393", meta["num_params"])
+    with torch.device("meta"):
+        plain = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    norms = sum(p.numel() for m in plain.backbone.body.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
+    assert sum(p.numel() for p in plain.parameters()) - norms == meta["num_params"]
     stated("134", meta["_ops"])
     stated("37.9", meta["_metrics"]["COCO-val2017"]["box_map"])
     stated("37.0", FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["_metrics"]["COCO-val2017"]["box_map"])

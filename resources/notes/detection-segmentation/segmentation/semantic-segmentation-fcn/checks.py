@@ -65,6 +65,22 @@ def check_bilinear_kernel():
         stated(text, value)
 
 
+def multiply_adds(build, side):
+    total = 0
+
+    def count(module, _, output):
+        nonlocal total
+        total += module.weight.numel() * output[0, 0].numel()
+
+    with torch.device("meta"):
+        model = build(weights=None, weights_backbone=None, aux_loss=True).eval()
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(count)
+        model(torch.zeros(1, 3, side, side))
+    return total
+
+
 @check
 def check_models():
     def count(build, **settings):
@@ -75,6 +91,8 @@ def check_models():
     stated("39,638,869", count(deeplabv3_resnet50))
     stated("152.7", FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["_ops"])
     stated("178.7", DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["_ops"])
+    for text, build in (("152.7", fcn_resnet50), ("178.7", deeplabv3_resnet50)):
+        stated(text, multiply_adds(build, 520) / 1e9)
     model = fcn_resnet50(weights=None, weights_backbone=None, aux_loss=True).eval()
     out = model(torch.zeros(1, 3, 64, 80))
     assert set(out) == {"out", "aux"} and out["out"].shape == (1, 21, 64, 80)

@@ -199,4 +199,6 @@ def check_dtype_after_the_block():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = layer(x)
     raises(RuntimeError, lambda: layer(y), "same dtype")
+    raises(RuntimeError, lambda: nn.Conv1d(4, 4, 1)(y[..., None]), "should be the same")
+    nn.LayerNorm(4)(y), nn.BatchNorm1d(4)(y)                       # these take both
     assert layer(y.float()).dtype == torch.float32

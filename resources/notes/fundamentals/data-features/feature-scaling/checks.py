@@ -106,6 +106,8 @@ def check_to_tensor():
 
     converted = v2.ToDtype(torch.float32, scale=True)(torch.tensor(image).permute(2, 0, 1))
     assert torch.allclose(converted, tensor)
+    both = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    assert torch.allclose(both(image), tensor) and v2.ToDtype(torch.float32, scale=True)(image) is image    # alone it leaves an array as it is
 
 
 @check

@@ -87,6 +87,18 @@ def check_defaults():
         pass
     else:
         raise AssertionError("expected an error for floating-point tensors")
+    picture = v2.functional.to_pil_image(torch.rand(3, 16, 16))
+    assert type(v2.RandomErasing(1.0)(picture)) is type(picture)
+    for refused, error in (
+        (lambda: transforms.RandomErasing(1.0)(picture), AttributeError),
+        (lambda: v2.MixUp(num_classes=3)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2, 0])), RuntimeError),
+    ):
+        try:
+            refused()
+        except error:
+            continue
+        raise AssertionError("expected an error")
+    assert v2.CutMix(num_classes=3)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2, 0]))[0].dtype == torch.uint8
     model_free = transforms.RandomHorizontalFlip(1.0)
     assert torch.equal(model_free(x[0]), x[0].flip(-1))
 

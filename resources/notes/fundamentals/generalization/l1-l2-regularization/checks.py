@@ -99,7 +99,9 @@ def check_defaults():
     stated("0.01", torch.optim.AdamW(p).param_groups[0]["weight_decay"])
     stated("0.1", torch.optim.Muon([torch.nn.Parameter(torch.zeros(2, 2))]).param_groups[0]["weight_decay"])
     X, y = np.random.randn(20, 3), np.random.randn(20)
-    assert Ridge().fit(X, y).coef_.shape == (3,) and Ridge().fit(X, np.stack([y, y], 1)).coef_.shape == (2, 3)
+    for model in (Ridge(), Lasso(), ElasticNet()):
+        assert model.fit(X, y).coef_.shape == model.fit(X, y[:, None]).coef_.shape == (3,)
+        assert model.fit(X, np.stack([y, y], 1)).coef_.shape == (2, 3)
     shifted = Ridge(alpha=5.0).fit(X, y + 100)
     assert np.allclose(shifted.coef_, Ridge(alpha=5.0).fit(X, y).coef_) and shifted.intercept_ > 95
 

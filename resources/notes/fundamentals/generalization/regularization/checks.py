@@ -92,6 +92,7 @@ def check_mlp_restores_the_best_weights():
         assert net.best_validation_score_ == max(net.validation_scores_)
         assert all(np.array_equal(a, b) for a, b in zip(net.coefs_, net._best_coefs))
     assert worse_at_the_end > 0
+    assert getattr(MLPClassifier((5,), solver="lbfgs", early_stopping=True, max_iter=2000, random_state=0).fit(X, y), "validation_scores_", None) is None
 
 
 @check

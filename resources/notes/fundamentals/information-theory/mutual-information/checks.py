@@ -109,6 +109,7 @@ def check_floats_are_labels():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         stated("4.6052", mutual_info_score(a, b))
+        assert np.isclose(normalized_mutual_info_score([1.25, 2.25, 1.73], [1.65, 1.43, 1.12]), 1)
     assert mutual_info_regression(a[:, None], b, random_state=0)[0] < 0.1
 
 

@@ -85,7 +85,7 @@ def check_sorted_rows():
     assert KFold().shuffle is False and (cross_val_score(model, X, y, cv=KFold(3)) == 0).all()
     for train, test in KFold(3).split(X):
         assert len(set(y[test])) == 1 and not set(y[test]) & set(y[train])
-    assert cross_val_score(model, X, y, cv=StratifiedKFold(3)).min() > 0.9
+    assert cross_val_score(model, X, y, cv=StratifiedKFold(3)).min() > 0.9 and cross_val_score(model, X, y, cv=3).min() > 0.9
     assert cross_val_score(model, X, y, cv=KFold(3, shuffle=True, random_state=0)).min() > 0.9
 
 

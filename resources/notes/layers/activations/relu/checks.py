@@ -142,6 +142,12 @@ def check_inplace_changes_the_skip_path():
     y = branch(x) + x
     assert torch.equal(x, rectified)
     assert torch.allclose(y, branch[1](rectified) + rectified)
+    try:
+        branch(torch.randn(2, 4, requires_grad=True))
+    except RuntimeError as error:
+        assert "a leaf Variable that requires grad" in str(error)
+    else:
+        raise AssertionError("a leaf must not be overwritten")
 
 
 @check

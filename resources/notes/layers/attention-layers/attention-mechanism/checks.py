@@ -174,6 +174,10 @@ def check_fully_masked_row():
     with torch.no_grad():
         assert attention(k, k, k, attn_mask=forbidden, need_weights=False)[0][0, 1].isnan().all()
     assert not attention(k, k, k, attn_mask=forbidden, need_weights=False)[0].isnan().any()
+    for other in (nn.MultiheadAttention(4, 2).eval(), nn.MultiheadAttention(4, 1, batch_first=True).eval()):
+        with torch.no_grad():
+            square = k.repeat(5, 1, 1)
+            assert not other(square, square, square, attn_mask=forbidden, need_weights=False)[0].isnan().any()
 
 
 @check

@@ -34,7 +34,7 @@ def check_dropout():
             assert torch.equal(layer.eval()(x), x)
     x = torch.ones(64)
     assert not torch.equal(F.dropout(x), F.dropout(x))
-    assert torch.equal(F.dropout(x, p=1.0), torch.zeros(64))
+    assert torch.equal(F.dropout(x, p=1.0), torch.zeros(64)) and F.dropout(torch.tensor([torch.inf]), p=1.0).isnan()
     rows = F.dropout(torch.ones(20_000, 2))
     assert abs(float(torch.corrcoef(rows.T)[0, 1])) < 0.03
 
@@ -154,6 +154,18 @@ def check_only_dropout_in_train_mode():
     x = torch.randn(16, 4)
     before = model[1].running_mean.clone()
     assert not torch.equal(model(x), model(x)) and torch.equal(model[1].running_mean, before)
+    q = torch.randn(2, 3, 8)
+    for own, run in (
+        (nn.LSTM(8, 8, num_layers=2, dropout=0.5), lambda layer: layer(q)[0]),
+        (nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True), lambda layer: layer(q, q, q)[0]),
+        (nn.TransformerEncoderLayer(8, 2, dropout=0.5, batch_first=True), lambda layer: layer(q)),
+    ):
+        own.eval()
+        for module in own.modules():
+            if isinstance(module, nn.Dropout):
+                module.train()
+        with torch.no_grad():
+            assert torch.equal(run(own), run(own)) and not torch.equal(run(own.train()), run(own))
 
 
 @check

@@ -145,6 +145,7 @@ def check_transposed():
     assert torch.allclose(fuse_conv_bn_eval(conv, bn, transpose=True)(x), bn(conv(x)))
     assert not torch.allclose(fuse_conv_bn_eval(conv, bn)(x), bn(conv(x)), atol=0.1)
     depthwise = nn.ConvTranspose2d(4, 4, 3, groups=4).double().eval()
+    assert torch.allclose(fuse_conv_bn_eval(depthwise, bn)(x), bn(depthwise(x)))
     try:
         fuse_conv_bn_eval(depthwise, bn, transpose=True)(x)  # the scale is broadcast, and the layer fails when it is called
     except RuntimeError as error:

@@ -115,12 +115,13 @@ def check_maximum_pads_with_minus_infinity():
     assert F.max_pool2d(x, 3, 1, 1).max() < 0
     assert F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 1)[0, 0, 0, 0] == 0
     assert torch.equal(F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=float("-inf")), 3, 1), F.max_pool2d(x, 3, 1, 1))
-    try:
-        nn.MaxPool2d(3, padding=2)(x)
-    except RuntimeError as error:
-        assert "at most half" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    for layer, text in ((nn.MaxPool2d(3, padding=2), "at most half"), (nn.MaxPool2d(3, padding=2, dilation=2), "half of kernel size")):
+        try:
+            layer(x)
+        except RuntimeError as error:
+            assert text in str(error)
+        else:
+            raise AssertionError("expected an error")
 
 
 @check

@@ -68,12 +68,15 @@ def check_contract():
     assert nn.NLLLoss().ignore_index == -100 and nn.NLLLoss().weight is None
     signature = inspect.signature(nn.GaussianNLLLoss).parameters
     assert signature["full"].default is False and signature["eps"].default == 1e-6
-    try:
-        F.nll_loss(torch.zeros(2, 2), torch.tensor([0.0, 1.0]))
-    except RuntimeError:
-        pass
-    else:
-        raise AssertionError("expected an error")
+    byte = torch.tensor([0, 1], dtype=torch.uint8)
+    F.nll_loss(torch.zeros(2, 2), byte), F.nll_loss(torch.zeros(2), byte[0])
+    for a, target in ((torch.zeros(2, 2), torch.tensor([0.0, 1.0])), (torch.zeros(1, 2, 2), byte[None])):
+        try:
+            F.nll_loss(a, target)
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError("expected an error")
     assert inspect.signature(nn.PoissonNLLLoss).parameters["log_input"].default is True
 
 

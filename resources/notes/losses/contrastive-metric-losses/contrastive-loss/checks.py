@@ -92,6 +92,8 @@ def check_zero_vector_gradient():
     z = torch.zeros(1, 2, requires_grad=True)
     F.cosine_embedding_loss(z, torch.ones(1, 2), torch.tensor([1])).backward()
     stated("−707,107", round(z.grad[0, 0].item()))
+    assert F.cosine_embedding_loss(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([1])) == 1
+    assert F.cosine_embedding_loss(torch.zeros(1, 2).half(), torch.ones(1, 2).half(), torch.tensor([1])).isnan()
 
 
 @check

@@ -70,6 +70,7 @@ def check_contract():
         raise AssertionError("expected an error")
     x = torch.randn(5, 3)
     assert torch.allclose(F.triplet_margin_loss(x, x, x, margin=0.7), torch.tensor(0.7))
+    assert F.triplet_margin_loss(x[0], x[0], x[0], reduction="none").shape == ()
 
 
 @check

@@ -143,6 +143,14 @@ def check_top_k_error_and_shapes():
     else:
         raise AssertionError("expected an error")
     assert top_k_accuracy_score([0, 1], scores, k=1, labels=[0, 1, 2]) == 1
+    two = np.array([[0.9, 0.1], [0.2, 0.8]])
+    assert top_k_accuracy_score([0, 1], two[:, 1], k=1) == 1
+    try:
+        top_k_accuracy_score([0, 1], two, k=1, labels=[0, 1])
+    except ValueError as error:
+        assert "`y_true` is binary while y_score is 2d" in str(error)
+    else:
+        raise AssertionError("expected an error")
     y = torch.tensor([0, 1, 1, 1])
     wrong = y[:, None] == y
     assert wrong.shape == (4, 4) and wrong.sum() / len(y) > 1 and wrong.float().mean() < 1

@@ -134,3 +134,16 @@ def check_undefined():
         assert "continuous" in str(error)
     else:
         raise AssertionError("expected an error")
+
+
+@check
+def check_kinds_of_labels():
+    assert f1_score([True, False], [True, True]) == f1_score([1, 0], [1, 1]) == f1_score(["b", "a"], ["b", "b"], pos_label="b")
+    assert f1_score([0, 1, 2], [0, 1, 2], average="macro") == f1_score(np.eye(2, dtype=int), np.eye(2, dtype=int), average="macro") == 1
+    for labels in (["a", "b"], [0, 1, 2], np.eye(2, dtype=int)):
+        try:
+            f1_score(labels, labels)
+        except ValueError as error:
+            assert "pos_label=1 is not a valid label" in str(error) or "average='binary'" in str(error)
+        else:
+            raise AssertionError("expected an error")

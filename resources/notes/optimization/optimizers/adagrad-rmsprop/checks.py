@@ -170,3 +170,10 @@ def check_sparse_adagrad_leaves_other_rows():
     changed = ((table.weight.detach() - before).abs().sum(1) > 0).tolist()
     assert changed == [False, True, False, False, True, False]
     assert (optimizer.state[table.weight]["sum"].sum(1) > 0).tolist() == changed
+    for refused in ({"weight_decay": 0.1}, {"fused": True}):
+        try:
+            torch.optim.Adagrad(table.parameters(), **refused).step()
+        except RuntimeError as error:
+            assert "sparse grad" in str(error)
+        else:
+            raise AssertionError("expected an error")

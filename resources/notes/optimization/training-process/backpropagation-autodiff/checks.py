@@ -111,6 +111,12 @@ def check_contract():
     else:
         raise AssertionError("expected an error")
     try:
+        torch.ones((), dtype=torch.complex64, requires_grad=True).clone().backward()
+    except RuntimeError as error:
+        assert "only for real scalar outputs" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    try:
         torch.ones(2, dtype=torch.int64, requires_grad=True)
     except RuntimeError as error:
         assert "floating point and complex" in str(error)

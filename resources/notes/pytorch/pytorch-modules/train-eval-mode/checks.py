@@ -221,8 +221,8 @@ def check_fast_path_of_the_encoder():
         with torch.no_grad():
             without = model(x, src_key_padding_mask=padded)
     assert torch.allclose(with_graph[~padded], without[~padded], atol=1e-5)
-        soft = -(torch.arange(5.0)[:, None] - torch.arange(5.0)).abs()
-        with torch.no_grad():
-            assert torch.allclose(model(x, mask=soft), model(x, mask=soft != 0), atol=1e-5)
-        assert not torch.allclose(model(x, mask=soft), model(x, mask=soft != 0), atol=1e-3)
+    soft = -(torch.arange(5.0)[:, None] - torch.arange(5.0)).abs()
+    with torch.no_grad():
+        assert torch.allclose(model(x, mask=soft), model(x, mask=soft != 0), atol=1e-5)
+    assert not torch.allclose(model(x, mask=soft), model(x, mask=soft != 0), atol=1e-3)
     assert (without[padded] == 0).all() and (with_graph[padded] != 0).any()

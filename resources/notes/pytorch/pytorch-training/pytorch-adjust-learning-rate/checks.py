@@ -111,6 +111,7 @@ def check_remaining_claims():
     other = torch.optim.SGD([w, v], lr=0.5)
     other.load_state_dict(torch.optim.SGD([w, v], lr=1.0).state_dict())
     assert other.param_groups[0]["lr"] == 1.0
+    raises(ValueError, lambda: torch.optim.Adam([v], lr=torch.tensor(0.5), foreach=True), "lr as a Tensor is not supported")
     tensor_rate = torch.optim.SGD([v], lr=torch.tensor(0.5))
     v.grad, old = torch.ones(1), v.item()
     tensor_rate.step()

@@ -3,6 +3,7 @@ import io
 import math
 import pickle
 
+import numpy as np
 import torch
 import torchvision
 from torch import nn
@@ -84,14 +85,15 @@ def saved(value):
 @check
 def check_load():
     model = nn.Linear(2, 2)
-    file = saved(model)
-    file.seek(0)
-    try:
-        torch.load(file)
-    except pickle.UnpicklingError as error:
-        assert "Weights only load failed" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    for value in (np.random.get_state(), model):
+        file = saved(value)
+        file.seek(0)
+        try:
+            torch.load(file)
+        except pickle.UnpicklingError as error:
+            assert "Weights only load failed" in str(error)
+        else:
+            raise AssertionError("expected an error")
     file.seek(0)
     assert isinstance(torch.load(file, weights_only=False), nn.Linear)
     file = saved(model.state_dict())

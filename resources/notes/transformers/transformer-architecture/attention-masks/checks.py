@@ -148,6 +148,10 @@ def check_fast_path_reads_float_masks_as_boolean():
         fast = layer(x, src_mask=soft)
         assert torch.allclose(fast, layer(x, src_mask=soft != 0), atol=1e-6)
     assert not torch.allclose(fast, layer(x, src_mask=soft), atol=1e-3)
+    odd = nn.TransformerEncoderLayer(8, 1, 16, batch_first=True).eval()
+    with torch.no_grad():
+        slow = odd(x, src_mask=soft)
+    assert torch.allclose(slow, odd(x, src_mask=soft), atol=1e-6)
     mha = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     with torch.no_grad():
         fast = mha(x, x, x, attn_mask=soft)[0]

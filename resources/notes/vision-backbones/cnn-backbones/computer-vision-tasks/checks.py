@@ -98,3 +98,10 @@ def check_bilinear_invents_classes():
     smooth = F.interpolate(labels, size=(1, 7), mode="bilinear").round().unique().tolist()
     kept = F.interpolate(labels, size=(1, 7), mode="nearest").unique().tolist()
     assert 1.0 in smooth and kept == [0.0, 2.0]
+    assert F.interpolate(labels.to(torch.uint8), size=(1, 7), mode="nearest").dtype == torch.uint8
+    try:
+        F.interpolate(labels.long(), size=(1, 7), mode="nearest")
+    except NotImplementedError:
+        pass
+    else:
+        raise AssertionError("expected an error")

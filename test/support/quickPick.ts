@@ -47,6 +47,17 @@ export class QuickPick {
     await this.#open(key, '');
   }
 
+  /** Opens what a key binding opens and types; a box that went away under the hands is opened again. */
+  async typeInto(key: string, text: string): Promise<void> {
+    await until(`the quick pick of ${key} with ${text}`, 45_000, async () => {
+      await this.#open(key, '');
+      return this.input.fill(text, { timeout: 3000 }).then(
+        () => true,
+        () => false,
+      );
+    });
+  }
+
   /** Goes to a line of the active editor. */
   async openLine(line: number): Promise<void> {
     await this.#open('Control+G', ':');

@@ -136,5 +136,5 @@ def check_receptive_field_of_c2():
 
 @check
 def check_cells_per_box():
-    stated("14", min(side / 2 ** level(side, side) for side in range(112, 896)))
+    stated("14", min(side / 2 ** level(side, side) for side in range(56, 896)))
     assert LevelMapper(2, 5).eps == 1e-6 and LevelMapper(2, 5)([torch.tensor([[0.0, 0.0, 224.0, 224.0]])]).item() == 2

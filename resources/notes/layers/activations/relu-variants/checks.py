@@ -91,6 +91,12 @@ def check_contract():
         else:
             raise AssertionError("expected an error for integers")
     try:
+        nn.PReLU()(torch.ones(2, dtype=torch.float16))
+    except RuntimeError as error:
+        assert "Type promoting" in str(error)
+    else:
+        raise AssertionError("PReLU takes the dtype of its weight")
+    try:
         nn.PReLU(3)(torch.randn(3, 5))
     except RuntimeError as error:
         assert "channel size = 5" in str(error)

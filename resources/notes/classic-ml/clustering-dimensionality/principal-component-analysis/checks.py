@@ -92,6 +92,14 @@ def check_contract():
 
 
 @check
+def check_second_fit_moves_test_data():
+    X = np.random.randn(60, 3) * [3, 2, 1]
+    test = X[:20] + 5
+    once, again = PCA(2).fit(X).transform(test), PCA(2).fit_transform(test)
+    assert abs(once.mean(0)).max() > 1 > 1e-9 > abs(again.mean(0)).max()
+
+
+@check
 def check_units():
     wine = load_wine().data
     stated("99.8%", PCA().fit(wine).explained_variance_ratio_[0])

@@ -142,6 +142,8 @@ def check_class_weight_needs_larger_leaves():
     X, y = make_classification(4000, 10, n_informative=4, weights=[0.95], flip_y=0.05, class_sep=0.6, random_state=0)
     recall = lambda **options: recall_score(y[2000:], RandomForestClassifier(60, random_state=0, **options).fit(X[:2000], y[:2000]).predict(X[2000:]))
     weighted = recall(class_weight="balanced_subsample")
+    drawn = lambda weights: np.mean([y[rows].mean() for rows in RandomForestClassifier(20, class_weight=weights).fit(X, y).estimators_samples_])
+    assert abs(drawn("balanced_subsample") - y.mean()) < 0.01 and abs(drawn("balanced") - 0.5) < 0.02
     assert weighted < recall() + 0.02 and recall(class_weight="balanced_subsample", min_samples_leaf=10) > max(weighted, recall()) + 0.05
 
 

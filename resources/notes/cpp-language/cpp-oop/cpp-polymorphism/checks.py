@@ -91,6 +91,7 @@ def check_questions():
         "struct A { virtual void f() = 0; }; int main() { A a; }",
         "struct A { virtual void f() = 0; }; struct B : A {}; int main() { B b; }",
         "struct A { virtual void f() = 0; }; void g(A a) {} int main() {}",
+        "struct A { virtual void f() = 0; }; struct B : A { void f() override {} }; int main() { B b; A a; }",
     ):
         assert "error" in compiled(bad)[0], bad
     assert compiled("struct A { virtual void f() = 0; }; struct B : A { void f() override {} }; int main() { B b; b.f(); }")[0] == ""

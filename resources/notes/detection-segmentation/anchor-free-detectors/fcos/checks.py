@@ -118,6 +118,9 @@ def check_by_hand_and_settings():
     assert fcos.anchor_generator.sizes == ((8,), (16,), (32,), (64,), (128,))
     anchors, _ = anchors_and_counts(fcos, 128)
     assert ((anchors[0][0, :2] + anchors[0][0, 2:]) == 0).all()
+    p6 = fcos.anchor_generator(ImageList(torch.zeros(1, 3, 800, 800), [(800, 800)]), [torch.zeros(1, 1, n, n) for n in (100, 50, 25, 13, 7)])[0][-13 * 13 - 49:-49]
+    stated("61", p6[1, 0] - p6[0, 0])
+    stated("64", p6[0, 2] - p6[0, 0])
 
 
 @check

@@ -134,6 +134,9 @@ def check_strength_of_alpha():
     assert np.allclose(lasso(0.05).fit(X, y).coef_, lasso(0.05).fit(*twice).coef_, atol=1e-6)
     assert not np.allclose(Ridge(alpha=20).fit(X, y).coef_, Ridge(alpha=20).fit(*twice).coef_, atol=1e-3)
     assert np.allclose(Ridge(alpha=20).fit(X, y).coef_, Ridge(alpha=40).fit(*twice).coef_)
+    w = torch.nn.Parameter(torch.tensor(Ridge(alpha=50 * 0.4 / 2, fit_intercept=False).fit(X, y).coef_))
+    torch.nn.functional.mse_loss(torch.tensor(X) @ w, torch.tensor(y)).backward()
+    assert torch.allclose(w.grad + 0.4 * w, torch.zeros(3, dtype=w.dtype), atol=1e-9)  # at rest under weight_decay=0.4
 
 
 @check

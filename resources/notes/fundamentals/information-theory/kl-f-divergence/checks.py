@@ -101,6 +101,8 @@ def check_reductions():
     batchmean = F.kl_div(q.log(), p, reduction="batchmean")
     stated("1,000", round((batchmean / mean).item()))
     assert torch.allclose(batchmean, kl_divergence(Categorical(p), Categorical(q)).mean(), rtol=1e-4)
+    for reduction, ratio in ("batchmean", 1000), ("sum", 1):
+        assert torch.allclose(ratio * F.kl_div(q[0].log(), p[0], reduction=reduction), kl_divergence(Categorical(p[0]), Categorical(q[0])), rtol=1e-3)
     p3, q3 = p.view(2, 2, 1000), q.view(2, 2, 1000)
     assert torch.allclose(F.kl_div(q3.log(), p3, reduction="batchmean"), 2 * batchmean)
 

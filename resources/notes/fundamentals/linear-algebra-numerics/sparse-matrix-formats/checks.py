@@ -123,6 +123,10 @@ def check_warning_and_stored_zeros():
     assert a.nnz == 5 and a.count_nonzero() == 4
     a.eliminate_zeros()
     assert a.nnz == 4
+    for kind, left in ((sparse.csr_array, 5), (sparse.lil_array, 4), (sparse.dok_array, 4)):
+        a = kind(A)
+        a[0, 0] = 0
+        assert a.nnz == left
 
 
 @check

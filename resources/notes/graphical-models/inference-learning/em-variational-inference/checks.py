@@ -117,6 +117,14 @@ def check_defaults_and_positive_likelihood():
 
 
 @check
+def check_bayesian_mixture_keeps_too_many_with_few_points():
+    centres, noise = np.random.RandomState(1).randn(3, 1, 10) * 4, np.random.RandomState(2).randn(3, 1000, 10)
+    used = lambda X: (BayesianGaussianMixture(n_components=8, weight_concentration_prior=0.01, max_iter=1000, random_state=0).fit(X).weights_ > 0.02).sum()
+    few, many = ((centres + noise[:, :n]).reshape(-1, 10) for n in (100, 1000))
+    assert used(few) > 3 and used(many) == 3
+
+
+@check
 def check_k_means_limit():
     X = np.r_[np.random.randn(20, 2), np.random.randn(20, 2) + 4]
     centres = KMeans(2, n_init=3, random_state=0).fit(X)

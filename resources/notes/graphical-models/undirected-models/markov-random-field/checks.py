@@ -102,6 +102,8 @@ def check_score_samples_is_a_random_pseudo_likelihood():
         choices.append(4 * math.log(p(v) / (p(v) + p(other))))
     seen = {round(float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]), 6) for seed in range(40)}
     assert seen == {round(value, 6) for value in choices} and len(seen) == 4
+    calls = lambda seed: {float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]) for _ in range(60)}
+    assert len(calls(0)) == 1 < len(calls(None))
     assert all(abs(math.log(p(v)) - value) > 1e-3 for value in choices)
 
 

@@ -97,6 +97,7 @@ def check_contract():
 def check_rounding():
     assert (torch.sigmoid(torch.linspace(17, 90, 500)) == 1).all() and (torch.sigmoid(torch.linspace(-90, 16, 500)) < 1).all()
     stated("6e−8", 1 - np.nextafter(np.float32(1), np.float32(0)))
+    assert torch.tensor(100.0).exp().isinf() and np.float32(1 / (1 + np.exp(100.0))) > 0
     assert torch.sigmoid(torch.tensor(-100.0)) == 0 and torch.log(torch.sigmoid(torch.tensor(-100.0))) == -torch.inf
     assert 1 - torch.sigmoid(torch.tensor(20.0)) == 0 and torch.sigmoid(torch.tensor(-20.0)) > 2e-9
     assert torch.tanh(torch.tensor([-20.0, 20.0])).tolist() == [-1, 1]

@@ -87,6 +87,7 @@ def check_counts():
     inner = [nn.Conv2d(c, c // 2, 1, bias=False) for _ in range(3)] + [nn.Conv2d(c // 2, c, 1, bias=False)]
     assert sum(m.weight.numel() for m in inner) == 2 * c * c
     assert sum(m.weight.numel() for m in (nn.Conv2d(c, 1, 1), nn.Conv2d(c, c // r, 1), nn.Conv2d(c // r, c, 1))) == 2 * c * c // r + c
+    assert nn.LayerNorm([c // r, 1, 1]).weight.numel() == c // r  # a further weight, no convolution's
     p = 100  # positions: projections, then scores and weighted sums over C/2 channels
     assert 4 * c * (c // 2) * p + 2 * p * p * (c // 2) == 2 * c * c * p + c * p * p
     assert (2 * 8 * 2 * 8) ** 2 == 16 * (8 * 8) ** 2 and (8 * 8) * (4 * 4) * 4 == (8 * 8) ** 2

@@ -104,6 +104,8 @@ def check_flipping_all_spatial_axes_gives_scipy():
     wanted = scipy.signal.convolve(x.numpy(), w.numpy(), mode="valid")
     np.testing.assert_allclose(F.conv2d(x[None, None], w.flip(-2, -1)[None, None])[0, 0].numpy(), wanted, atol=1e-10)
     assert not np.allclose(F.conv2d(x[None, None], w[None, None])[0, 0].numpy(), wanted)
+    np.testing.assert_allclose(F.conv2d(x[None, None], w[None, None])[0, 0].numpy(), scipy.signal.correlate(x.numpy(), w.numpy(), mode="valid"), atol=1e-10)
+    assert scipy.signal.correlate(x.numpy(), w.numpy()).shape == scipy.signal.convolve(x.numpy(), w.numpy()).shape == (9, 9) != wanted.shape
 
 
 @check

@@ -183,6 +183,9 @@ def check_halving():
 def check_integers():
     for pool, dims in ((F.max_pool2d, 2), (F.max_pool3d, 3)):
         assert pool(torch.arange(4**dims).view(1, 1, *[4] * dims), 2).dtype == torch.int64
+    for pool, dims in ((F.avg_pool1d, 1), (F.avg_pool2d, 2), (F.avg_pool3d, 3)):
+        x = torch.arange(4**dims).view(1, 1, *[4] * dims) - 5
+        assert torch.equal(pool(x, 2), pool(x.double(), 2).trunc().long()) and not torch.equal(pool(x, 2), pool(x.double(), 2))
     try:
         F.max_pool1d(torch.arange(4).view(1, 1, 4), 2)
     except NotImplementedError:

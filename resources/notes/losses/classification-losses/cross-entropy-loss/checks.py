@@ -140,6 +140,8 @@ def check_double_softmax():
 def check_weight_cancels_in_a_batch_of_one_and_splitting_changes_the_gradient():
     z, y, w = random_case(1, 3)
     assert torch.allclose(F.cross_entropy(z, y, weight=w), F.cross_entropy(z, y))
+    pixels, classes = torch.randn(1, 3, 2, 2, dtype=torch.float64), torch.tensor([[[0, 1], [2, 2]]])
+    assert not torch.allclose(F.cross_entropy(pixels, classes, weight=w), F.cross_entropy(pixels, classes))
     smoothed = [F.cross_entropy(torch.zeros(1, 3), torch.tensor([0]), weight=v, label_smoothing=0.3) for v in (None, torch.tensor([1.0, 2, 3]))]
     assert not torch.allclose(*smoothed)
     z, _, w = random_case(4, 3)

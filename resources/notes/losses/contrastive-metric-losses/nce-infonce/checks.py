@@ -150,6 +150,22 @@ def check_gather_with_gradient_is_deprecated():
 
 
 @check
+def check_own_rows_put_back():
+    """Two processes, own rows with gradient, the gradients averaged as DDP does: right for the loss of all rows, times 2."""
+    x, y = torch.randn(8, 5, dtype=torch.float64), torch.randn(8, 5, dtype=torch.float64)
+    w, mine = torch.randn(5, 4, dtype=torch.float64, requires_grad=True), (torch.arange(8) < 4)[:, None]
+    gradient = lambda loss: torch.autograd.grad(loss, w, retain_graph=True)[0]
+    exact, a, b = gradient(info_nce(cosines(x @ w, y @ w), 0.2)), x @ w, y @ w
+    put_back = [[torch.where(rows, t, t.detach()) for t in (a, b)] for rows in (mine, ~mine)]
+    everything = sum(gradient(2 * info_nce(cosines(*pair), 0.2)) for pair in put_back) / 2
+    own_queries = 0
+    for rows, (left, right) in zip((mine, ~mine), put_back):
+        own = rows[:, 0].nonzero()[:, 0]
+        own_queries = own_queries + gradient(F.cross_entropy(cosines(left[own], right) / 0.2, own)) / 2
+    assert torch.allclose(everything, exact) and not torch.allclose(own_queries, exact, rtol=0.01)
+
+
+@check
 def check_small_temperature_sharpens_the_gradient():
     for s, grows in ((torch.tensor([[0.5, 0.6, 0.1]]), True), (torch.tensor([[0.9, 0.6, 0.1]]), False)):
         sizes = []

@@ -108,6 +108,8 @@ def check_best_threshold_is_half_of_the_best_f1():
     probability = rng.beta(1, 4, 20000)
     label = rng.random(20000) < probability
     stated("0.30", f1_score(label, probability > 0.5))
+    precision, recall, _ = precision_recall_curve([1, 0], [0.1, 0.9])    # the best score is a negative: 0/0 without the maximum
+    assert precision[-2] + recall[-2] == 0
     stated("0.49", max(f1_score(label, probability > t) for t in np.linspace(0.2, 0.3, 41)))
 
 
@@ -125,6 +127,8 @@ def check_undefined():
         warnings.simplefilter("always")
         assert f1_score([0, 0], [0, 0]) == 0
     assert caught[0].category is UndefinedMetricWarning
+    old = lambda p, r: 1 if p + r == 0 else 2 * p * r / (p + r)    # 1.3.0: an undefined p or r is already zero_division = 1
+    assert old(0, 0) == 1 and old(1, 0) == old(0, 1) == 0
     for y, p in [([1, 0], [0, 1]), ([1, 0], [0, 0]), ([0, 0], [0, 1])]:
         assert f1_score(y, p, zero_division=1) == 0 and f1_score(y, p, zero_division=np.nan) == 0
     assert f1_score([0, 0], [0, 0], zero_division=1) == 1 and math.isnan(f1_score([0, 0], [0, 0], zero_division=np.nan))

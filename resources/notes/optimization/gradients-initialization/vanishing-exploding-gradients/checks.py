@@ -135,6 +135,14 @@ def check_factors_per_layer():
 
 
 @check
+def check_initialization_fits_its_activation():
+    kaiming, xavier = (2 / 256) ** 0.5, (1 / 256) ** 0.5
+    for activation, std, fades in ((torch.relu, kaiming, False), (torch.tanh, xavier, False), (torch.sigmoid, kaiming, True), (torch.sigmoid, xavier, True)):
+        norms = gradient_norms(activation, std)
+        assert norms[0] / norms[-1] < 1e-8 if fades else norms[0] / norms[-1] > 0.02
+
+
+@check
 def check_default_weights_of_linear():
     for n in (64, 300):
         weight = nn.Linear(n, 5000).weight

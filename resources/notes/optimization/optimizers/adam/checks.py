@@ -127,6 +127,8 @@ def check_first_step_is_lr_times_the_sign():
 def check_scale_hardly_matters():
     gradients = np.random.randn(50)
     np.testing.assert_allclose(moved(gradients), moved(100 * gradients), rtol=1e-4, atol=1e-6)
+    small, large = (by_library(np.zeros(1), scale * gradients)[1]["exp_avg_sq"].item() for scale in (1, 100))
+    assert math.isclose(math.sqrt(large / small), 100, rel_tol=1e-9)    # the rate lr / sqrt(v) falls, the step stays
 
 
 @check

@@ -104,4 +104,5 @@ def check_questions():
     assert d == {"items": [1, 2]}
     a, *rest = range(3)
     assert rest == [1, 2] and {**{"k": 1}, **{"k": 2}} == {"k": 2} and [*"ab", *range(1)] == ["a", "b", 0]
+    raises(TypeError, lambda: print(1, colour="red"), "colour")                # keyword-only options, no **kwargs
     assert len(torch.broadcast_tensors(torch.ones(1), torch.ones(2), torch.ones(2))) == 3

@@ -75,6 +75,8 @@ class D(B, C):
 def check_diamond():
     stated("5", len(D.__mro__))
     assert D.__mro__ == (D, B, C, A, object) and D().chain() == ["D", "B", "C", "A"] and B().chain() == ["B", "A"]
+    top = type("Top", (), {"chain": lambda self: super(top, self).chain()})
+    raises(AttributeError, top().chain, "'super' object has no attribute 'chain'")
     raises(TypeError, lambda: type("X", (A, B), {}), "Cannot create a consistent method resolution")
     assert type("X", (B, A), {}).__mro__[1:] == (B, A, object)
 

@@ -6,7 +6,7 @@ from torch import nn
 from note_checks import check, formula, raises, stated
 
 CHAIN = r"y = f_n\big(\cdots f_2(f_1(x))\big)"
-COUNT = r"P = \sum_{l=1}^{n} (d_{l-1} + 1)\, d_l"
+COUNT = r"P = \sum_{l=1}^{L} (d_{l-1} + 1)\, d_l"
 
 
 def chain(*widths):
@@ -64,6 +64,8 @@ def check_container():
     frozen = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1))
     frozen[:-1].requires_grad_(False)
     frozen(torch.randn(9, 2) + 5)
+    frozen[:-1].eval()
+    assert not frozen[0].training and frozen.train()[0].training
     assert (frozen[0].running_mean > 0).all() and not frozen[0].weight.requires_grad
     model.append(nn.Tanh()).extend([nn.Tanh()])
     model.insert(0, nn.Identity())

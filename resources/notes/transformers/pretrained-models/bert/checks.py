@@ -119,6 +119,10 @@ def check_mask_polarity():
 @check
 def check_contract():
     layer = nn.TransformerEncoderLayer(8, 2, 16, 0.1, "gelu", 1e-12, batch_first=True)
+    always = nn.TransformerEncoderLayer(8, 2, 16, 0.1, "gelu", 1e-12, batch_first=True)
+    always.dropout.p = 1.0                                          # dropout of everything after the GELU: no feed-forward part left
+    always.linear2.bias.data.fill_(0)
+    assert torch.equal(always._ff_block(torch.randn(1, 3, 8)), torch.zeros(1, 3, 8))
     assert not layer.norm_first and layer.norm1.eps == 1e-12 and layer.dropout.p == 0.1 and layer.activation is F.gelu
     model = Bert(20, 16, 8, 2, 16, 2)
     ids = torch.randint(0, 20, (2, 6))

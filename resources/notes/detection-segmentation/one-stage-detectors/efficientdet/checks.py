@@ -82,6 +82,9 @@ def check_uneven_sizes_and_dead_weights():
         n = math.ceil(n / 2)
         sizes.append(n)
     assert any(2 * small != large for large, small in zip(sizes, sizes[1:]))
+    for start, fits in ((76, True), (62, False)):  # sizes rounded up, down: pooling by 2 rounds up
+        pooled = max_pool2d(torch.zeros(1, 1, start // 2, start // 2), 3, 2, 1).shape[-1]
+        assert (pooled == (math.ceil if fits else math.floor)(start / 4)) == fits
     v = torch.tensor([1.0, -0.5], requires_grad=True)
     w = v.relu()
     (w / (w.sum() + EPS) * torch.tensor([2.0, 6.0])).sum().backward()

@@ -89,3 +89,10 @@ def check_by_hand():
     stated("17,821", tokens)
     stated("317,588,041", tokens**2)
     stated("128", 8 * 4 * 4)
+
+
+@check
+def check_default_start_of_offsets():
+    torch.manual_seed(0)
+    offsets = nn.Linear(256, 256)(nn.functional.layer_norm(torch.randn(2000, 256), (256,)))
+    stated("0.58", offsets.std().item())

@@ -8,7 +8,7 @@ from figure_style import BLUE, GREEN, ORANGE, SERIES, figure, plt
 
 @figure("figure-reads.svg")
 def reads_and_points() -> Figure:
-    """Values read per query against image size, and the points of a query at the start of training."""
+    """Places read per query against image size, and the points of a query at the start of training."""
     sides = torch.arange(256, 1600, 64)
     one = torch.tensor([math.ceil(s / 32) ** 2 for s in sides.tolist()])
     four = torch.tensor([sum(math.ceil(s / d) ** 2 for d in (8, 16, 32, 64)) for s in sides.tolist()])
@@ -21,7 +21,7 @@ def reads_and_points() -> Figure:
     left.set_yscale("log")
     left.set_ylim(30, 2e6)
     left.set_xlabel("side of the image in pixels")
-    left.set_title("values read per query")
+    left.set_title("places read per query")
     left.legend(loc="upper left", fontsize=8)
 
     angle = torch.arange(8) * 2 * math.pi / 8

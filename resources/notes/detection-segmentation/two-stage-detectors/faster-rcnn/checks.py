@@ -7,7 +7,7 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, faster
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import boxes as box_operators
-from torchvision.ops import box_iou
+from torchvision.ops import box_convert, box_iou
 
 from note_checks import check, formula, stated
 
@@ -127,6 +127,8 @@ def check_behaviour_of_the_whole_model():
     empty = model(images, [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}])
     assert all(torch.isfinite(v) for v in empty.values())
     flat = torch.tensor([[10.0, 10.0, 10.0, 50.0]])
+    assert box_convert(torch.tensor([[50.0, 50.0, 20.0, 20.0]]), "xywh", "xyxy").tolist() == [[50.0, 50.0, 70.0, 70.0]]
+    assert model.roi_heads.box_predictor.bbox_pred.out_features == 4 * 3    # 2 classes and background
     for boxes, label, expected in ((box, 3, "Target 3 is out of bounds"), (flat, 1, "All bounding boxes should have positive height and width")):
         try:
             model(images, [{"boxes": boxes, "labels": torch.tensor([label])}])

@@ -131,6 +131,14 @@ def check_amount_and_assignment():
         assert "as parameter 'weight'" in str(error)
     else:
         raise AssertionError("expected an error")
+    del layer.weight
+    layer.weight_orig.data = torch.full((3, 3), 7.0)
+    layer(torch.ones(3))
+    assert torch.equal(layer.weight, 7 * layer.weight_mask)
+    conv = nn.Conv2d(8, 6, 3)
+    for amount, left in ((0.5, 3), (0.4, 2)):
+        prune.ln_structured(conv, "weight", amount=amount, n=2, dim=0)
+        assert conv.weight_mask.flatten(1).any(1).sum() == left
 
 
 @check

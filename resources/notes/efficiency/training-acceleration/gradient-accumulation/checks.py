@@ -109,8 +109,9 @@ def check_backward_frees_its_graph():
 
 @check
 def check_gradient_is_the_sum_over_uses():
-    w = torch.tensor(2.0, requires_grad=True)
+    w, written = torch.tensor(2.0, requires_grad=True), []
+    w.register_post_accumulate_grad_hook(lambda parameter: written.append(parameter.grad.item()))
     (w * 3 + w * 4).backward()
-    assert w.grad == 7
+    assert w.grad == 7 and written == [7]  # the uses are summed before .grad is written, once
     w.sum().backward()
     assert w.grad == 8

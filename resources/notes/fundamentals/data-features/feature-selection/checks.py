@@ -1,8 +1,9 @@
 import math
+from unittest.mock import patch
 
 import numpy as np
 from scipy.stats import chi2_contingency
-from sklearn.feature_selection import SelectKBest, chi2, f_classif, mutual_info_classif
+from sklearn.feature_selection import RFE, SelectKBest, chi2, f_classif, mutual_info_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -109,6 +110,14 @@ def check_defaults_and_copies():
     X, y = data(2)
     doubled = np.c_[X[:, 2], X[:, 2], X[:, :2]]
     assert SelectKBest(f_classif, k=2).fit(doubled, y).get_support().nonzero()[0].tolist() == [0, 1]
+
+
+@check
+def check_rfe_fits_once_per_step_and_a_last_time():
+    X, y = np.random.randn(60, 10), np.arange(60) % 2
+    with patch.object(LogisticRegression, "fit", autospec=True, side_effect=LogisticRegression.fit) as fit:
+        RFE(LogisticRegression(), n_features_to_select=3).fit(X, y)
+    assert fit.call_count == (10 - 3) + 1
 
 
 @check

@@ -72,6 +72,8 @@ def check_first_order_agreement():
     for h in (1e-4, 1e-3):
         assert abs((1 - (1 - eta * h) ** t) / (h / (h + 1 / (eta * t))) - 1) < 2 * h * eta * t
     assert 1 - (1 - eta * 90) ** t > 0.99 and 90 / (90 + 1 / (eta * t)) > 0.99
+    for steps in (1, 10):    # below 1/eta, the largest rate allowed, the penalty keeps less than t/(t + 1)
+        assert 99 / (99 + 1 / (eta * steps)) < steps / (steps + 1)
 
 
 @check

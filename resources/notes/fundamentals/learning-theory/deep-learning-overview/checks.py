@@ -87,6 +87,12 @@ def check_gradients_add_up():
     assert torch.allclose(layer.weight.grad, 2 * once)
     layer.zero_grad()
     assert layer.weight.grad is None
+    norms, X, y = [], torch.randn(64, 2), torch.randn(64, 1)
+    for _ in range(6):                                     # without zero_grad they grow, but do not explode
+        F.mse_loss(layer(X), y).backward()
+        norms.append(float(layer.weight.grad.norm()))
+        torch.optim.SGD(layer.parameters(), 0.01).step()
+    assert norms == sorted(norms) and norms[-1] < 10 * norms[0]
     assert nn.Linear(2, 1)(torch.randn(2)).shape == (1,) and layer.weight.dtype == torch.float32
 
 

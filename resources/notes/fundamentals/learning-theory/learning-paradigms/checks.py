@@ -5,6 +5,7 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from torch.nn import functional as F
 
@@ -111,3 +112,17 @@ def check_unlabelled_marker():
 def check_cluster_names():
     y = np.array([0, 0, 1, 1, 2])
     assert adjusted_rand_score(y, (y + 1) % 3) == 1 and (y == (y + 1) % 3).mean() == 0
+
+
+@check
+def check_spreading_can_lose_where_classes_are_not_dense_regions():
+    rng, gains = np.random.default_rng(0), []
+    for _ in range(20):
+        X = rng.random((160, 2))    # one uniform cloud, cut in two
+        y = (X[:, 0] > 0.5).astype(int)
+        known = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:2] for c in (0, 1)])
+        partial = np.full(160, -1)
+        partial[known] = y[known]
+        spread = LabelSpreading(gamma=30, alpha=0.99, max_iter=2000).fit(X, partial).transduction_
+        gains.append((spread == y).mean() - KNeighborsClassifier(1).fit(X[known], y[known]).score(X, y))
+    assert np.mean(gains) < -0.01

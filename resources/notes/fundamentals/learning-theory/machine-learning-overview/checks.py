@@ -104,6 +104,7 @@ def check_contract():
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=1000).fit(X, np.array(["a", "b", "c"])[y])
     assert model.predict(X).shape == (150,) and model.predict_proba(X).shape == (150, 3) and model.predict(X[:1]) == ["a"]
+    assert LinearRegression().fit(X[:, :2], X[:, 2:]).predict(X[:, :2]).shape == (150, 2)
     try:
         model.predict(X[0])
     except ValueError:

@@ -138,6 +138,9 @@ def check_concentration():
         d = torch.nn.functional.pdist(torch.randn(200, D))
         spread[D] = (d.std() / d.mean()).item()
     assert spread[2] > 0.4 and 0.01 < spread[1000] < 0.04
+    metres = np.array([1.6, 70.0]), np.array([1.9, 71.0])  # height and weight: the smaller unit takes over
+    height = lambda unit: (0.3 * unit) ** 2 / euclidean(*(v * [unit, 1] for v in metres)) ** 2
+    assert height(1) < 0.1 and height(1000) > 0.99
 
 
 @check

@@ -79,6 +79,8 @@ def check_contract():
     else:
         raise AssertionError("dim is required")
     assert np.ndim(logsumexp(x.numpy())) == 0 and logsumexp(x.numpy(), axis=-1).shape == (2, 3)
+    assert math.isclose(logsumexp([1.0, 2.0], b=[-1.0, 3.0]), math.log(3 * math.e**2 - math.e))
+    assert np.isnan(logsumexp([1.0, 2.0], b=[1.0, -1.0]))
     value, sign = logsumexp([1.0, 2.0], b=[1.0, -1.0], return_sign=True)
     assert sign == -1 and math.isclose(value, math.log(math.e**2 - math.e))
 

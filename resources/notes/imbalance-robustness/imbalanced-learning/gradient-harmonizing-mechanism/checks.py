@@ -76,7 +76,8 @@ def check_by_hand():
 
 @check
 def check_edges_and_momentum():
-    g = torch.tensor(20.0).sigmoid()
+    assert torch.tensor(16.5).sigmoid() < 1
+    g = torch.tensor(17.0).sigmoid()
     assert g == 1 and not (0.9 <= g < 1.0)
     assert weights(np.array([1.0, 0.05]), 10).tolist() == [1, 1]
     counts, momentum = 40.0, 0.75

@@ -22,7 +22,7 @@ def check_profile():
         assert exact[0] == largest and math.isclose(exact[0] / exact[-1], rho)
         np.testing.assert_allclose(exact, np.geomspace(largest, largest / rho, classes))
     counts = profile(500, 100, 100)
-    assert counts[0] == 500 and counts[50] == 48 and counts[99] == 5
+    assert counts[0] == 500 and counts[50] == 48 and counts[99] == 5 and counts[0] / counts[99] == 100
     stated("48.85", 500 * 100 ** (-50 / 99))
     stated("10,847", sum(counts))
     stated("21.7", sum(counts) / (100 * 5))

@@ -125,6 +125,7 @@ def check_errors():
     for call, text in (
         (lambda: nn.Linear(3, 4)(torch.randn(5, 2, 7)), "mat1 and mat2 shapes cannot be multiplied (10x7 and 3x4)"),
         (lambda: nn.Linear(3, 4)(torch.ones(5, 3, dtype=torch.int64)), "same dtype"),
+        (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Linear(3, 4))(torch.randn(5, 3, 6, 7)), "mat1 and mat2"),
         (lambda: nn.Bilinear(3, 4, 2)(torch.randn(5, 1, 3), torch.randn(5, 6, 4)), "batch dimensions do not match"),
     ):
         try:
@@ -133,6 +134,10 @@ def check_errors():
             assert text in str(error), error
         else:
             raise AssertionError("expected an error")
+    lazy = nn.LazyLinear(4)
+    lazy(torch.randn(5, 3, 6, 7))
+    assert lazy.in_features == 7
+    assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))(torch.randn(5, 3, 6, 7)).shape == (5, 4)
 
 
 @check

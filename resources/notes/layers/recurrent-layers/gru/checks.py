@@ -95,6 +95,7 @@ def check_shapes_defaults_and_range():
     assert [tuple(t.shape) for t in nn.GRU(10, 20)(torch.randn(5, 10))] == [(5, 20), (1, 20)]
     assert [tuple(t.shape) for t in nn.GRU(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [(5, 3, 40), (4, 3, 20)]
     gru = nn.GRU(10, 20)
+    assert gru(torch.randn(5, 10), torch.zeros(1, 20))[1].shape == gru(torch.randn(5, 3, 10), torch.zeros(1, 3, 20))[1][:, 0].shape
     assert (gru.num_layers, gru.bias, gru.batch_first, gru.dropout, gru.bidirectional) == (1, True, False, 0.0, False)
     assert gru.weight_ih_l0.shape == (60, 10)
     x = torch.randn(30, 4, 10)

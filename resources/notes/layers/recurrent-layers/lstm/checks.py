@@ -159,6 +159,8 @@ def check_reshaping_h_n_mixes_samples():
     layer = nn.LSTM(4, 6, num_layers=2, batch_first=True)
     _, (h_n, _) = layer(torch.randn(3, 5, 4))
     assert not torch.allclose(h_n.reshape(3, -1), h_n.transpose(0, 1).reshape(3, -1))
+    _, (h_n, _) = nn.LSTM(4, 6, batch_first=True)(torch.randn(3, 5, 4))
+    assert torch.equal(h_n.reshape(3, -1), h_n[-1])
 
 
 @check

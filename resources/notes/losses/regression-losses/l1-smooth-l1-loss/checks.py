@@ -95,6 +95,8 @@ def check_limits_and_contract():
     w = torch.tensor([0.0, 2.0, -3.0], requires_grad=True)
     F.l1_loss(w, torch.zeros(3)).backward()
     assert torch.allclose(w.grad, torch.tensor([0.0, 1.0, -1.0]) / 3)
+    for loss, slope in ((F.huber_loss(w, torch.zeros(3), delta=1e-3, reduction="sum"), 1e-3), (F.smooth_l1_loss(w, torch.zeros(3), beta=1e-3, reduction="sum"), 1.0)):
+        assert torch.allclose(torch.autograd.grad(loss, w)[0], slope * torch.tensor([0.0, 1.0, -1.0]))
     assert nn.SmoothL1Loss().beta == 1.0 and nn.HuberLoss().delta == 1.0
 
 

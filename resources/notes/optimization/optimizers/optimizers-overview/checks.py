@@ -103,6 +103,14 @@ def check_weight_decay():
 
 
 @check
+def check_weak_weights_keep_up_and_rare_ones_lag_less():
+    gradients = [np.array([1.0, 0.01, float(t % 20 == 0)]) for t in range(1000)]
+    for kind in (torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adam):
+        moved = by_library(kind, np.zeros(3), gradients, lr=0.01)[-1]
+        assert 0.99 < moved[1] / moved[0] < 1.01 and 2 / 20 < moved[2] / moved[0] < 0.25
+
+
+@check
 def check_resuming_needs_the_state():
     def run(restore):
         w = torch.ones(1, requires_grad=True)

@@ -80,7 +80,10 @@ def check_pickle_and_scheduler():
     def local():
         pass
 
-    for function in (local, lambda: 0):
+    class Local:
+        pass
+
+    for function in (local, lambda: 0, Local()):
         try:
             pickle.dumps(function)
         except (AttributeError, pickle.PicklingError) as error:
@@ -99,6 +102,9 @@ def check_pickle_and_scheduler():
     schedules = (lambda e: 1.0, Warm(5), functools.partial(min, 1.0))
     states = [torch.optim.lr_scheduler.LambdaLR(optimizer, f).state_dict()["lr_lambdas"] for f in schedules]
     assert states == [[None], [{"steps": 5}], [{}]]
+    resumed = torch.optim.lr_scheduler.LambdaLR(optimizer, Warm(9))
+    resumed.load_state_dict(torch.optim.lr_scheduler.LambdaLR(optimizer, Warm(5)).state_dict())
+    assert resumed.lr_lambdas[0].steps == 5
 
 
 @check

@@ -1,3 +1,4 @@
+import copy
 import random
 import warnings
 
@@ -135,6 +136,15 @@ def check_pitfalls():
         assert "did not match" in str(error)
     else:
         raise AssertionError("allclose compares one dtype")
+
+
+@check
+def check_one_sided_equality_and_deep_copies():
+    x, e = Odd(-1, 0, like_all=True), Odd(-1, 0)
+    assert x == e and not e == x and x not in [e] and x not in {e} and e in [x]
+    layer = nn.Linear(2, 2)
+    together, singly = copy.deepcopy([layer] * 2), [copy.deepcopy(layer) for _ in range(2)]
+    assert together[0] is together[1] and singly[0] is not singly[1]
 
 
 @check

@@ -110,6 +110,10 @@ def check_pitfalls():
     file.seek(0)
     with torch.serialization.safe_globals([Own]):
         assert isinstance(torch.load(file), Own)
+    for value in (np.ones(1), np.float64(1), np.random.get_state()):
+        refused(pickle.UnpicklingError, "Weights only load failed", lambda: torch.load(saved(value)))
+    with torch.serialization.safe_globals([nn.Sequential]):
+        refused(pickle.UnpicklingError, "torch.nn.modules.linear.Linear", lambda: torch.load(saved(nn.Sequential(nn.Linear(2, 1)))))
     text = pickle.dumps(Own()).replace(b"Own", b"Old")
     refused(AttributeError, "Old", lambda: pickle.loads(text))
     refused(TypeError, "Object of type float32 is not JSON serializable", lambda: json.dumps(np.float32(1)))

@@ -178,6 +178,7 @@ def check_remaining_claims():
         part.register_forward_hook(lambda *_, name=name: order.append(name))
     nested(torch.ones(1))
     assert order == ["0.0", "0", ""]
+    assert isinstance(nn.LSTM(2, 2)(torch.ones(1, 2)), tuple)
     from torchvision.models.feature_extraction import create_feature_extractor
 
     part = nn.Linear(2, 3)

@@ -84,5 +84,18 @@ def check_zero_needs_one_unit():
 
 
 @check
+def check_teacher_follows_the_gradient_only_with_both_mistakes():
+    for detached in (True, False):
+        for optimized in (True, False):
+            student, teacher = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+            optimizer = torch.optim.AdamW([*student.parameters(), *(teacher.parameters() if optimized else ())], 0.1)
+            x, before = torch.randn(8, 4), teacher.weight.detach().clone()
+            g = teacher(x).detach() if detached else teacher(x)
+            F.cross_entropy(student(x) / 0.1, (g / 0.04).softmax(1)).backward()
+            optimizer.step()
+            assert torch.equal(before, teacher.weight) == (detached or not optimized)
+
+
+@check
 def check_tokens():
     stated("257", (224 // 14) ** 2 + 1)

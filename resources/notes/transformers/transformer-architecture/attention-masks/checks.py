@@ -117,6 +117,9 @@ def check_left_padding_gives_nan():
     keep = ~future & ~left[:, None, :]
     assert (F.scaled_dot_product_attention(x, x, x, attn_mask=keep)[0, 0] == 0).all()
     assert not mha(x, x, x, attn_mask=future, key_padding_mask=right)[0].isnan().any()  # padded queries have outputs
+    moved = x + right[..., None]  # a hidden token still moves its own query
+    before, after = (mha(v, v, v, key_padding_mask=right)[0] for v in (x, moved))
+    assert torch.allclose(before[:, :3], after[:, :3]) and not torch.allclose(before[:, 3], after[:, 3])
 
 
 @check

@@ -66,6 +66,7 @@ def check_lenet_and_alexnet():
     assert net.classifier[1].in_features == 6 * 6 * 256 and 37_752_832 > 25_557_032
     stated("61,100,840", parameters(net))
     assert not any(isinstance(m, nn.LocalResponseNorm) for m in net.modules())
+    assert [m.out_channels for m in net.features if isinstance(m, nn.Conv2d)] == [64, 192, 384, 256, 256]
     assert all(m.groups == 1 for m in net.modules() if isinstance(m, nn.Conv2d))
     stated("138,357,544", parameters(model("vgg16")))
     stated("25,557,032", parameters(model("resnet50")))

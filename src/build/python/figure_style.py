@@ -77,6 +77,7 @@ def svg_of(draw: Draw) -> str:
         plt.close(drawn)
     text = buffer.getvalue()
     text = text[text.index("<svg"):]
+    labels = _labels_of(text)
     # Inlined into a page, a figure's own style sheet would style the page; only ids that something refers to may stay.
     text = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", text, flags=re.S)
     referred = set(re.findall(r"#([\w-]+)", text))
@@ -84,6 +85,16 @@ def svg_of(draw: Draw) -> str:
     for colour, variable in _VARIABLES.items():
         text = re.sub(re.escape(colour), variable, text, flags=re.I)
     text = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font-size: \1px; font-family: inherit", text)
-    # Coordinates to a hundredth of a point: nobody sees more, and the file stays small.
-    text = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
-    return re.sub(r"\n\s*", "\n", text)
+    # Coordinates to a hundredth of a point: nobody sees more, and the file stays small. Labels stay as they are.
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _to_a_hundredth, tag[0]), text)
+    text = re.sub(r"\n\s*", "\n", text)
+    assert _labels_of(text) == labels, "shortening the file changed a label"
+    return text
+
+
+def _labels_of(svg: str) -> list[str]:
+    return [label.strip() for label in re.findall(r"<(?:text|tspan)[^>]*>([^<]*)", svg)]
+
+
+def _to_a_hundredth(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")

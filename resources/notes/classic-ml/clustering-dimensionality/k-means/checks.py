@@ -1,9 +1,11 @@
 import math
 
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.cluster import DBSCAN, HDBSCAN, KMeans, SpectralClustering, kmeans_plusplus
 from sklearn.datasets import make_moons
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
 
 from note_checks import check, formula, stated
 
@@ -123,7 +125,19 @@ def check_pitfalls():
     y = np.repeat([0, 1], 50)
     Z = np.stack([y + 0.05 * np.random.randn(100), 1000 * np.random.randn(100)], 1)
     fit = lambda data: adjusted_rand_score(y, KMeans(2, n_init=10, random_state=0).fit(data).labels_)
-    assert fit(Z) < 0.3 and fit(Z / [1, 10000]) == 1
+    assert fit(Z) < 0.3 and fit(StandardScaler().fit_transform(Z)) == 1
+
+
+@check
+def check_what_cures_long_groups_and_moons():
+    X, y = make_moons(200, noise=0.05, random_state=0)
+    agree = lambda model: adjusted_rand_score(y, model.fit_predict(X))
+    assert agree(HDBSCAN(copy=True)) == agree(DBSCAN(eps=0.2)) == agree(SpectralClustering(2, affinity="nearest_neighbors", random_state=0)) == 1
+    assert agree(DBSCAN()) == 0 and agree(SpectralClustering(2, random_state=0)) < 0.5
+    rng, y = np.random.default_rng(0), np.repeat([0, 1], 200)
+    X = rng.normal(size=(400, 2)) * [4, 0.5] + np.stack([0 * y, 4 * y], 1)
+    assert agree(KMeans(2, n_init=10, random_state=0)) < 0.1 and agree(GaussianMixture(2, random_state=0)) < 0.1
+    assert agree(GaussianMixture(2, n_init=10, init_params="random_from_data", random_state=0)) == 1
 
 
 @check

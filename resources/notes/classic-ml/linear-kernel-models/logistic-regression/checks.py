@@ -143,7 +143,22 @@ def check_balanced_weights_shift_probabilities():
     plain, balanced = LogisticRegression().fit(X, y), LogisticRegression(class_weight="balanced").fit(X, y)
     rate = y.mean()
     assert abs(plain.predict_proba(X)[:, 1].mean() - rate) < 0.01 < 0.3 < balanced.predict_proba(X)[:, 1].mean()
-    assert abs(balanced.intercept_[0] + math.log(rate / (1 - rate)) - plain.intercept_[0]) < 0.3
+    correction = math.log(rate / (1 - rate))
+    assert abs(balanced.intercept_[0] + correction - plain.intercept_[0]) < 0.3
+    positive, negative = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
+    equal, three = (LogisticRegression().fit(X[rows], y[rows]) for rows in (np.r_[positive, negative[: m * len(positive)]] for m in (1, 3)))
+    assert abs(equal.intercept_[0] + correction - plain.intercept_[0]) < 0.6 < abs(three.intercept_[0] + correction - plain.intercept_[0])
+
+
+@check
+def check_several_classes_have_no_reference_class():
+    X = np.random.randn(300, 2)
+    y = (X[:, 0] + 2 * np.random.randn(300) > 0).astype(int) + (X[:, 1] + 2 * np.random.randn(300) > 0)
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10000).fit(X, y)
+    assert np.abs(model.coef_.sum(0)).max() < 1e-6 < np.abs(model.coef_[0]).max()
+    odds = np.log(model.predict_proba(X)[:, 1:] / model.predict_proba(X)[:, :1])
+    rows, shift = model.coef_ - model.coef_[0], model.intercept_ - model.intercept_[0]
+    np.testing.assert_allclose(X @ rows[1:].T + shift[1:], odds, atol=1e-9)
 
 
 @check

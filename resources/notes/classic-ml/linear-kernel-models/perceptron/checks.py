@@ -116,6 +116,11 @@ def check_xor():
     fit = lambda size: [MLPClassifier((size,), activation="tanh", solver="lbfgs", random_state=s).fit(POINTS, XOR).score(POINTS, XOR) for s in range(20)]
     two, eight = fit(2), fit(8)
     assert max(two) == 1 and min(two) < 1 and min(eight) == 1
+    for rate, learned in ((0.001, False), (0.05, True)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            adam = [MLPClassifier((8,), activation="tanh", learning_rate_init=rate, random_state=s).fit(POINTS, XOR) for s in range(5)]
+        assert (min(model.score(POINTS, XOR) for model in adam) == 1) is learned
 
 
 @check
@@ -145,6 +150,19 @@ def check_default_tolerance_may_stop_before_separation():
         early += Perceptron(random_state=0).fit(X, y).score(X, y) < 1
         assert Perceptron(random_state=0, tol=None, max_iter=3000).fit(X, y).score(X, y) == 1
     assert early > 0
+
+
+@check
+def check_averaged_weights_on_data_that_overlap():
+    scores = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(800, 5))
+        y = (X @ rng.normal(size=5) + 0.7 * rng.normal(size=800) > 0).astype(int)
+        last, mean = (SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, random_state=0, average=a) for a in (False, True))
+        scores.append([model.fit(X[:400], y[:400]).score(X[400:], y[400:]) for model in (last, mean)])
+    last, mean = np.mean(scores, 0)
+    assert mean > last + 0.01
 
 
 @check

@@ -72,6 +72,12 @@ def check_memory():
     near = RBFInterpolator(x, x.sum(1), neighbors=50)
     np.testing.assert_allclose(near(np.full((1, 2), 0.5)), [1.0], atol=1e-6)
     whole = RBFInterpolator(x, x.sum(1))
+    try:
+        RBFInterpolator(x, x.sum(1), kernel="gaussian")
+    except ValueError as error:
+        assert "epsilon" in str(error)
+    else:
+        raise AssertionError("expected an error")
     assert (whole.kernel, whole.neighbors) == ("thin_plate_spline", None) and np.all(whole.smoothing == 0)
 
 

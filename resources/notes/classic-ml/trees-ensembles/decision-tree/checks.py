@@ -146,3 +146,14 @@ def check_missing_values():
     for few in (2, 4):
         x, y = np.arange(6.0)[:, None], (np.arange(6) >= few).astype(int)
         assert DecisionTreeClassifier(max_depth=1).fit(x, y).predict([[np.nan]])[0] == int(few == 2)
+
+
+@check
+def check_offset_helps_only_within_float32():
+    def score(x):
+        x, y = x.reshape(-1, 1), np.arange(len(x)) % 2
+        return DecisionTreeClassifier().fit(x, y).score(x, y)
+
+    for step, separable in ((1, True), (2**24, False)):
+        x = 1_700_000_000 + step + np.array([0, 1])
+        assert score(x) == 0.5 and (score(x - 1_700_000_000) == 1) == separable

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 from scipy.stats import binom
-from sklearn.datasets import make_moons
+from sklearn.datasets import make_classification, make_moons
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -14,6 +14,8 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from note_checks import check, formula, stated
@@ -157,6 +159,10 @@ def check_boosting_overfits():
     test = [log_loss(y[200:], p) for p in model.staged_predict_proba(X[200:])]
     train = [log_loss(y[:200], p) for p in model.staged_predict_proba(X[:200])]
     assert test[-1] > 2 * min(test) and train[-1] < train[0]
+    stopped = GradientBoostingClassifier(n_estimators=200, n_iter_no_change=5, random_state=0).fit(X[:200], y[:200])
+    assert stopped.n_estimators_ < 200 and log_loss(y[200:], stopped.predict_proba(X[200:])) < test[-1]
+    default, asked = (HistGradientBoostingClassifier(max_iter=300, early_stopping=stop, random_state=0).fit(X, y) for stop in ("auto", True))
+    assert default.n_iter_ == 300 and asked.n_iter_ < 100
 
 
 @check
@@ -175,20 +181,34 @@ def check_adaboost_raises_noise():
 
 @check
 def check_remedies_for_noisy_labels():
+    moons = lambda seed: make_moons(800, noise=0.2, random_state=seed)
+    clouds = lambda seed: make_classification(800, 10, n_informative=5, random_state=seed)
+    for make in (moons, clouds):
+        scores = []
+        for seed in range(3):
+            X, y = make(seed)
+            noisy = y[:400].copy()
+            noisy[np.random.default_rng(seed).permutation(400)[:80]] ^= 1
+            models = [
+                AdaBoostClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=100, random_state=0),
+                GradientBoostingClassifier(n_iter_no_change=5, random_state=0),
+                BaggingClassifier(DecisionTreeClassifier(min_samples_leaf=10), 30, random_state=0),
+            ]
+            scores.append([model.fit(X[:400], noisy).score(X[400:], y[400:]) for model in models])
+        adaboost, *others = np.mean(scores, 0)
+        assert adaboost < min(others), (adaboost, others)
+
+
+@check
+def check_weak_members_outvote_a_better_one():
     scores = []
     for seed in range(3):
-        X, y = make_moons(800, noise=0.2, random_state=seed)
-        noisy = y[:400].copy()
-        noisy[np.random.default_rng(seed).permutation(400)[:80]] ^= 1
-        models = [
-            AdaBoostClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=100, random_state=0),
-            AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=100, random_state=0),
-            GradientBoostingClassifier(random_state=0),
-            BaggingClassifier(DecisionTreeClassifier(min_samples_leaf=10), 30, random_state=0),
-        ]
-        scores.append([model.fit(X[:400], noisy).score(X[400:], y[400:]) for model in models])
-    adaboost, *others = np.mean(scores, 0)
-    assert adaboost < min(others), (adaboost, others)
+        X, y = make_classification(1200, 15, n_informative=6, n_clusters_per_class=3, random_state=seed)
+        members = [("tree", DecisionTreeClassifier(max_depth=6, random_state=0)), ("bayes", GaussianNB()), ("linear", LogisticRegression()), ("near", KNeighborsClassifier())]
+        models = [members[-1][1], VotingClassifier(members), StackingClassifier(members, LogisticRegression())]
+        scores.append([model.fit(X[:500], y[:500]).score(X[500:], y[500:]) for model in models])
+    best, vote, stack = np.mean(scores, 0)
+    assert vote < best - 0.02 and stack > vote + 0.02, (best, vote, stack)
 
 
 @check

@@ -78,6 +78,8 @@ def check_sections():
 @check
 def check_pitfalls():
     assert "-Wreturn-local-addr" in compiled("int& f() { int x = 1; return x; } int main() {}")[0]
+    address = compiled('#include <cstdio>\nint& f() { int x = 1; return x; } int main() { std::printf("%p", (void*)&f()); }')[1]
+    assert address == "(nil)"    # GCC: a null reference, so reading it crashes
     assert compiled('#include <cstdio>\ndouble sum; int main() { std::printf("%g", sum); }')[1] == "0"
     with tempfile.TemporaryDirectory() as folder:
         for kind, wanted in (("static int n", "0"), ("inline int n = 0", "1")):

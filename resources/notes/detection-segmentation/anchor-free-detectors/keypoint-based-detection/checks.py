@@ -93,3 +93,12 @@ def check_loss():
     stated("0.1733", 0.25 * math.log(2))
     stated("0.1", 1 / (1 + math.exp(2.19)))
     stated("16,384", (512 // 4) ** 2)
+
+
+@check
+def check_saturated_sigmoid_gives_infinity_or_nan():
+    p = torch.sigmoid(torch.tensor([-110.0, 20.0]))
+    assert p.tolist() == [0, 1]
+    assert p.log()[0] == -torch.inf == (1 - p).log()[1] and (p.log() * torch.zeros(2))[0].isnan()
+    kept = p.clamp(1e-4, 1 - 1e-4)
+    assert torch.isfinite(kept.log()).all() and torch.isfinite((1 - kept).log()).all()

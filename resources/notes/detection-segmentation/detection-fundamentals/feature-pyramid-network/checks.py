@@ -5,7 +5,9 @@ import numpy as np
 import torch
 from torch import nn
 from torchvision.models.detection import fcos_resnet50_fpn, retinanet_resnet50_fpn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.poolers import LevelMapper
@@ -138,3 +140,16 @@ def check_receptive_field_of_c2():
 def check_cells_per_box():
     stated("14", min(side / 2 ** level(side, side) for side in range(56, 896)))
     assert LevelMapper(2, 5).eps == 1e-6 and LevelMapper(2, 5)([torch.tensor([[0.0, 0.0, 224.0, 224.0]])]).item() == 2
+
+
+@check
+def check_anchor_generator_needs_both_tuples():
+    maps, images = [torch.zeros(1, 4, n, n) for n in (16, 8, 4, 2, 1)], ImageList(torch.zeros(1, 3, 64, 64), [(64, 64)])
+    sizes = tuple((side,) for side in (32, 64, 128, 256, 512))
+    assert len(AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)(images, maps)) == 1
+    try:
+        AnchorGenerator(sizes)(images, maps)
+    except AssertionError as error:
+        assert "match between the number of feature maps" in str(error)
+    else:
+        raise AssertionError("expected an error")

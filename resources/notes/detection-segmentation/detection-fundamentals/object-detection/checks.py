@@ -1,6 +1,7 @@
 import torch
 import torchvision
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, retinanet_resnet50_fpn
+from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_convert
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
@@ -68,6 +69,8 @@ def check_pitfalls():
     assert len(cut) == 1 and float((cut[0, 2] - cut[0, 0])) == 0
     clean = v2.SanitizeBoundingBoxes()(image, {"boxes": cut, "labels": torch.tensor([3])})[1]
     assert len(clean["boxes"]) == len(clean["labels"]) == 0
+    more = v2.SanitizeBoundingBoxes()(image, {"boxes": cut, "labels": torch.tensor([3]), "area": torch.ones(1), "iscrowd": torch.zeros(1)})[1]
+    assert len(more["labels"]) == 0 and len(more["area"]) == len(more["iscrowd"]) == 1
     names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     stated("91", len(names))
     stated("10", names.count("N/A"))
@@ -96,6 +99,31 @@ def check_confused_formats():
     coco = box_convert(corners, "xyxy", "xywh")
     assert (coco[:, 2] < coco[:, 0]).any() and (coco[:, 2:] <= torch.tensor([640, 480])).all()
     assert (box_convert(corners, "xywh", "xyxy")[:, 2] > 640).any()
+
+
+@check
+def check_targets():
+    def loss(box, label, **options):
+        model = retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=64, max_size=64, **options).train()
+        with torch.no_grad():
+            return model([torch.rand(3, 64, 64)], [{"boxes": torch.tensor([box]), "labels": torch.tensor([label])}])
+
+    def predicted(label, num_classes):
+        return fastrcnn_loss(torch.randn(2, num_classes), torch.randn(2, num_classes * 4), [torch.tensor([0, label])], [torch.randn(2, 4)])
+
+    for wrong, error, text in (
+        (lambda: predicted(90, 81), IndexError, "Target 90 is out of bounds"),
+        (lambda: predicted(80, 80), IndexError, "Target 80 is out of bounds"),
+        (lambda: loss([5.0, 5.0, 5.0, 40.0], 1), AssertionError, "positive height and width"),
+    ):
+        try:
+            wrong()
+        except error as caught:
+            assert text in str(caught)
+        else:
+            raise AssertionError("expected an error")
+    predicted(80, 81)
+    loss([5.0, 5.0, 30.0, 40.0], 3, num_classes=4)
 
 
 @check

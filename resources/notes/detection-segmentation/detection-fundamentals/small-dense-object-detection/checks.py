@@ -65,5 +65,26 @@ def check_survival():
 
 
 @check
+def check_boxes_at_inner_borders():
+    def vanishes(left, size, W, T, o):
+        places = [p for p in starts(W, T, o) if p < left + size and left < p + T]
+        return all((p > 0 and left <= p) or (p + T < W and left + size >= p + T) for p in places)
+
+    for W in (1152, 3840):
+        for size in (64, 127):
+            assert not any(vanishes(left, size, W, 640, 128) for left in range(W - size + 1))
+        assert all(any(vanishes(left, size, W, 640, 128) for left in range(W - size + 1)) for size in (300, 700))
+    assert vanishes(512, 128, 1152, 640, 128)
+
+
+@check
+def check_positives_need_smaller_anchors():
+    y, x = torch.meshgrid(torch.arange(64.0) * 4, torch.arange(64.0) * 4, indexing="ij")
+    centres, small = torch.stack([x, y, x, y], -1).view(-1, 4), torch.tensor([[101.0, 77.0, 117.0, 93.0]])
+    best = [float(box_iou(small, centres + side / 2 * torch.tensor([-1.0, -1.0, 1.0, 1.0])).max()) for side in (32, 16)]
+    assert best[0] < 0.3 and best[1] > 0.7     # torchvision's finest FPN map, stride 4, has anchors of 32
+
+
+@check
 def check_cells():
     assert (16 / 32) ** 2 == 0.25 and 32**2 == 1024

@@ -78,6 +78,8 @@ def check_settings():
     lite = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
     assert (lite.score_thresh, lite.nms_thresh, lite.topk_candidates, lite.detections_per_img) == (0.001, 0.55, 300, 300)
     assert lite.transform.fixed_size == (320, 320)
+    stated("0.2", lite.anchor_generator.scales[0])
+    stated("0.95", lite.anchor_generator.scales[-2])
     assert ssd.neg_to_pos_ratio == 3 and ssd.box_coder.weights == (10.0, 10.0, 5.0, 5.0) and ssd.transform.fixed_size == (300, 300)
     generator = ssd.anchor_generator
     assert generator.scales == [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05] and generator.clip

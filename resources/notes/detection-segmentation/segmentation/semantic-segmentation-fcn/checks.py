@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
-from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_resnet50, fcn_resnet50
+from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, fcn_resnet50
 
 from note_checks import check, formula, stated
 
@@ -97,6 +97,9 @@ def check_models():
     out = model(torch.zeros(1, 3, 64, 80))
     assert set(out) == {"out", "aux"} and out["out"].shape == (1, 21, 64, 80)
     assert model.backbone(torch.zeros(1, 3, 64, 80))["out"].shape[-2:] == (8, 10)
+    for build, side in ((deeplabv3_resnet50, 8), (deeplabv3_mobilenet_v3_large, 4)):
+        backbone = build(weights=None, weights_backbone=None).eval().backbone
+        assert backbone(torch.zeros(1, 3, 64, 64))["out"].shape[-1] == side
     assert any(isinstance(m, nn.Dropout) for m in model.modules())
     try:
         model(torch.zeros(3, 64, 80))

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_convert, box_iou
 
@@ -84,3 +84,9 @@ def check_parameters():
     for stage, text in ((1, "0.1"), (2, "0.05"), (3, "0.033")):
         stated(text, 1 / (10 * stage))
     stated("0.067", 1 / 15)
+
+
+@check
+def check_torchvision_predictor_is_class_specific():
+    with torch.device("meta"):
+        assert FastRCNNPredictor(1024, 91).bbox_pred.out_features == 4 * 91

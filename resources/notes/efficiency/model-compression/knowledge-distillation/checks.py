@@ -98,6 +98,14 @@ def check_argument_order_and_logs():
     right = F.kl_div(F.log_softmax(v, -1), F.softmax(z, -1), reduction="batchmean")
     assert torch.allclose(right, F.kl_div(F.log_softmax(v, -1), F.log_softmax(z, -1), reduction="batchmean", log_target=True))
     assert not torch.allclose(right, F.kl_div(F.log_softmax(z, -1), F.softmax(v, -1), reduction="batchmean"), atol=0.01)
+    for good in (True, False):
+        v = torch.zeros(1, 3, requires_grad=True)
+        for _ in range(300):
+            p = F.log_softmax(v, -1) if good else F.softmax(v, -1)
+            gradient, = torch.autograd.grad(F.kl_div(p, F.softmax(z, -1), reduction="batchmean"), v)
+            v = (v - gradient).detach().requires_grad_()
+        top = F.softmax(v, -1).max()
+        assert torch.allclose(F.softmax(v, -1), F.softmax(z, -1), atol=0.01) if good else top > 0.98
 
 
 @check

@@ -156,3 +156,9 @@ def check_mean_of_accuracies_is_wrong():
     right = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])
     assert abs((right[:3].mean() + right[3:].mean()) / 2 - right.mean()) > 0.05
     assert F.l1_loss(right[:3].sum() + right[3:].sum(), right.sum()) == 0
+
+
+@check
+def check_uneven_shares_without_padding():
+    shares = [list(range(rank, 5, 2)) for rank in range(2)]
+    assert sorted(sum(shares, [])) == list(range(5)) and [len(share) for share in shares] == [3, 2]

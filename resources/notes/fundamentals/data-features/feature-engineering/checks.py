@@ -86,6 +86,10 @@ def check_unknown_category():
     else:
         raise AssertionError("expected an error")
     assert OneHotEncoder(handle_unknown="ignore").fit([["a"], ["b"]]).transform([["c"]]).toarray().tolist() == [[0.0, 0.0]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both = OneHotEncoder(handle_unknown="ignore", drop="first").fit([["a"], ["b"]]).transform([["c"], ["a"]])
+    assert both.toarray().tolist() == [[0.0], [0.0]]
 
 
 @check

@@ -97,6 +97,14 @@ def check_padded_zeros_leak_from_the_second_layer():
 
 
 @check
+def check_batch_norm_counts_the_padding_in_training():
+    norm, x = nn.BatchNorm1d(1), torch.randn(2, 1, 8) + 2
+    wide = nn.functional.pad(x, (0, 8))
+    assert (norm(wide)[..., :8] - norm(x)).abs().max() > 0.1
+    torch.testing.assert_close(norm.eval()(wide)[..., :8], norm(x))
+
+
+@check
 def check_repeated_values():
     x = torch.arange(5.0).view(1, 1, 5)
     assert torch.equal(nn.AdaptiveAvgPool1d(15)(x), x.repeat_interleave(3, 2))

@@ -111,6 +111,9 @@ def check_floats_are_labels():
         stated("4.6052", mutual_info_score(a, b))
         assert np.isclose(normalized_mutual_info_score([1.25, 2.25, 1.73], [1.65, 1.43, 1.12]), 1)
     assert mutual_info_regression(a[:, None], b, random_state=0)[0] < 0.1
+    score = lambda k: mutual_info_score(*(np.digitize(v, np.quantile(v, np.arange(1, k) / k)) for v in (a, b)))
+    assert score(3) < 0.05
+    stated("0.5", score(10))
 
 
 @check

@@ -57,6 +57,15 @@ def check_cut_paths():
 
 
 @check
+def check_better_stage_needs_a_refitted_successor():
+    z = np.random.randn(1000)
+    old, new = 0.7 * z + 0.5 + 0.1 * np.random.randn(1000), z + 0.05 * np.random.randn(1000)
+    fit = lambda h: np.polyfit(h, 2 * z, 1)
+    error = lambda line, h: ((np.polyval(line, h) - 2 * z) ** 2).mean()
+    assert ((new - z) ** 2).mean() < ((old - z) ** 2).mean() and error(fit(old), new) > error(fit(old), old) > error(fit(new), new)
+
+
+@check
 def check_straight_through():
     logits, weights = torch.randn(4, 3, requires_grad=True), torch.arange(3.0)
     soft = logits.softmax(1)

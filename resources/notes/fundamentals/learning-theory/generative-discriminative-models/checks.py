@@ -3,6 +3,7 @@ import math
 import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
@@ -69,6 +70,9 @@ def check_copies_make_naive_bayes_sure():
     one = GaussianNB().fit(X, y).predict_proba([[2.0]])[0, 1]
     stated("0.9", one)
     assert GaussianNB().fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] > 0.999
+    rows = np.repeat([[2.0], [3.0]], 10, 1)
+    isotonic, sigmoid = (CalibratedClassifierCV(GaussianNB(), method=m).fit(np.repeat(X, 10, 1), y).predict_proba(rows)[:, 1] for m in ("isotonic", "sigmoid"))
+    assert abs(isotonic[0] - one) < 0.03 and isotonic[1] > 0.97 and np.ptp(sigmoid) < 1e-3 and sigmoid[1] < 0.9
     assert abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one) < 0.03
 
 
@@ -80,6 +84,19 @@ def check_tiny_prior_and_svm_without_probabilities():
     for model in (GaussianNB(), GaussianNB(priors=priors), LinearDiscriminantAnalysis(priors=priors)):
         assert model.fit(X, y).predict([[5.2, 3.6, 1.5, 0.3]])[0] == 0
     assert not hasattr(SVC().fit(X, y), "predict_proba") and SVC().fit(X, y).decision_function(X).shape == (150, 3)
+
+
+@check
+def check_missing_values_are_refused():
+    X, y = load_iris(return_X_y=True)
+    X[0, 0] = np.nan
+    for model in (GaussianNB(), LinearDiscriminantAnalysis()):
+        try:
+            model.fit(X, y)
+        except ValueError as error:
+            assert "Input X contains NaN" in str(error)
+        else:
+            raise AssertionError("expected an error")
 
 
 @check

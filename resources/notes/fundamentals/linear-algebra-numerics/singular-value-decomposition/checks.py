@@ -108,6 +108,8 @@ def check_memory():
     assert 100_000**2 * torch.finfo(torch.float32).bits / 8 == 40e9
     A = torch.randn(200, 3) @ torch.randn(3, 50)
     assert torch.allclose(torch.svd_lowrank(A, q=3)[1], torch.linalg.svdvals(A)[:3], rtol=1e-3)
+    noise = torch.randn(1000, 200)
+    assert not torch.allclose(torch.svd_lowrank(noise, q=3)[1], torch.linalg.svdvals(noise)[:3], rtol=0.02)
 
 
 @check
@@ -116,6 +118,13 @@ def check_gradients():
         A = matrix.clone().requires_grad_()
         torch.linalg.svd(A).U[0, 0].backward()
         assert torch.isfinite(A.grad).all() == finite
+    for rows, finite in ((3, True), (6, False)):                      # distinct, one of them 0
+        A = torch.zeros(rows, 3).index_put_((torch.arange(3), torch.arange(3)), torch.tensor([3.0, 2.0, 0.0])).requires_grad_()
+        torch.linalg.svd(A, full_matrices=False).U[0, 0].backward()
+        assert torch.isfinite(A.grad).all() == finite
+        wide = A.detach().mT.clone().requires_grad_()
+        torch.linalg.svd(wide, full_matrices=False).Vh[0, 0].backward()
+        assert torch.isfinite(wide.grad).all() == finite
     A = (torch.eye(3) + 1e-4 * torch.randn(3, 3)).requires_grad_()
     torch.linalg.svd(A).U[0, 0].backward()
     assert torch.isfinite(A.grad).all() and A.grad.norm() > 10
@@ -130,6 +139,9 @@ def check_rounded_rank():
     S = torch.linalg.svdvals(A)
     assert 0 < S[3] / S[0] < 1e-6 and torch.linalg.matrix_rank(A) == 3
     assert torch.linalg.pinv(A).norm() < 10 < 1 / S[3:].min()
+    noisy = A + 1e-3 * torch.randn(40, 40)
+    assert torch.linalg.matrix_rank(noisy) > 30 and torch.linalg.matrix_rank(noisy, rtol=0.01) == 3
+    assert torch.linalg.pinv(noisy).norm() > 100 > 10 > torch.linalg.pinv(noisy, rtol=0.01).norm()
 
 
 @check

@@ -79,6 +79,8 @@ def check_copies_and_zero_alpha():
         model = MultinomialNB(alpha=0).fit([[3, 1, 0, 0], [0, 1, 2, 1]], [1, 0])
         assert np.isnan(model.predict_proba([[1, 0, 1, 0]])).all()
         assert np.isnan(model.predict_proba([[1, 1, 0, 0]])).any() and model.predict_proba(csr_matrix([[1, 1, 0, 0]]))[0, 1] == 1.0
+        sparse = model.predict_proba(csr_matrix([[1, 1, 0, 0], [1, 0, 1, 0]]))
+        assert np.isfinite(sparse[0]).all() and np.isnan(sparse[1]).all()
     try:
         MultinomialNB().fit([[-1.0, 1.0], [1.0, 0.0]], [0, 1])
     except ValueError as error:
@@ -103,6 +105,22 @@ def check_defaults_and_priors():
     model = MultinomialNB(class_prior=[0.9, 0.1]).partial_fit([[1, 0], [0, 1]], [0, 1], classes=[0, 1])
     np.testing.assert_allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
     np.testing.assert_allclose(GaussianNB(priors=[0.9, 0.1]).fit(np.random.randn(6, 2), [0, 1] * 3).class_prior_, [0.9, 0.1])
+
+
+@check
+def check_prior_order_and_moment():
+    model = MultinomialNB(class_prior=[0.9, 0.1]).fit([[2, 0], [0, 2]], ["spam", "ham"])
+    assert list(model.classes_) == ["ham", "spam"] and np.allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
+    one, many = model.predict_proba([[1, 0], [20, 0]])[:, 1]
+    assert one < 0.5 and many > 0.999                                  # the features outweigh the prior
+    model.class_prior = [0.1, 0.9]
+    assert np.allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
+    for wrong in (lambda: GaussianNB(class_prior=[0.9, 0.1]), lambda: MultinomialNB(priors=[0.9, 0.1])):
+        try:
+            wrong()
+        except TypeError:
+            continue
+        raise AssertionError("the other name is refused")
 
 
 @check

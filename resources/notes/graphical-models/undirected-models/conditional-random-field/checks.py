@@ -106,6 +106,16 @@ def check_wrong_sign_makes_the_right_path_improbable():
 
 
 @check
+def check_low_score_forbids_a_transition():
+    E = np.array([[5.0, 0.0, 0.0], [0.0, 0.0, 50.0]])
+    for low, allowed in ((-5.0, True), (-10_000.0, False)):
+        A = np.zeros((3, 3))
+        A[0, 2] = low
+        best = max(itertools.product(range(3), repeat=2), key=lambda y: score(E, A, y))
+        assert (best == (0, 2)) is allowed
+
+
+@check
 def check_label_bias_and_joint_of_an_mrf():
     """A local softmax with one successor ignores its score; a conditioned joint table is a CRF with the same scores."""
     assert torch.softmax(torch.tensor([7.0]), 0).item() == torch.softmax(torch.tensor([-7.0]), 0).item() == 1

@@ -72,6 +72,14 @@ def check_extremes():
     stated("0.5%", effective(5000, 0.9) / effective(50, 0.9) - 1)
     stated("9.96", effective(100, 0.9999) / effective(10, 0.9999))
     stated("0.001", 1 / effective(5000, 0.999))
+    for kind, slow in ((torch.optim.SGD, True), (torch.optim.Adam, False)):    # one step on the sum, raw and scaled weights
+        lengths = []
+        for w in (1 / effective(np.array([5000, 50]), 0.999), weights([5000, 50], 0.999)):
+            z = torch.zeros(2, 2, dtype=torch.float64, requires_grad=True)
+            F.cross_entropy(z, torch.tensor([0, 1]), weight=torch.tensor(w), reduction="sum").backward()
+            kind([z], lr=0.1).step()
+            lengths.append(z.detach().norm().item())
+        assert (lengths[0] < 0.02 * lengths[1]) == slow and (abs(lengths[0] / lengths[1] - 1) < 1e-3) != slow
     assert effective(0, 0.999) == 0
     beta = torch.tensor(0.99999999)
     assert beta == 1 and ((1 - beta**50) / (1 - beta)).isnan()

@@ -104,3 +104,14 @@ def check_leak():
 def check_weighted_mean():
     z, w = torch.randn(1, 2), torch.tensor([5 / 9, 5.0])
     assert torch.allclose(F.cross_entropy(z, torch.tensor([1]), weight=w), F.cross_entropy(z, torch.tensor([1])))
+
+
+@check
+def check_direction_needs_a_fixed_divisor():
+    # The rare class (5 %, weight 19) holds half of the weighted sum, but less than that after `mean` over batches of 32.
+    rare = np.random.default_rng(0).binomial(32, 0.05, 100_000)
+    ours, fixed = (19 * rare / (18 * rare + 32)).mean(), 19 * rare.mean() / (18 * rare.mean() + 32)
+    assert abs(fixed - 0.5) < 0.01 and ours < 0.45
+    w = np.array([0.5556, 5.0])
+    assert shifted(shifted(np.array([0.8, 0.2]), w), w**0.5)[1] > 0.85  # weaker weights on top of balanced sampling
+    assert shifted(np.array([0.8, 0.2]), w**0.5)[1] < shifted(np.array([0.8, 0.2]), w)[1]

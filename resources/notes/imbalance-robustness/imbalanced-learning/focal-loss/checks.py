@@ -134,7 +134,28 @@ def check_small_gamma_is_nan():
         return z.grad.item()
 
     assert math.isnan(gradient(20.0, 0.5)) and math.isfinite(gradient(20.0, 0.5, clamped=True))
-    assert all(math.isfinite(gradient(x, gamma)) for x in (-50.0, 5.0, 20.0, 80.0) for gamma in (1.0, 2.0, 5.0))
+    assert all(math.isfinite(gradient(x, gamma)) for x in (-50.0, 5.0, 20.0, 80.0) for gamma in (0.0, 1.0, 1.5, 2.0, 5.0))
+    for gamma, bad in ((0.5, True), (1.5, True), (1.0, False), (2.0, False)):
+        ce = torch.tensor(-1e-7, requires_grad=True)                      # rounded below 0
+        ((1 - torch.exp(-ce)) ** gamma * ce).backward()
+        assert math.isnan(ce.grad.item()) == bad
+        ce.grad = None
+        ((1 - torch.exp(-ce)).clamp(min=1e-6) ** gamma * ce).backward()
+        assert math.isfinite(ce.grad.item())
+
+
+@check
+def check_mean_is_a_small_step_for_sgd_and_none_for_adam():
+    z, y = torch.zeros(1000), (torch.arange(1000) < 2).float()
+    for kind, much in ((torch.optim.SGD, True), (torch.optim.Adam, False)):
+        steps = []
+        for scale in (1 / 1000, 1 / 2):
+            w = torch.zeros(1, requires_grad=True)
+            optimizer = kind([w], lr=0.1)
+            (sigmoid_focal_loss(z + w, y, reduction="sum") * scale).backward()
+            optimizer.step()
+            steps.append(abs(w.item()))
+        assert (steps[1] > 100 * steps[0]) == much
 
 
 @check

@@ -89,6 +89,16 @@ def check_same_optimum_as_weights():
 
 
 @check
+def check_other_test_prior():
+    """Both corrections give the posterior for the test prior: one from a plain z, one from the optimum of the adjusted loss."""
+    pi, test, density = np.array([0.9, 0.08, 0.02]), np.array([0.5, 0.3, 0.2]), np.random.rand(40, 3)
+    plain, adjusted = np.log(density * pi) + 1, np.log(density) - 2
+    wanted = density * test / (density * test).sum(1, keepdims=True)
+    np.testing.assert_allclose(softmax(plain - np.log(pi) + np.log(test)), wanted)
+    np.testing.assert_allclose(softmax(adjusted + np.log(test)), wanted)
+
+
+@check
 def check_empty_class_and_mutual_information():
     z = torch.tensor([3.0, 0.0]) - torch.tensor([1.0, 0.0]).log()
     assert z.argmax() == 1 and z[1] == math.inf

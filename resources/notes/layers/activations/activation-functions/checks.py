@@ -90,7 +90,7 @@ def check_double_softmax():
 
 @check
 def check_gradient_through_depth():
-    for f, gain, low, high in [(torch.sigmoid, 1.0, 0, 1e-15), (F.relu, 2**0.5, 0.1, 10)]:
+    for f, gain, low, high in [(torch.sigmoid, 1.0, 0, 1e-15), (F.relu, 2**0.5, 0.1, 10), (F.relu, 3**-0.5, 0, 1e-9)]:  # last: the spread of nn.Linear's own weights
         a = torch.randn(300, 256, dtype=torch.float64)
         kept = []
         for _ in range(30):

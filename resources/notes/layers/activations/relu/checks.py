@@ -183,6 +183,8 @@ def check_counting_dead_units():
         layer.bias[2] = -1000
     y = F.relu(layer(torch.randn(4096, 3)))
     assert (y == 0).all(dim=0)[2]
+    maps = F.relu(torch.randn(64, 3, 8, 8)) * torch.tensor([1.0, 0.0, 1.0])[:, None, None]
+    assert (maps == 0).all(dim=(0, 2, 3)).tolist() == [False, True, False]
 
 
 @check
@@ -193,6 +195,18 @@ def check_weight_decay_and_a_dead_unit():
         optimizer = torch.optim.SGD([{"params": [w], "weight_decay": 0.1}, {"params": [b], "weight_decay": decay_of_b}], lr=0.05)
         opened = False
         for _ in range(500):
+            optimizer.zero_grad()
+            y = F.relu(w * x + b)
+            opened = opened or bool((y > 0).any())
+            (y - 1).square().sum().backward()
+            optimizer.step()
+        assert opened is recovers
+    x = torch.tensor([2.0, 3.0])
+    for method, recovers in ((torch.optim.SGD, False), (torch.optim.AdamW, False), (torch.optim.Adam, True)):
+        w, b = (torch.tensor(v, requires_grad=True) for v in (-1.0, 1.5))
+        optimizer = method([w, b], lr=0.01, weight_decay=0.1)
+        opened = False
+        for _ in range(300):
             optimizer.zero_grad()
             y = F.relu(w * x + b)
             opened = opened or bool((y > 0).any())

@@ -188,3 +188,14 @@ def check_derivatives_carry_the_temperature():
 def check_rounding_makes_a_tie():
     z = torch.tensor([0.0, 1e-8])
     assert z.argmax() == 1 and torch.softmax(z, -1).tolist() == [0.5, 0.5]
+
+
+@check
+def check_gradient_after_nan_to_num_depends_on_how_the_mask_was_put_on():
+    keep = torch.tensor([[True, False], [False, False]])
+    ways = {"add": lambda z: z + torch.zeros(2, 2).masked_fill(~keep, -torch.inf), "fill": lambda z: z.masked_fill(~keep, -torch.inf)}
+    for name, masked in ways.items():
+        z = torch.randn(2, 2, requires_grad=True)
+        (gradient,) = torch.autograd.grad((torch.softmax(masked(z), -1).nan_to_num() * torch.tensor([1.0, 3.0])).sum(), z)
+        assert bool(gradient[1].isnan().any()) is (name == "add")
+    assert torch.softmax(torch.tensor([math.inf, 0.0]).clamp(max=1e4), -1).tolist() == [1.0, 0.0]

@@ -120,6 +120,10 @@ def check_mask_polarity():
     attention = nn.MultiheadAttention(4, 2, batch_first=True)
     ignored = attention(q, k, v, key_padding_mask=~keep[None])[0]
     assert torch.allclose(ignored, attention(q, k[:, :3], v[:, :3])[0], atol=1e-6)
+    many, padding = torch.randn(2, 3, 5, 4), torch.tensor([[False] * 3 + [True] * 2, [False] * 5])
+    heads = sdpa(many, many, many, attn_mask=~padding[:, None, None, :])
+    assert torch.allclose(heads[0], sdpa(many[0], many[0, :, :3], many[0, :, :3]), atol=1e-6)
+    assert torch.allclose(heads[1], sdpa(many[1], many[1], many[1]), atol=1e-6)
     layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
     padded = layer(k, src_key_padding_mask=~keep[None])[:, :3]
     assert torch.allclose(padded, layer(k[:, :3]), atol=1e-5)
@@ -152,6 +156,12 @@ def check_causal_alignment():
     q = torch.randn(1, 1, 3, 4)
     lower_right = torch.ones(3, 6, dtype=torch.bool).tril(3)
     assert torch.allclose(sdpa(q, k, v, attn_mask=causal_lower_right(3, 6)), sdpa(q, k, v, attn_mask=lower_right), atol=1e-6)
+    try:
+        sdpa(q, k, v, attn_mask=causal_lower_right(3, 6), is_causal=True)
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("expected an error")
     assert torch.allclose(sdpa(q[:, :, -1:], k, v), sdpa(q, k, v, attn_mask=lower_right)[:, :, -1:], atol=1e-6)
 
 

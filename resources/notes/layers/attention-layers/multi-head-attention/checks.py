@@ -217,6 +217,8 @@ def check_permutation_equivariance():
     layer, x, order = random_layer(8, 2, batch_first=True), torch.randn(1, 5, 8, dtype=torch.float64), torch.randperm(5)
     shuffled = x[:, order]
     assert torch.allclose(layer(shuffled, shuffled, shuffled)[0], layer(x, x, x)[0][:, order])
+    causal, turned = torch.ones(5, 5, dtype=torch.bool).triu(1), x.flip(1)
+    assert not torch.allclose(layer(turned, turned, turned, attn_mask=causal)[0], layer(x, x, x, attn_mask=causal)[0].flip(1))
 
 
 @check

@@ -90,6 +90,18 @@ def check_start_and_activations():
     assert (gate - 0.5).abs().max() < 0.12
     nn.init.zeros_(block.fc2.weight), nn.init.constant_(block.fc2.bias, 3.0)
     stated("0.9526", (block(x) / x).detach().mean())
+    for bias, learns in ((3.0, False), (2.0, True)):
+        hard = SqueezeExcitation(64, 4, scale_activation=nn.Hardsigmoid)
+        nn.init.zeros_(hard.fc2.weight), nn.init.constant_(hard.fc2.bias, bias)
+        hard(torch.randn(2, 64, 5, 5)).sum().backward()
+        assert bool(hard.fc2.weight.grad.any()) == learns
+    assert 8 // 16 == 0 and SqueezeExcitation(8, max(1, 8 // 16))(torch.randn(1, 8, 4, 4)).shape == (1, 8, 4, 4)
+    try:
+        SqueezeExcitation(8, 8 // 16)(torch.randn(1, 8, 4, 4))
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("expected an error")
     stated("0.8333", nn.Hardsigmoid()(torch.tensor(2.0)))
     stated("0.8808", torch.sigmoid(torch.tensor(2.0)))
 

@@ -113,9 +113,10 @@ def check_batch_taken_for_channels():
 @check
 def check_conv1d_as_conv2d():
     x, w = torch.randn(2, 3, 12), torch.randn(5, 3, 4)
-    one = F.conv1d(x, w, stride=2, padding=3)
-    two = F.conv2d(x.unsqueeze(2), w.unsqueeze(2), stride=(1, 2), padding=(0, 3)).squeeze(2)
-    assert torch.allclose(one, two, atol=1e-5)
+    for d in (1, 2):
+        one = F.conv1d(x, w, stride=2, padding=3, dilation=d)
+        two = F.conv2d(x.unsqueeze(2), w.unsqueeze(2), stride=(1, 2), padding=(0, 3), dilation=(1, d)).squeeze(2)
+        assert torch.allclose(one, two, atol=1e-5)
 
 
 @check

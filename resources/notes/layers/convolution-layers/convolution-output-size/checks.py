@@ -134,6 +134,18 @@ def check_same_and_stride():
 
 
 @check
+def check_adaptive_pooling_in_place_of_the_kernel():
+    x, large = torch.zeros(1, 1, 4, 4), nn.Conv2d(1, 1, 7)
+    try:
+        nn.Sequential(large, nn.AdaptiveAvgPool2d(1))(x)                 # after the kernel it comes too late
+    except RuntimeError as error:
+        assert "Kernel size can't be greater than actual input size" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 1, 1))(x).shape == (1, 1, 1, 1)
+
+
+@check
 def check_ceil_mode():
     dropped = 0
     for n in range(2, 14):

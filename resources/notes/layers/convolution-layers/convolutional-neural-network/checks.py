@@ -93,7 +93,17 @@ def check_flatten_fixes_the_size():
         assert "mat1 and mat2 shapes cannot be multiplied" in str(error)
     else:
         raise AssertionError("expected an error")
-    assert nn.Sequential(body, nn.Flatten(), nn.LazyLinear(10))(torch.randn(2, 1, 32, 32)).shape == (2, 10)
+    lazy = nn.Sequential(body, nn.Flatten(), nn.LazyLinear(10))
+    assert lazy(torch.randn(2, 1, 32, 32)).shape == (2, 10)
+    pooled = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for size in (28, 32):
+        assert nn.Linear(32, 10)(pooled(torch.randn(2, 1, size, size))).shape == (2, 10)
+    try:
+        lazy(torch.randn(2, 1, 28, 28))
+    except RuntimeError as error:
+        assert "mat1 and mat2 shapes cannot be multiplied" in str(error)
+    else:
+        raise AssertionError("expected an error")
 
 
 @check

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from checks import deform
 from note_checks import check
-from torchvision.ops import deform_conv2d
+from torch import nn
+from torchvision.ops import DeformConv2d, deform_conv2d
 
 
 @check
@@ -17,3 +18,15 @@ def check_taps():
         mask = torch.rand(9, height, width, dtype=torch.float64)
         wanted = deform_conv2d(x[None], offset[None], weight, stride=stride, padding=padding, mask=mask[None])
         np.testing.assert_allclose(deform(x.numpy(), offset.numpy(), weight.numpy(), mask.numpy(), stride, padding), wanted[0].numpy(), atol=1e-10)
+
+
+@check
+def check_offset_layer_needs_the_same_padding():
+    x, layer = torch.randn(2, 4, 6, 6), nn.Conv2d(4, 18, 3, padding=1)
+    assert DeformConv2d(4, 4, 3, padding=1)(x, layer(x)).shape == x.shape
+    for padding, offsets in ((0, layer(x)), (1, layer(x)[:1])):
+        try:
+            DeformConv2d(4, 4, 3, padding=padding)(x, offsets)
+        except RuntimeError:
+            continue
+        raise AssertionError("expected an error")

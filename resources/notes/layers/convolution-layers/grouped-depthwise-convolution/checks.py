@@ -109,7 +109,12 @@ def check_mixing():
     assert reach(nn.Sequential(grouped[0], nn.ChannelShuffle(4), grouped[1]), 8).sum() > 16
     two = [nn.Conv2d(8, 8, 1, groups=2, bias=False) for _ in range(2)]
     assert reach(nn.Sequential(two[0], nn.ChannelShuffle(2), two[1]), 8).all()
-    assert reach(nn.Conv2d(8, 8, 1, groups=8, bias=False), 8).sum() == 8
+    depthwise = [nn.Conv2d(8, 8, 1, groups=8, bias=False) for _ in range(2)]
+    assert reach(depthwise[0], 8).sum() == 8
+    for g in (2, 4, 8):
+        assert reach(nn.Sequential(depthwise[0], nn.ChannelShuffle(g), depthwise[1]), 8).sum() == 8
+    assert reach(nn.Sequential(*depthwise, nn.Conv2d(8, 8, 1, bias=False)), 8).all()
+    assert reach(nn.Sequential(*grouped[:2], nn.ChannelShuffle(4)), 8).sum() == 16
 
 
 @check

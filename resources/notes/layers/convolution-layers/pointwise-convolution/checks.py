@@ -100,6 +100,16 @@ def check_two_layers_are_one_matrix():
 
 
 @check
+def check_tolerance():
+    conv, x = nn.Conv2d(256, 64, 1), torch.randn(2, 256, 14, 14)
+    rows = lambda w, b, v: F.linear(v.permute(0, 2, 3, 1), w[:, :, 0, 0], b).permute(0, 3, 1, 2)
+    assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x), atol=1e-5)
+    assert not torch.allclose(torch.tensor(0.0), torch.tensor(2e-7))  # the usual difference, on an output near 0
+    conv, x = conv.double(), x.double()
+    assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x))
+
+
+@check
 def check_dense_as_convolution():
     dense = nn.Linear(3 * 4 * 5, 7)
     x = torch.randn(2, 3, 4, 5)

@@ -175,6 +175,10 @@ def check_relu_and_maximum_hide_pixels():
         gradient, = torch.autograd.grad(y[0, 0, 3, 3], x)
         r = fields([(1, 1, 0, 1), (2, 2, 0, 1), (3, 1, 0, 1)] if isinstance(layer, nn.MaxPool2d) else [(3, 1, 0, 1)])[0]
         assert int((gradient != 0).sum()) < r * r
+    for layer, wanted in ((nn.AvgPool2d(2), 8), (nn.Identity(), 5)):    # without the pooling r would be another
+        y = nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Conv2d(1, 1, 3))(x)
+        gradient, = torch.autograd.grad(y[0, 0, 3, 3], x)
+        assert int((gradient != 0).sum()) == wanted**2
 
 
 @check

@@ -106,3 +106,5 @@ def check_batch_norm_leaks():
     norm, per_step = nn.BatchNorm1d(3).train(), nn.LayerNorm(3)
     assert not torch.allclose(norm(x)[..., :6], norm(later)[..., :6], atol=0.1)
     assert torch.equal(per_step(x.mT)[:, :6], per_step(later.mT)[:, :6])
+    over_time = nn.LayerNorm(10)
+    assert not torch.allclose(over_time(x)[..., :6], over_time(later)[..., :6], atol=0.1)

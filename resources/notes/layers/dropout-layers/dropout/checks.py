@@ -157,6 +157,7 @@ def check_only_dropout_in_train_mode():
     q = torch.randn(2, 3, 8)
     for own, run in (
         (nn.LSTM(8, 8, num_layers=2, dropout=0.5), lambda layer: layer(q)[0]),
+        (nn.GRU(8, 8, num_layers=2, dropout=0.5), lambda layer: layer(q)[0]),
         (nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True), lambda layer: layer(q, q, q)[0]),
         (nn.TransformerEncoderLayer(8, 2, dropout=0.5, batch_first=True), lambda layer: layer(q)),
     ):

@@ -146,6 +146,11 @@ def check_plain_average_reestimates():
             layer(batch)
     assert torch.allclose(layer.running_mean, batches.mean((0, 1)), atol=1e-5)
     assert torch.allclose(layer.running_var, batches.var(1).mean(0), atol=1e-4)
+    shifted = batches.flatten(0, 1) + 10
+    assert layer.eval()(shifted).mean() > 3, "a pass over training data does not help shifted data"
+    layer.reset_running_stats()
+    layer.train()(shifted)
+    assert layer.eval()(shifted).mean().abs() < 1e-4, "a pass over the shifted data does"
 
 
 @check

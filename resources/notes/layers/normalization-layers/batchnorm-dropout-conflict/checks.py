@@ -98,6 +98,9 @@ def check_re_estimating_in_train_mode_does_not_help():
                 net(data(256))
             spreads.append(net.eval()(data(20_000)).std().item())
     assert spreads[0] < 0.65 and abs(spreads[1] - 1) < 0.02
+    trained = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(32)).eval()
+    x = data(8)
+    assert torch.equal(trained(x), trained[1:](x))  # removing dropout afterwards changes nothing
     bn.reset_running_stats(), net.train()
     with torch.no_grad():
         for _ in range(100):

@@ -57,6 +57,12 @@ def check_behind():
     linear, bn = nn.Linear(4, 3).double().eval(), trained(nn.BatchNorm1d, 3)
     x = torch.randn(5, 4, dtype=torch.float64)
     assert torch.allclose(fuse_linear_bn_eval(linear, bn)(x), bn(linear(x)))
+    square, x = nn.Linear(3, 3).double().eval(), torch.randn(2, 3, 3, dtype=torch.float64)  # three axes: the channels are axis 1
+    assert not torch.allclose(fuse_linear_bn_eval(square, bn)(x), bn(square(x)), atol=1e-3)
+    norm, after, x = nn.LayerNorm(4).double(), nn.Linear(4, 2).double(), torch.randn(5, 4, dtype=torch.float64)
+    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    merged = F.linear(F.layer_norm(x, (4,)), after.weight * norm.weight, after.bias + after.weight @ norm.bias)
+    assert torch.allclose(merged, after(norm(x)))
 
 
 @formula(BEFORE)

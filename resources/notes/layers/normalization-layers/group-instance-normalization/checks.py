@@ -120,6 +120,8 @@ def check_tracked_instance_norm_is_batch_norm_in_eval():
         layer.running_mean.copy_(torch.tensor([0.5, -1.0]))
         layer.running_var.copy_(torch.tensor([2.0, 0.3]))
     assert torch.equal(instance.eval()(x), batch.eval()(x))
+    instance.track_running_stats = False
+    assert torch.allclose(instance(x), nn.InstanceNorm2d(2)(x), atol=1e-5)
 
 
 @check

@@ -116,6 +116,8 @@ def check_errors_and_total_length():
     packed = pack_padded_sequence(x, [5, 3, 2], batch_first=True)
     assert pad_packed_sequence(packed, batch_first=True)[0].shape == (3, 5, 2)
     assert pad_packed_sequence(packed, batch_first=True, total_length=6)[0].shape == (3, 6, 2)
+    time_first = pack_padded_sequence(x.transpose(0, 1), [5, 3, 2])
+    assert pad_packed_sequence(time_first, total_length=x.transpose(0, 1).size(0))[0].shape == (6, 3, 2)
 
 
 @check

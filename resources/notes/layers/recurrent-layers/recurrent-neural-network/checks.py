@@ -135,6 +135,43 @@ def check_reused_state_needs_detach():
 
 
 @check
+def check_clipping_against_explosion():
+    for clipped in (False, True):
+        torch.manual_seed(0)
+        rnn, head = nn.RNN(4, 32, batch_first=True), nn.Linear(32, 1)
+        with torch.no_grad():
+            rnn.weight_hh_l0.copy_(1.3 * nn.init.orthogonal_(torch.empty(32, 32)))
+        parameters = [*rnn.parameters(), *head.parameters()]
+        optimizer, losses = torch.optim.SGD(parameters, 0.1), []
+        for _ in range(80):
+            x = 0.1 * torch.randn(16, 60, 4)
+            loss = nn.functional.mse_loss(head(rnn(x)[0][:, -1]), x[:, -1, :1])
+            optimizer.zero_grad()
+            loss.backward()
+            if clipped:
+                nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+        assert math.isfinite(losses[-1]) is clipped
+
+
+@check
+def check_gates_need_a_bias_against_vanishing():
+    def kept(cell, bias):
+        layer = cell(2, 32)
+        with torch.no_grad():
+            layer.bias_ih_l0[32:64] += bias
+        x = (0.3 * torch.randn(40, 1, 2)).requires_grad_()
+        layer(x)[0][-1].sum().backward()
+        sizes = x.grad.norm(dim=-1)
+        return float(sizes[0] / sizes[-1])
+
+    for cell in (nn.LSTM, nn.GRU):
+        assert kept(cell, 0.0) < 1e-5 and kept(cell, 3.0) > 0.02
+    assert kept(nn.RNN, 0.0) < 1e-5
+
+
+@check
 def check_norm_and_spectral_radius():
     W = np.array([[0.5, 10.0], [0.0, 0.5]])
     assert max(abs(np.linalg.eigvals(W))) < 1 and np.linalg.norm(W @ W, 2) > 9

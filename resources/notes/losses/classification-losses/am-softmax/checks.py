@@ -70,6 +70,16 @@ def check_start_and_margin():
 
 
 @check
+def check_first_gradient_hardly_depends_on_the_margin():
+    c, y = F.normalize(torch.randn(64, 512)) @ F.normalize(torch.randn(1000, 512)).T, torch.randint(1000, (64,))
+    for s in (10, 30, 64):
+        for m in (0.0, 0.35):
+            cosine = c.clone().requires_grad_()
+            library(cosine, y, s, m, "sum").backward()
+            assert abs(cosine.grad[range(64), y].mean().item() / -s - 1) < 0.02
+
+
+@check
 def check_circle():
     angles = torch.arange(10).double() * 2 * math.pi / 10
     w = torch.stack([angles.cos(), angles.sin()], 1)

@@ -126,3 +126,29 @@ def check_floor_of_a_softmax_applied_twice():
     assert F.cross_entropy(p, torch.zeros(1000, dtype=torch.long), reduction="none").min() > 0.9048
     z = torch.tensor([[60.0, 0, 0, 0, 0]])
     assert F.cross_entropy(z, torch.tensor([0])) < 1e-6 < 0.4 < F.cross_entropy(z, torch.tensor([0]), label_smoothing=0.1)
+
+
+@check
+def check_targets_of_the_fix_are_padded_and_floating_point():
+    z = torch.randn(1, 5)
+    assert torch.isfinite(F.multilabel_margin_loss(z, torch.tensor([[0, 2, -1, -1, -1]])))
+    assert torch.isfinite(F.binary_cross_entropy_with_logits(z, torch.tensor([[1.0, 0, 1, 0, 0]])))
+    for loss, target in ((F.multilabel_margin_loss, [[0, 2, -1]]), (F.binary_cross_entropy_with_logits, [[1, 0, 1, 0, 0]])):
+        try:
+            loss(z, torch.tensor(target))
+        except RuntimeError:
+            continue
+        raise AssertionError("expected an error")
+
+
+@check
+def check_sum_changes_the_step_of_sgd_but_not_of_adam():
+    x, y = torch.randn(64, 4), torch.randint(3, (64,))
+    for kind, factor in ((torch.optim.SGD, 64.0), (torch.optim.Adam, 1.0)):
+        steps = []
+        for reduction in ("mean", "sum"):
+            w = torch.zeros(4, 3, requires_grad=True)
+            F.cross_entropy(x @ w, y, reduction=reduction).backward()
+            kind([w], lr=0.1).step()
+            steps.append(w.detach().norm())
+        assert math.isclose(steps[1] / steps[0], factor, rel_tol=1e-3)

@@ -140,3 +140,30 @@ def check_broadcast_shape():
     assert (torch.rand(3, 1, 4, 4) * torch.rand(3, 4, 4)).shape == (3, 3, 4, 4)
     share = 0.001
     assert math.isclose(1 - share, 0.999)
+
+
+@check
+def check_missing_channel_axis_and_empty_mean():
+    p, g = torch.rand(3, 1, 4, 4), torch.ones(3, 4, 4)
+    assert (p * g).shape == (3, 3, 4, 4) and torch.isfinite((p * g).sum() / (p.sum() + g.sum()))
+    try:
+        g.sum((2, 3))
+    except IndexError:
+        pass
+    else:
+        raise AssertionError("expected an error")
+    assert torch.zeros(0).mean().isnan()
+
+
+@check
+def check_missed_object_stays_missed_with_sgd():
+    def after(kind):
+        z, g = torch.full((4,), -10.0, requires_grad=True), torch.ones(4)
+        optimizer = kind([z], lr=0.1)
+        for _ in range(300):
+            optimizer.zero_grad()
+            (1 - dice(z.sigmoid(), g)).backward()
+            optimizer.step()
+        return z.detach().max().item()
+
+    assert after(torch.optim.SGD) < -9.9 and after(torch.optim.Adam) > 0

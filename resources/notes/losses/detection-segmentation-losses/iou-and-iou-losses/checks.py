@@ -117,6 +117,8 @@ def check_alpha_is_a_constant_in_the_gradient():
 def check_pitfalls():
     swapped, unit = torch.tensor([[3.0, 3.0, 1.0, 1.0]]), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
     stated("−3", ops.generalized_box_iou_loss(swapped, unit))
+    assert ops.box_convert(swapped, "cxcywh", "xyxy").tolist() == [[2.5, 2.5, 3.5, 3.5]]
+    assert swapped.view(1, 2, 2).sort(1).values.view(1, 4).tolist() == [[1.0, 1.0, 3.0, 3.0]]
     two = torch.tensor([[0.0, 0.0, 1.0, 1.0], [5.0, 5.0, 6.0, 6.0]])
     stated("0.9722", (1 - ops.generalized_box_iou(two, two)).mean())
     assert ops.generalized_box_iou_loss(two, two, reduction="mean") < 1e-5
@@ -136,6 +138,8 @@ def check_questions():
     left, right = torch.tensor([[0.0, 0.0, 1.0, 2.0]]), torch.tensor([[1.0, 0.0, 4.0, 2.0]])
     assert torch.allclose(ops.generalized_box_iou(left, right), ops.box_iou(left, right), atol=1e-6)
     assert ops.distance_box_iou(left, right) < ops.box_iou(left, right)
+    lower = right + torch.tensor([0.0, 1.0, 0.0, 1.0])  # equal height alone is not enough
+    assert ops.generalized_box_iou(left, lower) < ops.box_iou(left, lower)
     gap = torch.tensor([1.0, 0.0, 1.0, 0.0])
     assert ops.generalized_box_iou(left, right + gap) < ops.box_iou(left, right + gap)
     assert torch.allclose(ops.generalized_box_iou(left, right - gap / 2), ops.box_iou(left, right - gap / 2))

@@ -151,7 +151,18 @@ def check_top_k_error_and_shapes():
         assert "`y_true` is binary while y_score is 2d" in str(error)
     else:
         raise AssertionError("expected an error")
+    try:
+        top_k_accuracy_score([0, 0], scores, k=1)
+    except ValueError as error:
+        assert "`y_true` is binary while y_score is 2d" in str(error)
+    else:
+        raise AssertionError("expected an error")
+    logits = np.array([[3.0, 1.0], [2.0, 1.0], [0.0, 4.0]])  # the second column is judged by a threshold: probabilities only
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert top_k_accuracy_score([0, 0, 1], chances[:, 1], k=1) == 1 > top_k_accuracy_score([0, 0, 1], logits[:, 1], k=1)
     y = torch.tensor([0, 1, 1, 1])
+    single = torch.tensor([[-2.0], [1.0], [3.0], [0.5]])
+    assert ((single.squeeze(1) > 0) == y).all() and not single.argmax(1).any()
     wrong = y[:, None] == y
     assert wrong.shape == (4, 4) and wrong.sum() / len(y) > 1 and wrong.float().mean() < 1
     stated("0.75", accuracy_score([1] * 12, [1] * 9 + [0] * 3))

@@ -122,6 +122,8 @@ def check_phantom_class_and_report():
         warnings.simplefilter("ignore")
         stated("0.5556", f1_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro"))
         stated("0.8333", f1_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro", labels=[0, 1]))
+        perfect = lambda **options: f1_score([0, 0, 1, 1], [0, 0, 1, 1], average="macro", labels=[0, 1, 2], **options)
+        assert math.isclose(perfect(), 2 / 3) and perfect(zero_division=np.nan) == 1
     full = classification_report(*EXAMPLE, output_dict=True)
     assert "accuracy" in full and "micro avg" not in full and "micro avg" in classification_report(*EXAMPLE, labels=[1, 2], output_dict=True)
     try:

@@ -85,7 +85,7 @@ def check_one_class_only():
 
 @check
 def check_errors():
-    for y, text in [([0, 1, 2], "Target is multiclass but average='binary'"), (["a", "b"], "pos_label=1 is not a valid label")]:
+    for y, text in [([0, 1, 2], "Target is multiclass but average='binary'"), (["a", "b"], "pos_label=1 is not a valid label"), ([0, 2], "pos_label=1 is not a valid label")]:
         try:
             precision_score(y, y)
         except ValueError as error:

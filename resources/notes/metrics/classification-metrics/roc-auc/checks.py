@@ -5,6 +5,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import auc, average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
+from sklearn.model_selection import StratifiedKFold
 
 from note_checks import check, formula, stated
 
@@ -153,3 +154,14 @@ def check_partial_area_and_infinite_scores():
         assert "infinity" in str(error)
     else:
         raise AssertionError("expected an error")
+
+
+@check
+def check_labels_can_also_score_higher_and_folds_need_both_classes():
+    y, s = np.array([1, 1, 0, 0]), np.array([0.51, 0.52, 0.99, 0.1])
+    assert roc_auc_score(y, s) == 0.5 and roc_auc_score(y, s > 0.5) == 0.75
+    y = np.array([1] * 3 + [0] * 47)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        enough, short = ([y[test].sum() for _, test in StratifiedKFold(k).split(y, y)] for k in (3, 5))
+    assert min(enough) == 1 and min(short) == 0

@@ -74,6 +74,7 @@ def check_by_hand():
     stated("0.6136", sampled(hits, 4, points=11))
     stated("0.8056", average_precision_score(hits, [4, 3, 2, 1]))
     assert math.isclose(average_precision_score(hits, [4, 3, 2, 1]) * 3 / 4, steps(hits, 4))
+    assert average_precision_score([1, 0], [0.5, 0.5]) == average_precision_score([0, 1], [0.5, 0.5]) == 0.5  # one step for tied scores
     stated("0.2574", sampled([1], 4))
 
 

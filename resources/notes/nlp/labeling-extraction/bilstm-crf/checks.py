@@ -89,6 +89,14 @@ def check_padding_changes_the_backward_half_unless_packed():
 
 
 @check
+def check_path_that_counts_padding_makes_the_loss_negative():
+    E, A, zero = np.random.randn(4, 3), np.random.randn(3, 3), np.zeros(3)
+    E[2:, 0] += 20                                                       # two padded positions, tagged 0
+    log_z = lambda n: math.log(sum(math.exp(score(E[:n], A, zero, zero, y)) for y in itertools.product(range(3), repeat=n)))
+    assert log_z(2) - score(E, A, zero, zero, (1, 2, 0, 0)) < 0 <= log_z(2) - score(E[:2], A, zero, zero, (1, 2))
+
+
+@check
 def check_softmax_emissions_are_bounded():
     E = torch.randn(100, 9).mul(50).softmax(-1)
     gaps = E.max(-1).values - E.min(-1).values

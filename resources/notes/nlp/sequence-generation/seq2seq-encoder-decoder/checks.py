@@ -110,3 +110,12 @@ def check_bidirectional_state():
         raise AssertionError("expected an error")
     joined = nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))[None]
     assert decoder(torch.randn(3, 2, 4), joined)[0].shape == (3, 2, 6)
+
+
+@check
+def check_attention_weighs_padding_unless_masked():
+    states = torch.randn(1, 5, 4)
+    states[:, 3:] = 0                                                                 # what unpacking leaves behind the end
+    scores = (states @ torch.randn(4, 1))[..., 0]
+    assert torch.softmax(scores, -1)[0, 3:].min() > 0
+    assert (torch.softmax(scores.masked_fill(torch.arange(5) >= 3, -torch.inf), -1)[0, 3:] == 0).all()

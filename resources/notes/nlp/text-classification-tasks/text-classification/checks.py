@@ -83,3 +83,16 @@ def check_majority_class():
     truth = np.array([0] * 95 + [1] * 5)
     stated("95%", accuracy_score(truth, np.zeros(100, int)))
     assert f1_score(truth, np.zeros(100, int), average="macro", zero_division=0) < 0.5
+
+
+@check
+def check_short_texts_keep_their_first_window():
+    embed, conv = nn.Embedding(30, 6, padding_idx=0), nn.Conv1d(6, 40, 5)
+
+    def pooled(ids, length, kept):
+        scores = conv(embed(F.pad(torch.tensor([ids]), (0, length - len(ids)))).transpose(1, 2)).relu()
+        return F.pad(scores, (1, 0))[..., : 1 + max(kept, len(ids) - 5 + 1)].amax(-1)
+
+    assert torch.equal(pooled([3, 4], 5, 0), pooled([7, 9], 5, 0))                    # all windows zeroed: nothing left
+    assert not torch.equal(pooled([3, 4], 5, 1), pooled([7, 9], 5, 1))
+    assert torch.allclose(pooled([3, 4], 5, 1), pooled([3, 4], 12, 1), atol=1e-6)     # and independent of the padding

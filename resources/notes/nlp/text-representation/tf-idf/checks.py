@@ -93,6 +93,9 @@ def check_the_word_of_every_document_stays_on_top():
     assert "the" not in TfidfVectorizer(max_df=0.9).fit(docs).get_feature_names_out()
     damped = TfidfVectorizer(sublinear_tf=True).fit_transform(docs).toarray()[0]
     assert names[damped.argmax()] != "the"
+    counts = CountVectorizer().fit_transform(docs).toarray()
+    plain = TfidfVectorizer(smooth_idf=False, norm=None).fit_transform(docs).toarray()
+    np.testing.assert_allclose(plain - counts, counts * np.log(len(docs) / (counts > 0).sum(0)), atol=1e-12)
 
 
 @check
@@ -100,6 +103,9 @@ def check_chinese():
     assert TfidfVectorizer().fit(["我喜欢猫"]).get_feature_names_out().tolist() == ["我喜欢猫"]
     split = TfidfVectorizer(tokenizer=lambda text: text.split("/"), token_pattern=None).fit(["我/喜欢/猫"])
     assert sorted(split.get_feature_names_out()) == sorted(["我", "喜欢", "猫"])
+    for ngrams, pairs in (({}, 0), ({"ngram_range": (1, 2)}, 3)):
+        names = TfidfVectorizer(analyzer="char", **ngrams).fit(["我喜欢猫"]).get_feature_names_out()
+        assert sum(len(name) == 2 for name in names) == pairs
 
 
 @check

@@ -156,6 +156,12 @@ def check_fans_of_transposed_and_grouped_convolutions():
     n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.ConvTranspose2d(3, 64, 7).weight)
     stated("3,136", n_in)
     stated("147", n_out)
+    for s in (1, 2):
+        up = nn.ConvTranspose2d(64, 64, 4, stride=s, bias=False)
+        nn.init.kaiming_normal_(up.weight, mode="fan_out", nonlinearity="relu")
+        with torch.no_grad():
+            inner = torch.relu(s * up(torch.randn(8, 64, 24, 24)))[..., 4:-4, 4:-4]
+        assert abs(float((inner**2).mean()) - 1) < 0.1
     n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.Conv2d(64, 64, 3, groups=16).weight)
     assert n_in == 4 * 9 and n_out == 16 * (4 * 9)
 

@@ -110,3 +110,26 @@ def check_batch_norm_momentum_is_the_new_share():
     x = torch.randn(64, 2) + 5
     norm(x)
     assert torch.allclose(norm.running_mean, 0.1 * x.mean(0))
+
+
+@check
+def check_float32_copy_of_a_bfloat16_model():
+    model = torch.nn.Linear(2, 2).bfloat16()
+
+    def after(average):
+        torch.nn.init.ones_(model.weight)
+        average.update_parameters(model)
+        torch.nn.init.constant_(model.weight, 1.5)
+        for _ in range(100):
+            average.update_parameters(model)
+        return average.module.weight
+
+    assert (after(AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))) == 1).all()
+    copy = after(AveragedModel(model, avg_fn=lambda a, w, n: a.lerp(w.float(), 0.001)).float())
+    assert torch.allclose(copy, torch.tensor(1.5 - 0.5 * 0.999**100), atol=1e-5)
+    try:
+        after(AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999)).float())
+    except RuntimeError as error:
+        assert "dtype" in str(error)
+    else:
+        raise AssertionError("expected an error")

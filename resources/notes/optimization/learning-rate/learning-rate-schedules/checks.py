@@ -157,6 +157,26 @@ def check_order_of_the_two_steps():
 
 
 @check
+def check_scaler_that_skips_the_first_update():
+    for careful in (False, True):
+        w = torch.ones(1, requires_grad=True)
+        optimizer, scaler = torch.optim.SGD([w], lr=1.0), torch.amp.GradScaler("cpu")
+        scheduler = lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for factor in (math.inf, 1.0):
+                optimizer.zero_grad()
+                scaler.scale(factor * w.sum()).backward()
+                scaler.step(optimizer)
+                before = scaler.get_scale()
+                scaler.update()
+                if not careful or scaler.get_scale() >= before:
+                    scheduler.step()
+        assert any("before `optimizer.step()`" in str(warning.message) for warning in caught) is not careful
+        assert scheduler.get_last_lr() == [0.5 if careful else 0.25]
+
+
+@check
 def check_change_in_place():
     w = torch.ones(3, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.9)

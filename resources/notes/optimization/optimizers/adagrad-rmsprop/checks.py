@@ -125,9 +125,14 @@ def check_claims_about_step_sizes():
     assert abs(moved(torch.optim.RMSprop, [3.0] * 3000, lr=1.0)[-1] - 1) < 1e-3
     for gradients in ([5.0], [0.0] * 5000 + [5.0]):
         assert abs(moved(torch.optim.RMSprop, gradients, lr=1.0)[-1] - 10) < 1e-4
+    silence = [0.0] * 5000 + [5.0] * 30
+    stated("3.2", max(moved(torch.optim.RMSprop, silence, lr=1.0, alpha=0.9)))
+    assert 6 < max(moved(torch.optim.Adam, [5.0] * 100 + silence, lr=1.0)) < 7
+    assert abs(max(moved(torch.optim.Adam, [5.0] * 30, lr=1.0)) - 1) < 1e-6
     stated("0.0032", math.sqrt(1e-6 / 0.1))
     for g in (0.1, 100.0):
         stated("0.0032", moved(torch.optim.Adadelta, [g])[0])
+    assert moved(torch.optim.Adadelta, [1.0] * 5, lr=1e-3).max() < 1e-5
     faster = moved(torch.optim.Adadelta, [1.0], eps=1e-4)[0]
     assert faster > 0.03
     stated("0.002", math.sqrt(1e-6) + 0.001)

@@ -157,6 +157,13 @@ def check_steady_gradients_and_a_new_optimizer():
         assert math.isclose(last - w.item(), 1.0)
 
 
+def by_library_step(x, y, decay, reduction, lr):
+    w = torch.ones(3, 1, requires_grad=True)
+    nn.functional.mse_loss(x @ w, y, reduction=reduction).backward()
+    torch.optim.SGD([w], lr=lr, weight_decay=decay).step()
+    return w.detach()
+
+
 @check
 def check_sum_reduction_scales_the_step():
     x, y = torch.randn(40, 3), torch.randn(40, 1)
@@ -170,6 +177,9 @@ def check_sum_reduction_scales_the_step():
         optimizer.step()
         moves.append(layer.weight.detach() - before)
     assert torch.allclose(4 * moves[0], moves[1], rtol=1e-3)
+    one_step = lambda decay, reduction, lr: by_library_step(x, y, decay, reduction, lr)
+    assert torch.allclose(one_step(0.0, "sum", 0.1 / 40), one_step(0.0, "mean", 0.1), atol=1e-5)
+    assert not torch.allclose(one_step(0.5, "sum", 0.1 / 40), one_step(0.5, "mean", 0.1), atol=1e-3)
 
 
 @check

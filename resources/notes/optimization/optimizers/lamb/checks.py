@@ -47,6 +47,9 @@ def check_relative_step():
             for after in lamb(theta, gradients, 0.02, decay):
                 assert math.isclose(np.linalg.norm(after - before) / np.linalg.norm(before), 0.02, rel_tol=1e-9)
                 before = after
+            # decay before the step, outside u, as in Keras: the relative length is no longer the rate
+            outside = lamb(theta * (1 - 0.02 * 0.1), gradients[:1], 0.02, 0.0)[0]
+            assert not math.isclose(np.linalg.norm(outside - theta) / np.linalg.norm(theta), 0.02, rel_tol=1e-9)
             # the direction is that of AdamW
             ours = lamb(theta, gradients[:1], 0.02, decay)[0] - theta
             w = torch.tensor(theta, requires_grad=True)

@@ -159,6 +159,34 @@ def check_inplace_and_leaves():
 
 
 @check
+def check_zero_grad_and_missing_gradients():
+    def path(kind, zero):
+        w, steps = torch.tensor([5.0], requires_grad=True), []
+        optimizer = kind([w], lr=0.01)
+        for _ in range(5):
+            if zero == "before":
+                optimizer.zero_grad()
+            (w**2).sum().backward()
+            if zero == "between":
+                optimizer.zero_grad()
+            before = w.item()
+            optimizer.step()
+            steps.append(before - w.item())
+        return steps
+
+    assert path(torch.optim.SGD, None)[-1] > 4 * path(torch.optim.SGD, "before")[-1] > 0
+    assert all(abs(step - 0.01) < 1e-3 for step in path(torch.optim.Adam, None))
+    assert path(torch.optim.SGD, "between") == [0.0] * 5
+    u, v = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    (u.detach() * v).sum().backward()
+    assert u.grad is None and v.grad is not None
+    doubled = u * 2
+    doubled.sum().backward()
+    doubled.retain_grad()                                          # too late
+    assert doubled.grad is None
+
+
+@check
 def check_forward_mode_agrees():
     x = torch.randn(4, dtype=torch.float64)
     f = lambda v: (v.sin() * v).sum()

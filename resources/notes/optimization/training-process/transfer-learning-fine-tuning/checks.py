@@ -100,6 +100,12 @@ def check_optimizer_built_too_early():
     model(torch.randn(5, 3)).pow(2).sum().backward()
     optimizer.step()
     assert torch.equal(before, model[1].weight)
+    try:
+        model.requires_grad_(False)(torch.randn(5, 3)).sum().backward()
+    except RuntimeError as error:
+        assert "does not require grad" in str(error)
+    else:
+        raise AssertionError("nothing is left to train")
 
 
 @check

@@ -92,6 +92,11 @@ def check_generator():
 
         return wrapper
 
+    held = whole(modes)()
+    assert next(held) is False and not torch.is_grad_enabled()     # holds for the caller, too, until the generator goes on
+    assert list(held) == [] and torch.is_grad_enabled()
+    library = torch.no_grad()(modes)()
+    assert next(library) is False and torch.is_grad_enabled()
     assert list(plain(modes)()) == [True] and list(torch.no_grad()(modes)()) == list(whole(modes)()) == [False]
 
 

@@ -124,12 +124,21 @@ def check_other_pitfalls():
     assert numbers == [2, 4]
     first = iter([1, 2, 3])
     assert list(zip(first, [1])) == [(1, 1)] and next(first) == 3
+    first = iter([1, 2, 3])
     try:
-        list(zip([1, 2], [1], strict=True))
+        list(zip(first, [1], strict=True))
     except ValueError:
-        pass
+        assert next(first) == 3    # reported, but lost all the same
     else:
         raise AssertionError("strict")
+    second = iter([1, 2, 3])
+    assert list(zip([1], second)) == [(1, 1)] and next(second) == 2
+
+    def pairs(it):
+        while (x := next(it, None)) is not None:
+            yield x
+
+    assert list(pairs(iter([1, 2]))) == [1, 2]
 
 
 @check

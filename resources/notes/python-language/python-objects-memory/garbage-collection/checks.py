@@ -85,6 +85,12 @@ def check_facts():
     assert all(gc.is_tracked(o) for o in ([], {"a": []}, Node(), torch.ones(1)))
     assert not any(gc.is_tracked(o) for o in (1, 1.0, "a"))
     assert sys.version_info[:2] != (3, 11) or not gc.is_tracked({"a": 1})
+    for plain in ([], {}, 1, "a"):
+        try:
+            weakref.ref(plain)
+        except TypeError:
+            continue
+        raise AssertionError("expected an error")
     t = torch.ones(2)
     watch = weakref.ref(t)
     gc.disable()
@@ -136,6 +142,12 @@ def check_pitfalls():
     assert fail.watch() is not None
     del kept
     assert fail.watch() is None
+    try:
+        fail()
+    except ValueError:
+        pass
+    assert fail.watch() is None
+    assert (2 * w).detach().grad_fn is None and torch.ones(1000)[:1].detach().untyped_storage().nbytes() == 4000
     gc.freeze()
     assert gc.get_freeze_count() > 0
     gc.unfreeze()

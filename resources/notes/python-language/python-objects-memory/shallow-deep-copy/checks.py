@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 COUNT = r"N_{\text{shallow}} = 1, \qquad N_{\text{deep}} = \sum_{k=0}^{d-1} b^k = \frac{b^d - 1}{b - 1}"
 MEMORY = r"M = \sum_t n_t\, s_t\ \text{bytes}"
@@ -93,6 +93,8 @@ def check_facts_about_tensors_and_modules():
     new.bias = None
     assert layer.bias is None
     a, numbers = np.zeros(3), [0, 0]
+    assert not np.shares_memory(copy.copy(a), a)
+    raises(TypeError, lambda: copy.copy(number for number in numbers), "cannot pickle")
     a[:][0], numbers[:][0], view = 1, 1, t[1:]
     assert a[0] == 1 and numbers == [0, 0] and view.untyped_storage().data_ptr() == t.untyped_storage().data_ptr()
 
@@ -111,6 +113,10 @@ def check_pitfalls():
     new(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     assert torch.equal(new.weight, before)
+    normed, parametrized = nn.utils.weight_norm(nn.Linear(2, 2)), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+    raises(RuntimeError, lambda: copy.deepcopy(normed), "support the deepcopy protocol")
+    parametrized(torch.ones(1, 2))
+    assert torch.equal(copy.deepcopy(parametrized).weight, parametrized.weight)
     model.stored = model(torch.ones(1, 2))
     try:
         copy.deepcopy(model)

@@ -57,6 +57,7 @@ def check_modes():
     model, x = Both().eval(), torch.ones(1000)
     assert torch.equal(model(x, True), x) and not torch.equal(model(x, False), x)
     assert not torch.equal(model.train()(x, True), x)
+    assert not torch.equal(nn.Sequential(nn.Identity()).eval()(nn.Dropout()(x)), x)    # made inside forward: in train mode
     x, mean, variance = torch.randn(50, 3) + 4, torch.zeros(3), torch.ones(3)
     assert torch.allclose(F.batch_norm(x, mean, variance), x, atol=1e-4)
     assert torch.allclose(nn.BatchNorm1d(3)(x).mean(0), torch.zeros(3), atol=1e-5)
@@ -118,6 +119,9 @@ def check_replaced_layer_and_buffers():
     model(torch.randn(5, 4)).square().sum().backward()
     optimizer.step()
     assert [torch.equal(a, b) for a, b in zip(before, model.parameters())] == [False, False, True, True]
+    optimizer.add_param_group({"params": model[1].parameters()})
+    optimizer.step()
+    assert not any(torch.equal(a, b) for a, b in zip(before, model.parameters()))
     module = nn.Module()
     module.register_buffer("kept", torch.zeros(2))
     module.register_buffer("temporary", torch.zeros(2), persistent=False)

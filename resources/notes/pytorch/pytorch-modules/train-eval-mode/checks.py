@@ -141,11 +141,11 @@ def check_table_of_modes():
 def check_functional_dropout_ignores_the_flag():
     class Net(nn.Module):
         def forward(self, x):
-            return F.dropout(x), F.dropout(x, 0.5, training=self.training)
+            return F.dropout(x), nn.Dropout()(x), F.dropout(x, 0.5, training=self.training)
 
     x = torch.ones(100)
-    always, right = Net().eval()(x)
-    assert not torch.equal(always, x) and torch.equal(right, x)
+    always, built_late, right = Net().eval()(x)
+    assert not torch.equal(always, x) and not torch.equal(built_late, x) and torch.equal(right, x)
 
 
 @check

@@ -119,6 +119,7 @@ def check_in_place():
     wide = torch.zeros(3, 1).expand(3, 4)
     wide[0, 0] = 1
     assert wide.tolist() == [[1] * 4, [0] * 4, [0] * 4] and (wide.fill_(2) == 2).all()
+    raises(RuntimeError, lambda: wide.__setitem__(0, 5), "more than one element of the written-to tensor")
     raises(RuntimeError, lambda: torch.ones(3, 1).add_(torch.ones(3, 4)), "doesn't match the broadcast shape")
     assert torch.ones(3, 1).expand(3, 4).data_ptr() != torch.ones(3, 1).repeat(1, 4).data_ptr()
     column = torch.ones(3, 1)

@@ -97,6 +97,31 @@ def check_late_group():
 
 
 @check
+def check_scheduler_built_anew_starts_over():
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+    scheduler = lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
+    optimizer.step()
+    scheduler.step()
+    optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 0.3})
+    lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
+    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 0.3]
+
+
+@check
+def check_a_scheduler_after_loading_reads_the_initial_rate():
+    w = torch.ones(1, requires_grad=True)
+    old = torch.optim.SGD([w], lr=1.0)
+    lr_scheduler.LambdaLR(old, lambda t: 0.5**t)
+    for names, expected in ((("lr",), 1.0), (("lr", "initial_lr"), 0.1)):
+        optimizer = torch.optim.SGD([w], lr=0.1)
+        optimizer.load_state_dict(old.state_dict())
+        for name in names:
+            optimizer.param_groups[0][name] = 0.1
+        lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
+        assert optimizer.param_groups[0]["lr"] == expected
+
+
+@check
 def check_remaining_claims():
     w, v = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=1.0)

@@ -78,6 +78,8 @@ def check_nan_ranks_first():
     scores, correct = torch.full((3, 6), torch.nan), torch.eye(3, 6, dtype=torch.bool)
     best = scores.masked_fill(~correct, -torch.inf).amax(1, keepdim=True)
     assert (1 + ((scores >= best) & ~correct).sum(1)).tolist() == [1, 1, 1]
+    scores = torch.tensor([[0.5, torch.nan, 0.7]])  # a wrong item's NaN is not counted
+    assert (1 + ((scores >= 0.5) & (torch.arange(3) > 0)).sum(1)).item() == 2
 
 
 @check

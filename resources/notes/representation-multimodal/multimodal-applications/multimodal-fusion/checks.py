@@ -117,4 +117,5 @@ def check_scale_dominates_distance_and_gradient():
     nn.functional.binary_cross_entropy_with_logits(layer(torch.cat([x, y], 1)).squeeze(1), (y[:, 0] > 0).float()).backward()
     gradient = layer.weight.grad.abs()[0]
     assert gradient[:4].mean() > 10 * gradient[4:].mean()
+    assert nn.Linear(4, 16)(x).std() > 30 * nn.Linear(4, 16)(y).std()  # projected, not normalized
     assert torch.equal(torch.cdist(torch.cat([x, y], 1), torch.cat([x, y], 1)).argsort(1)[:20, :2], torch.cdist(x, x).argsort(1)[:20, :2])

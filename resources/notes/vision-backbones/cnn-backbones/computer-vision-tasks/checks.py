@@ -98,7 +98,14 @@ def check_bilinear_invents_classes():
     smooth = F.interpolate(labels, size=(1, 7), mode="bilinear").round().unique().tolist()
     kept = F.interpolate(labels, size=(1, 7), mode="nearest").unique().tolist()
     assert 1.0 in smooth and kept == [0.0, 2.0]
-    assert F.interpolate(labels.to(torch.uint8), size=(1, 7), mode="nearest").dtype == torch.uint8
+    resized = F.interpolate(labels, size=(1, 7), mode="nearest")[:, 0]
+    assert F.cross_entropy(torch.zeros(1, 3, 1, 7), resized.long()) > 0
+    try:
+        F.cross_entropy(torch.zeros(1, 3, 1, 7), resized)
+    except RuntimeError as error:
+        assert "target dtype" in str(error)
+    else:
+        raise AssertionError("expected an error")
     try:
         F.interpolate(labels.long(), size=(1, 7), mode="nearest")
     except NotImplementedError:

@@ -52,6 +52,7 @@ def check_depth():
     assert [len(s) for s in (net.layer1, net.layer2, net.layer3, net.layer4)] == [3, 4, 6, 3]
     stated("54", sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.modules()))
     stated("23", len(model("resnet101").layer3))
+    assert [len(model("resnet34").get_submodule(f"layer{s}")) for s in (1, 2, 3, 4)] == [3, 4, 6, 3]  # as deep in blocks as ResNet-50
 
 
 @formula(STAGE)

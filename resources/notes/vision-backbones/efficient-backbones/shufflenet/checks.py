@@ -48,6 +48,7 @@ def check_shuffle():
     for C in (6, 8, 116):
         x = torch.arange(C).view(1, C, 1, 1)
         assert not torch.equal(channel_shuffle(x, 2), channel_shuffle(x, C // 2))
+        assert torch.equal(nn.ChannelShuffle(C // 2)(x), x.view(1, C // 2, 2, 1, 1).transpose(1, 2).reshape(1, C, 1, 1))
     x = torch.arange(4).view(1, 4, 1, 1)
     assert torch.equal(channel_shuffle(x, 2), channel_shuffle(x, 4 // 2))
 

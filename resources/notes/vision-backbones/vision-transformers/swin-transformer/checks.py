@@ -90,6 +90,10 @@ def check_patch_merging_and_sizes():
     net = model("swin_t")
     assert net.eval()(torch.zeros(2, 3, 200, 301, device="meta")).shape == (2, 1000)
     assert 112 // 4 // 2 // 2 == 7
+    for size in range(32, 1400, 32):
+        maps = [size // stride for stride in (4, 8, 16, 32)]
+        assert all(side % 2 == 0 for side in maps[:3])
+        assert all(side % 7 == 0 or side < 7 for side in maps) == (size % 224 == 0)
     four_by_four = torch.zeros(1, 3, 224, 224, device="meta")
     assert net.features(four_by_four).shape == (1, 7, 7, 768)
 
@@ -115,6 +119,12 @@ def check_window_size_is_fixed_by_the_table():
     else:
         raise AssertionError("expected an error")
     del weights["relative_position_index"]
+    try:
+        large.load_state_dict(weights)
+    except RuntimeError as error:
+        assert "Missing key(s)" in str(error)
+    else:
+        raise AssertionError("expected an error")
     assert large.load_state_dict(weights, strict=False).missing_keys == ["relative_position_index"]
 
 

@@ -169,3 +169,22 @@ def check_mixture_limit():
         sharp = np.sort(squared(X, c), 1)
         clear = sharp[:, 1] - sharp[:, 0] > 1e-3
         assert np.abs(p - hard)[clear].max() < tolerance
+
+
+@check
+def check_means_and_medians_of_boxes_may_raise_the_sum():
+    def overlap(boxes, c):
+        shared = np.minimum(boxes[:, None], c).prod(-1)
+        return shared / (boxes.prod(-1)[:, None] + c.prod(-1) - shared)
+    for step in (np.mean, np.median):
+        rises = 0
+        for seed in range(30):
+            boxes = np.random.default_rng(seed).lognormal(3, 1, (60, 2))
+            c, sums = boxes[:5].copy(), []
+            for _ in range(20):
+                distance = 1 - overlap(boxes, c)
+                sums.append(distance.min(1).sum())
+                a = distance.argmin(1)
+                c = np.stack([step(boxes[a == j], 0) if (a == j).any() else c[j] for j in range(5)])
+            rises += max(np.diff(sums)) > 1e-9
+        assert rises > 0

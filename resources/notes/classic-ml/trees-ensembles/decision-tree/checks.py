@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from note_checks import check, formula, stated
@@ -157,3 +158,15 @@ def check_offset_helps_only_within_float32():
     for step, separable in ((1, True), (2**24, False)):
         x = 1_700_000_000 + step + np.array([0, 1])
         assert score(x) == 0.5 and (score(x - 1_700_000_000) == 1) == separable
+
+
+@check
+def check_categorical_limit():
+    for categories, fits in ((255, True), (256, False)):
+        x = np.arange(categories)[:, None]
+        try:
+            HistGradientBoostingClassifier(max_iter=1, categorical_features=[0]).fit(x, x[:, 0] % 2)
+        except ValueError as error:
+            assert not fits and "cardinality <= 255" in str(error)
+        else:
+            assert fits

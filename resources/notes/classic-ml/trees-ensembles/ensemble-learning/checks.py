@@ -79,6 +79,22 @@ def check_gradient_boosting():
 
 
 @check
+def check_log_loss_leaves_are_newton_steps():
+    X, y = make_moons(200, noise=0.4, random_state=0)
+    tree = GradientBoostingClassifier(n_estimators=1, init="zero").fit(X, y).estimators_[0, 0]
+    leaf, residual = tree.apply(X.astype(np.float32)), y - 0.5
+    newton = np.array([residual[leaf == own].mean() / 0.25 for own in leaf])
+    np.testing.assert_allclose(tree.predict(X.astype(np.float32)), newton)
+
+
+@check
+def check_trees_need_no_scaling():
+    X, y = make_moons(200, noise=0.4, random_state=0)
+    plain, scaled = (DecisionTreeClassifier(max_depth=4, random_state=0).fit(Z, y).predict(Z) for Z in (X, X * [1024, 1]))
+    assert (plain == scaled).all()
+
+
+@check
 def check_by_hand():
     stated("0.8473", math.log(7 / 3))
     w = np.full(10, 0.1)
@@ -95,6 +111,8 @@ def check_defaults():
     assert (hist.max_iter, hist.learning_rate, hist.max_leaf_nodes) == (100, 0.1, 31)
     assert VotingClassifier([]).voting == "hard" and StackingClassifier([]).cv is None and AdaBoostClassifier().learning_rate == 1.0
     X, y = np.random.randn(60, 2), np.random.randint(2, size=60)
+    ada = AdaBoostClassifier().fit(X, y)
+    assert ada.n_estimators == 50 and ada.estimators_[0].max_depth == 1
     X[0, 0] = np.nan
     assert hist.fit(X, y).predict_proba(X).shape == (60, 2)
 

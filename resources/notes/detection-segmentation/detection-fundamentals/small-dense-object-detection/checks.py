@@ -62,6 +62,7 @@ def check_survival():
             assert both == (float(box_iou(a[None], b[None])) <= threshold)
     people = torch.tensor([[0.0, 0.0, 40.0, 100.0], [10.0, 0.0, 50.0, 100.0]])
     assert abs(float(box_iou(people, people)[0, 1]) - 0.6) < 1e-6
+    assert [len(kept(people, [0.9, 0.8], threshold)) for threshold in (0.3, 0.5, 0.7)] == [1, 1, 2]
 
 
 @check

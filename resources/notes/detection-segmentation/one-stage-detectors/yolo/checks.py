@@ -89,3 +89,16 @@ def check_darknet():
     stated("52", layers)
     assert 2**5 == 32
     stated("41,609,928", total + 1024 * 1000 + 1000)
+
+
+@check
+def check_label_lines():
+    W, H = 640, 480
+
+    def centred(x1, y1, x2, y2):
+        return (x1 + x2) / 2 / W, (y1 + y2) / 2 / H, (x2 - x1) / W, (y2 - y1) / H
+
+    passes = lambda line: all(0 <= v <= 1 for v in line)
+    assert passes(centred(100, 100, 300, 200)) and passes((100 / W, 100 / H, 300 / W, 200 / H))    # divided corners go unnoticed
+    assert passes(centred(-20, 100, 300, 200)) and not passes(centred(-100, 0, 700, 480)) and not passes((200, 150, 200, 100))
+    assert centred(0, 0, 640, 480) == (0.5, 0.5, 1, 1)    # the larger box, clipped

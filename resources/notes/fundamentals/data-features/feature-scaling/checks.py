@@ -3,7 +3,9 @@ import math
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_wine
+from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -136,3 +138,10 @@ def check_figure_numbers():
     """The claims of the figure: over 1,000 times more steps at ratio 100; the rest in a tenth of the min-max range."""
     steps = lambda kappa: 1 if kappa == 1 else math.log(1e-3) / math.log((kappa - 1) / (kappa + 1))
     assert steps(100**2) / steps(1.0) > 1000
+
+
+@check
+def check_target_is_scaled_only_with_a_transformer():
+    X, y = np.arange(6.0)[:, None], np.arange(6.0) * 100
+    seen = lambda **options: TransformedTargetRegressor(DummyRegressor(), **options).fit(X, y).regressor_.constant_.item()
+    assert seen() == 250 and abs(seen(transformer=StandardScaler())) < 1e-12

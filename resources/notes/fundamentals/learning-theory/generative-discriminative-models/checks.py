@@ -83,6 +83,10 @@ def check_tiny_prior_and_svm_without_probabilities():
     stated("1e−12", priors[0])
     for model in (GaussianNB(), GaussianNB(priors=priors), LinearDiscriminantAnalysis(priors=priors)):
         assert model.fit(X, y).predict([[5.2, 3.6, 1.5, 0.3]])[0] == 0
+    for kind in (GaussianNB, LinearDiscriminantAnalysis):
+        for c in range(3):
+            tiny = kind(priors=np.where(np.arange(3) == c, 1e-12, (1 - 1e-12) / 2)).fit(X, y).predict(X[kind().fit(X, y).predict(X) == c])
+            assert (tiny == c).mean() > 0.9 if c == 0 else (tiny == c).mean() < 0.1
     assert not hasattr(SVC().fit(X, y), "predict_proba") and SVC().fit(X, y).decision_function(X).shape == (150, 3)
 
 

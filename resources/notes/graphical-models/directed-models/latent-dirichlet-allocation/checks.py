@@ -4,6 +4,7 @@ import math
 import numpy as np
 from scipy.special import gammaln, psi
 from sklearn.decomposition import LatentDirichletAllocation
+from sklearn.feature_extraction.text import CountVectorizer
 
 from note_checks import check, formula, stated
 
@@ -115,3 +116,27 @@ def check_small_priors_sparsify():
     rng = np.random.default_rng(0)
     top = lambda a: rng.dirichlet(np.full(8, a), 4000).max(1).mean()
     assert top(0.1) > top(1.0) > top(10.0)
+
+
+@check
+def check_frequent_words_and_iterations():
+    rng = np.random.default_rng(0)
+    subjects, frequent = ("ball team goal match".split(), "vote law party state".split()), "the of and".split()
+    texts = [" ".join([*rng.choice(subjects[i % 2], 8), *rng.choice(frequent, 12)]) for i in range(60)]
+
+    def top(max_df):
+        words = CountVectorizer(max_df=max_df)
+        model = LatentDirichletAllocation(2, max_iter=50, random_state=0).fit(words.fit_transform(texts))
+        return model, [set(words.get_feature_names_out()[row.argsort()[-3:]]) for row in model.components_]
+
+    model, first = top(1.0)
+    assert first == [set(frequent)] * 2
+    specific = model.components_ / model.components_.sum(1, keepdims=True)
+    specific = (specific / specific.sum(0)).argsort(1)[:, -3:]
+    names = np.array(sorted({*subjects[0], *subjects[1], *frequent}))
+    for found in (top(0.9)[1], [set(names[row]) for row in specific]):
+        assert sorted(sum(word in subjects[0] for word in topic) for topic in found) == [0, 3] and not any(topic & set(frequent) for topic in found)
+    shares, planted = rng.dirichlet(np.full(5, 0.3), 200), rng.dirichlet(np.full(40, 0.1), 5)
+    X = np.array([rng.multinomial(60, row @ planted) for row in shares])
+    short, long = (LatentDirichletAllocation(5, max_iter=n, random_state=0).fit(X).score(X) for n in (10, 100))
+    assert short < long - 10

@@ -54,6 +54,7 @@ def check_loss():
         np.testing.assert_allclose(ours, library.numpy(), rtol=1e-9)
         if n > 1:
             assert abs(F.cross_entropy(z, y, weight=torch.tensor(w)) - library.sum() / w[y].sum()) < 1e-9
+            assert abs(library.mean() - ours.sum() / n) < 1e-9
     assert F.cross_entropy(z[0], y[0]).shape == ()
 
 

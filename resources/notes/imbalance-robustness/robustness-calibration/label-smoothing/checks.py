@@ -163,3 +163,11 @@ def check_optimum_mixes_the_true_probability_with_uniform():
         return z.grad.sum(0)
 
     assert gradient((1 - eps) * truth + eps / 3).abs().max() < 1e-9 and gradient(truth).abs().max() > 0.01
+
+
+@check
+def check_weight_per_sample():
+    z, y, w = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 1]), torch.tensor([1.0, 100.0, 5.0])
+    mean = lambda eps: (F.cross_entropy(z, y, reduction="none", label_smoothing=eps) * w[y]).sum() / w[y].sum()
+    torch.testing.assert_close(mean(0.0), F.cross_entropy(z, y, weight=w))
+    assert not torch.isclose(mean(0.1), F.cross_entropy(z, y, weight=w, label_smoothing=0.1))

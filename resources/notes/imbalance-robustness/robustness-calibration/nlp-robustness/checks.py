@@ -68,3 +68,23 @@ def check_by_hand():
     stated("0.25", 1 - after.mean() / before.mean())
     assert math.isclose(23 / 92, 1 - after.mean() / before.mean())
     stated("0.31", (after == 0).mean())
+
+
+@check
+def check_search_finds_what_random_changes_miss():
+    """Two words carry the label: one random change rarely matters, replacing the most important words does."""
+    rng = np.random.default_rng(0)
+    signs, filler = (["awful", "boring"], ["moving", "charming"]), "the film was and its story with a".split()
+    labels = rng.integers(2, size=400)
+    texts = [[*rng.choice(signs[y], 2), *rng.choice(filler, 6)] for y in labels]
+    counter = CountVectorizer(token_pattern=r"\S+").fit(map(" ".join, texts))
+    model = LogisticRegression(C=10).fit(counter.transform(map(" ".join, texts)), labels)
+    score = lambda words: model.decision_function(counter.transform([" ".join(words)]))[0]
+    replaced = lambda words, i: [*words[:i], "unknown", *words[i + 1 :]]
+    random_right = greedy_right = 0
+    for words, y in zip(texts[:60], labels):
+        random_right += (score(replaced(words, rng.integers(8))) > 0) == y
+        for _ in range(2):
+            words = min((replaced(words, i) for i in range(8)), key=lambda variant: score(variant) * (2 * y - 1))
+        greedy_right += (score(words) > 0) == y
+    assert random_right == 60 > 50 > greedy_right

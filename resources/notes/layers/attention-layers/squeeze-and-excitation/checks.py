@@ -128,3 +128,8 @@ def check_positions_do_not_matter_but_tiles_do():
     assert torch.allclose(block(shuffled), block(x).flatten(2)[..., order].view_as(x))
     tiles = torch.cat([block(x[..., :3]), block(x[..., 3:])], -1)
     assert (tiles - block(x)).abs().max() > 0.01
+    conv, gate = nn.Conv2d(16, 2, 3, padding=1).double(), (block(x) / x).detach()[..., :1, :1]
+    whole = conv(x * gate)
+    disjoint = torch.cat([conv(x[..., :3] * gate), conv(x[..., 3:] * gate)], -1)
+    overlapping = torch.cat([conv(x[..., :4] * gate)[..., :3], conv(x[..., 2:] * gate)[..., 1:]], -1)
+    assert torch.allclose(overlapping, whole) and not torch.allclose(disjoint, whole, atol=1e-3)

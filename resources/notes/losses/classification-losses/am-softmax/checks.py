@@ -113,5 +113,7 @@ def check_margins_in_angle():
 def check_scale_and_calibration():
     c, y = torch.tensor([[0.6, 0.2, 0.1]]).double(), torch.tensor([0])
     assert library(c, y, 40, 0.35) < library(c, y, 20, 0.35)
+    behind = torch.tensor([[0.5, 0.3, 0.1]]).double()
+    assert library(behind, y, 40, 0.35) > library(behind, y, 20, 0.35) and library(behind, y, 40, 0.0) < library(behind, y, 20, 0.0)
     with_margin = (10 * (c - 0.35 * F.one_hot(y, 3))).softmax(1)[0, 0]
     assert with_margin < (10 * c).softmax(1)[0, 0]

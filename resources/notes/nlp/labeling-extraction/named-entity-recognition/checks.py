@@ -66,3 +66,11 @@ def check_token_scores_flatter():
     truth, guess = [0] * 90 + [1] * 10, [0] * 100
     assert np.mean(np.array(truth) == guess) == 0.9 and f1_score(truth, guess, zero_division=0) == 0
     assert f1_score([0, 1, 1, 1, 0], [0, 0, 1, 1, 0]) == 0.8
+
+
+@check
+def check_i_after_o():
+    """The block's example: an I- after O opens a span (seqeval's default, 1.0) or none (strict IOB2, 0.8)."""
+    gold = {("PER", 0, 0, 2), ("LOC", 0, 3, 4), ("LOC", 1, 1, 3)}
+    for found, text in ((gold, "1.0"), (gold - {("LOC", 1, 1, 3)}, "0.8")):
+        stated(text, 2 * len(gold & found) / (len(gold) + len(found)))

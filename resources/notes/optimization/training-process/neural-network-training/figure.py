@@ -12,14 +12,16 @@ STEPS = 300
 
 @figure("figure-convergence.svg")
 def validation_loss_has_an_early_minimum() -> Figure:
-    """Training and validation loss on 150 digits of which a fifth got a random label."""
+    """Training and validation loss on 150 digits of which about a sixth got a random label."""
     images, digits = load_digits(return_X_y=True)
     x, y = torch.tensor(images, dtype=torch.float32) / 16, torch.tensor(digits)
     chance = torch.Generator().manual_seed(0)
     order = torch.randperm(len(y), generator=chance)
     train, validation = order[:150], order[150:900]
     random_labels = torch.randint(0, 10, (150,), generator=chance)
-    labels = torch.where(torch.rand(150, generator=chance) < 0.2, random_labels, y[train])
+    replaced = torch.rand(150, generator=chance) < 0.2
+    assert replaced.sum() == 26                       # the number in the article
+    labels = torch.where(replaced, random_labels, y[train])
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)

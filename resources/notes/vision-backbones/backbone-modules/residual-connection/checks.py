@@ -133,3 +133,9 @@ def check_gradient_cancels_for_minus_identity():
     x = torch.randn(5, requires_grad=True)
     (gradient,) = torch.autograd.grad((x + (-x)).sum(), x)
     assert torch.equal(gradient, torch.zeros(5))
+
+
+@check
+def check_final_norm_is_optional():
+    layer = nn.TransformerEncoderLayer(8, 2, norm_first=True)
+    assert nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).norm is None

@@ -111,3 +111,11 @@ def check_memory_efficient_gives_the_same_and_saves_in_training():
     torch.testing.assert_close(plain[0], efficient[0])
     torch.testing.assert_close(plain[1], efficient[1], atol=1e-4, rtol=1e-3)
     assert efficient[2] < 0.75 * plain[2], (efficient[2], plain[2])
+
+
+@check
+def check_memory_efficient_updates_norm1_twice():
+    net = torchvision.models.DenseNet(8, (2, 2, 2, 2), 16, num_classes=3, memory_efficient=True).train()
+    net(torch.randn(2, 3, 64, 64)).sum().backward()
+    layer = net.features.denseblock1.denselayer1
+    assert layer.norm1.num_batches_tracked == 2 and layer.norm2.num_batches_tracked == 1

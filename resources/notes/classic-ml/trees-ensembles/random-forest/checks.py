@@ -91,6 +91,9 @@ def check_by_hand():
     constant[:, 3] = np.arange(40)
     parity = np.arange(40) % 2
     assert RandomForestClassifier(5, max_features=1, bootstrap=False).fit(constant, parity).score(constant, parity) == 1
+    mostly_constant = np.c_[np.random.randn(200, 5), np.zeros((200, 25))]
+    stumps = RandomForestClassifier(200, max_depth=1, random_state=0).fit(mostly_constant, mostly_constant[:, 0] > 0).estimators_
+    assert 0.1 < np.mean([stump.tree_.feature[0] == 0 for stump in stumps]) < 0.4
 
 
 @check

@@ -113,6 +113,24 @@ def check_to_tensor():
 
 
 @check
+def check_preset_takes_bgr_after_reordering():
+    from PIL import Image
+    from torchvision.models import ResNet18_Weights
+
+    preset = ResNet18_Weights.DEFAULT.transforms()
+    bgr = np.zeros((256, 256, 3), np.uint8)
+    bgr[..., 2] = 255                                              # pure red
+    reordered = preset(Image.fromarray(bgr[..., ::-1]))
+    assert reordered[0].min() > 2 and reordered[2].max() < 0 < preset(Image.fromarray(bgr))[2].min()
+    try:
+        preset(bgr)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("expected an error: the preset takes no array")
+
+
+@check
 def check_sparse():
     X = sparse.random(20, 5, density=0.2, format="csr")
     try:

@@ -93,6 +93,18 @@ def check_gradients_add_up():
         norms.append(float(layer.weight.grad.norm()))
         torch.optim.SGD(layer.parameters(), 0.01).step()
     assert norms == sorted(norms) and norms[-1] < 10 * norms[0]
+    rises = {}
+    for cleared in (True, False):                          # later the loss swings
+        net, losses = nn.Linear(2, 1), []
+        for _ in range(300):
+            if cleared:
+                net.zero_grad()
+            loss = F.mse_loss(net(X), y)
+            loss.backward()
+            losses.append(loss.item())
+            torch.optim.SGD(net.parameters(), 0.01).step()
+        rises[cleared] = sum(after > before + 1e-6 for before, after in zip(losses, losses[1:]))
+    assert rises[True] == 0 and rises[False] > 60
     assert nn.Linear(2, 1)(torch.randn(2)).shape == (1,) and layer.weight.dtype == torch.float32
 
 

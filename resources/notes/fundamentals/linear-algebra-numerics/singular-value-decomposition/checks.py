@@ -139,6 +139,7 @@ def check_rounded_rank():
     S = torch.linalg.svdvals(A)
     assert 0 < S[3] / S[0] < 1e-6 and torch.linalg.matrix_rank(A) == 3
     assert torch.linalg.pinv(A).norm() < 10 < 1 / S[3:].min()
+    assert np.linalg.norm(np.linalg.pinv(A.numpy())) > 1000
     noisy = A + 1e-3 * torch.randn(40, 40)
     assert torch.linalg.matrix_rank(noisy) > 30 and torch.linalg.matrix_rank(noisy, rtol=0.01) == 3
     assert torch.linalg.pinv(noisy).norm() > 100 > 10 > torch.linalg.pinv(noisy, rtol=0.01).norm()

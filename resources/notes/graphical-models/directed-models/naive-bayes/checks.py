@@ -3,7 +3,7 @@ import warnings
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
+from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 
 from note_checks import check, formula, stated
 
@@ -115,6 +115,8 @@ def check_prior_order_and_moment():
     assert one < 0.5 and many > 0.999                                  # the features outweigh the prior
     model.class_prior = [0.1, 0.9]
     assert np.allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
+    unused = [ComplementNB(class_prior=p).fit([[2, 1], [1, 2]], [0, 1]).predict_proba([[1, 2]]) for p in (None, [0.9, 0.1])]
+    assert np.allclose(*unused)
     for wrong in (lambda: GaussianNB(class_prior=[0.9, 0.1]), lambda: MultinomialNB(priors=[0.9, 0.1])):
         try:
             wrong()

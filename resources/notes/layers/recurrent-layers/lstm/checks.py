@@ -183,6 +183,9 @@ def check_forget_bias():
     H = 512
     layer = nn.LSTM(8, H)
     assert layer.bias_ih_l0.abs().max() <= 1 / math.sqrt(H)
+    for other in (layer, nn.LSTM(256, 256), nn.LSTM(10, 20)):
+        gates = [step(np.random.randn(50, other.input_size), *np.zeros((2, 50, other.hidden_size)), *arrays(other, "l0"))[2] for _ in range(10)]
+        stated("0.5", np.round(np.mean(gates), 1))
     layer.bias_ih_l0.data[H : 2 * H] = 3
     layer.bias_hh_l0.data[H : 2 * H] = 0
     f = step(np.zeros((1, 8)), np.zeros((1, H)), np.zeros((1, H)), *arrays(layer, "l0"))[2]

@@ -129,6 +129,7 @@ def check_claims_about_step_sizes():
     silence = [0.0] * 5000 + [5.0] * 30
     stated("3.2", max(moved(torch.optim.RMSprop, silence, lr=1.0, alpha=0.9)))
     assert 6 < max(moved(torch.optim.Adam, [5.0] * 100 + silence, lr=1.0)) < 7
+    assert 5 < max(moved(torch.optim.Adam, [0.0] * 1000 + [5.0] * 30, lr=1.0)) < 6    # shorter: not so far
     assert abs(max(moved(torch.optim.Adam, [5.0] * 30, lr=1.0)) - 1) < 1e-6
     stated("0.0032", math.sqrt(1e-6 / 0.1))
     for g in (0.1, 100.0):

@@ -133,6 +133,13 @@ def check_other_pitfalls():
         raise AssertionError("strict")
     second = iter([1, 2, 3])
     assert list(zip([1], second)) == [(1, 1)] and next(second) == 2
+    second = iter([1, 2, 3])
+    try:
+        list(zip([1], second, strict=True))
+    except ValueError:
+        assert next(second) == 3    # strict takes one from the longer one even then
+    else:
+        raise AssertionError("strict")
 
     def pairs(it):
         while (x := next(it, None)) is not None:

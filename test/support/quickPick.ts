@@ -47,15 +47,19 @@ export class QuickPick {
     await this.#open(key, '');
   }
 
-  /** Opens what a key binding opens and types; a box that went away under the hands is opened again. */
-  async typeInto(key: string, text: string): Promise<void> {
-    await until(`the quick pick of ${key} with ${text}`, 45_000, async () => {
-      await this.#open(key, '');
-      return this.input.fill(text, { timeout: 3000 }).then(
-        () => true,
-        () => false,
-      );
-    });
+  /**
+   * Opens a box and types into it. The focus may still be on its way to somewhere else, which closes the box under the
+   * hands: then it is opened again.
+   */
+  async typeInto(open: () => Promise<unknown>, text: string): Promise<void> {
+    await until(`a box with ${text}`, 45_000, async () =>
+      open()
+        .then(() => this.input.fill(text, { timeout: 3000 }))
+        .then(
+          () => true,
+          () => false,
+        ),
+    );
   }
 
   /** Goes to a line of the active editor. */

@@ -36,8 +36,7 @@ workbenchTest('an article asks the network for nothing', async (workbench) => {
 });
 
 async function openBySearch(workbench: Workbench, words: string): Promise<void> {
-  await workbench.runCommand('ML Field Notes: Search Topics');
-  await workbench.quickPick.type(words);
+  await workbench.quickPick.typeInto(() => workbench.runCommand('ML Field Notes: Search Topics'), words);
   await workbench.quickPick.waitForFirstRow(/layer norm/i);
   await workbench.quickPick.accept();
 }

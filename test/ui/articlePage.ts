@@ -10,7 +10,7 @@ export const storageFlush = 6000;
 
 /** Opens the first topic that the search finds; its key is the same in every language. */
 export async function takeFirst(workbench: Workbench, query: string): Promise<void> {
-  await workbench.quickPick.typeInto('Control+Alt+/', query);
+  await workbench.quickPick.typeInto(() => workbench.quickPick.openByKey('Control+Alt+/'), query);
   await workbench.quickPick.accept();
 }
 

@@ -28,14 +28,16 @@ workbenchTest('the sidebar: categories, filter, reveal, language', async (workbe
   await openTopic(workbench, 'gelu', 'gelu');
   await rows.filter({ hasText: 'Gaussian error linear unit' }).and(workbench.page.locator('.selected')).waitFor();
 
-  await workbench.runCommand('ML Field Notes: Filter Topics');
-  await workbench.quickPick.widget.locator('.quick-input-title', { hasText: 'Filter Topics' }).waitFor();
-  await workbench.page.keyboard.type('adam');
+  await workbench.quickPick.typeInto(async () => {
+    await workbench.runCommand('ML Field Notes: Filter Topics');
+    const title = workbench.quickPick.widget.locator('.quick-input-title', { hasText: 'Filter Topics' });
+    await title.waitFor({ timeout: 3000 });
+  }, 'adam');
+  const adam = rows.filter({ hasText: /^Adam$/ }).first();
+  await adam.waitFor();
   await workbench.page.keyboard.press('Enter');
-  await rows
-    .filter({ hasText: /^Adam$/ })
-    .first()
-    .waitFor();
+  await workbench.quickPick.widget.waitFor({ state: 'hidden' });
+  await adam.waitFor();
   assert.equal(await rows.filter({ hasText: 'Gaussian error linear unit' }).count(), 0);
   await workbench.runCommand('ML Field Notes: Clear the Topic Filter');
   await rows.filter({ hasText: 'Neural network layers' }).waitFor();

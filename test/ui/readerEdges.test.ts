@@ -10,8 +10,8 @@ import { workbenchTest } from './workbenchTest';
 
 /** Opens a topic by a link, as a mail or a web page would hold it. */
 async function openLink(workbench: Workbench, path: string): Promise<void> {
-  await workbench.runCommand('Developer: Open URL');
-  await workbench.page.keyboard.type(`${uriScheme}://ml-field-notes.ml-field-notes/${path}`);
+  const link = `${uriScheme}://ml-field-notes.ml-field-notes/${path}`;
+  await workbench.quickPick.typeInto(() => workbench.runCommand('Developer: Open URL'), link);
   await workbench.page.keyboard.press('Enter');
   // VS Code asks before an extension gets an address.
   const allow = workbench.page.locator('.monaco-dialog-box .monaco-button', { hasText: /^Open$/ });
@@ -22,8 +22,7 @@ async function openLink(workbench: Workbench, path: string): Promise<void> {
 const uriScheme = 'code-oss';
 
 async function topicByCommand(workbench: Workbench, query: string, topic: string): Promise<Frame> {
-  await workbench.runCommand('ML Field Notes: Search Topics');
-  await workbench.quickPick.type(query);
+  await workbench.quickPick.typeInto(() => workbench.runCommand('ML Field Notes: Search Topics'), query);
   await workbench.quickPick.accept();
   return whole(workbench, topic);
 }

@@ -57,8 +57,7 @@ function hoverScene(name: string, { line, symbol, says }: HoverPlace): Scene {
 
 /** The search's key binding is the same in every display language; its title is not. */
 async function searchFor(workbench: Workbench, words: string): Promise<void> {
-  await workbench.quickPick.openByKey('Control+Alt+/');
-  await workbench.quickPick.type(words);
+  await workbench.quickPick.typeInto(() => workbench.quickPick.openByKey('Control+Alt+/'), words);
   await workbench.quickPick.waitForFirstRow(/layer norm|层归一化/i);
 }
 

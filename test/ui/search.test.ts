@@ -16,8 +16,7 @@ const rowsInSight = 5;
 
 suite('the search box', () => {
   workbenchTest('finds a topic in spite of a typing error, and Enter opens it at once', async (workbench) => {
-    await workbench.runCommand('ML Field Notes: Search Topics');
-    await workbench.quickPick.type('layernrom');
+    await workbench.quickPick.typeInto(() => workbench.runCommand('ML Field Notes: Search Topics'), 'layernrom');
     await workbench.quickPick.accept();
     await workbench.article('layer-normalization');
   });

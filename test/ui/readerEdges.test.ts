@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { until } from '../support/until';
@@ -70,10 +69,11 @@ workbenchTest('an article saved as a web page stands alone', async (workbench) =
   await until('the name of the file', 20_000, async () => /layer-normalization\.en/.test(await path.inputValue()));
   await workbench.quickPick.widget.locator('.monaco-button', { hasText: 'OK' }).click();
   const folder = new URL(workbench.page.url()).searchParams.get('folder') ?? '';
-  const file = await until('the file', 20_000, async () =>
-    (await readdir(folder)).find((name) => name === 'layer-normalization.en.html'),
-  );
-  const html = readFileSync(join(folder, file), 'utf8');
+  // The file is there before all of it is written.
+  const html = await until('the whole file', 20_000, async () => {
+    const text = await readFile(join(folder, 'layer-normalization.en.html'), 'utf8').catch(() => '');
+    return text.trimEnd().endsWith('</html>') ? text : undefined;
+  });
   assert.doesNotMatch(html, /<script|<link|url\((?!data:|#)/);
   const page = await workbench.page.context().newPage();
   const requests: string[] = [];

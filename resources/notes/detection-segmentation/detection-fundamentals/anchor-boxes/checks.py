@@ -9,7 +9,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_convert, box_iou
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 PLACED = r"""
 w = \frac{s}{\sqrt{r}}, \qquad h = s \sqrt{r}, \qquad
@@ -111,12 +111,11 @@ def check_tuple_pitfall():
     assert AnchorGenerator((32, 64, 128), (1.0,)).sizes == ((32,), (64,), (128,))
     maps = [torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)]
     for wrong in (AnchorGenerator(((32, 64, 128),), ((1.0,),)), AnchorGenerator(((32,), (64,), (128,)))):   # the ratios must match, too
-        try:
-            wrong(images(64, 64), maps)
-        except AssertionError as error:
-            assert "Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(
+            AssertionError,
+            lambda: wrong(images(64, 64), maps),
+            "Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes",
+        )
     assert AnchorGenerator(((32,), (64,), (128,)), ((0.5, 1.0, 2.0),) * 3)(images(64, 64), maps)[0].shape == (63, 4)
     between = 128 * 2**0.5
     assert math.isclose(128**2 / between**2, 0.5) and math.isclose(between**2 / 256**2, 0.5)

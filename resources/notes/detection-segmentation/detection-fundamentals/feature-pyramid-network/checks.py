@@ -12,7 +12,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.poolers import LevelMapper
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 TOPDOWN = r"M_5 = A_5 C_5, \qquad M_l = A_l C_l + U(M_{l+1}), \qquad P_l = B_l M_l"
 LEVEL = r"""
@@ -102,12 +102,11 @@ def check_unbatched_is_refused():
 @check
 def check_names_and_order():
     pool = MultiScaleRoIAlign([0], 7, 2)
-    try:
-        pool(OrderedDict({"0": torch.rand(1, 4, 8, 8)}), [torch.tensor([[0.0, 0.0, 9.0, 9.0]])], [(32, 32)])
-    except IndexError as error:
-        assert "list index out of range" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        IndexError,
+        lambda: pool(OrderedDict({"0": torch.rand(1, 4, 8, 8)}), [torch.tensor([[0.0, 0.0, 9.0, 9.0]])], [(32, 32)]),
+        "list index out of range",
+    )
     fpn = FeaturePyramidNetwork([4, 4], 4)
     fine, coarse = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 4, 4)
     right, wrong = fpn(OrderedDict(a=fine, b=coarse)), fpn(OrderedDict(b=coarse, a=fine))
@@ -147,9 +146,4 @@ def check_anchor_generator_needs_both_tuples():
     maps, images = [torch.zeros(1, 4, n, n) for n in (16, 8, 4, 2, 1)], ImageList(torch.zeros(1, 3, 64, 64), [(64, 64)])
     sizes = tuple((side,) for side in (32, 64, 128, 256, 512))
     assert len(AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)(images, maps)) == 1
-    try:
-        AnchorGenerator(sizes)(images, maps)
-    except AssertionError as error:
-        assert "match between the number of feature maps" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(AssertionError, lambda: AnchorGenerator(sizes)(images, maps), "match between the number of feature maps")

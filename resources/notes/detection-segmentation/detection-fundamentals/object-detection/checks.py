@@ -6,7 +6,7 @@ from torchvision.ops import box_convert
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 CENTRE = r"""
 c_x = \frac{x_1 + x_2}{2}, \qquad c_y = \frac{y_1 + y_2}{2}, \qquad w = x_2 - x_1, \qquad h = y_2 - y_1
@@ -116,12 +116,7 @@ def check_targets():
         (lambda: predicted(80, 80), IndexError, "Target 80 is out of bounds"),
         (lambda: loss([5.0, 5.0, 5.0, 40.0], 1), AssertionError, "positive height and width"),
     ):
-        try:
-            wrong()
-        except error as caught:
-            assert text in str(caught)
-        else:
-            raise AssertionError("expected an error")
+        raises(error, lambda: wrong(), text)
     predicted(80, 81)
     loss([5.0, 5.0, 30.0, 40.0], 3, num_classes=4)
 

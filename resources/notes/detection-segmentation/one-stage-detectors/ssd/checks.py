@@ -7,7 +7,7 @@ from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_convert
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BOXES = r"""
 c = \left( \frac{j + \frac12}{f},\; \frac{i + \frac12}{f} \right), \qquad
@@ -106,10 +106,5 @@ def check_by_hand():
 
 @check
 def check_wrong_number_of_classes():
-    try:
-        ssd300_vgg16(weights=SSD300_VGG16_Weights.COCO_V1, num_classes=3)      # raised before any download
-    except ValueError as error:
-        assert "expected value 91 but got 3" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: ssd300_vgg16(weights=SSD300_VGG16_Weights.COCO_V1, num_classes=3), "expected value 91 but got 3")
     stated("5", 20 * 300 / 1200)

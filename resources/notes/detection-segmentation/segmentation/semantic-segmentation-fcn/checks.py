@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, fcn_resnet50
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LOSS = r"L = \frac{1}{|V|} \sum_{p \in V} -\ln \frac{e^{z_{p, y_p}}}{\sum_{k} e^{z_{p k}}}"
 MIOU = r"""
@@ -101,29 +101,14 @@ def check_models():
         backbone = build(weights=None, weights_backbone=None).eval().backbone
         assert backbone(torch.zeros(1, 3, 64, 64))["out"].shape[-1] == side
     assert any(isinstance(m, nn.Dropout) for m in model.modules())
-    try:
-        model(torch.zeros(3, 64, 80))
-    except Exception:
-        pass
-    else:
-        raise AssertionError("expected an error without a batch axis")
+    raises(Exception, lambda: model(torch.zeros(3, 64, 80)))
 
 
 @check
 def check_pitfalls():
     deeplab = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=2).train()
-    try:
-        deeplab(torch.zeros(1, 3, 64, 64))
-    except ValueError as error:
-        assert "Expected more than 1 value per channel when training" in str(error)
-    else:
-        raise AssertionError("expected an error")
-    try:
-        cross_entropy(torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 255))
-    except IndexError as error:
-        assert "Target 255 is out of bounds" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: deeplab(torch.zeros(1, 3, 64, 64)), "Expected more than 1 value per channel when training")
+    raises(IndexError, lambda: cross_entropy(torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 255)), "Target 255 is out of bounds")
     mask = torch.tensor([[[[0.0, 2.0]]]])
     assert 1 in interpolate(mask, size=(1, 5), mode="bilinear").round() and 1 not in interpolate(mask, size=(1, 5), mode="nearest")
 

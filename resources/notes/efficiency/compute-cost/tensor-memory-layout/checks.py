@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 OFFSET = r"\text{offset} = n\,s_N + c\,s_C + h\,s_H + w\,s_W"
 STRIDES = r"\text{NCHW: } (s_N, s_C, s_H, s_W) = (CHW,\; HW,\; W,\; 1), \qquad \text{NHWC: } (CHW,\; 1,\; WC,\; C)"
@@ -76,12 +76,11 @@ def check_permute_and_reshape():
 
 @check
 def check_wrong_shape():
-    try:
-        nn.Conv2d(3, 8, 3)(torch.randn(1, 224, 224, 3))
-    except RuntimeError as error:
-        assert "expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        RuntimeError,
+        lambda: nn.Conv2d(3, 8, 3)(torch.randn(1, 224, 224, 3)),
+        "expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead",
+    )
 
 
 @check
@@ -101,12 +100,7 @@ def check_other_ranks():
     volume = torch.randn(2, 3, 4, 5, 6)
     assert volume.to(memory_format=torch.channels_last_3d).stride() == (360, 1, 90, 18, 3)
     for other in (volume, volume[0, 0]):
-        try:
-            other.to(memory_format=LAST)
-        except RuntimeError as error:
-            assert "rank 4" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(RuntimeError, lambda: other.to(memory_format=LAST), "rank 4")
 
 
 @check

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 MASK = r"""
 \hat{W} = M \odot W, \qquad M_{ij} = \begin{cases} 0 & |W_{ij}| \text{ is among the } \operatorname{round}(a\,n) \text{ smallest} \\ 1 & \text{otherwise} \end{cases}
@@ -125,12 +125,7 @@ def check_amount_and_assignment():
     layer(torch.ones(3))
     assert (layer.weight != 7).all()
     layer.weight = nn.Parameter(torch.ones(3, 3))
-    try:
-        layer(torch.ones(3))
-    except TypeError as error:
-        assert "as parameter 'weight'" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(TypeError, lambda: layer(torch.ones(3)), "as parameter 'weight'")
     del layer.weight
     layer.weight_orig.data = torch.full((3, 3), 7.0)
     layer(torch.ones(3))

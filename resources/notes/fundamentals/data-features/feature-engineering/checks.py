@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, TargetEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 COUNT = r"D = \binom{n + d}{d}"
 CIRCLE = r"""
@@ -79,12 +79,11 @@ def check_leak():
 
 @check
 def check_unknown_category():
-    try:
-        OneHotEncoder().fit([["a"], ["b"]]).transform([["c"]])
-    except ValueError as error:
-        assert "Found unknown categories ['c'] in column 0 during transform" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        ValueError,
+        lambda: OneHotEncoder().fit([["a"], ["b"]]).transform([["c"]]),
+        "Found unknown categories ['c'] in column 0 during transform",
+    )
     assert OneHotEncoder(handle_unknown="ignore").fit([["a"], ["b"]]).transform([["c"]]).toarray().tolist() == [[0.0, 0.0]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

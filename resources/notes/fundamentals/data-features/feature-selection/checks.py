@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 GAIN = r"I(X; Y) = \sum_{x, y} p(x, y) \ln \frac{p(x, y)}{p(x)\,p(y)}"
 CHI = r"""
@@ -95,12 +95,7 @@ def check_selection_outside_and_inside():
 
 @check
 def check_negative_input():
-    try:
-        chi2([[-1.0], [1.0]], [0, 1])
-    except ValueError as error:
-        assert "Input X must be non-negative" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: chi2([[-1.0], [1.0]], [0, 1]), "Input X must be non-negative")
 
 
 @check

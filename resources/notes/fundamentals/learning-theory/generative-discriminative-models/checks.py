@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BAYES = r"p(y \mid x) = \frac{p(x \mid y)\,p(y)}{\sum_{y'} p(x \mid y')\,p(y')}"
 OBJECTIVES = r"\sum_{i} \ln p(x_i, y_i) = \sum_{i} \ln p(y_i \mid x_i) + \sum_{i} \ln p(x_i)"
@@ -95,12 +95,7 @@ def check_missing_values_are_refused():
     X, y = load_iris(return_X_y=True)
     X[0, 0] = np.nan
     for model in (GaussianNB(), LinearDiscriminantAnalysis()):
-        try:
-            model.fit(X, y)
-        except ValueError as error:
-            assert "Input X contains NaN" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(ValueError, lambda: model.fit(X, y), "Input X contains NaN")
 
 
 @check

@@ -6,7 +6,7 @@ from scipy.special import gammaln, psi
 from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.feature_extraction.text import CountVectorizer
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 MIXTURE = r"p(w_{dn} = v \mid \theta_d, \beta) = \sum_{k=1}^{K} \theta_{dk} \, \beta_{kv}"
 UPDATES = r"""
@@ -91,12 +91,7 @@ def check_defaults_and_pseudo_counts():
     assert math.isclose(model.components_.sum(), X.sum() + 3 * 6 / 3, rel_tol=1e-6)
     np.testing.assert_allclose(model.transform(X).sum(1), 1.0)
     assert LatentDirichletAllocation(2, max_iter=2).fit(X * 0.37).components_.shape == (2, 6)
-    try:
-        LatentDirichletAllocation(2).fit(-X)
-    except ValueError as error:
-        assert "Negative values" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: LatentDirichletAllocation(2).fit(-X), "Negative values")
 
 
 @check

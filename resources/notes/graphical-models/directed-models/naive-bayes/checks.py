@@ -5,7 +5,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BAYES = r"P(c \mid x) = \frac{P(c) \prod_{i=1}^{d} p(x_i \mid c)}{\sum_{c'} P(c') \prod_{i=1}^{d} p(x_i \mid c')}"
 COUNTS = r"""
@@ -81,12 +81,11 @@ def check_copies_and_zero_alpha():
         assert np.isnan(model.predict_proba([[1, 1, 0, 0]])).any() and model.predict_proba(csr_matrix([[1, 1, 0, 0]]))[0, 1] == 1.0
         sparse = model.predict_proba(csr_matrix([[1, 1, 0, 0], [1, 0, 1, 0]]))
         assert np.isfinite(sparse[0]).all() and np.isnan(sparse[1]).all()
-    try:
-        MultinomialNB().fit([[-1.0, 1.0], [1.0, 0.0]], [0, 1])
-    except ValueError as error:
-        assert "Negative values in data passed to MultinomialNB" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        ValueError,
+        lambda: MultinomialNB().fit([[-1.0, 1.0], [1.0, 0.0]], [0, 1]),
+        "Negative values in data passed to MultinomialNB",
+    )
 
 
 @check

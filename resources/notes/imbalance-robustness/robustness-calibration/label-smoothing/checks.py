@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 TARGET = r"q_c = (1 - \varepsilon) \, [c = y] + \frac{\varepsilon}{C}"
 LOSS = r"""
@@ -79,12 +79,7 @@ def check_facts():
     assert torch.equal(smooth.train()(logits, y), smooth.eval()(logits, y)) and smooth(logits, y) != loss(logits, y)
     q = torch.rand(4, 3, dtype=torch.float64).softmax(1)
     assert torch.allclose(smooth(logits, q), loss(logits, 0.9 * q + 0.1 / 3))
-    try:
-        F.cross_entropy(logits, y, label_smoothing=1.1)
-    except RuntimeError as error:
-        assert "between 0.0 and 1.0" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: F.cross_entropy(logits, y, label_smoothing=1.1), "between 0.0 and 1.0")
 
 
 @check

@@ -8,7 +8,7 @@ from scipy import special
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 SOFTMAX = r"p_i = \frac{e^{z_i/T}}{\sum_{j=1}^{K} e^{z_j/T}}"
 STABLE = r"""
@@ -73,12 +73,7 @@ def check_worked_example():
 @check
 def check_facts():
     assert list(nn.Softmax(dim=-1).parameters()) == [] and nn.Softmax().dim is None
-    try:
-        torch.softmax(Z)
-    except TypeError:
-        pass
-    else:
-        raise AssertionError("expected an error without dim")
+    raises(TypeError, lambda: torch.softmax(Z))
     z = torch.randn(4, requires_grad=True)
     p = torch.softmax(z, -1)
     assert torch.equal(p.grad_fn._saved_result, p)

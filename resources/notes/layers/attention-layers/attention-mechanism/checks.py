@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 SUM = r"""
 o_i = \sum_{j=1}^{S} a_{ij} v_j, \qquad
@@ -156,12 +156,7 @@ def check_causal_alignment():
     q = torch.randn(1, 1, 3, 4)
     lower_right = torch.ones(3, 6, dtype=torch.bool).tril(3)
     assert torch.allclose(sdpa(q, k, v, attn_mask=causal_lower_right(3, 6)), sdpa(q, k, v, attn_mask=lower_right), atol=1e-6)
-    try:
-        sdpa(q, k, v, attn_mask=causal_lower_right(3, 6), is_causal=True)
-    except ValueError:
-        pass
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: sdpa(q, k, v, attn_mask=causal_lower_right(3, 6), is_causal=True))
     assert torch.allclose(sdpa(q[:, :, -1:], k, v), sdpa(q, k, v, attn_mask=lower_right)[:, :, -1:], atol=1e-6)
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 PROJECTIONS = r"Q_h = X W_h^Q + b_h^Q, \quad K_h = Y W_h^K + b_h^K, \quad V_h = Y W_h^V + b_h^V"
 HEAD = r"\operatorname{head}_h = \operatorname{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d_h}} + M\right) V_h"
@@ -190,12 +190,7 @@ def check_cache_sizes():
 
 @check
 def check_heads_must_divide_the_width():
-    try:
-        nn.MultiheadAttention(10, 3)
-    except AssertionError as error:
-        assert "divisible" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(AssertionError, lambda: nn.MultiheadAttention(10, 3), "divisible")
 
 
 @check

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 NON_LOCAL = r"""
 z_i = x_i + W_z \sum_{j=1}^{P} \frac{\exp\left( (W_\theta x_i)^\top W_\phi x_j \right)}{\sum_{l=1}^{P} \exp\left( (W_\theta x_i)^\top W_\phi x_l \right)} \, W_g x_j
@@ -96,12 +96,7 @@ def check_counts():
 @check
 def check_layer_norm_axes():
     hidden = torch.randn(2, 16, 1, 1)
-    try:
-        nn.LayerNorm(16)(hidden)
-    except RuntimeError as error:
-        assert "Given normalized_shape=[16], expected input with shape [*, 16]" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: nn.LayerNorm(16)(hidden), "Given normalized_shape=[16], expected input with shape [*, 16]")
     assert torch.allclose(nn.LayerNorm([16, 1, 1])(hidden)[..., 0, 0], nn.LayerNorm(16)(hidden[..., 0, 0]), atol=1e-6)
 
 

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BLOCK = r"""
 z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} x_{cij}, \qquad
@@ -96,12 +96,7 @@ def check_start_and_activations():
         hard(torch.randn(2, 64, 5, 5)).sum().backward()
         assert bool(hard.fc2.weight.grad.any()) == learns
     assert 8 // 16 == 0 and SqueezeExcitation(8, max(1, 8 // 16))(torch.randn(1, 8, 4, 4)).shape == (1, 8, 4, 4)
-    try:
-        SqueezeExcitation(8, 8 // 16)(torch.randn(1, 8, 4, 4))
-    except RuntimeError:
-        pass
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: SqueezeExcitation(8, 8 // 16)(torch.randn(1, 8, 4, 4)))
     stated("0.8333", nn.Hardsigmoid()(torch.tensor(2.0)))
     stated("0.8808", torch.sigmoid(torch.tensor(2.0)))
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 ONE = r"y_{n,o,t} = b_o + \sum_{c} \sum_{k} w_{o,c,k}\; x_{n,\,c,\;st + dk - p}"
 TWO = r"""
@@ -74,22 +74,16 @@ def check_contract():
     assert layer.bias.shape == (4,) and layer(torch.randn(8, 10)).shape == (4, 8)
     assert nn.Conv2d(3, 4, 3)(torch.randn(3, 9, 8)).shape == (4, 7, 6)
     for wrong in (torch.ones(2, 8, 5, dtype=torch.long), torch.randn(2, 8, 5, dtype=torch.float64)):
-        try:
-            layer(wrong)
-        except RuntimeError:
-            pass
-        else:
-            raise AssertionError("expected an error")
+        raises(RuntimeError, lambda: layer(wrong))
 
 
 @check
 def check_axes_swapped():
-    try:
-        nn.Conv1d(768, 32, 1)(torch.randn(16, 528, 768))
-    except RuntimeError as error:
-        assert "expected input[16, 528, 768] to have 768 channels, but got 528 channels instead" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        RuntimeError,
+        lambda: nn.Conv1d(768, 32, 1)(torch.randn(16, 528, 768)),
+        "expected input[16, 528, 768] to have 768 channels, but got 528 channels instead",
+    )
     rnn = nn.GRU(5, 7)(torch.randn(11, 3, 5))[0]
     assert rnn.shape == (11, 3, 7) and nn.Conv1d(7, 2, 3)(rnn.permute(1, 2, 0)).shape == (3, 2, 9)
     assert nn.GRU(5, 7, batch_first=True)(torch.randn(3, 11, 5))[0].shape == (3, 11, 7)
@@ -100,12 +94,7 @@ def check_axes_swapped():
 @check
 def check_batch_taken_for_channels():
     images = torch.randn(64, 28, 28)
-    try:
-        nn.Conv2d(1, 4, 3)(images)
-    except RuntimeError as error:
-        assert "expected input[1, 64, 28, 28] to have 1 channels" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: nn.Conv2d(1, 4, 3)(images), "expected input[1, 64, 28, 28] to have 1 channels")
     assert nn.Conv2d(64, 4, 3)(images).shape == (4, 26, 26)
     assert nn.Conv2d(1, 4, 3)(images.unsqueeze(1)).shape == (64, 4, 26, 26)
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 FORWARD = r"n_{\mathrm{out}} = \left\lfloor \frac{n + 2p - d(k-1) - 1}{s} \right\rfloor + 1"
 TRANSPOSED = r"n_{\mathrm{out}} = (n-1)\,s - 2p + d(k-1) + q + 1"
@@ -106,12 +106,7 @@ def check_odd_sizes():
     assert [level.shape[-1] for level in down] == [222, 111, 55]
     up = F.conv_transpose2d(down[-1], torch.zeros(1, 1, 2, 2), stride=2)
     assert up.shape[-1] == 110
-    try:
-        torch.cat([up, down[1]], 1)
-    except RuntimeError as error:
-        assert "Sizes of tensors must match except in dimension 1" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: torch.cat([up, down[1]], 1), "Sizes of tensors must match except in dimension 1")
 
 
 @check
@@ -136,12 +131,11 @@ def check_same_and_stride():
 @check
 def check_adaptive_pooling_in_place_of_the_kernel():
     x, large = torch.zeros(1, 1, 4, 4), nn.Conv2d(1, 1, 7)
-    try:
-        nn.Sequential(large, nn.AdaptiveAvgPool2d(1))(x)                 # after the kernel it comes too late
-    except RuntimeError as error:
-        assert "Kernel size can't be greater than actual input size" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        RuntimeError,
+        lambda: nn.Sequential(large, nn.AdaptiveAvgPool2d(1))(x),
+        "Kernel size can't be greater than actual input size",
+    )
     assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 1, 1))(x).shape == (1, 1, 1, 1)
 
 

@@ -4,7 +4,7 @@ import torchvision
 from scipy.signal import correlate2d
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LAYER = r"a^{(l)}_{o} = f\left( b_o + \sum_{c} w_{o,c} \star a^{(l-1)}_{c} \right)"
 SHIFT = r"(T_t x)_i = x_{i-t}, \qquad w \star (T_t x) = T_t (w \star x)"
@@ -87,34 +87,23 @@ def check_known_models():
 def check_flatten_fixes_the_size():
     body = example()[0]
     assert body(torch.randn(1, 1, 28, 28)).flatten(1).shape[1] == 1568 and body(torch.randn(1, 1, 32, 32)).flatten(1).shape[1] == 2048
-    try:
-        nn.Sequential(body, nn.Flatten(), nn.Linear(1568, 10))(torch.randn(2, 1, 32, 32))
-    except RuntimeError as error:
-        assert "mat1 and mat2 shapes cannot be multiplied" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        RuntimeError,
+        lambda: nn.Sequential(body, nn.Flatten(), nn.Linear(1568, 10))(torch.randn(2, 1, 32, 32)),
+        "mat1 and mat2 shapes cannot be multiplied",
+    )
     lazy = nn.Sequential(body, nn.Flatten(), nn.LazyLinear(10))
     assert lazy(torch.randn(2, 1, 32, 32)).shape == (2, 10)
     pooled = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for size in (28, 32):
         assert nn.Linear(32, 10)(pooled(torch.randn(2, 1, size, size))).shape == (2, 10)
-    try:
-        lazy(torch.randn(2, 1, 28, 28))
-    except RuntimeError as error:
-        assert "mat1 and mat2 shapes cannot be multiplied" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: lazy(torch.randn(2, 1, 28, 28)), "mat1 and mat2 shapes cannot be multiplied")
 
 
 @check
 def check_single_image():
     net, image = example(), torch.randn(1, 28, 28)
-    try:
-        net(image)
-    except RuntimeError as error:
-        assert "(32x1 and 32x10)" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: net(image), "(32x1 and 32x10)")
     assert net(image.unsqueeze(0)).shape == (1, 10)
 
 

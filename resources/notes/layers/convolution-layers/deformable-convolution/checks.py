@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import DeformConv2d
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 TAPS = r"y(p) = \sum_{k=1}^{K} w_k \, m_k(p) \, x\left( p + p_k + \Delta p_k(p) \right)"
 BILINEAR = r"x(q) = \sum_{r} \max(0, 1 - |q_y - r_y|) \, \max(0, 1 - |q_x - r_x|) \, x(r)"
@@ -107,10 +107,5 @@ def check_parameters_and_contract():
     layer = DeformConv2d(256, 256, 3, padding=1)
     assert sum(p.numel() for p in layer.parameters()) == sum(p.numel() for p in nn.Conv2d(256, 256, 3).parameters())
     assert (layer.stride, layer.padding, layer.dilation, layer.groups) == ((1, 1), (1, 1), (1, 1), 1) and layer.bias is not None
-    try:
-        layer(torch.zeros(1, 256, 4, 4))
-    except TypeError as error:
-        assert "missing 1 required positional argument: 'offset'" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(TypeError, lambda: layer(torch.zeros(1, 256, 4, 4)), "missing 1 required positional argument: 'offset'")
     assert torch.sigmoid(torch.zeros(())) == 0.5

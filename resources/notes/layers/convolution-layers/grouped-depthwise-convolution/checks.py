@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 GROUPED = r"""
 y_{o,u,v} = b_o + \sum_{c=0}^{C_{\mathrm{in}}/g - 1} \sum_{k,l} w_{o,c,k,l}\; x_{\gamma(o)\,C_{\mathrm{in}}/g + c,\;u + k,\;v + l}
@@ -84,12 +84,7 @@ def check_contract():
             assert str(error) == text
         else:
             raise AssertionError("expected an error")
-    try:
-        nn.ChannelShuffle(2)(torch.zeros(2, 4))
-    except RuntimeError as error:
-        assert "> 2 dims" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: nn.ChannelShuffle(2)(torch.zeros(2, 4)), "> 2 dims")
     x = torch.arange(12.0).view(3, 4, 1)
     assert torch.equal(nn.ChannelShuffle(2)(x), x[:, [0, 2, 1, 3]])
     assert nn.ChannelShuffle(2)(torch.ones(1, 4, 2, dtype=torch.bool)).dtype == torch.bool

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LOOKUP = r"y = e_i^{\top} W = W_{i,:}"
 GRADIENT = r"\frac{\partial L}{\partial W_{v,:}} = \sum_{n:\, i_n = v} \frac{\partial L}{\partial y_n}"
@@ -90,18 +90,8 @@ def check_max_norm_changes_the_weight_in_both_modes():
 @check
 def check_bad_indices():
     for bad in (10, -1):
-        try:
-            nn.Embedding(10, 3)(torch.tensor([bad]))
-        except IndexError as error:
-            assert "index out of range in self" in str(error)
-        else:
-            raise AssertionError("expected an error")
-    try:
-        nn.Embedding(10, 3)(torch.tensor([1.0]))
-    except RuntimeError as error:
-        assert "Long, Int" in str(error)
-    else:
-        raise AssertionError("expected an error")
+        raises(IndexError, lambda: nn.Embedding(10, 3)(torch.tensor([bad])), "index out of range in self")
+    raises(RuntimeError, lambda: nn.Embedding(10, 3)(torch.tensor([1.0])), "Long, Int")
 
 
 @check

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 AFFINE = r"y_k = \sum_{i=1}^{I} W_{ki}\, x_i + b_k, \qquad P = O(I + 1)"
 BILINEAR = r"y_k = u^\top A_k v + b_k, \qquad P = O(I_1 I_2 + 1)"
@@ -128,12 +128,7 @@ def check_errors():
         (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Linear(3, 4))(torch.randn(5, 3, 6, 7)), "mat1 and mat2"),
         (lambda: nn.Bilinear(3, 4, 2)(torch.randn(5, 1, 3), torch.randn(5, 6, 4)), "batch dimensions do not match"),
     ):
-        try:
-            call()
-        except RuntimeError as error:
-            assert text in str(error), error
-        else:
-            raise AssertionError("expected an error")
+        raises(RuntimeError, lambda: call(), text)
     lazy = nn.LazyLinear(4)
     lazy(torch.randn(5, 3, 6, 7))
     assert lazy.in_features == 7

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 STATISTICS = r"""
 \mu_c = \frac{1}{m}\sum_{n,h,w} x_{nchw}, \qquad
@@ -182,20 +182,14 @@ def check_frozen_parameters_do_not_freeze_the_buffers():
 @check
 def check_one_value_per_channel_is_refused():
     for layer, shape in ((nn.BatchNorm1d(3), (1, 3)), (nn.BatchNorm2d(3), (1, 3, 1, 1))):
-        try:
-            layer(torch.randn(shape))
-        except ValueError as error:
-            assert "Expected more than 1 value per channel when training" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(ValueError, lambda: layer(torch.randn(shape)), "Expected more than 1 value per channel when training")
         assert layer.eval()(torch.randn(shape)).shape == shape
         assert nn.GroupNorm(1, 3)(torch.randn(shape)).abs().max() > 0.1
-    try:
-        nn.InstanceNorm2d(3)(torch.randn(1, 3, 1, 1))
-    except ValueError as error:
-        assert "Expected more than 1 spatial element when training" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        ValueError,
+        lambda: nn.InstanceNorm2d(3)(torch.randn(1, 3, 1, 1)),
+        "Expected more than 1 spatial element when training",
+    )
 
 
 @check

@@ -3,7 +3,7 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 DROPPED = r"\mathrm{E}[\tilde{x}] = \mu, \qquad \mathrm{Var}[\tilde{x}] = \frac{v + p\,\mu^2}{1 - p}"
 SHIFT = r"""
@@ -76,12 +76,7 @@ def check_layers_without_stored_statistics():
         net = nn.Sequential(nn.Dropout(0.5), layer).eval()
         assert abs(net(torch.relu(torch.randn(1000, 64))).std().item() - 1) < 0.01
     assert nn.Dropout().p == 0.5 and nn.BatchNorm1d(2).momentum == 0.1
-    try:
-        nn.BatchNorm2d(3)(torch.randn(3, 4, 4))
-    except ValueError:
-        pass
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: nn.BatchNorm2d(3)(torch.randn(3, 4, 4)))
 
 
 @check

@@ -6,7 +6,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BEHIND = r"""
 s_o = \frac{\gamma_o}{\sqrt{\hat\sigma_o^2 + \varepsilon}}, \qquad
@@ -103,20 +103,10 @@ def check_contract():
         (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), "Fusion only for eval!"),
         (nn.Conv2d(3, 4, 3).eval(), nn.BatchNorm2d(4, track_running_stats=False).eval(), "must not be None"),
     ]:
-        try:
-            fuse_conv_bn_eval(conv, bn)
-        except AssertionError as error:
-            assert text in str(error)
-        else:
-            raise RuntimeError("expected an error")
+        raises(AssertionError, lambda: fuse_conv_bn_eval(conv, bn), text)
     half = fuse_conv_bn_eval(nn.Conv2d(3, 4, 3).bfloat16().eval(), nn.BatchNorm2d(4).eval())
     assert half.weight.dtype == torch.bfloat16
-    try:
-        nn.BatchNorm2d(3)(torch.randn(3, 4, 4))
-    except ValueError:
-        pass
-    else:
-        raise RuntimeError("expected an error")
+    raises(ValueError, lambda: nn.BatchNorm2d(3)(torch.randn(3, 4, 4)))
 
 
 @check
@@ -152,19 +142,9 @@ def check_transposed():
     assert not torch.allclose(fuse_conv_bn_eval(conv, bn)(x), bn(conv(x)), atol=0.1)
     depthwise = nn.ConvTranspose2d(4, 4, 3, groups=4).double().eval()
     assert torch.allclose(fuse_conv_bn_eval(depthwise, bn)(x), bn(depthwise(x)))
-    try:
-        fuse_conv_bn_eval(depthwise, bn, transpose=True)(x)  # the scale is broadcast, and the layer fails when it is called
-    except RuntimeError as error:
-        assert "expected bias" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: fuse_conv_bn_eval(depthwise, bn, transpose=True)(x), "expected bias")
     grouped, bn = nn.ConvTranspose2d(4, 8, 3, groups=2).double().eval(), trained(nn.BatchNorm2d, 8)
-    try:
-        fuse_conv_bn_eval(grouped, bn, transpose=True)
-    except RuntimeError as error:
-        assert "must match the size" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: fuse_conv_bn_eval(grouped, bn, transpose=True), "must match the size")
 
 
 @check

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 STATISTICS = r"""
 \mu_{ng} = \frac{1}{m} \sum_{c:\, g(c) = g} \sum_{h,w} x_{nchw}, \qquad
@@ -72,44 +72,19 @@ def check_contract():
     tracked = nn.InstanceNorm2d(4, track_running_stats=True)
     assert not torch.allclose(tracked.train()(x), tracked.eval()(x), atol=1e-2)
     for layer, shape in [(nn.GroupNorm(2, 4), (2, 4, 3)), (nn.InstanceNorm1d(4), (2, 4, 3))]:
-        try:
-            layer(torch.arange(24).view(shape))
-        except (RuntimeError, NotImplementedError):
-            pass
-        else:
-            raise AssertionError("expected an error for integers")
-    try:
-        nn.GroupNorm(2, 4)(torch.randn(4, 5, 5))
-    except RuntimeError as error:
-        assert "divisible by num_groups" in str(error)
-    else:
-        raise AssertionError("no unbatched form")
-    try:
-        nn.GroupNorm(3, 4)
-    except ValueError:
-        pass
-    else:
-        raise AssertionError("C must be divisible by G")
+        raises((RuntimeError, NotImplementedError), lambda: layer(torch.arange(24).view(shape)))
+    raises(RuntimeError, lambda: nn.GroupNorm(2, 4)(torch.randn(4, 5, 5)), "divisible by num_groups")
+    raises(ValueError, lambda: nn.GroupNorm(3, 4))
 
 
 @check
 def check_one_by_one_maps():
     for layer in (nn.InstanceNorm2d(3), nn.InstanceNorm2d(3).eval()):
-        try:
-            layer(torch.rand(2, 3, 1, 1))
-        except ValueError as error:
-            assert "Expected more than 1 spatial element when training" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(ValueError, lambda: layer(torch.rand(2, 3, 1, 1)), "Expected more than 1 spatial element when training")
     layer = nn.GroupNorm(3, 3)
     nn.init.normal_(layer.bias)
     assert torch.allclose(layer(torch.rand(2, 3, 1, 1)), layer.bias.view(1, 3, 1, 1).expand(2, 3, 1, 1), atol=1e-3)
-    try:
-        layer(torch.rand(1, 3, 1, 1))
-    except ValueError:
-        pass
-    else:
-        raise AssertionError("one value in all raises")
+    raises(ValueError, lambda: layer(torch.rand(1, 3, 1, 1)))
 
 
 @check

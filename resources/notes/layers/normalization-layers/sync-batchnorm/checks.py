@@ -3,7 +3,7 @@ import torch
 import torchvision
 from torch import distributed, nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 MERGED = r"""
 m = \sum_d m_d, \qquad
@@ -73,12 +73,7 @@ def check_contract():
     x = torch.randn(3, 4, 5, 5)
     assert torch.equal(layer(x), nn.BatchNorm2d(4)(x)) and nn.SyncBatchNorm(4)(x[:, :, 0, 0]).shape == (3, 4)
     for wrong in (torch.randn(4), torch.randn(1, 4)):
-        try:
-            nn.SyncBatchNorm(4)(wrong)
-        except ValueError:
-            pass
-        else:
-            raise AssertionError("expected an error")
+        raises(ValueError, lambda: nn.SyncBatchNorm(4)(wrong))
     assert not torch.allclose(layer.train()(x), layer.eval()(x), atol=1e-3)
 
 

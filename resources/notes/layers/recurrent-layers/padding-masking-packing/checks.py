@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 MASK = r"""
 m_{n,t} = \begin{cases} 1 & t < \ell_n \\ 0 & \text{otherwise} \end{cases}
@@ -107,12 +107,7 @@ def check_defaults():
 def check_errors_and_total_length():
     x = torch.randn(3, 6, 2)
     for lengths, text in (([2, 5, 3], "must be sorted in decreasing order"), ([3, 2, 0], "greater than 0")):
-        try:
-            pack_padded_sequence(x, lengths, batch_first=True)
-        except RuntimeError as error:
-            assert text in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(RuntimeError, lambda: pack_padded_sequence(x, lengths, batch_first=True), text)
     packed = pack_padded_sequence(x, [5, 3, 2], batch_first=True)
     assert pad_packed_sequence(packed, batch_first=True)[0].shape == (3, 5, 2)
     assert pad_packed_sequence(packed, batch_first=True, total_length=6)[0].shape == (3, 6, 2)

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 STEP = r"h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})"
 JACOBIAN = r"""
@@ -125,12 +125,11 @@ def check_reused_state_needs_detach():
     rnn = nn.RNN(3, 4)
     _, h = rnn(torch.randn(5, 1, 3))
     h.sum().backward()
-    try:
-        rnn(torch.randn(5, 1, 3), h)[1].sum().backward()
-    except RuntimeError as error:
-        assert "Trying to backward through the graph a second time" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        RuntimeError,
+        lambda: rnn(torch.randn(5, 1, 3), h)[1].sum().backward(),
+        "Trying to backward through the graph a second time",
+    )
     rnn(torch.randn(5, 1, 3), h.detach())[1].sum().backward()
 
 

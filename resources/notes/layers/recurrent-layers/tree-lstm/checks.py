@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 F0 = r"""
 \tilde h_j = \sum_{k \in C(j)} h_k
@@ -98,9 +98,4 @@ def check_order_of_children_plays_no_role():
 def check_recursion_limit():
     net, n = ChildSum(2, 2), 400
     assert sys.getrecursionlimit() == 1000
-    try:
-        net(torch.randn(n, 2), {k: [k - 1] for k in range(1, n)}, n - 1)
-    except RecursionError:
-        pass
-    else:
-        raise AssertionError("expected an error")
+    raises(RecursionError, lambda: net(torch.randn(n, 2), {k: [k - 1] for k in range(1, n)}, n - 1))

@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Normal
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LIKELIHOOD = r"""
 L(\theta) = -\frac{1}{N}\sum_{n=1}^{N} \log p_\theta(y_n \mid x_n) = -\frac{1}{N} \log \prod_{n=1}^{N} p_\theta(y_n \mid x_n)
@@ -71,12 +71,7 @@ def check_contract():
     byte = torch.tensor([0, 1], dtype=torch.uint8)
     F.nll_loss(torch.zeros(2, 2), byte), F.nll_loss(torch.zeros(2), byte[0])
     for a, target in ((torch.zeros(2, 2), torch.tensor([0.0, 1.0])), (torch.zeros(1, 2, 2), byte[None])):
-        try:
-            F.nll_loss(a, target)
-        except RuntimeError:
-            pass
-        else:
-            raise AssertionError("expected an error")
+        raises(RuntimeError, lambda: F.nll_loss(a, target))
     assert inspect.signature(nn.PoissonNLLLoss).parameters["log_input"].default is True
 
 
@@ -125,12 +120,7 @@ def check_underflow():
 @check
 def check_variance_argument():
     mean, target = torch.zeros(2), torch.ones(2)
-    try:
-        F.gaussian_nll_loss(mean, target, torch.tensor([-1.0, 0.5]))
-    except ValueError as error:
-        assert "negative entry" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: F.gaussian_nll_loss(mean, target, torch.tensor([-1.0, 0.5])), "negative entry")
     errors = torch.randn(200_000) * 3
     s = torch.linspace(1, 20, 1901)
     mean_loss = 0.5 * (s.log() + (errors**2).mean() / s)

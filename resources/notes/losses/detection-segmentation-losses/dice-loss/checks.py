@@ -6,7 +6,7 @@ from scipy.spatial import distance
 from sklearn.metrics import f1_score, jaccard_score
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 DICE = r"D = \frac{2 \sum_i p_i g_i + s}{\sum_i p_i + \sum_i g_i + s}, \qquad L = 1 - D"
 IOU = r"D = \frac{2J}{1 + J}, \qquad J = \frac{D}{2 - D}"
@@ -146,12 +146,7 @@ def check_broadcast_shape():
 def check_missing_channel_axis_and_empty_mean():
     p, g = torch.rand(3, 1, 4, 4), torch.ones(3, 4, 4)
     assert (p * g).shape == (3, 3, 4, 4) and torch.isfinite((p * g).sum() / (p.sum() + g.sum()))
-    try:
-        g.sum((2, 3))
-    except IndexError:
-        pass
-    else:
-        raise AssertionError("expected an error")
+    raises(IndexError, lambda: g.sum((2, 3)))
     assert torch.zeros(0).mean().isnan()
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.detection import roi_heads
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 CURVES = r"""
 S_\beta(e) = \begin{cases} e^2 / (2\beta) & |e| < \beta \\ |e| - \beta/2 & \text{otherwise} \end{cases}, \qquad
@@ -79,19 +79,9 @@ def check_limits_and_contract():
     assert torch.allclose(F.huber_loss(x, y, delta=1e6), F.mse_loss(x, y) / 2)
     assert torch.equal(F.smooth_l1_loss(x, y), F.huber_loss(x, y))
     for bad in (lambda: F.huber_loss(x, y, delta=0.0), lambda: F.smooth_l1_loss(x, y, beta=-1.0)):
-        try:
-            bad()
-        except RuntimeError as error:
-            assert "does not support" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(RuntimeError, lambda: bad(), "does not support")
     for loss in (F.l1_loss, F.smooth_l1_loss, F.huber_loss):
-        try:
-            loss(torch.tensor([1, 2]), torch.tensor([1, 3]))
-        except RuntimeError:
-            pass
-        else:
-            raise AssertionError("integers should fail")
+        raises(RuntimeError, lambda: loss(torch.tensor([1, 2]), torch.tensor([1, 3])))
     w = torch.tensor([0.0, 2.0, -3.0], requires_grad=True)
     F.l1_loss(w, torch.zeros(3)).backward()
     assert torch.allclose(w.grad, torch.tensor([0.0, 1.0, -1.0]) / 3)

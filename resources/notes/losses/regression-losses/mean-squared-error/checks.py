@@ -7,7 +7,7 @@ import sklearn.metrics
 import torch
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LOSS = r"""
 L = \frac{1}{n}\sum_{i=1}^{n} (x_i - y_i)^2, \qquad
@@ -44,12 +44,7 @@ def check_contract():
     x, y = torch.randn(2, 3), torch.randn(2, 3)
     assert F.mse_loss(x, y, reduction="none").shape == x.shape and F.mse_loss(x, y).shape == ()
     assert F.mse_loss(torch.tensor([1.0, 2.0]), torch.tensor([1, 3])).item() == 0.5
-    try:
-        F.mse_loss(torch.tensor([1, 2]), torch.tensor([1, 3]))
-    except RuntimeError as error:
-        assert "Long" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: F.mse_loss(torch.tensor([1, 2]), torch.tensor([1, 3])), "Long")
     w = torch.rand(2, 3) + 0.1
     assert torch.allclose(F.mse_loss(x, y, weight=w), (w * (x - y) ** 2).sum() / w.sum())
     assert inspect.signature(F.mse_loss).parameters["weight"].default is None

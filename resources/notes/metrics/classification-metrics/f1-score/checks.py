@@ -6,7 +6,7 @@ import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import f1_score, fbeta_score, jaccard_score, matthews_corrcoef, precision_recall_curve, precision_score, recall_score
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 F1 = r"F_1 = \frac{2 P R}{P + R} = \frac{2 \, TP}{2 \, TP + FP + FN}"
 F_BETA = r"F_\beta = \frac{(1 + \beta^2) P R}{\beta^2 P + R} = \frac{(1 + \beta^2) \, TP}{(1 + \beta^2) \, TP + \beta^2 FN + FP}"
@@ -132,12 +132,7 @@ def check_undefined():
     for y, p in [([1, 0], [0, 1]), ([1, 0], [0, 0]), ([0, 0], [0, 1])]:
         assert f1_score(y, p, zero_division=1) == 0 and f1_score(y, p, zero_division=np.nan) == 0
     assert f1_score([0, 0], [0, 0], zero_division=1) == 1 and math.isnan(f1_score([0, 0], [0, 0], zero_division=np.nan))
-    try:
-        f1_score([0, 1], [0.2, 0.7])
-    except ValueError as error:
-        assert "continuous" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: f1_score([0, 1], [0.2, 0.7]), "continuous")
 
 
 @check

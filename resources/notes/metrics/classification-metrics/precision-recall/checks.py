@@ -5,7 +5,7 @@ import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_curve, precision_score, recall_score
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BOTH = r"P = \frac{TP}{TP + FP}, \qquad R = \frac{TP}{TP + FN}"
 NEGATIVES = r"\mathrm{TNR} = \frac{TN}{TN + FP}, \qquad \mathrm{FPR} = 1 - \mathrm{TNR}"
@@ -86,12 +86,7 @@ def check_one_class_only():
 @check
 def check_errors():
     for y, text in [([0, 1, 2], "Target is multiclass but average='binary'"), (["a", "b"], "pos_label=1 is not a valid label"), ([0, 2], "pos_label=1 is not a valid label")]:
-        try:
-            precision_score(y, y)
-        except ValueError as error:
-            assert text in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(ValueError, lambda: precision_score(y, y), text)
 
 
 @check

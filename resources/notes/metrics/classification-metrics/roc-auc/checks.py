@@ -7,7 +7,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import auc, average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
 from sklearn.model_selection import StratifiedKFold
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 RATES = r"\mathrm{TPR}(t) = \frac{\mathrm{TP}(t)}{P}, \qquad \mathrm{FPR}(t) = \frac{\mathrm{FP}(t)}{N}"
 PAIRS = r"""
@@ -80,12 +80,11 @@ def check_labels_instead_of_scores():
     for y, s in cases():
         labels = s > np.median(s)
         assert math.isclose(roc_auc_score(y, labels), balanced_accuracy_score(y, labels), abs_tol=1e-12)
-    try:
-        roc_auc_score([0, 1, 0, 1], np.array([[0.7, 0.3], [0.4, 0.6], [0.2, 0.8], [0.1, 0.9]]))
-    except ValueError as error:
-        assert "1d array" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        ValueError,
+        lambda: roc_auc_score([0, 1, 0, 1], np.array([[0.7, 0.3], [0.4, 0.6], [0.2, 0.8], [0.1, 0.9]])),
+        "1d array",
+    )
 
 
 @check
@@ -126,18 +125,8 @@ def check_multi_class():
     y = np.array([0, 1, 2, 2])
     p = np.array([[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6], [0.4, 0.35, 0.25]])
     for options, text in [({}, "multi_class must be in ('ovo', 'ovr')"), ({"multi_class": "ovo", "average": None}, "average=None")]:
-        try:
-            roc_auc_score(y, p, **options)
-        except (ValueError, NotImplementedError) as error:
-            assert text in str(error)
-        else:
-            raise AssertionError("expected an error")
-    try:
-        roc_auc_score(y, 2 * p, multi_class="ovr")
-    except ValueError as error:
-        assert "sum up to 1.0" in str(error)
-    else:
-        raise AssertionError("expected an error")
+        raises((ValueError, NotImplementedError), lambda: roc_auc_score(y, p, **options), text)
+    raises(ValueError, lambda: roc_auc_score(y, 2 * p, multi_class="ovr"), "sum up to 1.0")
     each = roc_auc_score(y, p, multi_class="ovr", average=None)
     assert np.allclose(each, [roc_auc_score(y == c, p[:, c]) for c in range(3)])
     assert math.isclose(roc_auc_score(y, p, multi_class="ovr"), each.mean())
@@ -148,12 +137,7 @@ def check_partial_area_and_infinite_scores():
     y = np.arange(20_000) % 2
     assert abs(roc_auc_score(y, np.random.rand(20_000), max_fpr=0.1) - 0.5) < 0.02
     assert roc_auc_score(y, y, max_fpr=0.2) == 1 and roc_auc_score(y, -y, max_fpr=0.2) > 0.4 and roc_auc_score(y, -y) == 0
-    try:
-        roc_auc_score([0, 1, 0, 1], [-np.inf, 0.3, 0.4, 0.5])
-    except ValueError as error:
-        assert "infinity" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: roc_auc_score([0, 1, 0, 1], [-np.inf, 0.3, 0.4, 0.5]), "infinity")
 
 
 @check

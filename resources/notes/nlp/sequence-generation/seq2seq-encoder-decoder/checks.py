@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 F0 = r"""
 \log p(y \mid x) = \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x)
@@ -102,12 +102,7 @@ def check_bidirectional_state():
     encoder, decoder = nn.GRU(4, 6, batch_first=True, bidirectional=True), nn.GRU(4, 6, batch_first=True)
     state = encoder(torch.randn(3, 5, 4))[1]
     assert state.shape == (2, 3, 6)
-    try:
-        decoder(torch.randn(3, 2, 4), state)
-    except RuntimeError as error:
-        assert "hidden size" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: decoder(torch.randn(3, 2, 4), state), "hidden size")
     joined = nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))[None]
     assert decoder(torch.randn(3, 2, 4), joined)[0].shape == (3, 2, 6)
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 F0 = r"""
 c_i = \operatorname{ReLU}\left( \sum_{j=0}^{k-1} w_j^\top x_{i+j} + b \right), \qquad \hat{c} = \max_{1 \le i \le L-k+1} c_i
@@ -49,12 +49,7 @@ def check_conv2d_of_full_width_is_conv1d():
     wide = nn.Conv2d(1, 4, (3, 6))
     wide.weight.data, wide.bias.data = conv.weight.data.transpose(1, 2)[:, None], conv.bias.data
     assert torch.allclose(wide(x[:, None])[..., 0], conv(x.transpose(1, 2)), atol=1e-6)
-    try:
-        conv(x)
-    except RuntimeError as error:
-        assert "channels" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: conv(x), "channels")
     assert conv(torch.randn(2, 6, 6)).shape == (2, 4, 4)
 
 
@@ -68,12 +63,7 @@ def check_padding_competes_unless_masked():
     masked = scores(padded)
     masked[..., 8 - 3 + 1 :] = 0
     assert torch.allclose(masked.amax(-1), scores(ids).amax(-1), atol=1e-6)
-    try:
-        conv(torch.randn(1, 6, 2))
-    except RuntimeError as error:
-        assert "Kernel size can't be greater than actual input size" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: conv(torch.randn(1, 6, 2)), "Kernel size can't be greater than actual input size")
 
 
 @check

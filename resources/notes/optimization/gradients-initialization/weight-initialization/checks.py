@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 FANS = r"n_\text{in} = s_1 \prod_j k_j, \qquad n_\text{out} = s_0 \prod_j k_j"
 VARIANCES = r"""
@@ -102,12 +102,7 @@ def check_defaults():
     assert nn.init.calculate_gain("linear") == 1 and nn.init.calculate_gain("tanh") == 5 / 3
     w = torch.empty(3, 4)
     assert nn.init.xavier_normal_(w) is w
-    try:
-        nn.init.kaiming_normal_(torch.empty(4))
-    except ValueError as error:
-        assert "fewer than 2 dimensions" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: nn.init.kaiming_normal_(torch.empty(4)), "fewer than 2 dimensions")
     bound = 1 / math.sqrt(16 * 9)
     conv = nn.Conv2d(16, 500, 3)
     for values in (conv.weight, conv.bias):

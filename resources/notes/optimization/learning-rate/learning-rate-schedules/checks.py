@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.optim import lr_scheduler
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 STEP = r"\eta_t = \eta_0\,\gamma^{\lfloor t/s \rfloor}"
 WARMUP_COSINE = r"""
@@ -134,12 +134,7 @@ def check_beyond_the_end():
     for _ in range(10):
         optimizer.step()
         scheduler.step()
-    try:
-        scheduler.step()
-    except ValueError as error:
-        assert "total steps is 10" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: scheduler.step(), "total steps is 10")
 
 
 @check

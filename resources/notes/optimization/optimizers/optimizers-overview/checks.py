@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 UPDATE = r"""
 m_t = a\,m_{t-1} + b\,g_t, \qquad V_t = c\,V_{t-1} + d\,g_t^2, \qquad
@@ -142,12 +142,7 @@ def check_a_replaced_layer_shows_in_the_ids():
 def check_lbfgs_needs_a_closure():
     w = torch.ones(2, requires_grad=True)
     optimizer = torch.optim.LBFGS([w])
-    try:
-        optimizer.step()
-    except TypeError as error:
-        assert "missing 1 required positional argument: 'closure'" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(TypeError, lambda: optimizer.step(), "missing 1 required positional argument: 'closure'")
 
     def closure():
         optimizer.zero_grad()

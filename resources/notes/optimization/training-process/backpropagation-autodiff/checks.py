@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 CHAIN = r"\frac{\partial L}{\partial x_i} = \sum_{j} \frac{\partial L}{\partial y_j}\, \frac{\partial y_j}{\partial x_i}"
 LINEAR = r"""
@@ -98,30 +98,14 @@ def check_contract():
     y = (x**3).sum()
     y.backward(create_graph=True)
     y.backward()
-    try:
-        y.backward()
-    except RuntimeError as error:
-        assert "Trying to backward through the graph a second time" in str(error)
-    else:
-        raise AssertionError("expected an error")
-    try:
-        (x * 2).backward()
-    except RuntimeError as error:
-        assert "scalar outputs" in str(error)
-    else:
-        raise AssertionError("expected an error")
-    try:
-        torch.ones((), dtype=torch.complex64, requires_grad=True).clone().backward()
-    except RuntimeError as error:
-        assert "only for real scalar outputs" in str(error)
-    else:
-        raise AssertionError("expected an error")
-    try:
-        torch.ones(2, dtype=torch.int64, requires_grad=True)
-    except RuntimeError as error:
-        assert "floating point and complex" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: y.backward(), "Trying to backward through the graph a second time")
+    raises(RuntimeError, lambda: (x * 2).backward(), "scalar outputs")
+    raises(
+        RuntimeError,
+        lambda: torch.ones((), dtype=torch.complex64, requires_grad=True).clone().backward(),
+        "only for real scalar outputs",
+    )
+    raises(RuntimeError, lambda: torch.ones(2, dtype=torch.int64, requires_grad=True), "floating point and complex")
     assert isinstance(torch.autograd.grad((x * 2).sum(), x), tuple)
     layer = nn.Dropout(0.5).eval()
     assert layer(x).requires_grad
@@ -142,12 +126,11 @@ def check_inplace_and_leaves():
     x = torch.ones(2, requires_grad=True)
     y = x.exp()
     y += 1
-    try:
-        y.sum().backward()
-    except RuntimeError as error:
-        assert "one of the variables needed for gradient computation has been modified by an inplace operation" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(
+        RuntimeError,
+        lambda: y.sum().backward(),
+        "one of the variables needed for gradient computation has been modified by an inplace operation",
+    )
     y = x.exp()
     y = y + 1
     y.sum().backward()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LAYERWISE = r"\theta_l \leftarrow \theta_l - \eta\,\xi^{D-l}\, \frac{\partial L}{\partial \theta_l}"
 LORA = r"""
@@ -72,12 +72,7 @@ def check_numbers():
 def check_size_mismatch_despite_strict_false():
     source = nn.ModuleDict({"body": nn.Linear(3, 3), "fc": nn.Linear(3, 5)}).state_dict()
     target = nn.ModuleDict({"body": nn.Linear(3, 3), "fc": nn.Linear(3, 2)})
-    try:
-        target.load_state_dict(source, strict=False)
-    except RuntimeError as error:
-        assert "size mismatch for fc.weight" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: target.load_state_dict(source, strict=False), "size mismatch for fc.weight")
     found = target.load_state_dict({n: v for n, v in source.items() if not n.startswith("fc.")}, strict=False)
     assert found.missing_keys == ["fc.weight", "fc.bias"] and torch.equal(target["body"].weight, source["body.weight"])
 
@@ -100,12 +95,7 @@ def check_optimizer_built_too_early():
     model(torch.randn(5, 3)).pow(2).sum().backward()
     optimizer.step()
     assert torch.equal(before, model[1].weight)
-    try:
-        model.requires_grad_(False)(torch.randn(5, 3)).sum().backward()
-    except RuntimeError as error:
-        assert "does not require grad" in str(error)
-    else:
-        raise AssertionError("nothing is left to train")
+    raises(RuntimeError, lambda: model.requires_grad_(False)(torch.randn(5, 3)).sum().backward(), "does not require grad")
 
 
 @check

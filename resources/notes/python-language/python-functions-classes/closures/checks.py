@@ -9,7 +9,7 @@ import weakref
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LOOP = (
     r"f_k^{\text{captured}}(x) = g(x, n-1), \qquad f_k^{\text{default}}(x) = g(x, k), \qquad k = 0, \dots, n-1"
@@ -46,12 +46,7 @@ def check_unbound_local():
 
         return inner
 
-    try:
-        outer()()
-    except UnboundLocalError as error:
-        assert "cannot access local variable 'n'" in str(error)
-    else:
-        raise AssertionError("an assignment makes n local")
+    raises(UnboundLocalError, lambda: outer()(), "cannot access local variable 'n'")
 
 
 DECORATED = """
@@ -84,12 +79,7 @@ def check_pickle_and_scheduler():
         pass
 
     for function in (local, lambda: 0, Local()):
-        try:
-            pickle.dumps(function)
-        except (AttributeError, pickle.PicklingError) as error:
-            assert "Can't pickle" in str(error)
-        else:
-            raise AssertionError("a local function cannot be pickled")
+        raises((AttributeError, pickle.PicklingError), lambda: pickle.dumps(function), "Can't pickle")
     assert pickle.loads(pickle.dumps(functools.partial(max, 3)))(2) == 3
     namespace = sys.modules["closures_decorated"] = types.ModuleType("closures_decorated")
     exec(DECORATED, vars(namespace))
@@ -124,12 +114,7 @@ def check_memory_is_held():
 def check_lbfgs():
     layer = nn.Linear(2, 1)
     optimizer, calls = torch.optim.LBFGS(layer.parameters(), max_iter=5), []
-    try:
-        optimizer.step()
-    except TypeError as error:
-        assert "closure" in str(error)
-    else:
-        raise AssertionError("LBFGS needs a closure")
+    raises(TypeError, lambda: optimizer.step(), "closure")
 
     def closure():
         calls.append(1)
@@ -158,9 +143,4 @@ def check_questions():
         return inner
 
     assert writes_only().__code__.co_freevars == ("n",)
-    try:
-        scope["Q"]().read()
-    except NameError as error:
-        assert "'n'" in str(error)
-    else:
-        raise AssertionError("a class body is no enclosing scope")
+    raises(NameError, lambda: scope["Q"]().read(), "'n'")

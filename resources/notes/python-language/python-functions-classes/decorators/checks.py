@@ -6,7 +6,7 @@ import weakref
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 ORDER = r"f \leftarrow A\big(B(f)\big)"
 CALLS = r"c(n) = 2 F_{n+1} - 1, \qquad m(n) = n + 1 \quad (n \ge 2)"
@@ -110,12 +110,7 @@ def check_cache_on_tensors_and_methods():
     assert total(t) == 3
     t.mul_(5)
     assert total(t) == 3 and total(t.clone()) == 15 and total.cache_info().misses == 2
-    try:
-        total([1])
-    except TypeError as error:
-        assert "unhashable type" in str(error)
-    else:
-        raise AssertionError("a list has no hash")
+    raises(TypeError, lambda: total([1]), "unhashable type")
 
     class Model:
         @functools.lru_cache
@@ -152,12 +147,7 @@ def check_brackets_and_property():
         def fixed(self):
             return 1
 
-    try:
-        Model().size
-    except AttributeError as error:
-        assert "'Model' object has no attribute 'size'" in str(error)
-    else:
-        raise AssertionError("missing does not exist")
+    raises(AttributeError, lambda: Model().size, "'Model' object has no attribute 'size'")
 
     class Read:
         fixed = property(lambda self: 1)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 ALL = r"N = \max(1, W)\, n"
 SHARE = r"n_w = \left\lceil \frac{n - w}{W} \right\rceil, \qquad \sum_{w=0}^{W-1} n_w = n, \qquad w = 0, \dots, W - 1"
@@ -93,12 +93,7 @@ def check_exhausted():
     model = nn.Linear(2, 2)
     parameters = model.parameters()
     list(parameters)
-    try:
-        torch.optim.SGD(parameters, 0.1)
-    except ValueError as error:
-        assert "optimizer got an empty parameter list" in str(error)
-    else:
-        raise AssertionError("the generator is used up")
+    raises(ValueError, lambda: torch.optim.SGD(parameters, 0.1), "optimizer got an empty parameter list")
     model(torch.full((1, 2), 100.0)).sum().backward()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -112,12 +107,7 @@ def check_other_pitfalls():
         yield 1
         next(iter([]))
 
-    try:
-        list(broken())
-    except RuntimeError as error:
-        assert "generator raised StopIteration" in str(error)
-    else:
-        raise AssertionError("PEP 479")
+    raises(RuntimeError, lambda: list(broken()), "generator raised StopIteration")
     numbers = [1, 2, 3, 4]
     for q in numbers:
         numbers.remove(q)
@@ -150,12 +140,11 @@ def check_other_pitfalls():
 
 @check
 def check_shuffle_and_memory():
-    try:
-        DataLoader(Plain(3), shuffle=True)
-    except ValueError as error:
-        assert "DataLoader with IterableDataset: expected unspecified shuffle option" in str(error)
-    else:
-        raise AssertionError("a stream cannot be shuffled by index")
+    raises(
+        ValueError,
+        lambda: DataLoader(Plain(3), shuffle=True),
+        "DataLoader with IterableDataset: expected unspecified shuffle option",
+    )
     stated("8,000,000", sys.getsizeof(list(range(10**6))) - sys.getsizeof([]))
     assert sys.getsizeof(x for x in range(10)) == sys.getsizeof(x for x in range(10**6))
 
@@ -190,9 +179,4 @@ def check_questions():
         assert end.value == 7
     else:
         raise AssertionError("return ends the generator")
-    try:
-        iter(torch.tensor(1.0))
-    except TypeError:
-        pass
-    else:
-        raise AssertionError("a 0-d tensor is not iterable")
+    raises(TypeError, lambda: iter(torch.tensor(1.0)))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LIST = r"x \in L \iff \exists\, e \in L:\ (x \ \mathrm{is}\ e) \lor (x = e)"
 HASHED = (
@@ -106,12 +106,7 @@ def check_facts():
 def check_pitfalls():
     a, b = torch.zeros(2), torch.ones(2)
     assert a in [a, b]
-    try:
-        b in [a]
-    except RuntimeError as error:
-        assert "Boolean value of Tensor with more than one value is ambiguous" in str(error)
-    else:
-        raise AssertionError("b in [a] should fail")
+    raises(RuntimeError, lambda: b in [a], "Boolean value of Tensor with more than one value is ambiguous")
     assert any(torch.equal(b.clone(), t) for t in (a, b)) and not any(b.clone() is t for t in (a, b))
     assert int("200") is int("200") and int("300") is not int("300")
     with warnings.catch_warnings(record=True) as caught:
@@ -120,22 +115,12 @@ def check_pitfalls():
     assert caught[0].category is SyntaxWarning
     elementwise = np.array([1, 2]) == None  # noqa: E711
     assert elementwise.shape == (2,)
-    try:
-        bool(elementwise)
-    except ValueError as error:
-        assert "ambiguous" in str(error)
-    else:
-        raise AssertionError("an array has no truth value")
+    raises(ValueError, lambda: bool(elementwise), "ambiguous")
     assert id([]) == id([])
     assert not torch.equal(torch.ones(2), torch.ones(1, 2)) and torch.allclose(torch.tensor([0.1 + 0.2]), torch.tensor([0.3]))
     unknown = torch.tensor([float("nan")])
     assert not torch.equal(unknown, unknown) and torch.allclose(torch.ones(1), torch.ones(3))
-    try:
-        torch.allclose(torch.ones(1), torch.ones(1).double())
-    except RuntimeError as error:
-        assert "did not match" in str(error)
-    else:
-        raise AssertionError("allclose compares one dtype")
+    raises(RuntimeError, lambda: torch.allclose(torch.ones(1), torch.ones(1).double()), "did not match")
 
 
 @check

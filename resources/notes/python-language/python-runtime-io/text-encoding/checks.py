@@ -2,7 +2,7 @@ import codecs
 import random
 import unicodedata
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LENGTH = (
     r"\mathrm{len}(c) = \begin{cases} 1 & c < 2^{7} \\ 2 & 2^{7} \le c < 2^{11} \\ 3 & 2^{11} \le c < 2^{16} \\"
@@ -31,12 +31,7 @@ def check_length():
         except UnicodeEncodeError:
             continue
         raise AssertionError("surrogates are not encoded")
-    try:
-        chr(0x110000)
-    except ValueError:
-        pass
-    else:
-        raise AssertionError("no code point beyond 10FFFF")
+    raises(ValueError, lambda: chr(0x110000))
 
 
 @formula(BITS)
@@ -88,12 +83,7 @@ def check_pitfalls():
         except UnicodeEncodeError:
             continue
         raise AssertionError("GBK has no emoji")
-    try:
-        "注册®“引”".encode("utf-8").decode("gbk")
-    except UnicodeDecodeError as error:
-        assert "'gbk' codec can't decode byte" in str(error)
-    else:
-        raise AssertionError("these bytes are no GBK")
+    raises(UnicodeDecodeError, lambda: "注册®“引”".encode("utf-8").decode("gbk"), "'gbk' codec can't decode byte")
     bad = "中文é".encode("utf-8").decode("latin-1")
     assert bad != "中文é" and bad.encode("latin-1").decode("utf-8") == "中文é"
     assert "\ufffd\ufffd".encode("utf-8").decode("gbk") == "锟斤拷"
@@ -105,10 +95,5 @@ def check_pitfalls():
     assert len("👍🏽") == 2 and bytes.fromhex("d6d0").decode("latin-1") == "ÖÐ"
     bom = b"\xef\xbb\xbfid"
     assert bom.decode("utf-8") == "\ufeffid" and bom.decode("utf-8-sig") == "id"
-    try:
-        "a" + b"a"
-    except TypeError:
-        pass
-    else:
-        raise AssertionError("str and bytes do not mix")
+    raises(TypeError, lambda: "a" + b"a")
     assert len("𠀀".encode("utf-8")) == 4 and ord("𠀀") > 0xFFFF

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 LINEAR = r"\mathrm{Linear}_{W,b}(x) = \mathrm{linear}(x, W, b) = x\,W^{\top} + b"
 COUNT = r"n = d_{\text{out}}\,d_{\text{in}} + d_{\text{out}}"
@@ -80,12 +80,7 @@ def check_missing_super():
             self.layer = nn.Linear(2, 2)
             super().__init__()
 
-    try:
-        Early()
-    except AttributeError as error:
-        assert "cannot assign module before Module.__init__() call" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(AttributeError, lambda: Early(), "cannot assign module before Module.__init__() call")
 
 
 @check

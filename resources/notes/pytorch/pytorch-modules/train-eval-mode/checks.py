@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 DROPOUT = r"\operatorname{Dropout}(x)_i = \begin{cases} m_i x_i / (1 - p) & \text{train} \\ x_i & \text{eval} \end{cases}"
 BATCH_NORM = r"""
@@ -175,12 +175,7 @@ def check_frozen_batch_norm_drifts():
 @check
 def check_one_value_per_channel():
     layer = nn.BatchNorm1d(3)
-    try:
-        layer(torch.randn(1, 3))
-    except ValueError as error:
-        assert "Expected more than 1 value per channel when training" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: layer(torch.randn(1, 3)), "Expected more than 1 value per channel when training")
     layer.eval()(torch.randn(1, 3))
     nn.BatchNorm2d(3)(torch.randn(1, 3, 2, 2))
 

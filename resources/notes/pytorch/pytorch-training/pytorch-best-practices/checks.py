@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 STATE = r"s_{t+1} = \Phi(s_t), \qquad s = (\theta,\ \text{optimizer},\ \text{scheduler},\ \text{random state},\ t)"
 BYTES = r"M = 4\,P\,(1 + k)\ \text{bytes}"
@@ -88,12 +88,7 @@ def check_load():
     for value in (np.random.get_state(), model):
         file = saved(value)
         file.seek(0)
-        try:
-            torch.load(file)
-        except pickle.UnpicklingError as error:
-            assert "Weights only load failed" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(pickle.UnpicklingError, lambda: torch.load(file), "Weights only load failed")
     file.seek(0)
     assert isinstance(torch.load(file, weights_only=False), nn.Linear)
     file = saved(model.state_dict())

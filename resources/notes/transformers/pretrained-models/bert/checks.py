@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 EMBEDDING = r"h_t = \operatorname{LN}\left( E_{x_t} + P_t + S_{s_t} \right)"
 MASKED_LOSS = r"\mathcal{L}_{\text{MLM}} = -\frac{1}{|M|} \sum_{t \in M} \log \operatorname{softmax}(z_t)_{x_t}"
@@ -93,12 +93,7 @@ def check_positions_end_at_512():
     model = Bert(20, 512, 8, 2, 16, 1)
     ids = torch.zeros(1, 513, dtype=torch.long)
     assert model(ids[:, :512], ids[:, :512])[0].shape == (1, 512, 8)
-    try:
-        model(ids, ids)
-    except IndexError as error:
-        assert "index out of range in self" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(IndexError, lambda: model(ids, ids), "index out of range in self")
 
 
 @check

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 WEIGHTS = r"""
 a_{ij} = \frac{A_{ij} \exp(e_{ij})}{\sum_{l=1}^{S} A_{il} \exp(e_{il})} = \operatorname{softmax}_j (e_{ij} + m_{ij}), \qquad
@@ -131,12 +131,7 @@ def check_errors_and_warning():
         (lambda: F.scaled_dot_product_attention(x, x, x, attn_mask=causal, is_causal=True), "Explicit attn_mask should not be set when is_causal=True"),
         (lambda: mha(x, x, x, is_causal=True), "Need attn_mask if specifying the is_causal hint"),
     ]:
-        try:
-            call()
-        except RuntimeError as error:
-            assert text in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(RuntimeError, lambda: call(), text)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         mha(x, x, x, attn_mask=causal, key_padding_mask=torch.tensor([[False, False, True]]))

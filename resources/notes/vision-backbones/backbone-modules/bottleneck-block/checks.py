@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BOTTLENECK = r"4M \cdot M + 9\,M^2 + M \cdot 4M = 17\,M^2"
 OTHERS = r"2 \cdot 9\,(4M)^2 = 288\,M^2, \qquad tC \cdot C + 9\,tC + C \cdot tC = 2tC^2 + 9tC"
@@ -67,18 +67,12 @@ def check_contract():
     halved = Bottleneck(16, 8, stride=2, downsample=down)
     assert halved(torch.randn(2, 16, 9, 7)).shape == (2, 32, 5, 4)
     assert halved.conv1.stride == (1, 1) and halved.conv2.stride == (2, 2)
-    try:
-        block(torch.randn(16, 9, 7))
-    except ValueError as error:
-        assert "4D" in str(error)
-    else:
-        raise AssertionError("expected an error")
-    try:
-        Bottleneck(64, 64)(torch.randn(2, 64, 8, 8))
-    except RuntimeError as error:
-        assert "The size of tensor a (256) must match the size of tensor b (64)" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: block(torch.randn(16, 9, 7)), "4D")
+    raises(
+        RuntimeError,
+        lambda: Bottleneck(64, 64)(torch.randn(2, 64, 8, 8)),
+        "The size of tensor a (256) must match the size of tensor b (64)",
+    )
 
 
 @check

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 MODULE = r"y = \left[ f_1(x);\; f_2(x);\; f_3(x);\; f_4(x) \right], \qquad C_{\mathrm{out}} = C_1 + C_2 + C_3 + C_4"
 REDUCTION = r"K^2 C B \quad \longrightarrow \quad C R + K^2 R B"
@@ -122,12 +122,7 @@ def check_auxiliary_head_sees_17_by_17():
 @check
 def check_train_mode_returns_a_tuple():
     out = model("inception_v3").train()(torch.zeros(2, 3, 299, 299, device="meta"))
-    try:
-        F.cross_entropy(out, torch.tensor([0, 1]))
-    except TypeError as error:
-        assert "InceptionOutputs" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(TypeError, lambda: F.cross_entropy(out, torch.tensor([0, 1])), "InceptionOutputs")
 
 
 @check

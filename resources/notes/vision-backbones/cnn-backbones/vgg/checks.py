@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import VGG16_Weights
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 STACK = r"r = 2n + 1, \qquad 9nC^2 \le (2n + 1)^2 C^2"
 CONV = r"P_{\mathrm{conv}} = \sum_{l=1}^{13} (9\,C_{l-1} + 1)\,C_l"
@@ -99,12 +99,7 @@ def check_contract():
     with torch.no_grad():
         assert net(torch.zeros(2, 3, 32, 40)).shape == (2, 3)
         for bad in (torch.zeros(1, 3, 31, 31), torch.zeros(3, 224, 224)):
-            try:
-                net(bad)
-            except RuntimeError:
-                pass
-            else:
-                raise AssertionError("expected an error")
+            raises(RuntimeError, lambda: net(bad))
         assert isinstance(torchvision.models.vgg11().features[2], nn.MaxPool2d)
         for layers in ("vgg11", "vgg13", "vgg16", "vgg19"):
             features = model(layers).features

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 BLOCK = r"y = \mathrm{ReLU}\left( \mathrm{BN}_3(W_3 * x) + \mathrm{BN}_1(W_1 * x) + \mathrm{BN}_0(x) \right)"
 FOLDED = r"""
@@ -56,12 +56,11 @@ def check_stride_two_without_identity():
 def check_branches_of_different_size_do_not_add():
     x = torch.randn(2, 3, 14, 14)
     for options in ({"padding": 1}, {"stride": 2}):
-        try:
-            nn.Conv2d(3, 3, 3, padding=1)(x) + nn.Conv2d(3, 3, 1, **options)(x)
-        except RuntimeError as error:
-            assert "The size of tensor a (14) must match the size of tensor b" in str(error)
-        else:
-            raise AssertionError("expected an error")
+        raises(
+            RuntimeError,
+            lambda: nn.Conv2d(3, 3, 3, padding=1)(x) + nn.Conv2d(3, 3, 1, **options)(x),
+            "The size of tensor a (14) must match the size of tensor b",
+        )
 
 
 @check
@@ -83,12 +82,7 @@ def check_contract():
 
     assert not any("repvgg" in name for name in torchvision.models.list_models())
     assert nn.Conv2d(4, 4, 3, padding=1)(torch.randn(4, 6, 6)).shape == (4, 6, 6)
-    try:
-        nn.BatchNorm2d(4).eval()(torch.randn(4, 6, 6))
-    except ValueError:
-        pass
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: nn.BatchNorm2d(4).eval()(torch.randn(4, 6, 6)))
 
 
 @check

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.shufflenetv2 import InvertedResidual, channel_shuffle
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 SHUFFLE = r"y_{jg + i} = x_{i\,C/g + j}, \qquad 0 \le i < g, \quad 0 \le j < C/g"
 UNIT = r"y = \mathrm{shuffle}_2\left( [x_1;\, B(x_2)] \right), \qquad P = 2h^2 + 9h + 6h"
@@ -100,12 +100,7 @@ def check_contract():
     net = model("shufflenet_v2_x1_0")
     assert net.fc.out_features == 1000 and not any(isinstance(m, nn.Dropout) for m in net.modules())
     assert not [n for n in torchvision.models.list_models() if n.startswith("shufflenet") and "v2" not in n]
-    try:
-        InvertedResidual(116, 232, 1)
-    except ValueError as error:
-        assert "Invalid combination of stride 1" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(ValueError, lambda: InvertedResidual(116, 232, 1), "Invalid combination of stride 1")
     assert InvertedResidual(4, 5, 1).branch2[0].in_channels == 2  # oup // 2 counts
     down = InvertedResidual(8, 20, 2).eval()
     assert down(torch.randn(2, 8, 7, 7)).shape == (2, 20, 4, 4)

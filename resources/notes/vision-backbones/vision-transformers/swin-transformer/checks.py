@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.swin_transformer import PatchMerging, ShiftedWindowAttention
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 ATTENTION = r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left( \frac{Q K^\top}{\sqrt{d}} + B \right) V"
 BIAS = r"B_{(i, j), (i', j')} = T_{(i - i' + M - 1),\; (j - j' + M - 1)}"
@@ -102,29 +102,14 @@ def check_patch_merging_and_sizes():
 def check_window_size_is_fixed_by_the_table():
     small, large = ShiftedWindowAttention(4, [3, 3], [0, 0], 2), ShiftedWindowAttention(4, [4, 4], [0, 0], 2)
     assert small.relative_position_bias_table.shape[0] == 25 and large.relative_position_bias_table.shape[0] == 49
-    try:
-        large.load_state_dict(small.state_dict())
-    except RuntimeError as error:
-        assert "size mismatch" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: large.load_state_dict(small.state_dict()), "size mismatch")
     weights = small.state_dict()
     grid = weights["relative_position_bias_table"].T.view(1, 2, 5, 5)
     resized = torch.nn.functional.interpolate(grid, size=(7, 7), mode="bicubic", align_corners=True)
     weights["relative_position_bias_table"] = resized.view(2, 49).T
-    try:
-        large.load_state_dict(weights)
-    except RuntimeError as error:
-        assert "relative_position_index" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: large.load_state_dict(weights), "relative_position_index")
     del weights["relative_position_index"]
-    try:
-        large.load_state_dict(weights)
-    except RuntimeError as error:
-        assert "Missing key(s)" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: large.load_state_dict(weights), "Missing key(s)")
     assert large.load_state_dict(weights, strict=False).missing_keys == ["relative_position_index"]
 
 

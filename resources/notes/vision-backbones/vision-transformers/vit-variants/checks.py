@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, raises, stated
 
 DISTILLATION = r"L = \tfrac12\, \mathrm{CE}(z^{c}, y) + \tfrac12\, \mathrm{CE}\left( z^{d}, \arg\max_k z^{t}_k \right)"
 REDUCTION = r"\Omega = 2 \cdot N \cdot \frac{N}{R^2} \cdot C"
@@ -94,12 +94,7 @@ def check_numbers():
 def check_mixer_is_bound_to_its_number_of_patches():
     layer = Mixer(16, 4, 8, 8)
     assert layer(torch.randn(1, 16, 4)).shape == (1, 16, 4)
-    try:
-        layer(torch.randn(1, 25, 4))
-    except RuntimeError as error:
-        assert "shapes cannot be multiplied" in str(error)
-    else:
-        raise AssertionError("expected an error")
+    raises(RuntimeError, lambda: layer(torch.randn(1, 25, 4)), "shapes cannot be multiplied")
     assert not any(name.startswith(("deit", "pvt", "mixer")) for name in torchvision.models.list_models())
 
 

@@ -182,29 +182,28 @@ def check_counting_dead_units():
     assert (maps == 0).all(dim=(0, 2, 3)).tolist() == [False, True, False]
 
 
+def opens(w: float, b: float, x: torch.Tensor, method, steps: int) -> bool:
+    """Whether a unit of one input is ever positive on x while it learns the target 1."""
+    w, b = (torch.tensor(v, dtype=x.dtype, requires_grad=True) for v in (w, b))
+    optimizer = method(w, b)
+    opened = False
+    for _ in range(steps):
+        optimizer.zero_grad()
+        y = F.relu(w * x + b)
+        opened = opened or bool((y > 0).any())
+        (y - 1).square().sum().backward()
+        optimizer.step()
+    return opened
+
+
 @check
 def check_weight_decay_and_a_dead_unit():
     x = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     for decay_of_b, recovers in ((0.1, False), (0.0, True)):
-        w, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (-3.5, 0.45))
-        optimizer = torch.optim.SGD([{"params": [w], "weight_decay": 0.1}, {"params": [b], "weight_decay": decay_of_b}], lr=0.05)
-        opened = False
-        for _ in range(500):
-            optimizer.zero_grad()
-            y = F.relu(w * x + b)
-            opened = opened or bool((y > 0).any())
-            (y - 1).square().sum().backward()
-            optimizer.step()
-        assert opened is recovers
+        sgd = lambda w, b: torch.optim.SGD(
+            [{"params": [w], "weight_decay": 0.1}, {"params": [b], "weight_decay": decay_of_b}], lr=0.05
+        )
+        assert opens(-3.5, 0.45, x, sgd, 500) is recovers
     x = torch.tensor([2.0, 3.0])
     for method, recovers in ((torch.optim.SGD, False), (torch.optim.AdamW, False), (torch.optim.Adam, True)):
-        w, b = (torch.tensor(v, requires_grad=True) for v in (-1.0, 1.5))
-        optimizer = method([w, b], lr=0.01, weight_decay=0.1)
-        opened = False
-        for _ in range(300):
-            optimizer.zero_grad()
-            y = F.relu(w * x + b)
-            opened = opened or bool((y > 0).any())
-            (y - 1).square().sum().backward()
-            optimizer.step()
-        assert opened is recovers
+        assert opens(-1.0, 1.5, x, lambda w, b: method([w, b], lr=0.01, weight_decay=0.1), 300) is recovers

@@ -3,8 +3,10 @@
 A checks.py holds plain functions. `@formula(TEX)` says that the function re-implements the display formula TEX, as it is
 written in both articles, and compares it with the real library; the run fails when an article shows a display formula that
 no function claims, or when a claimed formula is not in both articles letter by letter. `stated(TEXT, value)` says that the
-number TEXT stands in both articles and equals the value that was just computed, to the digits printed. `@card(SYMBOL)` does
-for the hover card of a symbol what `@formula` does for an article. `raises(KIND, WORK, WORDS)` says that something fails, and how.
+number TEXT stands in both articles and equals the value that was just computed, to the digits printed. `@pitfall(HEADING)` says
+that the function brings about the symptom of that pitfall by the cause the article names, and cures it by the fix as written;
+`unexecuted(HEADING, REASON)` says why one cannot run here. `@card(SYMBOL)` does for the hover card of a symbol what `@formula`
+does for an article. `raises(KIND, WORK, WORDS)` says that something fails, and how.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Subject:
     cards: dict[str, Any] = field(default_factory=dict)
     checks: list[tuple[str, Check]] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
 
 
 subject = Subject()
@@ -56,6 +59,31 @@ def check(function: Check) -> Check:
     """Registers a check that claims no display formula (a number, a property, an edge case)."""
     subject.checks.append((function.__name__, function))
     return function
+
+
+def _settle(headings: tuple[str, ...]) -> None:
+    article = subject.texts.get("en")
+    for heading in headings:
+        if article is not None and f"\n### {heading}\n" not in article:
+            raise AssertionError(f"en.md has no pitfall {heading!r}")
+        subject.settled.add(heading)
+
+
+def pitfall(*headings: str) -> Callable[[Check], Check]:
+    """Claims pitfalls of en.md; the function must bring about each symptom by its cause and cure it by its fix."""
+
+    def claim(function: Check) -> Check:
+        _settle(headings)
+        return check(function)
+
+    return claim
+
+
+def unexecuted(heading: str, reason: str) -> None:
+    """Says why neither the symptom nor the fix of a pitfall can run here (a GPU, several machines, a library not installed)."""
+    if len(reason.split()) < 3:
+        raise AssertionError(f"{reason!r} is no reason")
+    _settle((heading,))
 
 
 def card(*symbols: str, formula: str | None = None) -> Callable[[Check], Check]:

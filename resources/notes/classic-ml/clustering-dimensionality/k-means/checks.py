@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 from sklearn.cluster import DBSCAN, HDBSCAN, KMeans, SpectralClustering, kmeans_plusplus
-from sklearn.datasets import make_moons
-from sklearn.metrics import adjusted_rand_score
+from sklearn.datasets import make_circles, make_moons
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, quietly, stated
 
 OBJECTIVE = r"J(c_1, \dots, c_k) = \sum_{i=1}^{n} \min_{j} \lVert x_i - c_j \rVert_2^2"
 LLOYD = r"""
@@ -116,28 +116,62 @@ def check_empty_cluster():
     assert len(set(km.labels_)) == 2
 
 
-@check
-def check_pitfalls():
-    X, y = make_moons(200, noise=0.05, random_state=0)
-    assert adjusted_rand_score(y, KMeans(2, n_init=10, random_state=0).fit(X).labels_) < 0.5
-    inertias = [KMeans(k, n_init=10, random_state=0).fit(X[:12]).inertia_ for k in (1, 2, 4, 8, 12)]
-    assert all(later < earlier for earlier, later in zip(inertias, inertias[1:])) and inertias[-1] < 1e-9
+def agreement(model, X, y):
+    return adjusted_rand_score(y, quietly(lambda: model.fit_predict(X)))
+
+
+@pitfall("Results got worse or vary after an upgrade")
+def check_one_start_or_ten():
+    rng, corners = np.random.default_rng(0), 8.0 * np.stack(np.meshgrid(range(5), range(4)), -1).reshape(-1, 1, 2)
+    X = (corners + rng.normal(size=(20, 20, 2))).reshape(-1, 2)
+    single = [KMeans(20, random_state=seed).fit(X).inertia_ for seed in range(40)]
+    ten, again = (KMeans(20, n_init=10, random_state=0).fit(X) for _ in range(2))
+    assert max(single) > 1.5 * ten.inertia_ and min(single) > ten.inertia_ - 1e-6
+    assert (ten.labels_ == again.labels_).all()
+
+
+@pitfall("One feature decides everything")
+def check_units_and_lengths():
     y = np.repeat([0, 1], 50)
     Z = np.stack([y + 0.05 * np.random.randn(100), 1000 * np.random.randn(100)], 1)
-    fit = lambda data: adjusted_rand_score(y, KMeans(2, n_init=10, random_state=0).fit(data).labels_)
-    assert fit(Z) < 0.3 and fit(StandardScaler().fit_transform(Z)) == 1
+    model = KMeans(2, n_init=10, random_state=0)
+    assert agreement(model, Z, y) < 0.3 and agreement(model, StandardScaler().fit_transform(Z), y) == 1
+    texts = np.stack([np.where(y, 1, 0.2), np.where(y, 0.2, 1)], 1) * np.random.lognormal(2, 1.5, (100, 1))
+    assert agreement(model, texts, y) < 0.3 and agreement(model, texts / np.linalg.norm(texts, axis=1, keepdims=True), y) == 1
 
 
-@check
-def check_what_cures_long_groups_and_moons():
+@pitfall("Long, nested or unequal groups are cut wrongly")
+def check_what_cures_long_nested_and_unequal_groups():
+    k_means = KMeans(2, n_init=10, random_state=0)
+    for X, y in (make_moons(200, noise=0.05, random_state=0), make_circles(300, noise=0.04, factor=0.4, random_state=0)):
+        assert agreement(k_means, X, y) < 0.5
+        for cure in (HDBSCAN(copy=True), DBSCAN(eps=0.2), SpectralClustering(2, affinity="nearest_neighbors", random_state=0)):
+            assert agreement(cure, X, y) == 1
     X, y = make_moons(200, noise=0.05, random_state=0)
-    agree = lambda model: adjusted_rand_score(y, model.fit_predict(X))
-    assert agree(HDBSCAN(copy=True)) == agree(DBSCAN(eps=0.2)) == agree(SpectralClustering(2, affinity="nearest_neighbors", random_state=0)) == 1
-    assert agree(DBSCAN()) == 0 and agree(SpectralClustering(2, random_state=0)) < 0.5
-    rng, y = np.random.default_rng(0), np.repeat([0, 1], 200)
-    X = rng.normal(size=(400, 2)) * [4, 0.5] + np.stack([0 * y, 4 * y], 1)
-    assert agree(KMeans(2, n_init=10, random_state=0)) < 0.1 and agree(GaussianMixture(2, random_state=0)) < 0.1
-    assert agree(GaussianMixture(2, n_init=10, init_params="random_from_data", random_state=0)) == 1
+    assert agreement(DBSCAN(), X, y) == 0 and agreement(SpectralClustering(2, random_state=0), X, y) < 0.5
+    mixture = lambda **options: GaussianMixture(2, init_params="random_from_data", random_state=0, **options)
+    y = np.repeat([0, 1], 200)
+    stretched = lambda length: np.random.default_rng(0).normal(size=(400, 2)) * [length, 0.5] + np.stack([0 * y, 4 * y], 1)
+    assert agreement(k_means, stretched(4), y) < 0.1 and agreement(GaussianMixture(2, random_state=0), stretched(4), y) < 0.1
+    assert agreement(mixture(n_init=10), stretched(4), y) == agreement(mixture(n_init=50), stretched(16), y) == 1
+    assert agreement(mixture(n_init=10), stretched(16), y) < 0.1
+    y = np.repeat([0, 1], [300, 100])
+    X = np.random.default_rng(0).normal(size=(400, 2)) * np.where(y, 0.3, 3)[:, None] + np.stack([5 * y, 0 * y], 1)
+    assert agreement(k_means, X, y) < 0.4 and agreement(mixture(n_init=10), X, y) > 0.9
+
+
+@pitfall('"The k with the smallest inertia is best"')
+def check_choosing_k():
+    rng, counts = np.random.default_rng(0), range(2, 8)
+    X = np.concatenate([rng.normal(m, 0.5, (60, 2)) for m in ((0, 0), (6, 0), (3, 5))])
+    fit = lambda k, rows=slice(None): KMeans(k, n_init=10, random_state=0).fit(X[rows])
+    inertias = [fit(k).inertia_ for k in range(1, 9)]
+    assert (np.diff(inertias) < 0).all() and KMeans(12, random_state=0).fit(X[:12]).inertia_ < 1e-9
+    assert np.diff(inertias, 2).argmax() + 2 == 3
+    assert max(counts, key=lambda k: silhouette_score(X, fit(k).labels_)) == 3
+    halves = [np.array_split(rng.permutation(180), 2) for _ in range(4)]
+    stability = {k: np.mean([adjusted_rand_score(*(fit(k, rows).predict(X) for rows in pair)) for pair in halves]) for k in counts}
+    assert max(stability, key=stability.get) == 3
 
 
 @check
@@ -171,20 +205,35 @@ def check_mixture_limit():
         assert np.abs(p - hard)[clear].max() < tolerance
 
 
-@check
-def check_means_and_medians_of_boxes_may_raise_the_sum():
-    def overlap(boxes, c):
-        shared = np.minimum(boxes[:, None], c).prod(-1)
-        return shared / (boxes.prod(-1)[:, None] + c.prod(-1) - shared)
-    for step in (np.mean, np.median):
-        rises = 0
-        for seed in range(30):
-            boxes = np.random.default_rng(seed).lognormal(3, 1, (60, 2))
-            c, sums = boxes[:5].copy(), []
-            for _ in range(20):
-                distance = 1 - overlap(boxes, c)
-                sums.append(distance.min(1).sum())
-                a = distance.argmin(1)
-                c = np.stack([step(boxes[a == j], 0) if (a == j).any() else c[j] for j in range(5)])
-            rises += max(np.diff(sums)) > 1e-9
-        assert rises > 0
+def overlap(boxes, c):
+    shared = np.minimum(boxes[:, None], c).prod(-1)
+    return shared / (boxes.prod(-1)[:, None] + c.prod(-1) - shared)
+
+
+def anchors(boxes, step):
+    """Five anchors by 1 - IoU, and the sums of the distances on the way."""
+    c, sums = boxes[:5].copy(), []
+    for _ in range(20):
+        distance = 1 - overlap(boxes, c)
+        sums.append(distance.min(1).sum())
+        a = distance.argmin(1)
+        c = np.stack([step(boxes[a == j], 0) if (a == j).any() else c[j] for j in range(5)])
+    return c, sums
+
+
+@pitfall("Anchor boxes from Euclidean k-means favour large boxes")
+def check_anchors():
+    """The smaller half of the boxes fits its anchors better with the overlap; with it the sum may rise on the way."""
+    rises = dict.fromkeys((np.mean, np.median), 0)
+    for seed in range(20):
+        boxes = np.random.default_rng(seed).lognormal(4, 0.9, (300, 2))
+        small = boxes.prod(-1) < np.median(boxes.prod(-1))
+        fit = lambda c: overlap(boxes, c).max(1)[small].mean()
+        euclidean = KMeans(5, n_init=3, random_state=0).fit(boxes).cluster_centers_
+        large_fit = overlap(boxes, euclidean).max(1)[~small].mean()
+        assert fit(euclidean) < large_fit
+        for step in rises:
+            c, sums = anchors(boxes, step)
+            assert fit(c) > fit(euclidean) + 0.02
+            rises[step] += max(np.diff(sums)) > 1e-9
+    assert all(rises.values())

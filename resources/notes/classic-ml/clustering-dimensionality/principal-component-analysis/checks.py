@@ -2,11 +2,19 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_wine
+from scipy.sparse import csr_array
+from scipy.stats import spearmanr
+from sklearn.datasets import load_wine, make_circles, make_moons
 from sklearn.decomposition import PCA, KernelPCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.extmath import svd_flip
+from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 EIGEN = r"""
 \Sigma = \frac{1}{n - 1} \bar{X}^\top \bar{X}, \qquad \Sigma v_j = \lambda_j v_j, \qquad \lambda_1 \ge \lambda_2 \ge \dots \ge \lambda_d \ge 0
@@ -91,21 +99,24 @@ def check_contract():
     assert U.shape == (20, 5) and V.shape == (5, 5) and torch.pca_lowrank(torch.randn(30, 9))[1].shape == (6,)
 
 
-@check
+@pitfall("Projections of test data are shifted")
 def check_second_fit_moves_test_data():
     X = np.random.randn(60, 3) * [3, 2, 1]
     test = X[:20] + 5
     once, again = PCA(2).fit(X).transform(test), PCA(2).fit_transform(test)
     assert abs(once.mean(0)).max() > 1 > 1e-9 > abs(again.mean(0)).max()
+    pipeline = make_pipeline(PCA(2), LogisticRegression()).fit(X, X[:, 0] > 0)
+    np.testing.assert_allclose(pipeline[:-1].transform(test), once)
 
 
-@check
+@pitfall("One feature is the first component")
 def check_units():
     wine = load_wine().data
     stated("99.8%", PCA().fit(wine).explained_variance_ratio_[0])
     assert abs(PCA().fit(wine).components_[0]).max() > 0.99
     scaled = StandardScaler().fit_transform(wine)
     stated("36%", PCA().fit(scaled).explained_variance_ratio_[0])
+    assert abs(PCA().fit(scaled).components_[0]).max() < 0.5
 
 
 @check
@@ -121,10 +132,61 @@ def check_signs_and_ratios():
         np.testing.assert_allclose(np.corrcoef(Z.T), np.eye(X.shape[1]), atol=1e-8)
 
 
-@check
+@pitfall("After an update the components have flipped signs")
+def check_old_and_new_convention():
+    """Up to scikit-learn 1.4 the largest entry of a column of U was made positive, since then that of a row of V."""
+    flipped = 0
+    for X in data():
+        pca, centred = PCA().fit(X), X - X.mean(0)
+        U, S, Vt = np.linalg.svd(centred, full_matrices=False)
+        old, new = (svd_flip(U.copy(), Vt.copy(), u_based_decision=based)[1] for based in (True, False))
+        np.testing.assert_allclose(new, pca.components_, atol=1e-8)
+        np.testing.assert_allclose(abs(old), abs(new), atol=1e-8)
+        np.testing.assert_allclose(centred @ old[:1].T @ old[:1], centred @ new[:1].T @ new[:1], atol=1e-8)
+        flipped += (old * new).sum(1).min() < 0
+        np.testing.assert_allclose((X - pca.mean_) @ pca.components_.T, pca.transform(X), atol=1e-9)
+    assert flipped > 0
+
+
+@pitfall("The classes mix in the first two components")
 def check_labels_are_ignored():
     y = np.repeat([0, 1], 100)
-    X = np.stack([10 * np.random.randn(200), y + 0.1 * np.random.randn(200)], 1)
-    Z = PCA().fit_transform(X)
-    gap = [abs(Z[y == 0, j].mean() - Z[y == 1, j].mean()) / Z[:, j].std() for j in (0, 1)]
-    assert gap[0] < 0.5 < 1.5 < gap[1]
+    X = np.stack([10 * np.random.randn(200), 8 * np.random.randn(200), y + 0.1 * np.random.randn(200)], 1)
+    score = lambda Z: LogisticRegression(C=1e4).fit(Z, y).score(Z, y)
+    assert score(PCA(2).fit_transform(X)) < 0.7 and score(PCA(3).fit_transform(X)) == 1
+    assert score(LinearDiscriminantAnalysis().fit_transform(X, y)) == 1
+
+
+def autoencoded(X, steps=400):
+    """The code of a small nonlinear autoencoder with one hidden number."""
+    encoder = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 1))
+    decoder = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 2))
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
+    data = torch.tensor(X, dtype=torch.float32)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        ((decoder(encoder(data)) - data) ** 2).sum(1).mean().backward()
+        optimizer.step()
+    return encoder(data).detach().numpy()
+
+
+@pitfall("A curved structure is not unrolled")
+def check_what_unrolls_an_arc_and_what_separates_rings():
+    """UMAP is not installed and not run."""
+    angle = np.linspace(0, 1.6 * np.pi, 150)
+    arc = np.stack([np.cos(angle), np.sin(angle)], 1) + 0.02 * np.random.randn(150, 2)
+    order = lambda Z: max(abs(spearmanr(column, angle)[0]) for column in Z.T)
+    assert order(PCA(2).fit_transform(arc)) < 0.95
+    assert min(order(TSNE(1, random_state=0).fit_transform(arc)), order(autoencoded(arc))) > 0.99
+    X, y = make_circles(300, noise=0.05, factor=0.3, random_state=0)
+    score = lambda Z: LogisticRegression(C=1e4).fit(Z, y).score(Z, y)
+    assert max(score(PCA(2).fit_transform(X)), score(KernelPCA(2).fit_transform(X))) < 0.7
+    assert score(KernelPCA(2, kernel="rbf").fit_transform(X)) < 0.7 and score(KernelPCA(2, kernel="rbf", gamma=5).fit_transform(X)) == 1
+    X, y = make_moons(300, noise=0.05, random_state=0)
+    assert score(PCA(2).fit_transform(X)) < 0.92 and score(KernelPCA(2, kernel="rbf", gamma=15).fit_transform(X)) > 0.97
+
+
+@check
+def check_sparse_input():
+    X = np.random.randn(40, 6) * (np.random.rand(40, 6) < 0.3)
+    np.testing.assert_allclose(PCA(2).fit(csr_array(X)).explained_variance_, PCA(2).fit(X).explained_variance_, rtol=1e-6)

@@ -7,9 +7,11 @@ from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 SIGMOID = r"p(y = 1 \mid x) = \sigma(z) = \frac{1}{1 + e^{-z}}"
 OBJECTIVE = r"J(w, b) = C \sum_{i=1}^{n} \left( \ln\left(1 + e^{z_i}\right) - y_i z_i \right) + \tfrac{1}{2} \lVert w \rVert_2^2"
@@ -104,9 +106,18 @@ def check_contract():
     model.fit(X, y)
     assert model.coef_.shape == (1, 2) and model.intercept_.shape == (1,) and model.predict_proba(X).shape == (40, 2)
     assert np.allclose(model.predict_proba(X).sum(1), 1)
-    plain = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10000).fit(X, y)
-    p = plain.predict_proba(X)[:, 1]
-    assert np.abs((p - y) @ X).max() < 1e-3 and np.linalg.norm(plain.coef_) > np.linalg.norm(model.coef_)
+
+
+@pitfall("The coefficients differ from R or statsmodels")
+def check_plain_maximum_likelihood():
+    X = np.random.randn(150, 3)
+    y = (np.random.rand(150) < sigmoid(X @ [1, -2, 0.5] - 0.5)).astype(int)
+    likelihood = lambda v: (np.logaddexp(0, X @ v[:-1] + v[-1]) - y * (X @ v[:-1] + v[-1])).sum()
+    found = minimize(likelihood, np.zeros(4), tol=1e-12).x
+    fit = lambda C: LogisticRegression(C=C).fit(X, y).coef_[0]
+    assert np.abs(fit(1.0) - found[:-1]).max() > 0.05 and np.linalg.norm(fit(10.0)) > np.linalg.norm(fit(1.0))
+    np.testing.assert_allclose(fit(np.inf), found[:-1], atol=5e-3)
+    check_several_classes_have_no_reference_class()
 
 
 @check
@@ -117,14 +128,28 @@ def check_liblinear_penalises_the_intercept():
     assert abs(penalised) < abs(free) / 2
 
 
-@check
+@pitfall("The weights grow without end")
 def check_separable():
     x, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), [0, 0, 1, 1]
     weights = [fitted(x, y, C).coef_[0, 0] for C in (1, 10, 100, 1000, 1e4)]
     assert all(later > earlier + 1 for earlier, later in zip(weights, weights[1:]))
+    z = 2 * x[:, 0] * weights[-1]
+    assert np.logaddexp(0, np.where(y, -z, z)).sum() < np.logaddexp(0, np.where(y, -z, z) / 2).sum()
+
+    def descended(steps, decay=0.0):
+        layer = torch.nn.Linear(1, 1).double()
+        optimizer = torch.optim.SGD(layer.parameters(), 1.0, weight_decay=decay)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.binary_cross_entropy_with_logits(layer(torch.tensor(x))[:, 0], torch.tensor(y, dtype=torch.float64)).backward()
+            optimizer.step()
+        return layer.weight.item()
+
+    assert descended(20) + 1.5 < descended(200) and descended(200) + 1.5 < descended(2000)
+    assert abs(descended(200, decay=0.1) - descended(1000, decay=0.1)) < 1e-6
 
 
-@check
+@pitfall('"lbfgs failed to converge"')
 def check_convergence_warning():
     X, y = load_breast_cancer(return_X_y=True)
     with warnings.catch_warnings(record=True) as caught:
@@ -133,10 +158,10 @@ def check_convergence_warning():
     assert any(issubclass(w.category, ConvergenceWarning) and "lbfgs failed to converge" in str(w.message) for w in caught)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        LogisticRegression().fit((X - X.mean(0)) / X.std(0), y)
+        make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
 
 
-@check
+@pitfall("Probabilities are off for rare classes")
 def check_balanced_weights_shift_probabilities():
     X = np.random.randn(4000, 1)
     y = (np.random.rand(4000) < sigmoid(X[:, 0] - 3)).astype(int)
@@ -145,8 +170,14 @@ def check_balanced_weights_shift_probabilities():
     assert abs(plain.predict_proba(X)[:, 1].mean() - rate) < 0.01 < 0.3 < balanced.predict_proba(X)[:, 1].mean()
     correction = math.log(rate / (1 - rate))
     assert abs(balanced.intercept_[0] + correction - plain.intercept_[0]) < 0.3
+    corrected = sigmoid(balanced.decision_function(X) + correction)
+    assert 0.8 * rate < corrected.mean() < 1.25 * rate
+    found = lambda chosen: chosen[y == 1].mean()
+    assert found(plain.predict(X) == 1) < 0.3 and abs(found(plain.predict_proba(X)[:, 1] > rate) - found(balanced.predict(X) == 1)) < 0.1
     positive, negative = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
     equal, three = (LogisticRegression().fit(X[rows], y[rows]) for rows in (np.r_[positive, negative[: m * len(positive)]] for m in (1, 3)))
+    assert abs(equal.predict_proba(X)[:, 1].mean() - rate) > 0.3
+    assert 0.7 * rate < sigmoid(equal.decision_function(X) + correction).mean() < 1.4 * rate
     assert abs(equal.intercept_[0] + correction - plain.intercept_[0]) < 0.6 < abs(three.intercept_[0] + correction - plain.intercept_[0])
 
 

@@ -1,17 +1,19 @@
 import math
+import time
 import warnings
 
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_breast_cancer, make_moons
+from sklearn.datasets import load_breast_cancer, make_classification, make_moons
+from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, quietly, stated
 
 PRIMAL = r"\min_{w, b} \; \tfrac{1}{2} \lVert w \rVert_2^2 + C \sum_{i=1}^{n} \max\left( 0,\; 1 - y_i f(x_i) \right)"
 DUAL = r"""
@@ -90,7 +92,7 @@ def check_defaults():
     assert SVC(kernel="linear").fit(X, np.arange(40) % 4).coef_.shape[0] == 6
 
 
-@check
+@pitfall("`predict_proba` contradicts `predict`")
 def check_probability_is_deprecated_and_inconsistent():
     disagreements = 0
     with warnings.catch_warnings(record=True) as caught:
@@ -106,14 +108,20 @@ def check_probability_is_deprecated_and_inconsistent():
     assert disagreements > 0 and any("probability" in str(w.message) and issubclass(w.category, FutureWarning) for w in caught)
 
 
-@check
+@pitfall("Poor accuracy with default settings")
 def check_scaling_matters():
     X, y = load_breast_cancer(return_X_y=True)
     raw, scaled = (cross_val_score(m, X, y).mean() for m in (SVC(), make_pipeline(StandardScaler(), SVC())))
     assert scaled > raw + 0.03
+    largest = np.argsort(X.std(0))[-4:]
+    kernel = lambda Z: rbf_kernel(Z, gamma=1 / (X.shape[1] * X.var()))
+    assert np.abs(kernel(X) - kernel(X[:, largest])).max() < 0.1
+    grid = {"svc__C": [0.1, 1, 10], "svc__gamma": [0.003, 0.03, 0.3]}
+    search = GridSearchCV(make_pipeline(StandardScaler(), SVC()), grid, cv=3).fit(X[::2], y[::2])
+    assert search.score(X[1::2], y[1::2]) > 0.95
 
 
-@check
+@pitfall("`LinearSVC` and `SVC(kernel='linear')` disagree")
 def check_linear_svc_differs():
     X, y = next(problems())
     X = X + 3
@@ -125,15 +133,39 @@ def check_linear_svc_differs():
         warnings.simplefilter("always")
         LinearSVC(loss="hinge", intercept_scaling=100).fit(X, y)
     assert any("failed to converge" in str(w.message) for w in caught)
+    four = np.arange(len(X)) % 4
+    assert len(quietly(lambda: LinearSVC().fit(X, four)).coef_) == 4 and len(SVC(kernel="linear").fit(X, four).coef_) == 6
     assert np.abs(close.coef_ - exact.coef_).max() < 0.01 and abs(close.intercept_ - exact.intercept_).max() < 0.01
 
 
-@check
+@pitfall("Perfect on training data, chance on test data")
 def check_large_gamma():
     X, y = make_moons(400, noise=0.3, random_state=0)
     svm = SVC(gamma=10000).fit(X[:200], y[:200])
     assert svm.score(X[:200], y[:200]) == 1.0 and len(svm.support_) > 0.95 * 200
     stated("52%", svm.score(X[200:], y[200:]))
+    identity = rbf_kernel(X[:200], gamma=10000)
+    assert np.abs(identity - np.eye(200)).mean() < 1e-3
+    usual, flat = SVC().fit(X[:200], y[:200]), SVC(gamma=1e-4).fit(X[:200], y[:200])
+    assert usual.score(X[200:], y[200:]) > 0.9 and len(usual.support_) < 0.5 * 200 and len(flat.support_) > 0.95 * 200
+
+
+@pitfall("Training does not finish")
+def check_cost_on_overlapping_classes():
+    """Each iteration of the solver updates the gradient of up to n points, and the number of iterations grows with n too."""
+    def spent(model, n):
+        X, y = make_classification(n, 10, flip_y=0.3, class_sep=0.5, random_state=0)
+        start = time.process_time()
+        model.fit(X, y)
+        return time.process_time() - start
+
+    small, large = SVC(), SVC()
+    assert spent(small, 1000) * 4 < (slow := spent(large, 4000)) and spent(LinearSVC(), 4000) < slow / 10
+    assert large.n_iter_[0] > 3 * small.n_iter_[0] and len(large.support_) > 3 * len(small.support_)
+    X, y = make_moons(2000, noise=0.3, random_state=0)
+    models = SVC(), LinearSVC(), make_pipeline(Nystroem(random_state=0), LinearSVC())
+    kernel, linear, mapped = (model.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) for model in models)
+    assert mapped > linear + 0.03 and mapped > kernel - 0.02
 
 
 @check

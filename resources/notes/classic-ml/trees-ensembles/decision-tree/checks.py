@@ -1,11 +1,13 @@
 import math
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.datasets import make_moons
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 SPLIT = r"(j^*, t^*) = \arg\min_{j, t} \left( \frac{n_L}{n} Q(L) + \frac{n_R}{n} Q(R) \right)"
 VARIANCE = r"Q(S) = \frac{1}{|S|} \sum_{i \in S} (y_i - \bar{y}_S)^2"
@@ -102,7 +104,7 @@ def check_defaults():
     np.testing.assert_array_equal(grown(X), grown(np.exp(X)))
 
 
-@check
+@pitfall("The same data give different trees")
 def check_random_ties():
     x = np.random.randn(40)
     X, y = np.stack([x, x], 1), (x > 0).astype(int)
@@ -111,23 +113,55 @@ def check_random_ties():
     assert len(set(same)) == 1
 
 
-@check
+@pitfall("Two different values cannot be separated")
 def check_float32():
     X = np.array([[16_777_216.0], [16_777_217.0]] * 5)
     y = np.array([0, 1] * 5)
     assert DecisionTreeClassifier().fit(X, y).score(X, y) == 0.5
     assert DecisionTreeClassifier().fit(X - 16_777_216, y).score(X - 16_777_216, y) == 1.0
     X = np.array([[0.0], [1.0]] * 5)
-    for gap, score in ((2e-7, 1.0), (0.9e-7, 0.5)):
+    for gap, score in ((2e-7, 1.0), (0.9e-7, 0.5), (0.9e-7 * 1e6, 1.0)):
         assert DecisionTreeClassifier().fit(gap * X, y).score(gap * X, y) == score
 
 
-@check
+@pitfall("Category codes are treated as numbers")
 def check_codes_have_an_order():
     codes, y = np.array([[0.0], [1], [2]] * 5), np.array([1, 0, 1] * 5)
     assert DecisionTreeClassifier(max_depth=1).fit(codes, y).score(codes, y) < 1
     one_hot = np.eye(3)[codes[:, 0].astype(int)]
     assert DecisionTreeClassifier(max_depth=1).fit(one_hot, y).score(one_hot, y) == 1
+    codes, y = np.tile(codes, (8, 1)), np.tile(y, 8)
+    boosted = lambda **kinds: HistGradientBoostingClassifier(max_iter=10, max_leaf_nodes=2, **kinds).fit(codes, y).score(codes, y)
+    assert boosted() < boosted(categorical_features=[0]) == 1
+
+
+@pitfall("Training accuracy 100%, test accuracy mediocre")
+def check_what_restrains_a_tree():
+    scores = []
+    for seed in range(3):
+        X, y = make_moons(1000, noise=0.35, random_state=seed)
+        tree = DecisionTreeClassifier(random_state=0)
+        grids = ({"min_samples_leaf": [1, 3, 10, 20, 40]}, {"max_depth": [2, 3, 5, 8, None]}, {"ccp_alpha": [0, 0.002, 0.005, 0.01, 0.02]})
+        models = [tree, *(GridSearchCV(tree, grid) for grid in grids), RandomForestClassifier(30, random_state=0)]
+        scores.append([model.fit(X[:300], y[:300]).score(X[300:], y[300:]) for model in models])
+        assert tree.score(X[:300], y[:300]) == 1
+    unlimited, *cures = np.mean(scores, 0)
+    assert min(cures) > unlimited + 0.01
+
+
+@pitfall("Predictions stay flat outside the training range")
+def check_trend():
+    x = np.arange(100.0)[:, None]
+    y = 2 * x[:, 0] + np.sin(x[:, 0])
+    far = np.array([[150.0], [200.0]])
+    assert len(set(DecisionTreeRegressor().fit(x, y).predict(far))) == 1
+    line = LinearRegression().fit(x, y)
+    rest = DecisionTreeRegressor().fit(x, y - line.predict(x))
+    assert np.abs(line.predict(far) + rest.predict(far) - 2 * far[:, 0]).max() < 3
+    season = np.arange(99)[:, None] % 6
+    steps = DecisionTreeRegressor(max_depth=3).fit(season, np.diff(y))
+    ahead = y[-1] + steps.predict(np.arange(99, 150)[:, None] % 6).sum()
+    assert abs(ahead - 2 * 150) < 10
 
 
 @check
@@ -149,7 +183,7 @@ def check_missing_values():
         assert DecisionTreeClassifier(max_depth=1).fit(x, y).predict([[np.nan]])[0] == int(few == 2)
 
 
-@check
+@pitfall("Two different values cannot be separated")
 def check_offset_helps_only_within_float32():
     def score(x):
         x, y = x.reshape(-1, 1), np.arange(len(x)) % 2

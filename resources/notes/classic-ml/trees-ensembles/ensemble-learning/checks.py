@@ -13,12 +13,16 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MAJORITY = r"P_M = \sum_{m = (M+1)/2}^{M} \binom{M}{m} p^m (1 - p)^{M - m}"
 ADABOOST = r"""
@@ -134,41 +138,44 @@ def check_cost_and_probabilities():
     assert VotingClassifier(members, voting="soft").fit(X, y).predict_proba(X).shape == (60, 2)
 
 
-@check
+@pitfall("The stacked model is perfect in training and poor afterwards")
 def check_stacking_leak():
     """Members that memorize get all the trust when the second level sees their training predictions."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 5))
-    y = (X[:, 0] + rng.normal(size=400) > 0).astype(int)
+    X = rng.normal(size=(800, 5))
+    y = (X[:, 0] + rng.normal(size=800) > 0).astype(int)
     tree, linear = DecisionTreeClassifier(random_state=0).fit(X[:200], y[:200]), LogisticRegression().fit(X[:200], y[:200])
     members = [("tree", tree), ("linear", linear)]
     leaking = StackingClassifier(members, LogisticRegression(), cv="prefit").fit(X[:200], y[:200])
     sound = StackingClassifier(members, LogisticRegression()).fit(X[:200], y[:200])
-    assert leaking.score(X[:200], y[:200]) == 1.0 and sound.score(X[200:], y[200:]) > leaking.score(X[200:], y[200:]) + 0.03
+    fresh = StackingClassifier(members, LogisticRegression(), cv="prefit").fit(X[200:400], y[200:400])
+    of_tree, of_linear = leaking.final_estimator_.coef_[0]
+    assert leaking.score(X[:200], y[:200]) == 1.0 and of_tree > 2 * of_linear
+    for cure in (sound, fresh):
+        assert cure.score(X[400:], y[400:]) > leaking.score(X[400:], y[400:]) + 0.03
 
 
-@check
+@pitfall("`VotingClassifier` trains my fitted models again")
 def check_voting_refits():
-    from sklearn.frozen import FrozenEstimator
-
     X, y = np.random.randn(50, 2), np.random.randint(2, size=50)
     fitted = LogisticRegression().fit(X[:25], y[:25])
     again = VotingClassifier([("a", fitted)]).fit(X, y)
     assert again.estimators_[0] is not fitted and not np.allclose(again.estimators_[0].coef_, fitted.coef_)
     frozen = VotingClassifier([("a", FrozenEstimator(fitted))]).fit(X, y)
     assert np.allclose(frozen.estimators_[0].coef_, fitted.coef_) and (frozen.predict(X) == fitted.predict(X)).all()
+    both = [fitted, GaussianNB().fit(X[:25], y[:25])]
+    soft = VotingClassifier([(str(i), FrozenEstimator(model)) for i, model in enumerate(both)], voting="soft").fit(X, y)
+    np.testing.assert_allclose(np.mean([model.predict_proba(X) for model in both], 0), soft.predict_proba(X))
     names = np.where(y == 1, "b", "a")                         # hard voting counts encoded classes, a frozen member answers with its own
     member = [("a", FrozenEstimator(LogisticRegression().fit(X, names)))]
     assert set(VotingClassifier(member, voting="soft").fit(X, names).predict(X)) <= {"a", "b"}
     raises(TypeError, lambda: VotingClassifier(member).fit(X, names).predict(X))
 
 
-@check
+@pitfall("More boosting rounds make it worse")
 def check_boosting_overfits():
     X, y = make_moons(600, noise=0.4, random_state=0)
     model = GradientBoostingClassifier(n_estimators=200, learning_rate=1.0, random_state=0).fit(X[:200], y[:200])
-    from sklearn.metrics import log_loss
-
     test = [log_loss(y[200:], p) for p in model.staged_predict_proba(X[200:])]
     train = [log_loss(y[:200], p) for p in model.staged_predict_proba(X[:200])]
     assert test[-1] > 2 * min(test) and train[-1] < train[0]
@@ -176,9 +183,19 @@ def check_boosting_overfits():
     assert stopped.n_estimators_ < 200 and log_loss(y[200:], stopped.predict_proba(X[200:])) < test[-1]
     default, asked = (HistGradientBoostingClassifier(max_iter=300, early_stopping=stop, random_state=0).fit(X, y) for stop in ("auto", True))
     assert default.n_iter_ == 300 and asked.n_iter_ < 100
+    hist = [HistGradientBoostingClassifier(max_iter=300, early_stopping=stop, random_state=0).fit(X[:200], y[:200]) for stop in ("auto", True)]
+    late, early = (log_loss(y[200:], model.predict_proba(X[200:])) for model in hist)
+    assert late > 1.5 * early
 
 
 @check
+def check_a_tenth_of_the_rate_needs_ten_times_the_rounds():
+    X, y = make_moons(400, noise=0.3, random_state=0)
+    loss = lambda rate, rounds: GradientBoostingClassifier(learning_rate=rate, n_estimators=rounds, random_state=0).fit(X, y).train_score_[-1]
+    assert abs(loss(0.1, 30) / loss(0.01, 300) - 1) < 0.05
+
+
+@pitfall("AdaBoost gets worse with noisy labels")
 def check_adaboost_raises_noise():
     X, y = make_moons(300, noise=0.1, random_state=0)
     flipped = np.random.default_rng(0).permutation(300)[:30]
@@ -192,12 +209,12 @@ def check_adaboost_raises_noise():
     assert w[flipped].sum() > 3 * 0.1
 
 
-@check
+@pitfall("AdaBoost gets worse with noisy labels")
 def check_remedies_for_noisy_labels():
     moons = lambda seed: make_moons(800, noise=0.2, random_state=seed)
     clouds = lambda seed: make_classification(800, 10, n_informative=5, random_state=seed)
     for make in (moons, clouds):
-        scores = []
+        scores, clean = [], []
         for seed in range(3):
             X, y = make(seed)
             noisy = y[:400].copy()
@@ -208,11 +225,12 @@ def check_remedies_for_noisy_labels():
                 BaggingClassifier(DecisionTreeClassifier(min_samples_leaf=10), 30, random_state=0),
             ]
             scores.append([model.fit(X[:400], noisy).score(X[400:], y[400:]) for model in models])
+            clean.append(models[0].fit(X[:400], y[:400]).score(X[400:], y[400:]))
         adaboost, *others = np.mean(scores, 0)
-        assert adaboost < min(others), (adaboost, others)
+        assert adaboost + 0.01 < min(others) and adaboost < np.mean(clean) - 0.05, (adaboost, others, clean)
 
 
-@check
+@pitfall("The ensemble is no better than its best member")
 def check_weak_members_outvote_a_better_one():
     scores = []
     for seed in range(3):
@@ -222,6 +240,22 @@ def check_weak_members_outvote_a_better_one():
         scores.append([model.fit(X[:500], y[:500]).score(X[500:], y[500:]) for model in models])
     best, vote, stack = np.mean(scores, 0)
     assert vote < best - 0.02 and stack > vote + 0.02, (best, vote, stack)
+
+
+@pitfall("The ensemble is no better than its best member")
+def check_members_that_agree_and_hard_votes():
+    """Each view shows the class through its own noise, clearly in some rows and hardly in others."""
+    y = np.random.randint(2, size=4000)
+    clarity = np.random.uniform(0, 2, (4000, 3))
+    views = clarity * ((2 * y - 1)[:, None] * clarity + np.random.randn(4000, 3))
+    member = lambda view, C=1.0: make_pipeline(FunctionTransformer(lambda X: X[:, [view]]), LogisticRegression(C=C))
+    alike = [(str(C), member(0, C)) for C in (0.3, 1.0, 3.0)]
+    different = [(str(view), member(view)) for view in range(3)]
+    score = lambda model: model.fit(views[:1000], y[:1000]).score(views[1000:], y[1000:])
+    best = max(score(model) for _, model in alike + different)
+    assert max(score(VotingClassifier(alike, voting=kind)) for kind in ("hard", "soft")) < best + 0.01
+    hard, soft, stacked = (score(m) for m in (VotingClassifier(different), VotingClassifier(different, voting="soft"), StackingClassifier(different)))
+    assert hard > best + 0.02 and min(soft, stacked) > hard + 0.02
 
 
 @check

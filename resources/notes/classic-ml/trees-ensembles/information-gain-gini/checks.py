@@ -2,10 +2,12 @@ import math
 
 import numpy as np
 from scipy.stats import entropy
-from sklearn.metrics import mutual_info_score
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.metrics import mutual_info_score, roc_auc_score
+from sklearn.model_selection import cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 IMPURITIES = r"""
 H(S) = -\sum_{k=1}^{K} p_k \log_2 p_k, \qquad G(S) = \sum_{k=1}^{K} p_k (1 - p_k) = 1 - \sum_{k=1}^{K} p_k^2
@@ -90,20 +92,61 @@ def check_by_hand():
     assert bits(PLAY[OUTLOOK == 1]) == 0
 
 
-@check
+@pitfall("An identifier is the best feature", "scikit-learn has no `criterion='gain_ratio'`")
 def check_identifier():
     stated("0.9403", gain(PLAY, np.arange(14)))
     stated("0.2470", gain(PLAY, np.arange(14)) / bits(np.arange(14)))
     raises(ValueError, lambda: DecisionTreeClassifier(criterion="gain_ratio").fit(OUTLOOK[:, None], PLAY), "criterion")
     assert DecisionTreeClassifier().criterion == "gini"
+    y = np.random.randint(2, size=400)
+    useful, key = np.where(np.random.rand(400) < 0.85, y, 1 - y), np.random.permutation(400)
+    assert gain(y, key) > 2 * gain(y, useful)
+    X = np.stack([useful, key], 1)
+    for criterion in ("entropy", "gini"):
+        tree = lambda **options: DecisionTreeClassifier(criterion=criterion, random_state=0, **options).fit(X[:200], y[:200])
+        free, cures = tree(), (tree(min_samples_leaf=20), tree(ccp_alpha=0.02))
+        assert free.score(X[:200], y[:200]) == 1
+        for cure in cures:
+            assert cure.tree_.feature[0] == 0 and cure.score(X[200:], y[200:]) > max(0.75, free.score(X[200:], y[200:]))
 
 
-@check
+@pitfall("Gain ratio picks a lopsided split")
 def check_lopsided():
     y = np.array([0] * 50 + [1] * 50)
     balanced, lopsided = np.array([0] * 35 + [1] * 15 + [0] * 15 + [1] * 35), np.array([1] + [0] * 99)
     ratio = lambda a: gain(y, a) / bits(a)
     assert gain(y, balanced) > 8 * gain(y, lopsided) and ratio(lopsided) > ratio(balanced)
+    features = [balanced, lopsided]
+    average = np.mean([gain(y, a) for a in features])
+    assert max((a for a in features if gain(y, a) >= average), key=ratio) is balanced
+
+
+@pitfall("Two different things called Gini")
+def check_three_ginis():
+    y, scores = np.repeat([0, 1], 50), np.concatenate([np.linspace(0, 0.6, 50), np.linspace(0.4, 1, 50)])
+    incomes = np.sort(np.random.gamma(1, 1, 500))
+    coefficient = np.abs(incomes[:, None] - incomes).mean() / (2 * incomes.mean())
+    credit = 2 * roc_auc_score(y, scores) - 1
+    assert gini(y) == 0.5 < 0.7 < credit
+    stepwise = np.append(np.zeros(99), 1.0)
+    assert math.isclose(np.abs(stepwise[:, None] - stepwise).mean() / (2 * stepwise.mean()), 0.99) and 0.4 < coefficient < 0.6
+    assert 2 * roc_auc_score(y, y) - 1 == 1 and gini(np.arange(4)) == 1 - 1 / 4
+
+
+@pitfall("Gains are compared across nodes or data sets")
+def check_gain_depends_on_node_and_sample():
+    by_chance = [np.mean([gain(np.random.randint(2, size=n), np.random.randint(2, size=n)) for _ in range(100)]) for n in (20, 500)]
+    assert by_chance[0] > 10 * by_chance[1]
+    uneven, even = np.repeat([0, 1], [95, 5]), np.repeat([0, 1], 50)
+    assert gain(uneven, uneven) < 0.3 < 1 == gain(even, even)
+    X = np.random.randn(300, 3)
+    model = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, X[:, 0] + X[:, 1] ** 2 > 0.5)
+    tree, share = model.tree_, model.tree_.weighted_n_node_samples / 300
+    weighted = np.zeros(3)
+    for node in np.flatnonzero(tree.children_left >= 0):
+        left, right = tree.children_left[node], tree.children_right[node]
+        weighted[tree.feature[node]] += share[node] * tree.impurity[node] - share[left] * tree.impurity[left] - share[right] * tree.impurity[right]
+    np.testing.assert_allclose(weighted / weighted.sum(), model.feature_importances_)
 
 
 @check
@@ -131,6 +174,16 @@ def check_more_thresholds_more_chance_gain():
         gains.append(best)
     few, many = np.mean(gains, axis=0)
     assert many > 2 * few
+
+
+@check
+def check_splits_differ_more_than_accuracy():
+    X, y = load_wine(return_X_y=True)
+    trees = [DecisionTreeClassifier(criterion=criterion, random_state=0) for criterion in ("gini", "entropy")]
+    assert len({int(tree.fit(X, y).tree_.feature[0]) for tree in trees}) == 2
+    for X, y in (load_iris(return_X_y=True), load_breast_cancer(return_X_y=True), (X, y)):
+        first, second = (cross_val_score(tree, X, y, cv=10).mean() for tree in trees)
+        assert abs(first - second) < 0.04
 
 
 @check

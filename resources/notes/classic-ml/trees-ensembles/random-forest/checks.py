@@ -2,11 +2,13 @@ import math
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, make_classification
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import BaggingRegressor, ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import recall_score
+from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit, cross_val_score
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 MEAN = r"\hat{f}(x) = \frac{1}{B} \sum_{b=1}^{B} f_b(x)"
 VARIANCE = r"\mathrm{Var}(\hat{f}) = \rho v + \frac{1 - \rho}{B} v"
@@ -65,6 +67,9 @@ def check_left_out():
         share = 1 - np.mean([len(np.unique(rows)) / n for rows in forest.estimators_samples_])
         assert abs(share - (1 - 1 / n) ** n) < 0.01
     stated("0.3487", 0.9**10)
+    X, y = make_classification(1000, 10, weights=[0.9], random_state=0)    # the condition: these weights change the draws
+    share = [np.mean([y[rows].mean() for rows in RandomForestClassifier(20, class_weight=w).fit(X, y).estimators_samples_]) for w in (None, "balanced")]
+    assert abs(share[0] - y.mean()) < 0.02 and abs(share[1] - 0.5) < 0.03
 
 
 @formula(OOB)
@@ -122,13 +127,47 @@ def check_probabilities_are_not_votes():
     assert np.abs(votes - forest.predict_proba(X)[:, 1]).max() > 0.1
 
 
-@check
+@pitfall("A random column looks important")
 def check_importance_of_noise():
     X, y = load_breast_cancer(return_X_y=True)
     X = np.column_stack([X[:, :5], np.random.default_rng(0).normal(size=len(X))])
     forest = RandomForestClassifier(200, random_state=0).fit(X[::2], y[::2])
     assert forest.feature_importances_[-1] > 0.02
     assert abs(permutation_importance(forest, X[1::2], y[1::2], n_repeats=10, random_state=0).importances_mean[-1]) < 0.01
+    y = np.random.randint(2, size=400)
+    X = np.c_[y ^ (np.random.rand(400) < 0.2), np.random.randint(2, size=400), np.random.randn(400)]    # two values, two, many
+    forest = RandomForestClassifier(100, random_state=0).fit(X[:200], y[:200])
+    assert forest.feature_importances_[2] > 0.4 > 0.1 > forest.feature_importances_[1]
+    shuffled = permutation_importance(forest, X[200:], y[200:], random_state=0).importances_mean
+    assert abs(shuffled[1:]).max() < 0.05 < 0.15 < shuffled[0]
+
+
+@check
+def check_correlated_features_hide_each_other():
+    signal = np.random.randn(1200)
+    X, y = np.c_[signal[:, None] + 0.02 * np.random.randn(1200, 6), np.random.randn(1200)], (signal > 0).astype(int)
+    forest = RandomForestClassifier(100, random_state=0).fit(X[:600], y[:600])
+    alone = permutation_importance(forest, X[600:], y[600:], random_state=0).importances_mean
+    together = X[600:].copy()
+    together[:, :6] = np.random.permutation(together[:, :6])
+    assert alone.max() < 0.1 and forest.score(X[600:], y[600:]) - forest.score(together, y[600:]) > 0.4
+
+
+@pitfall("The regressor behaves like bagging")
+def check_regressor_and_bagging():
+    X, new = np.random.randn(300, 9), np.random.randn(300, 9)
+    y = 3 * X[:, 0] + X[:, 1] + np.random.randn(300)
+
+    def first_and_correlation(ensemble):
+        trees = ensemble.fit(X, y).estimators_
+        errors = np.array([tree.predict(new) for tree in trees]) - 3 * new[:, 0] - new[:, 1]
+        return np.mean([tree.tree_.feature[0] == 0 for tree in trees]), np.corrcoef(errors)[np.triu_indices(60, 1)].mean()
+
+    bagging, default = first_and_correlation(BaggingRegressor(n_estimators=60)), first_and_correlation(RandomForestRegressor(60))
+    assert bagging[0] == default[0] == 1 and abs(bagging[1] - default[1]) < 0.02
+    for features in (1 / 3, "sqrt"):
+        first, correlation = first_and_correlation(RandomForestRegressor(60, max_features=features))
+        assert first < 0.6 and correlation < default[1] - 0.04
 
 
 @check
@@ -140,28 +179,63 @@ def check_importances_of_the_figure():
     assert permutation_importance(forest, X[1::2], y[1::2], n_repeats=20, random_state=0).importances_mean[-1] < 0.005
 
 
+@pitfall("Rare classes are never predicted")
+def check_rare_class():
+    X = np.random.randn(6000, 2)
+    y = (np.random.rand(6000) < 1 / (1 + np.exp(4 - X[:, 0]))).astype(int)
+
+    def forest(**options):
+        return RandomForestClassifier(60, random_state=0, **options).fit(X[:3000], y[:3000])
+
+    def recall(found):
+        return recall_score(y[3000:], found)
+
+    broken = forest()
+    assert recall(broken.predict(X[3000:])) < 0.02 and recall(broken.predict_proba(X[3000:])[:, 1] > 0.05) > 0.2
+    weights_only = forest(class_weight="balanced_subsample")
+    assert all(tree.tree_.impurity[tree.tree_.children_left < 0].max() < 1e-9 for tree in weights_only.estimators_)
+    assert recall(weights_only.predict(X[3000:])) < 0.05
+    assert recall(forest(class_weight="balanced_subsample", min_samples_leaf=50).predict(X[3000:])) > 0.4
+
+
 @check
 def check_class_weight_needs_larger_leaves():
     X, y = make_classification(4000, 10, n_informative=4, weights=[0.95], flip_y=0.05, class_sep=0.6, random_state=0)
     recall = lambda **options: recall_score(y[2000:], RandomForestClassifier(60, random_state=0, **options).fit(X[:2000], y[:2000]).predict(X[2000:]))
     weighted = recall(class_weight="balanced_subsample")
-    drawn = lambda weights: np.mean([y[rows].mean() for rows in RandomForestClassifier(20, class_weight=weights).fit(X, y).estimators_samples_])
-    assert abs(drawn("balanced_subsample") - y.mean()) < 0.01 and abs(drawn("balanced") - 0.5) < 0.02
     assert weighted < recall() + 0.02 and recall(class_weight="balanced_subsample", min_samples_leaf=10) > max(weighted, recall()) + 0.05
 
 
-@check
+@pitfall("OOB or cross-validation scores are far too good")
 def check_duplicates_deceive():
     X, y = np.random.randn(60, 4), np.random.randint(2, size=60)
     copies = RandomForestClassifier(100, oob_score=True, random_state=0).fit(np.tile(X, (4, 1)), np.tile(y, 4))
     alone = RandomForestClassifier(100, oob_score=True, random_state=0).fit(X, y)
     assert copies.oob_score_ > 0.95 and alone.oob_score_ < 0.75
+    of, forest = np.tile(np.arange(60), 4), RandomForestClassifier(30, oob_score=True, random_state=0)
+    near = np.tile(X, (4, 1)) + 0.01 * np.random.randn(240, 4)                     # repeated measurements, labels by chance
+    assert forest.fit(near, y[of]).oob_score_ > 0.95
+    assert cross_val_score(forest, near, y[of], cv=KFold(5, shuffle=True, random_state=0)).mean() > 0.95
+    assert cross_val_score(forest, near, y[of], groups=of, cv=GroupKFold(5)).mean() < 0.7
+    time, walk = np.arange(600)[:, None], np.random.randn(600).cumsum()
+    forest = RandomForestRegressor(30, oob_score=True, random_state=0)
+    assert forest.fit(time, walk).oob_score_ > 0.9
+    assert cross_val_score(forest, time, walk, cv=KFold(5, shuffle=True, random_state=0)).mean() > 0.9
+    assert cross_val_score(forest, time, walk, cv=TimeSeriesSplit()).mean() < 0
 
 
-@check
+@pitfall("Predictions never leave the training range")
 def check_no_extrapolation():
     x = np.linspace(0, 1, 50)[:, None]
     assert RandomForestRegressor(20).fit(x, x[:, 0]).predict([[9.0]])[0] <= 1
+    time = np.arange(200.0)[:, None]
+    y, phase = 2 * time[:, 0] + 5 * np.sin(np.pi * time[:, 0] / 10), time % 20
+    broken = RandomForestRegressor(50).fit(np.c_[time, phase][:150], y[:150]).predict(np.c_[time, phase][150:])
+    assert broken.max() <= y[:150].max() and abs(broken - y[150:]).max() > 90
+    trend = LinearRegression().fit(time[:150], y[:150])
+    rest = RandomForestRegressor(50).fit(phase[:150], y[:150] - trend.predict(time[:150]))
+    assert abs(trend.predict(time[150:]) + rest.predict(phase[150:]) - y[150:]).max() < 1
+    assert abs(trend.predict(time[150:]) - y[150:]).max() < 8                     # another model that extrapolates
 
 
 @check

@@ -1,8 +1,10 @@
 import subprocess
 import tempfile
 from pathlib import Path
+from resource import RLIMIT_STACK, setrlimit
+from signal import SIGSEGV
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 COPIES = r"n_{\text{automatic}} = d, \qquad n_{\text{static}} = 1, \qquad n_{\text{thread}} = T"
 
@@ -16,6 +18,22 @@ def compiled(code, *options):
         if done.returncode:
             return done.stderr, None
         return done.stderr, subprocess.run([program], capture_output=True, text=True, timeout=20).stdout
+
+
+def linked(*sources):
+    """How the program of several source files ends (0, or minus a signal), and what it prints; its stack has 8 MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{number}.cpp") for number, _ in enumerate(sources)]
+        for file, source in zip(files, sources):
+            file.write_text(source)
+        subprocess.run(["g++", "-std=c++17", "-o", Path(folder, "main"), *files], check=True, capture_output=True)
+        limit = lambda: setrlimit(RLIMIT_STACK, (8 * 2**20, 8 * 2**20))
+        done = subprocess.run([Path(folder, "main")], capture_output=True, text=True, timeout=20, preexec_fn=limit)
+        return done.returncode, done.stdout
+
+
+def ended(source):
+    return linked(source)[0]
 
 
 def sections(code):
@@ -75,19 +93,54 @@ def check_sections():
     assert late[:2] == (8, 4)    # set by code at the start: an entry of .init_array, and the variable itself in .bss
 
 
-@check
-def check_pitfalls():
+@pitfall("A returned reference holds garbage, or reading it crashes")
+def check_returned_reference():
+    direct = "int& f() { int x = 1; return x; }"
+    through = "int& f() { int x = 1; int* p = &x; return *p; }    // GCC does not see this one: no null, but garbage"
+    value, owner = "int f() { int x = 1; return x; }", "#include <memory>\nstd::unique_ptr<int> f() { return std::make_unique<int>(1); }"
+    use = "\nvoid g() { volatile int a = 7, b = 7, c = 7, d = 7, e = 7, h = 7; (void)(a + b + c + d + e + h); }\nint main() { auto&& r = f(); g(); return %sr; }"
     assert "-Wreturn-local-addr" in compiled("int& f() { int x = 1; return x; } int main() {}")[0]
-    address = compiled('#include <cstdio>\nint& f() { int x = 1; return x; } int main() { std::printf("%p", (void*)&f()); }')[1]
-    assert address == "(nil)"    # GCC: a null reference, so reading it crashes
+    assert [ended(code + use % star) for code, star in ((direct, ""), (through, ""), (value, ""), (owner, "*"))] == [-SIGSEGV, 7, 1, 1]
+
+
+@pitfall("A local sum starts at a strange number")
+def check_indeterminate_local():
+    code = """
+#include <cstdio>
+void dirty() { volatile double a = 7, b = 7, c = 7, d = 7; (void)(a + b + c + d); }
+double total() { double sum START; for (int i = 0; i < 3; ++i) sum += 1; return sum; }
+int main() { dirty(); std::printf("%g", total()); }
+"""
+    assert compiled(code.replace("START", ""))[1] == "10" and compiled(code.replace("START", "= 0"))[1] == "3"
     assert compiled('#include <cstdio>\ndouble sum; int main() { std::printf("%g", sum); }')[1] == "0"
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, wanted in (("static int n", "0"), ("inline int n = 0", "1")):
-            Path(folder, "n.h").write_text(f"{kind};")
-            Path(folder, "a.cpp").write_text('#include "n.h"\nvoid set() { n = 1; }')
-            Path(folder, "b.cpp").write_text('#include <cstdio>\n#include "n.h"\nvoid set(); int main() { set(); std::printf("%d", n); }')
-            subprocess.run(["g++", "-std=c++17", "-o", "main", "a.cpp", "b.cpp"], cwd=folder, check=True)
-            assert subprocess.run([Path(folder, "main")], capture_output=True, text=True).stdout == wanted
+
+
+@pitfall("A crash on entering a function with a large array")
+def check_large_array():
+    code = "#include <vector>\nfloat f(int x, int y) { DECLARED image[AT] = 1; return image[AT]; } int main() { return f(3, 4095) != 1; }"
+    for declared, at, end in (
+        ("float image[4096][4096];", "y][x", -SIGSEGV),
+        ("std::vector<float> image(4096 * 4096);", "y * 4096 + x", 0),
+    ):
+        assert ended(code.replace("DECLARED", declared).replace("AT", at)) == end
+
+
+@pitfall("A crash before `main` begins")
+def check_order_of_initialization():
+    user = "#include <map>\n#include <string>\nextern %s int used = registry%s[\"a\"] = 1;"
+    holder = "#include <map>\n#include <cstdio>\n#include <string>\n%s int main() { std::puts(\"main\"); }"
+    kind = "std::map<std::string, int>"
+    variable = user % (f"{kind} registry;", ""), holder % f"{kind} registry;"
+    function = user % (f"{kind}& registry();", "()"), holder % f"{kind}& registry() {{ static {kind} made; return made; }}"
+    assert linked(*variable) == (-SIGSEGV, "") and linked(*variable[::-1]) == (0, "main\n")    # g++ keeps the order of the files
+    assert linked(*function) == linked(*function[::-1]) == (0, "main\n")
+
+
+@pitfall('Each source file sees its own "global"')
+def check_internal_linkage():
+    for header, definition, wanted in (("static int n;", "", "0"), ("inline int n = 0;", "", "1"), ("extern int n;", "int n = 0;", "1")):
+        first = f"{header} {definition} void set() {{ n = 1; }}"
+        assert linked(first, f'#include <cstdio>\n{header} void set(); int main() {{ set(); std::printf("%d", n); }}') == (0, wanted)
 
 
 @check

@@ -2,7 +2,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from note_checks import check, formula, stated
+import torch
+
+from note_checks import check, formula, pitfall, stated
 
 ACCESS = r"a' = \max(a, m)"
 SIZE = r"\mathrm{sizeof}(D) \ge \mathrm{sizeof}(B)"
@@ -18,6 +20,15 @@ def compiled(code):
         if done.returncode:
             return done.stderr, None
         return done.stderr, subprocess.run([program], capture_output=True, text=True, timeout=20).stdout
+
+
+def ended(code):
+    """The exit status of the program."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "main.cpp"), Path(folder, "main")
+        source.write_text(code)
+        subprocess.run(["g++", "-std=c++17", "-o", program, source], check=True, capture_output=True)
+        return subprocess.run([program], timeout=20).returncode
 
 
 def level(a, m):
@@ -58,7 +69,6 @@ int main() { std::printf("%zu %zu %zu %zu %zu %zu %zu", sizeof(B), sizeof(D), si
 
 @check
 def check_defaults_and_order():
-    assert "inaccessible within this context" in compiled("class B { public: int x = 0; }; class D : B {}; int main() { D d; return d.x; }")[0]
     assert compiled("struct B { int x = 0; }; struct D : B {}; int main() { D d; return d.x; }")[1] == ""
     code = """
 #include <cstdio>
@@ -69,12 +79,83 @@ int main() { D d; }
     assert compiled(code)[1] == "1234"
 
 
+@pitfall('"is inaccessible within this context" although the base member is public')
+def check_private_by_default():
+    code = "class B { public: int x = 0; int f() { return x; } }; class D : MODE B {}; int main() { D d; return d.f(); }"
+    assert "is inaccessible within this context" in compiled(code.replace("MODE", ""))[0]
+    assert compiled(code.replace("MODE", "public"))[1] == ""
+
+
+@pitfall("A module handed to `Sequential` is copied")
+def check_sequential_of_libtorch():
+    """Compiled against the installed libtorch, which takes about ten seconds."""
+    code = """
+#include <cstdio>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/linear.h>
+using torch::nn::LinearImpl;
+int main() {
+  torch::nn::Sequential net;
+  LinearImpl named(2, 3); torch::nn::Linear holder(2, 3); auto shared = std::make_shared<LinearImpl>(2, 3);
+  net->push_back(named); net->push_back(holder); net->push_back(shared);
+  const void* mine[] = {&named, holder.get(), shared.get()};
+  for (int i = 0; i < 3; ++i) std::printf("%d", mine[i] == static_cast<const void*>(net->ptr<LinearImpl>(i).get()));
+}
+"""
+    home = Path(torch.__file__).parent
+    includes = [f"-I{home / one}" for one in ("include", "include/torch/csrc/api/include")]
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "main.cpp"), Path(folder, "main")
+        source.write_text(code)
+        link = [f"-L{home / 'lib'}", f"-Wl,-rpath,{home / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
+        subprocess.run(["g++", "-std=c++20", "-w", *includes, "-o", program, source, *link], check=True, capture_output=True)
+        assert subprocess.run([program], capture_output=True, text=True, timeout=60).stdout == "011"
+
+
+@pitfall("A getter gives the private data away")
+def check_getter():
+    code = """
+#include <vector>
+class A { std::vector<double> data_{1}; public: CONST std::vector<double>& data() { return data_; } void set(double x) { if (x > 0) data_[0] = x; } };
+int main() { A a; CHANGE; return a.data()[0] < 0; }
+"""
+    write, through = "a.data()[0] = -2", "a.set(-2)"
+    assert ended(code.replace("CONST", "").replace("CHANGE", write)) == 1                 # the rule "positive" is broken
+    assert compiled(code.replace("CONST", "const").replace("CHANGE", write))[1] is None
+    assert ended(code.replace("CONST", "const").replace("CHANGE", through)) == 0
+
+
+@pitfall("A derived class breaks code written for the base")
+def check_square():
+    code = """
+struct Rectangle { int w = 1, h = 1; virtual void width(int x) { w = x; } virtual void height(int x) { h = x; } };
+struct Square DERIVED
+int area(Rectangle& r) { r.width(3); r.height(2); return r.w * r.h; }
+int main() { Rectangle r; Square s; return ASKED; }
+"""
+    inherits = ": Rectangle { void width(int x) override { w = h = x; } void height(int x) override { w = h = x; } };"
+    holds = "{ void side(int x) { own.w = own.h = x; } int area() { return own.w * own.h; } private: Rectangle own; };"
+    assert [ended(code.replace("DERIVED", inherits).replace("ASKED", f"area({one})")) for one in "rs"] == [6, 4]    # 6 was promised
+    assert compiled(code.replace("DERIVED", holds).replace("ASKED", "area(s)"))[1] is None
+    assert ended(code.replace("DERIVED", holds).replace("ASKED", "(s.side(2), 10 * area(r) + s.area())")) == 64
+
+
+@pitfall("Two copies of the base in a diamond")
+def check_diamond():
+    code = """
+struct A { double x[4]; int f() { return 0; } static int g() { return 0; } };
+struct B : MODE A {}; struct C : MODE A {}; struct D : B, C {};
+int main() { D d; TWICE return d.CALLED(); }
+"""
+    twice = "static_assert(sizeof(D) == 2 * sizeof(A));"
+    plain, virtual = code.replace("MODE", ""), code.replace("MODE", "virtual")
+    assert "ambiguous" in compiled(plain.replace("TWICE", "").replace("CALLED", "f"))[0]
+    assert ended(plain.replace("TWICE", twice).replace("CALLED", "g")) == 0
+    assert ended(virtual.replace("TWICE", "static_assert(sizeof(D) < 2 * sizeof(A));").replace("CALLED", "f")) == 0
+
+
 @check
-def check_pitfalls_and_questions():
-    diamond = "struct A { int x = 0; }; struct B : %sA {}; struct C : %sA {}; struct D : B, C {}; int main() { D d; return d.x; }"
-    assert "ambiguous" in compiled(diamond % ("", ""))[0] and compiled(diamond % ("virtual ", "virtual "))[1] == ""
-    leak = "#include <vector>\nclass A { std::vector<double> d{1}; public: CONST std::vector<double>& data() { return d; } }; int main() { A a; a.data()[0] = 2; }"
-    assert compiled(leak.replace("CONST", ""))[1] == "" and "error" in compiled(leak.replace("CONST", "const"))[0]
+def check_questions():
     assert compiled("class A { int s = 1; public: bool same(const A& o) const { return s == o.s; } }; int main() { A a, b; return !a.same(b); }")[1] == ""
     friend = "class A { int s = 1; friend int f(A); }; struct B : A { int t = 0; private: int u = 0; CHILD }; int f(A a) { return a.s; } int f(B b) { return b.u; } int main() {}"
     assert "private" in compiled(friend.replace("CHILD", ""))[0] and compiled(friend.replace("CHILD", "friend int f(B);"))[1] == ""

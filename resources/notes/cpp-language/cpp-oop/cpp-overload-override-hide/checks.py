@@ -2,7 +2,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 LOOKUP = (
     r"\mathrm{vis}(D, f) = \begin{cases} D_f & D_f \ne \varnothing \\"
@@ -54,6 +54,52 @@ def check_visible_overloads():
     stated("3", sizes["using"])
 
 
+@pitfall("A call with a `double` silently runs the `int` version")
+def check_hidden_double():
+    code = """
+#include <cstdio>
+struct Base { virtual void f(int n) const {} void f(double) const { std::printf("double"); } };
+struct Derived : Base { USING void f(int n) const override { std::printf("int %d", n); } };
+int main() { Derived().f(1.5); }
+"""
+    assert compiled(code.replace("USING", ""), "-Wall", "-Woverloaded-virtual") == ("", "int 1")
+    assert compiled(code.replace("USING", "using Base::f;"))[1] == "double"
+
+
+@pitfall("Through the base, the override is never called")
+def check_missed_override():
+    code = """
+#include <cstdio>
+struct B { VIRTUAL int f(int) const { return 1; } };
+struct D : B { int f(PARAMETERS { return 2; } };
+int main() { D d; const B& b = d; std::printf("%d", b.f(0)); }
+"""
+    for virtual, parameters in (("virtual", "int)"), ("virtual", "long) const"), ("", "int) const")):
+        broken = code.replace("VIRTUAL", virtual)
+        assert compiled(broken.replace("PARAMETERS", parameters))[1] == "1"
+        assert "override" in compiled(broken.replace("PARAMETERS", f"{parameters} override"))[0]
+    assert compiled(code.replace("VIRTUAL", "virtual").replace("PARAMETERS", "int) const override"))[1] == "2"
+
+
+@pitfall("The default argument is the wrong one")
+def check_default_argument():
+    broken = "struct B { virtual int h(int n = 1) const { return n; } }; struct D : B { int h(int n = 2) const override { return 10 + n; } };"
+    cured = """
+struct B { int h(int n = 1) const { return body(n); } private: virtual int body(int n) const { return n; } };
+struct D : B { private: int body(int n) const override { return 10 + n; } };
+"""
+    use = '\nint main() { D d; const B& b = d; std::printf("%d %d", b.h(), d.h()); }'
+    assert [compiled(f"#include <cstdio>\n{code}{use}")[1] for code in (broken, cured)] == ["11 12", "11 11"]
+
+
+@pitfall('"Redefinition" is used for different things')
+def check_redefinition():
+    assert "redefinition of" in compiled("void f(int) {} void f(int) {} int main() {}")[0]
+    for hiding_or_overriding in ("", "virtual"):
+        classes = f"struct B {{ {hiding_or_overriding} void f() {{}} }}; struct D : B {{ void f() {{}} }};"
+        assert compiled(f"{classes} int main() {{ D().f(); }}") == ("", "")
+
+
 @check
 def check_override_keyword():
     base = "struct B { virtual void f(int) const {} void g() {} };"
@@ -65,8 +111,6 @@ def check_override_keyword():
     hiding = "struct B { virtual void f(int) {} void g(int) {} }; struct D : B { void f(double) {} void g(double) {} }; int main() {}"
     messages = compiled(hiding, "-Woverloaded-virtual")[0]
     assert "B::f(int)" in messages and "was hidden" in messages and "B::g" not in messages
-    example = "struct B { virtual void f(int) {} void f(double) {} }; struct D : B { void f(int) override {} }; int main() { D().f(1.5); }"
-    assert compiled(example, "-Wall", "-Woverloaded-virtual")[0] == ""
 
 
 @check
@@ -81,4 +125,3 @@ int main() { B b; const B& c = b; std::printf("%d%d", b.at(), c.at()); B* p = ne
 """
     assert compiled(code) == ("", "214DBB")
     assert "error" in compiled("struct A { static virtual void f(); }; int main() {}")[0]
-    assert "redefinition" in compiled("void f() {} void f() {} int main() {}")[0]

@@ -1,9 +1,10 @@
 import subprocess
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
-from note_checks import check, formula, stated
+import torch
+
+from note_checks import check, formula, pitfall, stated
 
 OBJECT = r"\mathrm{sizeof} = 8n + 8\,[v > 0] \ \text{bytes}"
 TABLE = r"T = 8\,(v + 2) \ \text{bytes}"
@@ -49,38 +50,122 @@ def check_sizes():
     stated("8,000,000", (objects[CASES.index((2, 1))] - objects[CASES.index((2, 0))]) * 1_000_000)
 
 
-@check
-def check_destructor_warning():
-    code = "struct B { virtual void f() {} }; struct D : B {}; int main() { B* b = new D; delete b; }"
-    assert "-Wdelete-non-virtual-dtor" in compiled(code, "-Wall")[0]
-    assert compiled(code.replace("{ virtual", "{ virtual ~B() = default; virtual"), "-Wall")[0] == ""
-
-
-@check
-def check_unique_pointer_deletes_without_warning():
-    code = "#include <memory>\nstruct B { virtual void f() {} }; struct D : B {}; int main() { std::unique_ptr<B> b = std::make_unique<D>(); }"
-    assert compiled(code, "-Wall")[0] == ""
-
-
-@check
-def check_constructor_and_cast():
+@pitfall("Deleting through a base pointer is undefined behaviour")
+def check_destructor():
+    """Shown by what is lost: D's member is freed only if D's destructor runs."""
     code = """
 #include <cstdio>
 #include <memory>
-struct B { B() { std::printf("%d", id()); } virtual ~B() = default; virtual int id() const { return 1; } };
-struct D : virtual B { int id() const override { return 2; } };
-int main() { std::shared_ptr<B> b = std::make_shared<D>(); std::printf("%d", b->id());
-  std::printf("%d", CAST<D>(b)->id()); }
+struct Member { ~Member() { std::printf("freed"); } };
+struct B { virtual void f() {} DESTRUCTOR };
+struct D : B { Member member; };
+int main() { DELETE }
 """
-    assert compiled(code.replace("CAST", "std::dynamic_pointer_cast"))[1] == "122"
-    assert "the base is virtual" in compiled(code.replace("CAST", "std::static_pointer_cast"))[0]
+    raw, owned = "B* b = new D; delete b;", "std::unique_ptr<B> b = std::make_unique<D>();"
+    for delete, warned in ((raw, True), (owned, False)):
+        messages, printed, _ = compiled(code.replace("DESTRUCTOR", "").replace("DELETE", delete), "-Wall")
+        assert ("-Wdelete-non-virtual-dtor" in messages) is warned and printed == ""
+        assert compiled(code.replace("DESTRUCTOR", "virtual ~B() = default;").replace("DELETE", delete), "-Wall")[:2] == ("", "freed")
+    plain = code.replace("virtual void f() {} DESTRUCTOR", "").replace("DELETE", raw)
+    assert "-Wdelete-non-virtual-dtor" not in compiled(plain, "-Wall")[0]
+
+
+@pitfall("The overridden function is not called: slicing")
+def check_slicing():
+    code = """
+#include <cstdio>
+#include <memory>
+#include <vector>
+struct Layer { virtual ~Layer() = default; virtual int id() const BODY };
+struct Relu : Layer { int id() const override { return 2; } };
+int by_value(Layer layer) { return layer.id(); }
+int by_reference(const Layer& layer) { return layer.id(); }
+int by_pointer(const Layer* layer) { return layer->id(); }
+int main() {
+  std::vector<Layer> values; values.push_back(Relu());
+  std::vector<std::unique_ptr<Layer>> owners; owners.push_back(std::make_unique<Relu>());
+  Relu relu;
+  std::printf("%d%d %d%d%d", by_value(relu), values[0].id(), by_reference(relu), by_pointer(&relu), owners[0]->id());
+}
+"""
+    assert compiled(code.replace("BODY", "{ return 1; }"))[1] == "11 222"
+    abstract = code.replace("BODY", "= 0;")
+    assert "abstract" in compiled(abstract)[0]
+    by_value = [line for line in abstract.split("\n") if "by_value(Layer" in line][0]
+    without = abstract.replace(by_value, "").replace("by_value(relu), values[0].id()", "0, 0")
+    assert "abstract" in compiled(without)[0]                                          # the vector alone
+    assert compiled(without.replace("std::vector<Layer> values; values.push_back(Relu());", ""))[1] == "00 222"
+
+
+@pitfall("A virtual call in the constructor reaches the base version")
+def check_virtual_call_in_constructor():
+    code = """
+#include <cstdio>
+#include <memory>
+struct B { int seen = 0; B() { CALL } virtual ~B() = default; void start() { seen = id(); } virtual int id() const { return 1; } };
+struct D : B { int id() const override { return 2; } };
+template <class T> std::unique_ptr<B> make() { auto made = std::make_unique<T>(); made->start(); return made; }
+int main() { std::printf("%d %d", D().seen, make<D>()->seen); }
+"""
+    assert compiled(code.replace("CALL", "start();"))[1] == "1 2" and compiled(code.replace("CALL", "seen = id();"))[1] == "1 2"
+
+
+@pitfall('"undefined reference" to a template')
+def check_template_in_a_source_file():
+    def linked(header, body):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "t.h").write_text(header)
+            Path(folder, "t.cpp").write_text(f'#include "t.h"\n{body}')
+            Path(folder, "main.cpp").write_text('#include "t.h"\nint main() { return twice(21) != 42; }')
+            done = subprocess.run(["g++", "-std=c++17", "-o", "main", "main.cpp", "t.cpp"], cwd=folder, capture_output=True, text=True)
+            return done.stderr if done.returncode else subprocess.run([Path(folder, "main")], timeout=20).returncode
+
+    declared, body = "template <class T> T twice(T x);", "template <class T> T twice(T x) { return 2 * x; }"
+    assert "undefined reference" in linked(declared, body)
+    assert linked(body, "") == linked(declared, f"{body}\ntemplate int twice(int);") == 0
 
 
 @check
-def check_libtorch_inherits_without_virtual():
-    headers = Path(find_spec("torch").origin).parent / "include/torch/csrc/api/include/torch/nn"
-    assert "class Cloneable : public Module {" in (headers / "cloneable.h").read_text()
-    assert "forward(" not in (headers / "module.h").read_text().split("class TORCH_API Module", 1)[1].replace("_forward", "")
+def check_cast_from_a_virtual_base():
+    code = """
+#include <cstdio>
+#include <memory>
+struct B { virtual ~B() = default; };
+struct D : virtual B { int id() const { return 2; } };
+int main() { std::shared_ptr<B> b = std::make_shared<D>(); std::printf("%d", CAST<D>(b)->id()); }
+"""
+    assert compiled(code.replace("CAST", "std::dynamic_pointer_cast"))[1] == "2"
+    assert "the base is virtual" in compiled(code.replace("CAST", "std::static_pointer_cast"))[0]
+
+
+@pitfall("A cloned libtorch module has no `forward`")
+def check_clone_of_libtorch():
+    """Compiled against the installed libtorch, which takes about ten seconds."""
+    home = Path(torch.__file__).parent
+    options = ["-std=c++20", "-w", *(f"-I{home / one}" for one in ("include", "include/torch/csrc/api/include"))]
+    link = [f"-L{home / 'lib'}", f"-Wl,-rpath,{home / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
+    code = """
+#include <cstdio>
+#include <type_traits>
+#include <utility>
+#include <torch/nn/modules/linear.h>
+template <class T, class = void> struct has_forward : std::false_type {};
+template <class T> struct has_forward<T, std::void_t<decltype(&T::forward)>> : std::true_type {};
+int main() {
+  torch::nn::Linear linear(2, 3);
+  using Cloned = std::decay_t<decltype(*linear->clone())>;
+  static_assert(std::is_same_v<Cloned, torch::nn::Module> && !has_forward<Cloned>::value && has_forward<torch::nn::LinearImpl>::value);
+  auto cast = std::dynamic_pointer_cast<torch::nn::LinearImpl>(linear->clone());
+  auto x = torch::ones({1, 2});
+  std::printf("%d%d", cast != linear.ptr(), cast->forward(x).equal(linear->forward(x)));
+  std::printf("%d", std::static_pointer_cast<torch::nn::LinearImpl>(linear->clone()) != nullptr);    // not virtual any more
+}
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder, "main.cpp"), Path(folder, "main")
+        source.write_text(code)
+        subprocess.run(["g++", *options, "-o", program, source, *link], check=True, capture_output=True)
+        assert subprocess.run([program], capture_output=True, text=True, timeout=60).stdout == "111"
 
 
 @check
@@ -95,4 +180,3 @@ def check_questions():
     ):
         assert "error" in compiled(bad)[0], bad
     assert compiled("struct A { virtual void f() = 0; }; struct B : A { void f() override {} }; int main() { B b; b.f(); }")[0] == ""
-    assert "undefined reference" in compiled("template <class T> T f(T); int main() { return f(0); }")[0]

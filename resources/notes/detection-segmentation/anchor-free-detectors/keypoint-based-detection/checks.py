@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 # verified: formula-only (no keypoint detector of this kind in torchvision); overlaps are compared with box_iou.
 TARGET = r"""
@@ -95,10 +95,52 @@ def check_loss():
     stated("16,384", (512 // 4) ** 2)
 
 
-@check
+@pitfall("Gaussians far too wide")
+def check_early_radius():
+    box = torch.tensor([[0.0, 0.0, 40.0, 20.0]])
+    overlap = lambda r: float(box_iou(box, box + r * torch.tensor([1.0, 1.0, -1.0, -1.0])))
+    cured = min(f(40, 20, 0.7) for f in (inward, shifted, outward))
+    assert overlap(early(40, 20, 0.7)) < 0.2 and abs(overlap(cured) - 0.7) < 1e-6 and early(40, 20, 0.7) > 3 * cured
+    # The smaller positive root, divided by 2a, of each of the three quadratic equations.
+    equations = ((1, -60, 800 * 0.3 / 1.7), (4, -120, 800 * 0.3), (2.8, 84, -800 * 0.3))
+    for (a, b, c), f in zip(equations, (shifted, inward, outward)):
+        roots = [(-b + sign * math.sqrt(b * b - 4 * a * c)) / (2 * a) for sign in (1, -1)]
+        assert abs(min(r for r in roots if r > 0) - f(40, 20, 0.7)) < 1e-9
+
+
+def heat_of(centres, size=24, sigma=5 / 6):
+    grid = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), -1).float()
+    return torch.exp(-((grid[None] - centres[:, None, None]) ** 2).sum(-1) / (2 * sigma**2)).amax(0)
+
+
+@pitfall("Targets without any 1")
+def check_floored_centre():
+    centres = torch.tensor([[8.4, 6.7], [15.2, 16.9]])
+    assert not (heat_of(centres) == 1).any() and (heat_of(torch.tensor([[8.0, 6.0]])) == 1).sum() == 1
+    floored = heat_of(centres.floor())
+    y, x = (floored == 1).nonzero().T
+    offset = centres - centres.floor()
+    assert len(x) == 2 and torch.allclose(torch.stack([x, y], 1) + offset, centres)
+
+
+@pitfall("Two objects, one peak")
+def check_shared_cell():
+    pixels = torch.tensor([[33.0, 41.0], [38.0, 47.0], [35.0, 42.0]])        # centres in an image; the output has stride 4
+    peaks = lambda scale, which: int((heat_of((pixels[which] * scale / 4).floor()) == 1).sum())
+    assert peaks(1, [0, 1]) == 2 and peaks(1, [0, 2]) == 1 and peaks(2, [0, 2]) == 2
+
+
+@pitfall("The loss is infinite or NaN at the start")
 def check_saturated_sigmoid_gives_infinity_or_nan():
     p = torch.sigmoid(torch.tensor([-110.0, 20.0]))
     assert p.tolist() == [0, 1]
     assert p.log()[0] == -torch.inf == (1 - p).log()[1] and (p.log() * torch.zeros(2))[0].isnan()
     kept = p.clamp(1e-4, 1 - 1e-4)
     assert torch.isfinite(kept.log()).all() and torch.isfinite((1 - kept).log()).all()
+    Y, last = (torch.rand(1, 1, 8, 8) < 0.05).float(), torch.nn.Conv2d(4, 1, 1)
+    loss = lambda guess: -(Y * (1 - guess) ** 2 * guess.log() + (1 - Y) * guess**2 * (1 - guess).log()).sum() / Y.sum()
+    features = 400 * torch.randn(1, 4, 8, 8)
+    assert not torch.isfinite(loss(last(features).sigmoid()))
+    assert torch.isfinite(loss(last(features).sigmoid().clamp(1e-4, 1 - 1e-4)))
+    torch.nn.init.constant_(last.bias, -2.19)
+    assert abs(last(0 * features).sigmoid() - 0.1).max() < 1e-3

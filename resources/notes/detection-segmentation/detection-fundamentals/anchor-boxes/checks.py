@@ -7,9 +7,10 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import box_convert, box_iou
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 PLACED = r"""
 w = \frac{s}{\sqrt{r}}, \qquad h = s \sqrt{r}, \qquad
@@ -106,7 +107,7 @@ def check_by_hand():
     assert iou[2, 3] > 0.85
 
 
-@check
+@pitfall("\"Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes\"")
 def check_tuple_pitfall():
     assert AnchorGenerator((32, 64, 128), (1.0,)).sizes == ((32,), (64,), (128,))
     maps = [torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)]
@@ -117,14 +118,45 @@ def check_tuple_pitfall():
             "Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes",
         )
     assert AnchorGenerator(((32,), (64,), (128,)), ((0.5, 1.0, 2.0),) * 3)(images(64, 64), maps)[0].shape == (63, 4)
+    one_map = lambda sizes: AnchorGenerator(sizes, ((1.0,),) * len(sizes))(images(64, 64), maps[:1])[0]
+    assert one_map(((32, 64, 128),)).shape == (48, 4)
+    raises(AssertionError, lambda: one_map((32, 64, 128)), "Anchors should be")
+    for sizes, fits in ((((32,), (64,), (128,)), True), (((32, 48), (64,), (128,)), False)):    # a shared head needs one count
+        generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 3)
+        scores = RPNHead(4, generator.num_anchors_per_location()[0])([m.expand(1, 4, -1, -1) for m in maps])[0]
+        assert (sum(s.numel() for s in scores) == len(generator(images(64, 64), maps)[0])) is fits
+
+
+@check
+def check_between_two_sizes():
     between = 128 * 2**0.5
     assert math.isclose(128**2 / between**2, 0.5) and math.isclose(between**2 / 256**2, 0.5)
 
 
+@pitfall("Wide anchors where tall ones were meant")
+def check_ratio():
+    shape = lambda ratio: box_convert(AnchorGenerator(((64,),), ((ratio,),)).cell_anchors[0], "xyxy", "cxcywh")[0, 2:].tolist()
+    meant = 0.5                                                # width / height of a tall box
+    wide, tall = shape(meant), shape(1 / meant)
+    assert wide[0] > 1.9 * wide[1] and tall[1] > 1.9 * tall[0]
+
+
+@pitfall("Ported weights find boxes shifted by half a cell")
+def check_shift_by_half_a_cell():
+    """The offsets that a network trained with the other generator would give, decoded with each."""
+    maps, size = [torch.zeros(1, 1, 8, 8)], 128
+    here = AnchorGenerator(((64,),), ((1.0,),))(images(size, size), maps)[0]
+    there = here + size / 8 / 2                                # centred on the middle of the cells, as SSD's
+    ssd = DefaultBoxGenerator([[]], scales=[0.5, 0.5], clip=False)(images(size, size), maps)[0][::2]
+    assert torch.allclose(ssd, there, atol=1e-4)
+    coder, box = BoxCoder((1.0, 1.0, 1.0, 1.0)), torch.tensor([[30.0, 40.0, 90.0, 110.0]])
+    offsets = coder.encode_single(box.expand(len(there), 4), there)
+    assert torch.allclose(coder.decode_single(offsets, here), box - 8, atol=1e-3)
+    assert torch.allclose(coder.decode_single(offsets, there), box.expand(len(there), 4), atol=1e-3)
+
+
 @check
-def check_ratio_and_first_centre():
-    x1, y1, x2, y2 = AnchorGenerator(((64,),), ((2.0,),)).cell_anchors[0][0].tolist()
-    assert y2 - y1 > x2 - x1
+def check_first_centre_and_ssd():
     maps = [torch.zeros(1, 1, 4, 4)]
     first = AnchorGenerator(((64,),), ((1.0,),))(images(64, 64), maps)[0][0]
     assert (first[:2] + first[2:]).abs().max() == 0
@@ -137,10 +169,27 @@ def check_ratio_and_first_centre():
     assert abs(float(wide[2] / wide[3]) - 2) < 1e-4            # ratio 2 is width / height there
 
 
-@check
+@pitfall("Small objects get next to no positive anchors")
 def check_small_object():
     anchor, tiny = torch.tensor([[0.0, 0.0, 32.0, 32.0]]), torch.tensor([[12.0, 12.0, 20.0, 20.0]])
     iou = box_iou(tiny, anchor)
     stated("0.0625", iou)
     assert Matcher(0.7, 0.3, allow_low_quality_matches=False)(iou).tolist() == [-1]
     assert Matcher(0.7, 0.3, allow_low_quality_matches=True)(iou).tolist() == [0]
+
+    def positives(anchor_side, stride, scale=1):
+        """The share of small objects with an anchor above 0.7, wherever they lie in a picture."""
+        side = 128 * scale
+        generator = AnchorGenerator(((anchor_side,),), ((1.0,),))
+        anchors = generator(images(side, side), [torch.zeros(1, 1, side // stride, side // stride)])[0]
+        corner = 40 + torch.rand(200, 2) * 40
+        return (box_iou(scale * torch.cat([corner, corner + 8], 1), anchors).max(1).values > 0.7).float().mean()
+
+    sizes = torch.tensor([[8.0, 8.0], [60.0, 60.0]]).repeat(50, 1) * (1 + 0.1 * torch.randn(100, 1))
+    centres = torch.tensor([[16.0, 16.0], [32.0, 32.0]])
+    for _ in range(5):
+        nearest = box_iou(pad(sizes, (2, 0)), pad(centres, (2, 0))).argmax(1)
+        centres = torch.stack([sizes[nearest == c].mean(0) for c in range(2)])
+    clustered = round(centres.min().item())
+    shares = [float(positives(*one)) for one in ((32, 4), (32, 2), (8, 2), (32, 4, 4), (clustered, 4))]
+    assert shares[:2] == [0, 0] and min(shares[2:4]) > 0.5 and shares[4] > 0.1

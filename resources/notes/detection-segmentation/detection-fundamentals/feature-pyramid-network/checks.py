@@ -4,7 +4,8 @@ from collections import OrderedDict
 import numpy as np
 import torch
 from torch import nn
-from torchvision.models.detection import fcos_resnet50_fpn, retinanet_resnet50_fpn
+from torch.nn.functional import interpolate, pad
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, retinanet_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
@@ -12,7 +13,7 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.poolers import LevelMapper
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 TOPDOWN = r"M_5 = A_5 C_5, \qquad M_l = A_l C_l + U(M_{l+1}), \qquad P_l = B_l M_l"
 LEVEL = r"""
@@ -99,19 +100,49 @@ def check_unbatched_is_refused():
         raise AssertionError("expected an error")
 
 
-@check
-def check_names_and_order():
-    pool = MultiScaleRoIAlign([0], 7, 2)
-    raises(
-        IndexError,
-        lambda: pool(OrderedDict({"0": torch.rand(1, 4, 8, 8)}), [torch.tensor([[0.0, 0.0, 9.0, 9.0]])], [(32, 32)]),
-        "list index out of range",
+@pitfall('"The size of tensor a (17) must match the size of tensor b (18)"')
+def check_odd_sizes():
+    """A pyramid of one's own over three maps of stride 2, 4 and 8."""
+    stages = nn.ModuleList([nn.Conv2d(4, 4, 3, 2, 1) for _ in range(3)])
+
+    def pyramid(x, upsampled):
+        maps = []
+        for stage in stages:
+            x = stage(x)
+            maps.append(x)
+        for finer in reversed(maps[:-1]):
+            x = finer + upsampled(x, finer)
+        return x.shape[-1]
+
+    doubled = lambda x, finer: interpolate(x, scale_factor=2)
+    sized = lambda x, finer: interpolate(x, size=finer.shape[-2:])
+    odd = torch.randn(1, 4, 68, 68)                                    # maps of 34, 17, 9
+    raises(RuntimeError, lambda: pyramid(odd, doubled), "The size of tensor a (17) must match the size of tensor b (18)")
+    assert pyramid(odd, sized) == 34 and pyramid(pad(odd, (0, 4, 0, 4)), doubled) == 36
+
+
+@pitfall("`IndexError: list index out of range` in `MultiScaleRoIAlign`")
+def check_names():
+    torch.compiler.set_stance("force_eager")                           # torchvision would compile its RoIAlign first
+    pooled = lambda name: MultiScaleRoIAlign([name], 7, 2)(
+        OrderedDict({"0": torch.rand(1, 4, 8, 8)}), [torch.tensor([[0.0, 0.0, 9.0, 9.0]])], [(32, 32)]
     )
+    raises(IndexError, lambda: pooled(0), "list index out of range")
+    assert pooled("0").shape == (1, 4, 7, 7)
+
+
+@pitfall("Wrong order, no error")
+def check_order():
     fpn = FeaturePyramidNetwork([4, 4], 4)
     fine, coarse = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 4, 4)
     right, wrong = fpn(OrderedDict(a=fine, b=coarse)), fpn(OrderedDict(b=coarse, a=fine))
+    lateral = lambda i, x: fpn.inner_blocks[i](x)
+    shrunk = fpn.layer_blocks[0](lateral(0, coarse) + interpolate(lateral(1, fine), size=(4, 4)))
+    grown = fpn.layer_blocks[0](lateral(0, fine) + interpolate(lateral(1, coarse), size=(8, 8)))
+    assert torch.allclose(wrong["b"], shrunk, atol=1e-5) and torch.allclose(right["a"], grown, atol=1e-5)
     assert right["a"].shape == wrong["a"].shape and not torch.allclose(right["a"], wrong["a"], atol=0.1)
-    assert nn.Conv2d(1, 1, 3, 2, 1)(torch.zeros(1, 1, 17, 17)).shape[-1] == 9
+    falls = lambda maps: all(a.shape[-1] > b.shape[-1] for a, b in zip(list(maps.values()), list(maps.values())[1:]))
+    assert falls(right) and not falls(wrong)
 
 
 @check
@@ -141,9 +172,13 @@ def check_cells_per_box():
     assert LevelMapper(2, 5).eps == 1e-6 and LevelMapper(2, 5)([torch.tensor([[0.0, 0.0, 224.0, 224.0]])]).item() == 2
 
 
-@check
-def check_anchor_generator_needs_both_tuples():
-    maps, images = [torch.zeros(1, 4, n, n) for n in (16, 8, 4, 2, 1)], ImageList(torch.zeros(1, 3, 64, 64), [(64, 64)])
+@pitfall("Five anchor sizes for four maps")
+def check_five_sizes():
+    maps = list(resnet_fpn_backbone(backbone_name="resnet18", weights=None)(torch.zeros(1, 3, 64, 64)).values())
+    images, ratios = ImageList(torch.zeros(1, 3, 64, 64), [(64, 64)]), (0.5, 1.0, 2.0)
     sizes = tuple((side,) for side in (32, 64, 128, 256, 512))
-    assert len(AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5)(images, maps)) == 1
-    raises(AssertionError, lambda: AnchorGenerator(sizes)(images, maps), "match between the number of feature maps")
+    assert len(AnchorGenerator(sizes, (ratios,) * 5)(images, maps)) == 1
+    for wrong in (AnchorGenerator(sizes[:4], (ratios,) * 4), AnchorGenerator(sizes), AnchorGenerator(sizes, (ratios,) * 4)):
+        raises(AssertionError, lambda: wrong(images, maps), "match between the number of feature maps")
+    model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    assert len(model.rpn.anchor_generator.sizes) == 5 and model.roi_heads.box_roi_pool.featmap_names == ["0", "1", "2", "3"]

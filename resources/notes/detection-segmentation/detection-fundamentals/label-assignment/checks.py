@@ -3,9 +3,11 @@ import math
 import numpy as np
 import torch
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16
+from torch.nn import functional as F
 from torchvision.models.detection._utils import Matcher
+from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 MATCH = r"""
 m(a) = \begin{cases}
@@ -58,11 +60,78 @@ def check_adaptive_rules():
     assert not (nothing >= threshold).any() and nothing.mean() + nothing.std(unbiased=False) > 0.5
 
 
-@check
+def anchors_of(side, stride):
+    y, x = torch.meshgrid(*[torch.arange(-64.0, 129.0, stride)] * 2, indexing="ij")
+    corner = torch.stack([x, y], -1).view(-1, 2)
+    return torch.cat([corner, corner + side], 1)
+
+
+def owners(objects, *anchors):
+    return set(Matcher(0.7, 0.3, True)(box_iou(torch.tensor(objects), torch.cat(anchors))).tolist())
+
+
+@pitfall("An object has no positive although low-quality matches are allowed")
 def check_shared_anchor():
     shared = torch.tensor([[0.1, 0.9], [0.05, 0.4]])
     result = Matcher(0.7, 0.3, True)(shared).tolist()
     assert result == [-1, 0] and 1 not in result
+    beside = [[0.0, 0.0, 64.0, 64.0], [20.0, 0.0, 84.0, 64.0]]
+    inside = [[0.0, 0.0, 64.0, 64.0], [4.0, 4.0, 28.0, 28.0]]
+    for objects in (beside, inside):
+        assert 0 in owners(objects, anchors_of(64, 64)) and 1 not in owners(objects, anchors_of(64, 64))
+    assert {0, 1} < owners(beside, anchors_of(64, 16))
+    assert 1 not in owners(inside, anchors_of(64, 16))
+    assert {0, 1} < owners(inside, anchors_of(64, 64), anchors_of(32, 32))
+
+
+@pitfall("ATSS selects nothing")
+def check_atss_selects_nothing():
+    def positive(q, fall_back):
+        chosen = q >= q.mean() + q.std()
+        if fall_back and not chosen.any():
+            chosen[q.argmax()] = True
+        return chosen.tolist()
+
+    nothing = torch.tensor([0.1, 0.5, 0.5, 0.5])
+    assert positive(nothing, False) == [False] * 4 and positive(nothing, True) == [False, True, False, False]
+    assert positive(torch.tensor(Q[1]), True) == positive(torch.tensor(Q[1]), False)
+
+
+@pitfall("Ignored anchors trained as background")
+def check_ignored_anchors():
+    y, x = torch.meshgrid(torch.arange(0.0, 257.0, 4), torch.arange(0.0, 257.0, 4), indexing="ij")
+    anchors = torch.stack([x - 32, y - 32, x + 32, y + 32], -1).view(-1, 4)
+    q = box_iou(torch.tensor([[96.0, 96.0, 160.0, 160.0]]), anchors)
+    matched = Matcher(0.7, 0.3, True)(q)
+    between = matched == Matcher.BETWEEN_THRESHOLDS
+    assert between.sum() > 50 and q[0][between].min() >= 0.3 and q[0][between].max() < 0.7
+
+    def scores(used):
+        inputs = torch.stack([q[0] ** power for power in range(4)], 1)
+        weights = torch.zeros(4, requires_grad=True)
+        optimizer = torch.optim.Adam([weights], 0.1)
+        for _ in range(300):
+            optimizer.zero_grad()
+            F.binary_cross_entropy_with_logits((inputs @ weights)[used], (matched >= 0).float()[used]).backward()
+            optimizer.step()
+        return (inputs @ weights).detach().sigmoid()[between & (q[0] >= 0.5)]
+
+    alike, left_out = scores(torch.ones_like(between)), scores(~between)
+    assert (alike < left_out).all() and alike.mean() < 0.1 and left_out.mean() > 0.25
+
+
+@pitfall("Loss explodes or vanishes with the number of objects")
+def check_normalisation():
+    def loss(positives, divide_by):
+        targets = (torch.arange(100_000) < positives).float()
+        return float(sigmoid_focal_loss(torch.full((100_000,), -4.6), targets, reduction="sum")) / divide_by
+
+    assert loss(2, 100_000) < 1e-3 and not np.isfinite(loss(0, torch.tensor(0.0)))
+    assert loss(500, 1) > 100 * loss(500, 500)
+    assert loss(0, max(1, 0)) < 1 and all(1 < loss(count, max(1, count)) < 1.3 for count in (2, 500))
+    # Gradients are averaged over processes; with the mean count as divisor that is the sum over all positives, per positive.
+    sums, counts = [3.0, 40.0], [2, 50]
+    assert math.isclose(np.mean([s / np.mean(counts) for s in sums]), sum(sums) / sum(counts))
 
 
 @check

@@ -6,7 +6,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.ops import boxes as library
 from torchvision.ops import box_convert, box_iou, clip_boxes_to_image
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 # verified: formula-only. torchvision.ops.nms is a compiled operator; it is re-implemented here twice, independently.
 KEPT = r"""
@@ -43,7 +43,7 @@ def by_deletion(boxes, scores, threshold):
         best = left[scores[left].argmax()]
         kept.append(int(best))
         iou = box_iou(boxes[best][None], boxes[left])[0]
-        left = left[(iou <= threshold) & (left != best)]
+        left = left[~(iou > threshold) & (left != best)]    # as torchvision compares: NaN suppresses nothing
     return kept
 
 
@@ -114,7 +114,7 @@ def check_thresholds_of_faster_rcnn():
     stated("0.5", model.roi_heads.nms_thresh)
 
 
-@check
+@pitfall("In float16 nothing is suppressed")
 def check_half_precision():
     stated("65,504", torch.finfo(torch.float16).max)
     box = torch.tensor([[0.0, 0.0, 300.0, 300.0], [10.0, 0.0, 310.0, 300.0]])
@@ -127,28 +127,56 @@ def check_half_precision():
     stated("106,720", offset)
     assert torch.isinf(torch.tensor(80.0).half() * torch.tensor(1334.0).half())
     assert torch.isnan(torch.tensor([offset, offset]).half().diff()).all()             # widths after the shift are lost
-
-
-@check
-def check_batched():
+    inter = (half[:1, 2:].minimum(half[1:, 2:]) - half[:1, :2].maximum(half[1:, :2])).prod(1)
+    assert not inter / (area[0] + area[1] - inter) > 0.5                               # as it was: areas in float16
     library.nms = reference_nms                                    # this process only: the operator is not compiled here
+    many = torch.cat([box, box + torch.tensor([1000.0, 400.0, 1023.0, 423.0])])
+    scores, classes = torch.rand(4), torch.full((4,), 80)
+    assert many.max() == 1333 and len(library._batched_nms_coordinate_trick(many.half(), scores, classes, 0.5)) == 4
+    assert len(library._batched_nms_coordinate_trick(many.half().float(), scores, classes, 0.5)) == 2
+
+
+@pitfall("A bicycle deletes its rider")
+def check_classes():
+    library.nms = reference_nms
+    boxes, scores, labels = torch.tensor([[0.0, 0.0, 40.0, 90.0], [2.0, 0.0, 42.0, 90.0]]), torch.tensor([0.9, 0.8]), torch.tensor([1, 0])
+    assert reference_nms(boxes, scores, 0.5).tolist() == [0]
+    for batched in (library._batched_nms_coordinate_trick, library._batched_nms_vanilla):
+        assert batched(boxes, scores, labels, 0.5).tolist() == [0, 1]
+        twice, images = torch.cat([boxes, boxes]), torch.tensor([0, 0, 1, 1])
+        both = torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([1, 0, 1, 0])
+        assert len(batched(twice, both[0], both[1], 0.5)) == 2 and len(batched(twice, both[0], images * 2 + both[1], 0.5)) == 4
+
+
+@pitfall("`batched_nms` mixes classes all the same")
+def check_batched():
+    library.nms = reference_nms
     boxes, scores, classes = random_boxes(60), torch.rand(60), torch.randint(0, 3, (60,))
     trick = library._batched_nms_coordinate_trick(boxes, scores, classes, 0.3).tolist()
     each = library._batched_nms_vanilla(boxes, scores, classes, 0.3).tolist()
     assert trick == each and trick != reference_nms(boxes, scores, 0.3).tolist()
     idxs, order = torch.tensor([0, 1]), torch.tensor([0.9, 0.8])
-    both = torch.tensor([[-20.0, -20.0, 2.0, 2.0], [-23.0, -23.0, -1.0, -1.0]])
+    both = torch.tensor([[-20.0, -20.0, 5.0, 5.0], [-24.0, -24.0, 1.0, 1.0]])
     assert library._batched_nms_vanilla(both, order, idxs, 0.5).tolist() == [0, 1]
     assert library._batched_nms_coordinate_trick(both, order, idxs, 0.5).tolist() == [0]
     clipped = clip_boxes_to_image(both, (50, 50))
-    assert (clipped >= 0).all()
+    assert (clipped >= 0).all() and library._batched_nms_coordinate_trick(clipped, order, idxs, 0.5).tolist() == [0, 1]
 
 
-@check
-def check_wrong_format_and_crowd():
-    centre = box_convert(torch.tensor([[0.0, 0.0, 10.0, 10.0], [2.0, 0.0, 12.0, 10.0]]), "xyxy", "cxcywh")
-    right = box_iou(*(2 * [box_convert(centre, "cxcywh", "xyxy")]))[0, 1]
-    assert abs(float(box_iou(centre, centre)[0, 1]) - float(right)) > 0.05
+@pitfall("Duplicates stay, and no error appears")
+def check_wrong_format():
+    boxes, scores = torch.tensor([[100.0, 200.0, 180.0, 280.0], [102.0, 200.0, 182.0, 280.0]]), torch.tensor([0.9, 0.8])
+    centre = box_convert(boxes, "xyxy", "cxcywh")
+    assert by_rule(centre.tolist(), scores, 0.1) == reference_nms(centre, scores, 0.1).tolist() == [0, 1]
+    assert by_rule(box_convert(centre, "cxcywh", "xyxy").tolist(), scores, 0.5) == [0]
+
+
+@pitfall("In crowds people are missing")
+def check_crowd():
     people = torch.tensor([[0.0, 0.0, 40.0, 100.0], [10.0, 0.0, 50.0, 100.0]])
     assert abs(float(box_iou(people, people)[0, 1]) - 0.6) < 1e-6
-    assert by_rule(people.tolist(), [0.99, 0.98], 0.5) == [0]
+    assert by_rule(people.tolist(), [0.99, 0.98], 0.5) == [0] and by_rule(people.tolist(), [0.99, 0.98], 0.7) == [0, 1]
+    for decay in (lambda v: math.exp(-v * v / 0.5), lambda v: 1 - v if v >= 0.5 else 1.0):
+        assert min(soft(people.tolist(), [0.99, 0.98], decay)) > 0.3
+    # What to watch: the same higher threshold leaves a duplicate of 0.6 in.
+    assert len(by_rule(people.tolist(), [0.99, 0.5], 0.7)) == 2

@@ -1,12 +1,18 @@
+import tempfile
+from pathlib import Path
+
 import torch
 import torchvision
+from PIL import Image as Picture
+from torchvision.datasets import VOCDetection, wrap_dataset_for_transforms_v2
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, retinanet_resnet50_fpn
 from torchvision.models.detection.roi_heads import fastrcnn_loss
-from torchvision.ops import box_convert
+from torchvision.ops import box_convert, box_iou
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
+from torchvision.utils import draw_bounding_boxes
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 CENTRE = r"""
 c_x = \frac{x_1 + x_2}{2}, \qquad c_y = \frac{y_1 + y_2}{2}, \qquad w = x_2 - x_1, \qquad h = y_2 - y_1
@@ -59,18 +65,84 @@ def check_by_hand():
     stated("140", (640 - 360) / 2)
 
 
-@check
-def check_pitfalls():
-    image, box = Image(torch.zeros(3, 40, 50)), torch.tensor([[1.0, 2.0, 9.0, 8.0]])
-    assert torch.equal(v2.RandomHorizontalFlip(1.0)(image, {"boxes": box})[1]["boxes"], box)
+def within(image, box):
+    """Mean brightness inside a box."""
+    x1, y1, x2, y2 = (int(value) for value in box)
+    return float(image[..., y1:y2, x1:x2].float().mean())
+
+
+@pitfall("Augmentation makes the detector worse")
+def check_augmentation():
+    image, box = Image(torch.zeros(3, 40, 50)), torch.tensor([[4.0, 2.0, 12.0, 8.0]])
+    image[:, 2:8, 4:12] = 1
     wrapped = BoundingBoxes(box, format="XYXY", canvas_size=(40, 50))
-    assert not torch.equal(v2.RandomHorizontalFlip(1.0)(image, {"boxes": wrapped})[1]["boxes"], wrapped)
+    for transform in (v2.RandomHorizontalFlip(1.0), v2.Resize((80, 100)), v2.CenterCrop((40, 44))):
+        moved, target = transform(image, {"boxes": box})
+        assert torch.equal(target["boxes"], box) and within(moved, box[0]) < 0.7
+        moved, target = transform(image, {"boxes": wrapped})
+        assert within(moved, target["boxes"][0]) > 0.9
+    wrong = BoundingBoxes(box, format="XYXY", canvas_size=(50, 40))
+    assert within(*(lambda moved, target: (moved, target["boxes"][0]))(*v2.RandomHorizontalFlip(1.0)(image, {"boxes": wrong}))) < 0.1
+
+
+@pitfall("Augmentation makes the detector worse")
+def check_argument_of_a_data_set():
+    flip = v2.Compose([v2.ToImage(), v2.RandomHorizontalFlip(1.0)])
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "VOCdevkit", "VOC2012")
+        for part in ("ImageSets/Main", "JPEGImages", "Annotations"):
+            (root / part).mkdir(parents=True)
+        (root / "ImageSets/Main/train.txt").write_text("a\n")
+        picture = Picture.new("RGB", (64, 48))
+        picture.paste((255, 255, 255), (8, 8, 24, 24))
+        picture.save(root / "JPEGImages/a.jpg", quality=95)
+        sides = "<xmin>8</xmin><ymin>8</ymin><xmax>24</xmax><ymax>24</ymax>"
+        size = "<size><width>64</width><height>48</height><depth>3</depth></size>"
+        (root / "Annotations/a.xml").write_text(f"<annotation>{size}<object><name>dog</name><bndbox>{sides}</bndbox></object></annotation>")
+        for argument, found in (("transform", False), ("transforms", True)):
+            data = wrap_dataset_for_transforms_v2(VOCDetection(folder, image_set="train", **{argument: flip}))
+            image, target = data[0]
+            assert (within(image, target["boxes"][0]) > 200) == found
+
+
+@pitfall("Errors after cropping")
+def check_cropping():
+    image, box = Image(torch.zeros(3, 40, 50)), torch.tensor([[1.0, 2.0, 9.0, 8.0]])
+    wrapped = BoundingBoxes(box, format="XYXY", canvas_size=(40, 50))
     cut = v2.functional.crop(wrapped, 0, 20, 10, 10)
     assert len(cut) == 1 and float((cut[0, 2] - cut[0, 0])) == 0
-    clean = v2.SanitizeBoundingBoxes()(image, {"boxes": cut, "labels": torch.tensor([3])})[1]
+    small = v2.functional.crop(image, 0, 20, 10, 10)
+    target = {"boxes": cut, "labels": torch.tensor([3])}
+    model = retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=64, max_size=64).train()
+    raises(AssertionError, lambda: model([small], [target]), "positive height and width")
+    clean = v2.SanitizeBoundingBoxes()(small, target)[1]
     assert len(clean["boxes"]) == len(clean["labels"]) == 0
+    with torch.no_grad():
+        assert all(loss.isfinite() for loss in model([small], [clean]).values())
     more = v2.SanitizeBoundingBoxes()(image, {"boxes": cut, "labels": torch.tensor([3]), "area": torch.ones(1), "iscrowd": torch.zeros(1)})[1]
     assert len(more["labels"]) == 0 and len(more["area"]) == len(more["iscrowd"]) == 1
+
+
+@pitfall("Off by one against old tools")
+def check_inclusive_pixels():
+    def inclusive(a, b):
+        sides = lambda box: (box[2:] - box[:2] + 1).clamp(min=0)
+        common = sides(torch.cat([torch.maximum(a[:2], b[:2]), torch.minimum(a[2:], b[2:])])).prod()
+        return float(common / (sides(a).prod() + sides(b).prod() - common))
+
+    voc = torch.tensor([[11.0, 21.0, 20.0, 24.0], [13.0, 21.0, 22.0, 25.0]])
+    coco = torch.cat([voc[:, :2] - 1, voc[:, 2:] - voc[:, :2] + 1], 1)
+    mask = torch.zeros(40, 40)
+    mask[20:24, 10:20] = 1    # pixels 11 to 20 and 21 to 24, counted from 1
+    x, y, w, h = (int(value) for value in coco[0])
+    assert mask[y : y + h, x : x + w].sum() == mask.sum() == w * h
+    corners = box_convert(coco, "xywh", "xyxy")
+    old = inclusive(voc[0], voc[1])
+    assert abs(float(box_iou(corners, corners)[0, 1]) - old) < 1e-6 and abs(float(box_iou(voc, voc)[0, 1]) - old) > 0.02
+
+
+@check
+def check_classes_of_the_weights():
     names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
     stated("91", len(names))
     stated("10", names.count("N/A"))
@@ -93,15 +165,19 @@ def check_figure_numbers():
     assert 300 < max(operations) / min(operations) < 900
 
 
-@check
+@pitfall("Boxes with negative width, or reaching out of the image")
 def check_confused_formats():
     corners = random_boxes(1000, 640, 480)
     coco = box_convert(corners, "xyxy", "xywh")
     assert (coco[:, 2] < coco[:, 0]).any() and (coco[:, 2:] <= torch.tensor([640, 480])).all()
     assert (box_convert(corners, "xywh", "xyxy")[:, 2] > 640).any()
+    assert torch.allclose(box_convert(coco, "xywh", "xyxy"), corners)
+    image = torch.zeros(3, 480, 640, dtype=torch.uint8)
+    raises(ValueError, lambda: draw_bounding_boxes(image, coco[coco[:, 2] < coco[:, 0]]))
+    assert draw_bounding_boxes(image, corners[:5]).any()
 
 
-@check
+@pitfall('"Target … is out of bounds", or 91 classes for 80')
 def check_targets():
     def loss(box, label, **options):
         model = retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=64, max_size=64, **options).train()
@@ -117,7 +193,12 @@ def check_targets():
         (lambda: loss([5.0, 5.0, 5.0, 40.0], 1), AssertionError, "positive height and width"),
     ):
         raises(error, lambda: wrong(), text)
-    predicted(80, 81)
+    names = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    ids = [number for number, name in enumerate(names) if name not in ("N/A", "__background__")]
+    number_of = {one: place for place, one in enumerate(ids, 1)}
+    assert len(names) == 91 and max(ids) == 90 and len(ids) == 80 and set(number_of.values()) == set(range(1, 81))
+    for one in ids:
+        assert all(part.isfinite() for part in predicted(number_of[one], len(ids) + 1))
     loss([5.0, 5.0, 30.0, 40.0], 3, num_classes=4)
 
 

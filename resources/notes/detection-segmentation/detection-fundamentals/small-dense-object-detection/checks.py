@@ -2,9 +2,12 @@ import math
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision.models.detection import retinanet_resnet50_fpn
 from torchvision.ops import box_iou
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 SHIFTED = r"""
 \mathrm{IoU}_1 = \frac{s - d}{s + d}, \qquad \mathrm{IoU}_2 = \frac{(s - d)^2}{2 s^2 - (s - d)^2}
@@ -44,15 +47,16 @@ def check_tiles():
     stated("32", len(starts(3840, 640, 128)) * len(starts(2160, 640, 128)))
 
 
+def kept(boxes, scores, threshold):
+    keep = []
+    for i in np.argsort(-np.array(scores)):
+        if not keep or box_iou(boxes[i][None], boxes[keep]).max() <= threshold:
+            keep.append(int(i))
+    return keep
+
+
 @formula(SURVIVE)
 def check_survival():
-    def kept(boxes, scores, threshold):
-        keep = []
-        for i in np.argsort(-np.array(scores)):
-            if not keep or box_iou(boxes[i][None], boxes[keep]).max() <= threshold:
-                keep.append(int(i))
-        return keep
-
     for _ in range(60):
         a = torch.cat([torch.zeros(2), 20 + 30 * torch.rand(2)])
         b = a + torch.cat([10 * torch.rand(2)] * 2)
@@ -63,6 +67,84 @@ def check_survival():
     people = torch.tensor([[0.0, 0.0, 40.0, 100.0], [10.0, 0.0, 50.0, 100.0]])
     assert abs(float(box_iou(people, people)[0, 1]) - 0.6) < 1e-6
     assert [len(kept(people, [0.9, 0.8], threshold)) for threshold in (0.3, 0.5, 0.7)] == [1, 1, 2]
+
+
+@pitfall("Lower NMS threshold in crowds")
+def check_thresholds_in_a_crowd():
+    left = 25.0 * torch.arange(8)
+    crowd = torch.stack([left, torch.zeros(8), left + 40, torch.full((8,), 100.0)], 1)    # neighbours overlap by 15/65
+    scores = np.linspace(0.9, 0.8, 8)
+    assert len(kept(crowd, scores, 0.1)) < len(kept(crowd, scores, 0.5)) == 8
+    closer = torch.stack([0.4 * left, torch.zeros(8), 0.4 * left + 40, torch.full((8,), 100.0)], 1)    # by 30/50
+    assert [len(kept(closer, scores, threshold)) for threshold in (0.3, 0.5, 0.7)] == [3, 4, 8]
+    soft, iou, remaining = torch.tensor(scores), box_iou(closer, closer), list(range(8))
+    while remaining:
+        best = max(remaining, key=lambda i: soft[i])
+        remaining.remove(best)
+        soft[remaining] *= torch.exp(-iou[best, remaining] ** 2 / 0.5)
+    assert soft.min() > 0.1
+    double = torch.cat([closer, closer + 2.0])
+    assert len(kept(double, np.linspace(0.9, 0.8, 16), 0.5)) < 8 < len(kept(double, np.linspace(0.9, 0.8, 16), 0.95))
+
+
+def pictures(count):
+    """Patterns of 4×4 pixels in pictures of 32: rows or columns, equally bright, at a random multiple of 4."""
+    x, y = torch.zeros(count, 1, 32, 32), torch.arange(count) % 2
+    for i in range(count):
+        r, c = 4 * np.random.randint(0, 8, 2)
+        if y[i]:
+            x[i, 0, r : r + 4 : 2, c : c + 4] = 1
+        else:
+            x[i, 0, r : r + 4, c : c + 4 : 2] = 1
+    return x, y
+
+
+def accuracy(width, prepare):
+    network = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(width, 2))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    (x, y), (new, truth) = pictures(64), pictures(64)
+    for _ in range(30):
+        optimizer.zero_grad()
+        F.cross_entropy(prepare(network, x), y).backward()
+        optimizer.step()
+    return float((prepare(network, new).argmax(1) == truth).float().mean())
+
+
+@pitfall("A bigger model does not find them either")
+def check_pixels_after_the_resize():
+    def shrunk(network, x):
+        return network(F.interpolate(x, scale_factor=0.25, mode="area"))
+
+    def tiled(network, x):
+        return torch.stack([network(x[..., r : r + 16, c : c + 16]) for r in (0, 16) for c in (0, 16)]).sum(0)
+
+    assert accuracy(8, shrunk) < 0.7 and accuracy(64, shrunk) < 0.7
+    assert accuracy(8, lambda network, x: network(x)) > 0.95 and accuracy(8, tiled) > 0.95
+
+
+@pitfall("Objects on tile borders are double or halved")
+def check_merging():
+    """A detector that finds in each tile what is visible there, along one axis; the second axis is 100 long."""
+
+    def found(left, size, overlap, suppress, drop, T=640, W=1152):
+        boxes = []
+        for p in starts(W, T, overlap):
+            a, b = max(left, p), min(left + size, p + T)
+            inner = (a == p > 0) or (b == p + T < W)
+            if a < b and not (drop and inner):
+                boxes.append([a, 0.0, b, 100.0])
+        boxes = torch.tensor(boxes)
+        return boxes[kept(boxes, [0.9, 0.8][: len(boxes)], 0.5)] if suppress else boxes
+
+    whole = lambda boxes, left, size: [box[0] == left and box[2] == left + size for box in boxes.tolist()]
+    assert starts(1152, 640, 128) == [0, 512]
+    assert whole(found(590, 100, 0, True, False, W=1280), 590, 100) == [False, False]       # halves
+    assert whole(found(530, 100, 128, False, True), 530, 100) == [True, True]              # double
+    assert whole(found(480, 100, 128, True, False), 480, 100) == [True]
+    assert whole(found(440, 100, 128, True, False), 440, 100) == [True, False]             # a sliver that NMS leaves
+    for left in range(0, 1152 - 100, 7):
+        assert whole(found(left, 100, 128, True, True), left, 100) == [True]
+    assert len(found(500, 300, 128, False, True)) == 0                                     # longer than the overlap
 
 
 @check
@@ -76,6 +158,41 @@ def check_boxes_at_inner_borders():
             assert not any(vanishes(left, size, W, 640, 128) for left in range(W - size + 1))
         assert all(any(vanishes(left, size, W, 640, 128) for left in range(W - size + 1)) for size in (300, 700))
     assert vanishes(512, 128, 1152, 640, 128)
+
+
+@pitfall("Good loss, AP for small objects near zero")
+def check_positives_by_size():
+    def level(stride, side):
+        y, x = torch.meshgrid(*[stride * (torch.arange(256.0 / stride) + 0.5)] * 2, indexing="ij")
+        centre = torch.stack([x, y], -1).view(-1, 2)
+        return centre, torch.cat([centre - side / 2, centre + side / 2], 1)
+
+    def inside(box, centre):
+        return ((centre > box[0, :2]) & (centre < box[0, 2:])).all(1)
+
+    small, large = torch.tensor([[101.0, 77.0, 117.0, 93.0]]), torch.tensor([[61.0, 57.0, 189.0, 185.0]])
+    pyramid = [level(stride, 8 * stride) for stride in (4, 8, 16, 32)]
+    assert (box_iou(small, torch.cat([anchors for _, anchors in pyramid])) >= 0.5).sum() == 0
+    assert (box_iou(large, torch.cat([anchors for _, anchors in pyramid])) >= 0.5).sum() > 10
+    finer = [level(4, 16)] + pyramid
+    assert (box_iou(small, torch.cat([anchors for _, anchors in finer])) >= 0.5).sum() >= 3
+    centre, overlap = [], []
+    for points, anchors in pyramid:
+        near = (points - small[0].view(2, 2).mean(0)).norm(dim=1).topk(9, largest=False)[1]
+        centre.append(points[near])
+        overlap.append(box_iou(small, anchors[near])[0])
+    overlap = torch.cat(overlap)
+    assert ((overlap >= overlap.mean() + overlap.std()) & inside(small, torch.cat(centre))).sum() >= 4
+    assert inside(small, pyramid[0][0]).sum() >= 9
+
+
+@pitfall('"Small" means different things')
+def check_size_at_the_input():
+    transform = retinanet_resnet50_fpn(weights=None, weights_backbone=None).transform
+    box = torch.tensor([[10.0, 10.0, 30.0, 30.0]])
+    _, target = transform([torch.zeros(3, 400, 500)], [{"boxes": box, "labels": torch.tensor([1])}])
+    sides = target[0]["boxes"][0, 2:] - target[0]["boxes"][0, :2]
+    assert 20**2 < 32**2 < float(sides.prod()) == 40**2 < 96**2
 
 
 @check

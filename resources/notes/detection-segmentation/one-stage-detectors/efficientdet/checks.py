@@ -1,11 +1,15 @@
+import contextlib
+import io
 import math
+import re
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import cross_entropy, interpolate, max_pool2d
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated, subject
 
 # verified: formula-only (no EfficientDet in torchvision): NumPy against tensor operations.
 FUSION = r"O = \sum_i \frac{w_i}{\varepsilon + \sum_j w_j}\, I_i"
@@ -73,15 +77,114 @@ def check_parameters():
     stated("38,931", 8 * node + 19)
 
 
+def article():
+    """The names that the article's own code defines."""
+    names = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(re.search(r"^```python\n(.*?)^```", subject.texts["en"], re.S | re.M)[1], names)
+    return names
+
+
+@pitfall('"The size of tensor a must match the size of tensor b"')
+def check_uneven_sizes():
+    names = article()
+    layer = names["BiFPN"](8)
+
+    def pyramid(side):
+        sizes = [side]
+        for _ in range(7):
+            sizes.append(math.ceil(sizes[-1] / 2))
+        return [torch.randn(2, 8, n, n) for n in sizes[3:]]
+
+    def by_two(maps):
+        names["interpolate"] = lambda m, _: interpolate(m, scale_factor=2)
+        try:
+            return layer(maps)
+        finally:
+            names["interpolate"] = interpolate
+
+    raises(RuntimeError, lambda: by_two(pyramid(608)), "The size of tensor a", "must match the size of tensor b")
+    padded = nn.functional.pad(torch.zeros(1, 3, 608, 608), [0, 32, 0, 32]).shape[-1]
+    for maps in (by_two(pyramid(padded)), layer(pyramid(608))):
+        assert len(maps) == 5
+    down = [torch.randn(2, 8, n, n) for n in (62, 31, 15, 7, 3)]    # a backbone that rounds down
+    raises(RuntimeError, lambda: layer(down), "must match the size of tensor b")
+
+
+@pitfall("A fusion weight is stuck at zero")
+def check_dead_weights():
+    def trained(start, weights):
+        v = torch.tensor(start, requires_grad=True)
+        optimizer = torch.optim.SGD([v], 0.1)
+        maps = torch.randn(2, 200)
+        for _ in range(300):
+            optimizer.zero_grad()
+            ((weights(v) @ maps - maps.mean(0)) ** 2).mean().backward()
+            optimizer.step()
+        return weights(v.detach())[1].item()
+
+    def fast(v):
+        return v.relu() / (v.relu().sum() + EPS)
+
+    assert trained([1.0, -0.5], fast) == 0 and trained([1.0, 0.0], fast) == 0
+    assert abs(trained([1.0, 0.3], fast) - 0.5) < 0.02 and abs(trained([1.0, 1.0], fast) - 0.5) < 0.02
+    assert abs(trained([1.0, -0.5], lambda v: v.softmax(0)) - 0.5) < 0.02
+
+
+@pitfall("The configuration does not follow the formula")
+def check_published_configurations():
+    # width, layers, resolution of the published D1 and D5
+    BiFPN = article()["BiFPN"]
+    saved = BiFPN(88).state_dict()
+    raises(RuntimeError, lambda: BiFPN(int(64 * 1.35)).load_state_dict(saved), "size mismatch")
+    BiFPN(88).load_state_dict(saved)
+    saved = nn.ModuleList(BiFPN(8) for _ in range(7)).state_dict()
+    raises(RuntimeError, lambda: nn.ModuleList(BiFPN(8) for _ in range(3 + 5)).load_state_dict(saved), "Missing key")
+    assert (512 + 128 * 5, 512 + 128 * 7) == (1152, 1408) and 3 + 6 != 8 and 3 + 7 != 8
+
+
+@pitfall("Fine-tuning on one GPU is much worse than the paper")
+def check_small_batches():
+    digits = load_digits()
+    order = torch.randperm(len(digits.target))
+    x, y = torch.tensor(digits.data, dtype=torch.float32)[order] / 16, torch.tensor(digits.target)[order]
+    old, new, test = slice(0, 800), slice(800, 1200), slice(1200, None)
+    network = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(network.parameters(), 0.5)
+    for _ in range(60):
+        optimizer.zero_grad()
+        cross_entropy(network(x[old]), y[old]).backward()
+        optimizer.step()
+    start = {name: value.clone() for name, value in network.state_dict().items()}
+
+    def tuned(rate, frozen, accumulate=1):
+        network.load_state_dict(start)
+        network.train()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d) and frozen:
+                module.eval()
+                module.requires_grad_(False)
+        optimizer = torch.optim.SGD(network.parameters(), rate)
+        for step in range(200):
+            loss = cross_entropy(network(x[new][2 * step : 2 * step + 2]), y[new][2 * step : 2 * step + 2]) / accumulate
+            loss.backward()
+            if (step + 1) % accumulate == 0:
+                optimizer.step()
+                optimizer.zero_grad()
+        network.eval()
+        with torch.no_grad():
+            return float((network(x[test]).argmax(1) == y[test]).float().mean())
+
+    assert tuned(0.5, frozen=False) < 0.5 and tuned(0.5, frozen=False, accumulate=16) < 0.7
+    assert tuned(0.002, frozen=True) > 0.93 and tuned(0.01, frozen=True, accumulate=16) > 0.93
+    layer = nn.BatchNorm1d(64)
+    seen = [layer(x[2 * i : 2 * i + 2])[0].detach() for i in range(16)]
+    assert torch.allclose(seen[3], nn.BatchNorm1d(64)(x[6:8])[0])    # calls before it, accumulated or not, change nothing
+
+
 @check
-def check_uneven_sizes_and_dead_weights():
+def check_rounding_and_the_gradient_at_a_cut():
     stated("128", 2**7)
-    n = 608
-    sizes = []
-    for _ in range(7):
-        n = math.ceil(n / 2)
-        sizes.append(n)
-    assert any(2 * small != large for large, small in zip(sizes, sizes[1:]))
     for start, fits in ((76, True), (62, False)):  # sizes rounded up, down: pooling by 2 rounds up
         pooled = max_pool2d(torch.zeros(1, 1, start // 2, start // 2), 3, 2, 1).shape[-1]
         assert (pooled == (math.ceil if fits else math.floor)(start / 4)) == fits

@@ -2,12 +2,23 @@ import math
 
 import numpy as np
 import torch
-from torchvision.models.detection import SSD300_VGG16_Weights, SSDLite320_MobileNet_V3_Large_Weights, ssd300_vgg16, ssdlite320_mobilenet_v3_large
+from torchvision.models.detection import (
+    SSD300_VGG16_Weights,
+    SSDLite320_MobileNet_V3_Large_Weights,
+    fasterrcnn_resnet50_fpn,
+    retinanet_resnet50_fpn,
+    ssd300_vgg16,
+    ssdlite320_mobilenet_v3_large,
+)
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_convert
+from torchvision.models.detection.ssd import SSDClassificationHead
+from torchvision.ops import box_convert, box_iou
+from torchvision.ops import boxes as box_operators
+from torchvision.transforms import v2
+from torchvision.tv_tensors import BoundingBoxes, Image
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BOXES = r"""
 c = \left( \frac{j + \frac12}{f},\; \frac{i + \frac12}{f} \right), \qquad
@@ -104,7 +115,75 @@ def check_by_hand():
     assert 0.65 < 5776 / len(boxes) < 0.67
 
 
-@check
+@pitfall('Fine-tuning fails: shape mismatch, or "expected value 91 but got 3"')
 def check_wrong_number_of_classes():
     raises(ValueError, lambda: ssd300_vgg16(weights=SSD300_VGG16_Weights.COCO_V1, num_classes=3), "expected value 91 but got 3")
-    stated("5", 20 * 300 / 1200)
+    tuned = model(91)
+    with torch.device("meta"):
+        other = model(3)
+    raises(RuntimeError, lambda: other.load_state_dict(tuned.state_dict()), "size mismatch", "classification_head")
+    channels, per_cell = (512, 1024, 512, 256, 256, 256), tuned.anchor_generator.num_anchors_per_location()
+    tuned.head.classification_head = SSDClassificationHead(list(channels), per_cell, 3)
+    maps = [torch.randn(1, c, f, f) for c, f in zip(channels, (38, 19, 10, 5, 3, 1))]
+    boxes = tuned.anchor_generator(ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), maps)
+    out = tuned.head(maps)
+    assert out["cls_logits"].shape == (1, 8732, 3)
+    target = [{"boxes": torch.tensor([[10.0, 10.0, 90.0, 90.0]]), "labels": torch.tensor([2])}]
+    matched = [tuned.proposal_matcher(box_iou(target[0]["boxes"], boxes[0]))]
+    assert all(part.isfinite() for part in tuned.compute_loss(target, out, boxes, matched).values())
+
+
+def nms(boxes, scores, threshold):
+    left, kept = scores.argsort(descending=True), []
+    while len(left):
+        kept.append(int(left[0]))
+        left = left[1:][box_iou(boxes[left[:1]], boxes[left[1:]])[0] <= threshold]
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+@pitfall("Up to 200 boxes per image, most of them weak")
+def check_weak_boxes():
+    box_operators.nms = nms    # this process only: the operator is not compiled here
+    ssd = model()
+    boxes = ssd.anchor_generator(ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in (38, 19, 10, 5, 3, 1)])
+    logits = torch.cat([torch.full((1, 8732, 1), 4.0), 0.5 * torch.randn(1, 8732, 2)], 2)
+    logits[0, 1000, 1] = 9.0
+    out = {"bbox_regression": torch.zeros(1, 8732, 4), "cls_logits": logits}
+    found = ssd.postprocess_detections(out, boxes, [(300, 300)])[0]
+    assert len(found["scores"]) == 200 and (found["scores"] > 0.5).sum() == 1 and found["scores"][1:].max() < 0.2
+
+
+@pitfall("Small objects are missed")
+def check_small_objects():
+    """The size that is left of an object, and its best default box; no detector is trained here."""
+    photo, target = torch.zeros(3, 1200, 1200), {"boxes": torch.tensor([[600.0, 600.0, 620.0, 620.0]]), "labels": torch.tensor([1])}
+    ssd = model()
+    with torch.device("meta"):
+        fpn = retinanet_resnet50_fpn(weights=None, weights_backbone=None)
+
+    def side(network, image, box):
+        return network.transform([image], [{"boxes": box, "labels": torch.tensor([1])}])[1][0]["boxes"]
+
+    boxes = ssd.anchor_generator(ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in (38, 19, 10, 5, 3, 1)])[0]
+    whole = side(ssd, photo, target["boxes"])
+    stated("5", whole[0, 2] - whole[0, 0])
+    tile = side(ssd, photo[:, 450:750, 450:750], target["boxes"] - 450)
+    assert box_iou(whole, boxes).max() < 0.1 and box_iou(tile, boxes).max() > 0.4
+    larger = side(fpn, photo, target["boxes"])
+    assert larger[0, 2] - larger[0, 0] > 13 and 20 * 512 / 1200 > 8
+    assert fpn.anchor_generator.sizes[0][0] == 32
+
+
+@pitfall("Wide images give squeezed objects")
+def check_squeezed_objects():
+    image, box = torch.rand(3, 100, 400), torch.tensor([[100.0, 40.0, 120.0, 60.0]])
+
+    def shape(network, image, box):
+        x1, y1, x2, y2 = network.transform([image], [{"boxes": box, "labels": torch.tensor([1])}])[1][0]["boxes"][0].tolist()
+        return (x2 - x1) / (y2 - y1)
+
+    with torch.device("meta"):
+        ssd, faster = model(), fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    assert abs(shape(ssd, image, box) - 0.25) < 1e-4 and abs(shape(faster, image, box) - 1) < 0.01
+    padded, moved = v2.Pad([0, 150])(Image(image), BoundingBoxes(box, format="XYXY", canvas_size=(100, 400)))
+    assert padded.shape[-2:] == (400, 400) and abs(shape(ssd, padded.as_subclass(torch.Tensor), moved.as_subclass(torch.Tensor)) - 1) < 1e-4

@@ -1,10 +1,17 @@
+import contextlib
+import io
 import math
+import re
 
 import numpy as np
 import torch
+from sklearn.cluster import KMeans
 from torch import nn
+from torch.nn import functional as F
+from torchvision.transforms import v2
+from torchvision.tv_tensors import BoundingBoxes, Image
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated, subject
 
 # verified: formula-only (no YOLO in torchvision); re-implemented twice, in plain Python and in tensor operations.
 V3 = r"""
@@ -91,7 +98,7 @@ def check_darknet():
     stated("41,609,928", total + 1024 * 1000 + 1000)
 
 
-@check
+@pitfall('"non-normalized or out of bounds coordinate labels"')
 def check_label_lines():
     W, H = 640, 480
 
@@ -102,3 +109,90 @@ def check_label_lines():
     assert passes(centred(100, 100, 300, 200)) and passes((100 / W, 100 / H, 300 / W, 200 / H))    # divided corners go unnoticed
     assert passes(centred(-20, 100, 300, 200)) and not passes(centred(-100, 0, 700, 480)) and not passes((200, 150, 200, 100))
     assert centred(0, 0, 640, 480) == (0.5, 0.5, 1, 1)    # the larger box, clipped
+
+    def fixed(x1, y1, x2, y2):
+        return centred(max(0, x1), max(0, y1), min(W, x2), min(H, y2))
+
+    for corners in ((100, 100, 300, 200), (-20, 100, 300, 200), (-100, 0, 700, 480)):
+        line = fixed(*corners)
+        assert passes(line) and line[0] - line[2] / 2 >= -1e-12 and line[0] + line[2] / 2 <= 1 + 1e-12
+    misread = (100 / W, 100 / H, 300 / W, 200 / H)
+    assert abs((misread[0] - misread[2] / 2) * W - 100) > 100 and abs((fixed(100, 100, 300, 200)[0] - fixed(100, 100, 300, 200)[2] / 2) * W - 100) < 1e-9
+
+
+@pitfall("Boxes are shifted in wide images")
+def check_letterbox():
+    image, box = Image(torch.zeros(3, 360, 1280)), torch.tensor([[100.0, 200.0, 300.0, 300.0]])
+    wrapped = BoundingBoxes(box, format="XYXY", canvas_size=(360, 1280))
+    small, seen = v2.Compose([v2.Resize((180, 640)), v2.Pad([0, 230])])(image, wrapped)
+    seen = seen.as_subclass(torch.Tensor)
+    assert small.shape[-2:] == (640, 640) and (seen / 0.5 - box)[0, 1] > 400
+    assert torch.allclose((seen - torch.tensor([0.0, 230, 0, 230])) / 0.5, box)
+
+
+def shape_iou(boxes, anchors):
+    """IoU of boxes and anchors of the same centre."""
+    common = np.minimum(boxes[:, None], anchors[None]).prod(2)
+    return common / (boxes.prod(1)[:, None] + anchors.prod(1)[None] - common)
+
+
+def fit(boxes, anchors):
+    return shape_iou(boxes, anchors).max(1).mean()
+
+
+def clustered(boxes):
+    """k-means with the distance 1 - IoU, the best of ten starts."""
+    found = []
+    for _ in range(10):
+        centres = boxes[np.random.choice(len(boxes), 9, replace=False)]
+        for _ in range(20):
+            own = shape_iou(boxes, centres).argmax(1)
+            centres = np.array([boxes[own == k].mean(0) if (own == k).any() else centres[k] for k in range(9)])
+        found.append(centres)
+    return max(found, key=lambda centres: fit(boxes, centres))
+
+
+@pitfall("Anchors do not fit after a change of input size")
+def check_anchors():
+    anchors = np.array([(10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326)], dtype=float)
+    at_416 = anchors[np.random.randint(0, 9, 900)] * np.exp(0.1 * np.random.randn(900, 2))
+    at_832 = 2 * at_416
+    euclidean = KMeans(9, n_init=3, random_state=0).fit(at_832).cluster_centers_
+    assert fit(at_832, anchors) < 0.73 < 0.8 < min(fit(at_832, 2 * anchors), fit(at_832, clustered(at_832)))
+    small = at_832[np.sqrt(at_832.prod(1)) < 100]
+    assert fit(small, euclidean) < fit(small, clustered(at_832)) - 0.1
+    assert abs(fit(at_832, 2 * anchors) - fit(at_416, anchors)) < 1e-12
+
+
+@pitfall("Softmax over classes")
+def check_two_labels():
+    target = torch.tensor([1.0, 1.0, 0.0])
+
+    def trained(loss):
+        logits = torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.Adam([logits], 0.1)
+        for _ in range(100):
+            optimizer.zero_grad()
+            loss(logits).backward()
+            optimizer.step()
+        return logits.detach()
+
+    assert trained(lambda z: -(target * z.log_softmax(0)).sum()).softmax(0).sort().values[-2] <= 0.5
+    found = trained(lambda z: F.binary_cross_entropy_with_logits(z, target)).sigmoid()
+    assert (found[:2] > 0.95).all() and found[2] < 0.05
+
+
+@pitfall('"Darknet-53 pools between stages"')
+def check_strides():
+    names = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(re.search(r"^```python\n(.*?)^```", subject.texts["en"], re.S | re.M)[1], names)
+    darknet = names["darknet"]
+    halving = [module for module in darknet.modules() if isinstance(module, nn.Conv2d) and module.stride == (2, 2)]
+    assert len(halving) == 5 and all(module.kernel_size == (3, 3) for module in halving)
+    assert not any("Pool" in type(module).__name__ for module in darknet.modules())
+    # With pooling in their place (and 1×1 convolutions for the channels) the published number of parameters is missed.
+    pooled = sum(9 * m.in_channels * m.out_channels - m.in_channels * m.out_channels for m in halving)
+    total = sum(p.numel() for p in darknet.parameters()) + 1024 * 1000 + 1000
+    stated("41,609,928", total)
+    assert total - pooled < 37_000_000

@@ -3,14 +3,15 @@ import sys
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import maskrcnn_inference, maskrcnn_loss
 from torchvision.ops import boxes as box_operators
 from torchvision.ops import box_iou, masks_to_boxes
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LOSS = r"""
 L_{\text{mask}} = \frac{1}{28^2 N} \sum_{i=1}^{N} \sum_{p} \left( -y_{ip} \ln \sigma\big(z_{ip}^{(c_i)}\big) - (1 - y_{ip}) \ln\left(1 - \sigma\big(z_{ip}^{(c_i)}\big)\right) \right)
@@ -91,13 +92,20 @@ def check_by_hand():
     assert 280 / 28 == 10
 
 
-@check
-def check_whole_model():
+def small_model():
     without_compiled_operators()
-    model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96, rpn_pre_nms_top_n_test=12, rpn_pre_nms_top_n_train=12)
+    return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96, rpn_pre_nms_top_n_test=12, rpn_pre_nms_top_n_train=12)
+
+
+@pitfall("Masks have an extra axis and are not binary")
+def check_whole_model():
+    model = small_model()
     out = model.eval()([torch.rand(3, 40, 50)])[0]
     assert out["masks"].shape[1:] == (1, 40, 50) and out["masks"].dtype == torch.float32
     assert len(out["masks"]) == len(out["boxes"]) and out["masks"].min() >= 0 and out["masks"].max() <= 1
+    assert len(out["masks"]) > 0 and ((out["masks"] > 0) & (out["masks"] < 1)).any()
+    binary = out["masks"][:, 0] > 0.5
+    assert binary.shape == (len(out["boxes"]), 40, 50) and binary.dtype == torch.bool
     masks = torch.zeros(1, 40, 50, dtype=torch.uint8)
     masks[0, 5:30, 5:40] = 1
     losses = model.train()([torch.rand(3, 40, 50)], [{"boxes": torch.tensor([[5.0, 5.0, 40.0, 30.0]]), "labels": torch.tensor([1]), "masks": masks}])
@@ -106,9 +114,57 @@ def check_whole_model():
     assert chosen.shape == (3, 1, 28, 28)
 
 
-@check
+@pitfall("All objects of a class become one blob")
+def check_one_mask_per_object():
+    objects = torch.zeros(20, 30, dtype=torch.int64)
+    objects[4:16, 3:13], objects[4:16, 13:27] = 1, 2
+    semantic = (objects > 0)[None]
+    each = objects == torch.arange(1, 3)[:, None, None]
+    assert masks_to_boxes(semantic).tolist() == [[3, 4, 26, 15]] and len(masks_to_boxes(each)) == 2
+    without_compiled_operators()
+    box = torch.tensor([[0.0, 2.0, 24.0, 18.0]])    # a proposal for the first object that reaches into the second
+    beside = torch.full((1, 2, 28, 28), -9.0)
+    beside[:, :, :, :14] = 9.0                      # a mask that keeps the two apart
+    loss = [float(maskrcnn_loss(beside, [box], [masks], [torch.ones(1, dtype=torch.int64)], [torch.zeros(1, dtype=torch.int64)])) for masks in (semantic.float(), each.float())]
+    assert loss[0] > loss[1] + 1
+
+
+@pitfall("Large objects get coarse outlines")
+def check_outlines():
+    """Even a perfect mask loses fine parts on 28 by 28 values; what no longer training could mend."""
+    side, x = 560, torch.arange(560)
+    comb = ((x // 8) % 2 == 0).float()[None].expand(side, side).clone()
+    comb[280:] = 1
+
+    def error(values):
+        coarse = interpolate(comb[None, None], size=(values, values), mode="area")
+        stretched = interpolate(coarse, size=(side, side), mode="bilinear")[0, 0] > 0.5
+        return float((stretched != (comb > 0.5))[:260].float().mean())
+
+    assert error(28) > 0.4 and error(140) < 0.1
+
+
+@pitfall("After fine-tuning masks have the wrong number of classes")
+def check_both_predictors():
+    heads = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).roi_heads
+    heads.box_predictor = FastRCNNPredictor(1024, 3)
+    pooled = torch.randn(2, 256, 14, 14)
+    assert heads.mask_predictor(heads.mask_head(pooled)).shape[1] == 91
+    heads.mask_predictor = MaskRCNNPredictor(256, 256, 3)
+    assert heads.mask_predictor(heads.mask_head(pooled)).shape[1] == 3 == heads.box_predictor(torch.zeros(1, 1024))[0].shape[1]
+
+
+@pitfall("Boxes from masks lose a pixel")
 def check_boxes_of_masks():
-    thin = torch.zeros(1, 6, 6, dtype=torch.bool)
-    thin[0, 1:5, 2] = True
-    x1, y1, x2, y2 = masks_to_boxes(thin)[0].tolist()
-    assert x2 - x1 == 0 and y2 - y1 == 3
+    thin = torch.zeros(1, 40, 50, dtype=torch.uint8)
+    thin[0, 10:30, 20] = 1
+    boxes = masks_to_boxes(thin)
+    x1, y1, x2, y2 = boxes[0].tolist()
+    assert x2 - x1 == 0 and y2 - y1 == 19
+    model, image = small_model().train(), torch.rand(3, 40, 50)
+    target = {"labels": torch.tensor([1]), "masks": thin}
+    raises(AssertionError, lambda: model([image], [{"boxes": boxes, **target}]), "positive height and width")
+    boxes[:, 2:] += 1
+    assert boxes.tolist() == [[20, 10, 21, 30]]
+    losses = model([image], [{"boxes": boxes, **target}])
+    assert all(loss.isfinite() for loss in losses.values())

@@ -5,9 +5,10 @@ import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
+from torch.utils.data import DataLoader
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, fcn_resnet50
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LOSS = r"L = \frac{1}{|V|} \sum_{p \in V} -\ln \frac{e^{z_{p, y_p}}}{\sum_{k} e^{z_{p k}}}"
 MIOU = r"""
@@ -104,13 +105,65 @@ def check_models():
     raises(Exception, lambda: model(torch.zeros(3, 64, 80)))
 
 
-@check
-def check_pitfalls():
+@pitfall('"Expected more than 1 value per channel when training"')
+def check_batch_of_one():
     deeplab = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=2).train()
-    raises(ValueError, lambda: deeplab(torch.zeros(1, 3, 64, 64)), "Expected more than 1 value per channel when training")
-    raises(IndexError, lambda: cross_entropy(torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 255)), "Target 255 is out of bounds")
-    mask = torch.tensor([[[[0.0, 2.0]]]])
-    assert 1 in interpolate(mask, size=(1, 5), mode="bilinear").round() and 1 not in interpolate(mask, size=(1, 5), mode="nearest")
+    images = torch.rand(3, 3, 32, 32)
+
+    def epoch(**options):
+        return [deeplab(batch)["out"].shape[0] for batch in DataLoader(images, batch_size=2, **options)]
+
+    with torch.no_grad():
+        raises(ValueError, lambda: deeplab(images[:1]), "Expected more than 1 value per channel when training")
+        raises(ValueError, epoch, "Expected more than 1 value per channel when training")
+        assert epoch(drop_last=True) == [2]
+
+
+@pitfall('"Target 255 is out of bounds"')
+def check_unlabelled_pixels():
+    scores, target = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    target[:, 0] = 255
+    raises(IndexError, lambda: cross_entropy(scores, target), "Target 255 is out of bounds")
+    assert torch.isclose(cross_entropy(scores, target, ignore_index=255), cross_entropy(scores[:, :, 1:], target[:, 1:]))
+    assert cross_entropy(scores, torch.full_like(target, 255), ignore_index=255).isnan()
+
+
+@pitfall("Classes appear that nobody labelled")
+def check_resized_masks():
+    mask = 2 * (torch.rand(1, 1, 8, 8) > 0.5).float()
+    assert set(interpolate(mask, size=(21, 21), mode="bilinear").round().unique().tolist()) == {0, 1, 2}
+    assert set(interpolate(mask, size=(21, 21), mode="nearest").unique().tolist()) == {0, 2}
+
+
+@pitfall("`'collections.OrderedDict' object has no attribute …`")
+def check_dict():
+    model = fcn_resnet50(weights=None, weights_backbone=None, num_classes=3, aux_loss=True).train()
+    x, y = torch.rand(2, 3, 32, 32), torch.randint(0, 3, (2, 32, 32))
+    raises(AttributeError, lambda: model(x).argmax(1), "'collections.OrderedDict' object has no attribute")
+    out = model(x)
+    (cross_entropy(out["out"], y) + 0.5 * cross_entropy(out["aux"], y)).backward()
+    assert all(part.weight.grad.abs().max() > 0 for part in (model.classifier[4], model.aux_classifier[4]))
+
+
+@pitfall("mIoU differs between programs")
+def check_two_ways_to_average():
+    def matrix(pairs, k=3):
+        return sum(np.array([[(np.logical_and(truth == j, guess == i)).sum() for i in range(k)] for j in range(k)]) for truth, guess in pairs)
+
+    def mean_iou(n, absent):
+        union = n.sum(0) + n.sum(1) - np.diag(n)
+        iou = np.diag(n) / np.maximum(union, 1)
+        return iou[union > 0].mean() if absent == "left out" else iou.mean()
+
+    first = np.array([0] * 90 + [1] * 10), np.array([0] * 100)
+    second = np.array([0] * 10 + [1] * 90), np.array([0] * 10 + [1] * 90)
+    per_image = np.mean([mean_iou(matrix([pair]), "left out") for pair in (first, second)])
+    together = matrix([first, second])
+    assert abs(per_image - mean_iou(together, "left out")) > 0.15
+    assert abs(mean_iou(together, "left out") - mean_iou(together, "zero")) > 0.2    # no pixel has the third class
+    truth, guess = (np.concatenate(part) for part in zip(first, second))
+    assert math.isclose(mean_iou(together, "left out"), jaccard_score(truth, guess, average="macro"))
+    assert (together == confusion_matrix(truth, guess, labels=range(3))).all()
 
 
 @check

@@ -1,3 +1,4 @@
+import importlib
 import math
 
 import numpy as np
@@ -5,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import grid_sample
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated, unexecuted
 
 # verified: formula-only (not in torchvision): read point by point in NumPy, compared with grid_sample and nn.Linear.
 ATTENTION = r"""
@@ -91,8 +92,78 @@ def check_by_hand():
     stated("128", 8 * 4 * 4)
 
 
-@check
+unexecuted("The wrong DINO", "two papers share a name")
+
+
+def denoising_run(masked, steps=120):
+    """Boxes of a network with denoising queries: its last training loss of the matching queries, and that without the true boxes."""
+    attention, head = nn.MultiheadAttention(32, 4, batch_first=True), nn.Linear(32, 4)
+    embed, learned, image = nn.Linear(4, 32), nn.Parameter(torch.randn(1, 2, 32)), nn.Linear(4, 32)
+    optimizer = torch.optim.Adam([*attention.parameters(), *head.parameters(), *embed.parameters(), learned, *image.parameters()], 5e-3)
+    blocked = torch.zeros(6, 6, dtype=torch.bool)               # two matching queries, two groups of two denoising queries
+    blocked[:2, 2:] = blocked[2:4, 4:] = blocked[4:, 2:4] = masked
+
+    def losses(with_truth):
+        boxes = torch.rand(96, 2, 4)
+        match = learned + image(boxes + 0.3 * torch.randn_like(boxes))         # what the image shows is vague
+        noisy = [embed(boxes + 0.02 * torch.randn_like(boxes)) for _ in range(2)]
+        queries = torch.cat([match, *noisy], 1) if with_truth else match
+        mask = blocked[: queries.shape[1], : queries.shape[1]]
+        found = head(queries + attention(queries, queries, queries, attn_mask=mask)[0])
+        return [(part - boxes).abs().mean() for part in found.split(2, 1)]
+
+    for _ in range(steps):
+        optimizer.zero_grad()
+        sum(losses(True)).backward()
+        optimizer.step()
+    with torch.no_grad():
+        return losses(True)[0].item(), losses(False)[0].item()
+
+
+@pitfall("Denoising queries leak the answer")
+def check_leak():
+    training, testing = denoising_run(masked=False)
+    assert training < 0.75 * testing, (training, testing)
+    training, honest = denoising_run(masked=True)
+    assert abs(training - honest) < 0.05 * honest and honest < testing, (training, honest, testing)
+
+
+@pitfall("Reference points or offsets on the wrong axis")
+def check_axes():
+    reference, offset = torch.tensor([0.3, 0.7]), torch.tensor([2.0, -1.0])
+    for h, w, unnoticed in ((12, 12, True), (8, 16, False)):
+        x = torch.randn(1, 3, h, w, dtype=torch.float64)
+
+        def at(reference, size):
+            place = (reference + offset / torch.tensor(size)).double()
+            return grid_sample(x, (2 * place - 1).view(1, 1, 1, 2), align_corners=False).flatten().numpy()
+
+        wanted = read(x[0].numpy(), (reference * torch.tensor([w, h]) + offset).tolist())
+        np.testing.assert_allclose(at(reference, [w, h]), wanted, atol=1e-5)
+        assert np.allclose(at(reference, [h, w]), wanted, atol=1e-5) is unnoticed
+        assert not np.allclose(at(reference.flip(0), [w, h]), wanted, atol=1e-2)
+
+
+@pitfall("At the start all heads read nearly the same spot")
 def check_default_start_of_offsets():
-    torch.manual_seed(0)
-    offsets = nn.Linear(256, 256)(nn.functional.layer_norm(torch.randn(2000, 256), (256,)))
-    stated("0.58", offsets.std().item())
+    layer = nn.Linear(256, 8 * 4 * 4 * 2)
+    query = nn.functional.layer_norm(torch.randn(2000, 256), (256,))
+    stated("0.58", layer(query).std().item())
+    angle = torch.arange(8) * 2 * math.pi / 8
+    direction = torch.stack([angle.cos(), angle.sin()], 1)
+    direction = direction / direction.abs().max(1, keepdim=True)[0]
+    before = layer(query).view(2000, 8, 4, 4, 2).mean((2, 3))
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_((direction[:, None, None] * torch.arange(1, 5)[:, None]).expand(8, 4, 4, 2).flatten())
+    after = layer(query).view(2000, 8, 4, 4, 2).mean((2, 3))
+    assert (before[:, :, None] - before[:, None]).norm(dim=-1).max() < 2
+    apart = (after[:, :, None] - after[:, None]).norm(dim=-1) + 9 * torch.eye(8)
+    assert apart.min() > 2 and layer(query).abs().max() == 4
+
+
+@pitfall("\"No module named 'MultiScaleDeformableAttention'\"")
+def check_compiled_operator_is_missing():
+    """The operator itself needs CUDA; that `grid_sample` computes the same sum is shown by `check_attention`."""
+    raises(ModuleNotFoundError, lambda: importlib.import_module("MultiScaleDeformableAttention"), "No module named 'MultiScaleDeformableAttention'")
+    check_attention()

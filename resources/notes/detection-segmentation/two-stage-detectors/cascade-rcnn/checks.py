@@ -5,9 +5,9 @@ import torch
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.roi_heads import fastrcnn_loss
-from torchvision.ops import box_convert, box_iou
+from torchvision.ops import box_convert, box_iou, clip_boxes_to_image
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 CHAIN = r"b^{t} = \mathrm{decode}\big( h_t(x, b^{t-1}),\, b^{t-1} \big), \qquad t = 1, 2, 3"
 COMPOSED = r"t_x = t_x^{(1)} + e^{t_w^{(1)}}\, t_x^{(2)}, \qquad t_w = t_w^{(1)} + t_w^{(2)}"
@@ -86,7 +86,66 @@ def check_parameters():
     stated("0.067", 1 / 15)
 
 
-@check
-def check_torchvision_predictor_is_class_specific():
-    with torch.device("meta"):
-        assert FastRCNNPredictor(1024, 91).bbox_pred.out_features == 4 * 91
+OBJECT = torch.tensor([[120.0, 100.0, 220.0, 200.0]])
+
+
+def overlaps_of_stages(in_series):
+    """IoU before each stage and after the last; each head is a linear layer, trained on its positives' blurred offsets."""
+    boxes = OBJECT + 42 * torch.randn(3000, 4)
+    boxes = boxes[(boxes[:, 2:] > boxes[:, :2] + 10).all(1)]
+    found = [box_iou(OBJECT, boxes)[0]]
+    for stage, threshold in enumerate((0.5, 0.6, 0.7), start=1):
+        coder = BoxCoder((10.0 * stage, 10.0 * stage, 5.0 * stage, 5.0 * stage))
+        target = coder.encode_single(OBJECT.expand_as(boxes), boxes)
+        seen = target + 0.4 * torch.randn_like(target)
+        positive = found[-1] >= threshold
+        head = torch.nn.Linear(4, 4)
+        optimizer = torch.optim.Adam(head.parameters(), 0.05)
+        for _ in range(100):
+            optimizer.zero_grad()
+            torch.nn.functional.smooth_l1_loss(head(seen[positive]), target[positive]).backward()
+            optimizer.step()
+        if in_series:
+            decoded_boxes = coder.decode_single(head(seen), boxes)
+            assert decoded_boxes.requires_grad
+            boxes = clip_boxes_to_image(decoded_boxes, (300, 340)).detach()
+        found.append(box_iou(OBJECT, boxes)[0])
+    return found
+
+
+@pitfall("A head per stage, but the boxes of stage 1 for all")
+def check_boxes_go_from_head_to_head():
+    background = [1 - float((overlaps_of_stages(series)[2] >= 0.7).float().mean()) for series in (False, True)]
+    assert background[0] > 0.9 and background[1] < 0.4, background
+
+
+@pitfall("Which class's offsets go to the next stage?")
+def check_one_box_per_proposal():
+    features, boxes = torch.randn(5, 1024), [random_boxes(5).float()]
+    coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
+    each_class = FastRCNNPredictor(1024, 91)(features)[1]
+    agnostic = torch.nn.Linear(1024, 4)(features)
+    assert coder.decode(each_class, boxes).shape == (5, 91, 4) and coder.decode(agnostic, boxes).shape == (5, 1, 4)
+
+
+@pitfall("The box loss of later stages shrinks")
+def check_weights_of_the_stages():
+    start = random_boxes(2000)
+    for beta in (1 / 9, 1.0):                                     # torchvision, MMDetection
+        losses = {False: [], True: []}
+        for stage in (1, 2, 3):                                   # offsets as the paper's stages meet them
+            spread = torch.tensor([0.1, 0.1, 0.2, 0.2]) / stage
+            box = BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(spread * torch.randn(2000, 4), start)
+            for adapted in losses:
+                k = stage if adapted else 1
+                target = BoxCoder((10.0 * k, 10.0 * k, 5.0 * k, 5.0 * k)).encode_single(box, start)
+                losses[adapted].append(float(torch.nn.functional.smooth_l1_loss(torch.zeros_like(target), target, beta=beta)))
+        assert losses[False][2] < 0.4 * losses[False][0] and abs(losses[True][2] / losses[True][0] - 1) < 0.1
+
+
+@pitfall("AP50 hardly improves")
+def check_gain_lies_at_high_overlap():
+    """Shares of boxes stand for AP; the first head alone is Faster R-CNN."""
+    found = overlaps_of_stages(True)
+    gain = {u: float((found[3] >= u).float().mean() - (found[1] >= u).float().mean()) for u in (0.5, 0.75)}
+    assert gain[0.75] > 4 * gain[0.5] and float((found[1] >= 0.5).float().mean()) > 0.9, gain

@@ -1,3 +1,4 @@
+import inspect
 import math
 import sys
 
@@ -9,7 +10,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import boxes as box_operators
 from torchvision.ops import box_convert, box_iou
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SMOOTH = r"\ell(d) = \begin{cases} 4.5\, d^2 & |d| < \frac{1}{9} \\ |d| - \frac{1}{18} & \text{otherwise} \end{cases}"
 FIRST = r"""
@@ -98,6 +99,8 @@ def check_settings():
     stated("41,755,286", meta["num_params"])
     stated("91", len(meta["categories"]))
     stated("134", meta["_ops"])
+    defaults = inspect.signature(fasterrcnn_resnet50_fpn).parameters
+    assert defaults["weights"].default is None and defaults["weights_backbone"].default.name == "IMAGENET1K_V1"
     rpn, heads = model.rpn, model.roi_heads
     assert model.transform.min_size == (800,) and model.transform.max_size == 1333
     assert (heads.score_thresh, heads.nms_thresh, heads.detections_per_img) == (0.05, 0.5, 100)
@@ -112,33 +115,79 @@ def check_settings():
     assert len(heads.add_gt_proposals([torch.rand(3, 4)], [boxes])[0]) == 4
 
 
-@check
-def check_behaviour_of_the_whole_model():
+BOX = torch.tensor([[10.0, 10.0, 40.0, 50.0]])
+
+
+def quick_model():
     without_compiled_operators()
-    model = small_model(rpn_pre_nms_top_n_test=20, rpn_pre_nms_top_n_train=20, box_batch_size_per_image=16)
-    images, box = [torch.rand(3, 60, 80)], torch.tensor([[10.0, 10.0, 40.0, 50.0]])
+    return small_model(rpn_pre_nms_top_n_test=20, rpn_pre_nms_top_n_train=20, box_batch_size_per_image=16).train()
+
+
+def target(boxes, *labels):
+    return [{"boxes": boxes, "labels": torch.tensor(labels, dtype=torch.int64)}]
+
+
+@pitfall("One class is never found")
+def check_labels_start_at_one():
+    model, images = quick_model(), [torch.rand(3, 60, 80)]
+    assert model.roi_heads.box_predictor.cls_score.out_features == 3            # 2 classes and background
+    assert model(images, target(BOX, 0))["loss_box_reg"] == 0                   # no error, but the object is background
+    _, _, classes, _ = model.roi_heads.select_training_samples([BOX], target(BOX, 0))
+    assert classes[0].max() == 0
+    for label in (1, 2):
+        assert model(images, target(BOX, label))["loss_box_reg"] > 0
+        assert model.roi_heads.select_training_samples([BOX], target(BOX, label))[2][0].max() == label
+    raises(IndexError, lambda: model(images, target(BOX, 3)), "Target 3 is out of bounds")
+
+
+@pitfall("\"All bounding boxes should have positive height and width\"")
+def check_boxes_of_no_size():
+    model, images, words = quick_model(), [torch.rand(3, 60, 80)], "All bounding boxes should have positive height and width"
+    flat, sizes = torch.tensor([[10.0, 10.0, 10.0, 50.0]]), torch.tensor([[50.0, 30.0, 20.0, 20.0]])
+    for boxes in (flat, sizes, torch.zeros(1, 4)):
+        raises(AssertionError, lambda: model(images, target(boxes, 1)), words)
+    corners = torch.cat([box_convert(sizes, "xywh", "xyxy"), flat])
+    kept = (corners[:, 2:] > corners[:, :2]).all(1)
+    for boxes, labels in ((corners[kept], (1,)), (torch.zeros(0, 4), ())):
+        assert all(torch.isfinite(loss) for loss in model(images, target(boxes, *labels)).values())
+
+
+@pitfall("Good weights, poor detections")
+def check_model_normalises_by_itself():
+    """The weights cannot be loaded here; shown is what the backbone is given, against what they were trained on."""
+    model, image = small_model(), torch.rand(3, 96, 96)
+    mean, std = torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    trained_on = (image - mean) / std
+    for given, right in ((image, True), (trained_on, False), (255 * image, False)):
+        seen = model.transform([given])[0].tensors[0]
+        assert torch.allclose(seen, trained_on, atol=1e-4) is right
+        assert ((seen - trained_on).abs().mean() > 1).item() is not right
+
+
+@pitfall("`model(images)` returns losses, or demands targets")
+def check_modes():
+    model, images = quick_model(), [torch.rand(3, 60, 80)]
+    names = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
+    assert set(model(images, target(BOX, 1))) == names
+    raises(AssertionError, lambda: model(images), "target")
     detections = model.eval()(images)[0]
     assert set(detections) == {"boxes", "labels", "scores"} and detections["labels"].dtype == torch.int64
-    model.train()
-    losses = model(images, [{"boxes": box, "labels": torch.tensor([1])}])
-    assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"} and losses["loss_box_reg"] > 0
-    first = model(images, [{"boxes": box, "labels": torch.tensor([0])}])
-    assert first["loss_box_reg"] == 0                              # label 0 trains the object as background
-    empty = model(images, [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}])
-    assert all(torch.isfinite(v) for v in empty.values())
-    flat = torch.tensor([[10.0, 10.0, 10.0, 50.0]])
-    assert box_convert(torch.tensor([[50.0, 50.0, 20.0, 20.0]]), "xywh", "xyxy").tolist() == [[50.0, 50.0, 70.0, 70.0]]
-    assert model.roi_heads.box_predictor.bbox_pred.out_features == 4 * 3    # 2 classes and background
-    for boxes, label, expected in ((box, 3, "Target 3 is out of bounds"), (flat, 1, "All bounding boxes should have positive height and width")):
-        raises((IndexError, AssertionError), lambda: model(images, [{"boxes": boxes, "labels": torch.tensor([label])}]), expected)
-    raises(AssertionError, lambda: model(images), "target")
+    norm = model.train().backbone.body.bn1
+    for updates in (True, False):
+        before = norm.running_mean.clone()
+        with torch.no_grad():
+            losses = model(images, target(BOX, 1))
+        assert set(losses) == names and not losses["loss_objectness"].requires_grad
+        assert torch.equal(before, norm.running_mean) is not updates
+        for module in model.modules():                              # the cure where one does update
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
 
 
 @check
 def check_stages_share_only_the_backbone():
-    without_compiled_operators()
-    model = small_model(rpn_pre_nms_top_n_train=20, box_batch_size_per_image=16).train()
-    losses = model([torch.rand(3, 60, 80)], [{"boxes": torch.tensor([[10.0, 10.0, 40.0, 50.0]]), "labels": torch.tensor([1])}])
+    model = quick_model()
+    losses = model([torch.rand(3, 60, 80)], target(BOX, 1))
     (losses["loss_classifier"] + losses["loss_box_reg"]).backward()
     assert all(p.grad is None for p in model.rpn.parameters())
     assert model.backbone.body.layer4[0].conv1.weight.grad.abs().max() > 0

@@ -5,10 +5,10 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import torch
-from torch.nn.functional import adaptive_max_pool2d
+from torch.nn.functional import adaptive_max_pool2d, grid_sample
 from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 POOL = r"""
 a = \mathrm{round}(s\, x_1), \qquad m = \max\big(\mathrm{round}(s\, x_2) - a + 1,\ 1\big), \qquad
@@ -118,20 +118,77 @@ def check_contract():
         assert build(weights=None, weights_backbone=None).roi_heads.box_roi_pool.sampling_ratio == 2
 
 
-@check
-def check_multiscale_is_not_aligned():
+@pitfall("Values are half a cell off")
+def check_half_a_cell():
+    """On a ramp over cells that are measured from their edges, the value at (x, y) is 6 (y - 1/2) + x - 1/2."""
+    F = torch.arange(36.0).view(1, 1, 6, 6)
+    for x1, y1, x2, y2 in ((0.0, 2.0, 2.0, 4.0), (1.5, 1.0, 4.5, 5.0)):
+        def at_centre(shift):
+            x, y = x1 + (x2 - x1) / 4 + shift, y1 + (y2 - y1) / 4 + shift
+            return 6 * (y - 0.5) + x - 0.5
+
+        for aligned, shift in ((True, 0.0), (False, 0.5)):
+            out = library_align(F, [torch.tensor([[x1, y1, x2, y2]])], 2, aligned=aligned).flatten()
+            assert abs(float(out[0]) - at_centre(shift)) < 1e-4
     F, box = torch.randn(1, 2, 16, 16), torch.tensor([[4.0, 4.0, 40.0, 44.0]])
-    library_align(F, [box], 2)                                     # switches to the Python implementation
     pooled = MultiScaleRoIAlign(["0"], 4, 2)({"0": F}, [box], [(64, 64)])
     assert torch.allclose(pooled, library_align(F, [box], 4, 0.25, 2, False))
     assert not torch.allclose(pooled, library_align(F, [box], 4, 0.25, 2, True), atol=1e-2)
 
 
+@pitfall("Pooling reads the wrong image or a box of no size")
+def check_number_of_the_image_comes_first():
+    """Swapped columns; the compiled operator is not run."""
+    F = torch.stack([torch.full((1, 8, 8), 10.0), torch.arange(64.0).view(1, 8, 8)])
+    last = torch.tensor([[1.0, 2.0, 5.0, 6.0, 0.0]])               # meant for image 0: corners (1, 2) and (5, 6)
+    wrong = library_align(F, last, 1)
+    assert wrong.item() != 10.0                                     # reads image 1
+    assert torch.equal(wrong, library_align(F[1:], [torch.tensor([[2.0, 5.0, 6.0, 6.0]])], 1))   # height 0 - 5, raised to 1
+    right = library_align(F, [torch.tensor([[1.0, 2.0, 5.0, 6.0]]), torch.zeros(0, 4)], 1)
+    assert right.item() == 10.0
+
+
+@pitfall("A box loss through RoI Align does not move the boxes")
+def check_gradient_of_the_box():
+    """RoI pooling shows the symptom, its borders being rounded; the compiled RoI Align cannot run here. The cures are run."""
+    columns = torch.arange(20.0)
+    F = torch.exp(-((columns - 12) ** 2) / 30).expand(1, 1, 20, 20).contiguous()
+    for by_sampling in (False, True):
+        left = torch.tensor(4.0, requires_grad=True)
+        optimizer = torch.optim.Adam([left], 0.1)
+        for _ in range(200):
+            if by_sampling:
+                x = left + 0.5 * torch.arange(6)
+                grid = torch.stack([2 * x / 19 - 1, torch.zeros(6)], -1)[None, None]
+                value = grid_sample(F, grid, align_corners=True).mean()
+            else:
+                value = adaptive_max_pool2d(F[..., int(left.round()) : int(left.round()) + 3], 1).mean()
+            if value.requires_grad:
+                optimizer.zero_grad()
+                (1 - value).backward()
+                optimizer.step()
+        assert (abs(left.item() - 10.75) < 0.5) is by_sampling and (left.item() == 4.0) is not by_sampling
+    regressed = torch.tensor([4.0, 0.0, 7.0, 9.0], requires_grad=True)
+    torch.nn.functional.smooth_l1_loss(regressed, torch.tensor([10.0, 0.0, 13.0, 9.0])).backward()
+    assert regressed.grad[0] < 0
+
+
+@pitfall("Outputs are zero, or come from the wrong place")
+def check_scale_is_cells_per_pixel():
+    F = 1 + torch.arange(100.0).view(1, 1, 10, 10)                 # stride 16: an image of 160 x 160 pixels
+    for box, place in (([64.0, 64.0, 128.0, 128.0], None), ([2.0, 2.0, 8.0, 8.0], 5), ([4.0, 4.0, 6.0, 6.0], 5)):
+        pixels = torch.tensor([box])
+        wrong = library_align(F, [pixels], 1, sampling_ratio=2, aligned=True).flatten()
+        right = library_align(F, [pixels], 1, spatial_scale=1 / 16, sampling_ratio=2, aligned=True).flatten()
+        assert torch.allclose(right, library_align(F, [pixels / 16], 1, sampling_ratio=2, aligned=True).flatten())
+        if place is None:
+            assert wrong.item() in (0, 100) and right.item() == 1 + 11 * 5.5      # compiled: 0; in Python: the corner cell
+        else:
+            assert abs(wrong.item() - (1 + 11 * (place - 0.5))) < 1e-4 and right.item() == 1
+
+
 @check
-def check_wrong_scale_reads_the_rim():
-    F = torch.arange(100.0).view(1, 1, 10, 10)
-    out = library_align(F, [torch.tensor([[64.0, 64.0, 128.0, 128.0]])], 2, 1.0, 2)
-    assert (out == 99).all() or (out == 0).all()                   # clamped to the corner cell, or outside
+def check_box_moved_by_a_fraction():
     F4 = torch.arange(36.0).view(1, 1, 6, 6)
     shifted = library_align(F4, [torch.tensor([[0.3, 2.3, 2.3, 4.3]])], 2, 1.0, 1, True).flatten()[0]
     assert abs(float(shifted) - 14.1) < 1e-5

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 OFFSET = r"\text{offset} = n\,s_N + c\,s_C + h\,s_H + w\,s_W"
 STRIDES = r"\text{NCHW: } (s_N, s_C, s_H, s_W) = (CHW,\; HW,\; W,\; 1), \qquad \text{NHWC: } (CHW,\; 1,\; WC,\; C)"
@@ -64,26 +64,30 @@ def check_by_hand():
     stated("120", x.numel())
 
 
-@check
+@pitfall("The image becomes coloured noise")
 def check_permute_and_reshape():
+    a = np.full((4, 6, 3), (200, 20, 90), dtype=np.uint8)           # one colour everywhere, as PIL and OpenCV give it
+    for wrong in (torch.from_numpy(a).reshape(3, 4, 6), torch.from_numpy(a).view(3, 4, 6)):
+        assert len(torch.unique(wrong.flatten(1).T, dim=0)) > 1
+    right = torch.from_numpy(a).permute(2, 0, 1)
+    assert torch.unique(right.flatten(1).T, dim=0).tolist() == [[200, 20, 90]]
     x = torch.randn(1, 3, 4, 5)
-    nhwc = x.permute(0, 2, 3, 1).contiguous()
-    assert not torch.equal(nhwc.reshape(1, 3, 4, 5), x) and torch.equal(nhwc.permute(0, 3, 1, 2), x)
-    assert nhwc.permute(0, 3, 1, 2).is_contiguous(memory_format=LAST) and nhwc.permute(0, 3, 1, 2).data_ptr() == nhwc.data_ptr()
     view, copy = x.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1).reshape(-1)
     assert view.data_ptr() == x.data_ptr() and copy.data_ptr() != x.data_ptr()
 
 
-@check
+@pitfall("\"expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead\"")
 def check_wrong_shape():
-    raises(
-        RuntimeError,
-        lambda: nn.Conv2d(3, 8, 3)(torch.randn(1, 224, 224, 3)),
-        "expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead",
-    )
+    x, conv = torch.randn(1, 224, 224, 3), nn.Conv2d(3, 8, 3)
+    message = "expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead"
+    for shaped in (conv, nn.Conv2d(3, 8, 3).to(memory_format=LAST)):
+        raises(RuntimeError, lambda: shaped(x), message)
+    mended = x.permute(0, 3, 1, 2)
+    assert mended.is_contiguous(memory_format=LAST) and mended.data_ptr() == x.data_ptr()
+    assert torch.allclose(conv(mended), conv(mended.contiguous()), atol=1e-5)
 
 
-@check
+@pitfall("Channels last disappears on the way")
 def check_contiguous_and_first_operand():
     x = torch.randn(2, 3, 4, 5)
     c = x.to(memory_format=LAST)
@@ -93,6 +97,9 @@ def check_contiguous_and_first_operand():
     a, b = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
     b.load_state_dict(a.state_dict())
     assert torch.allclose(a(x), b.to(memory_format=LAST)(c), atol=1e-5)
+    for model, given, kept in ((a, x, False), (b, c, True)):
+        blocks = nn.Sequential(model, nn.BatchNorm2d(8), nn.ReLU())
+        assert all(blocks[:k](given).is_contiguous(memory_format=LAST) is kept for k in (1, 2, 3))
 
 
 @check
@@ -103,7 +110,7 @@ def check_other_ranks():
         raises(RuntimeError, lambda: other.to(memory_format=LAST), "rank 4")
 
 
-@check
+@pitfall("Strides look wrong for a batch of one")
 def check_size_one_axes():
     t = torch.rand(1, 3, 32, 32).to(memory_format=LAST)
     stated("3", t[0].unsqueeze(0).stride(0))
@@ -118,7 +125,7 @@ def check_size_one_axes():
     assert not torch.randn(4, 6, 5, 5).is_contiguous(memory_format=LAST)
 
 
-@check
+@pitfall("A ported dense layer gives wrong results")
 def check_flatten_order():
     x, dense = torch.randn(2, 3, 4, 5), torch.randn(7, 60)
     from_nhwc = x.permute(0, 2, 3, 1).flatten(1) @ dense.T

@@ -3,11 +3,12 @@ import math
 import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 LOSS = r"L = -(1 - \alpha) \log p^{(1)}_y + \alpha\,T^2 \sum_{i=1}^{K} q^{(T)}_i \log \frac{q^{(T)}_i}{p^{(T)}_i}"
 GRADIENT = r"""
@@ -75,7 +76,7 @@ def check_by_hand():
     stated("0.3333", 1 / 3)
 
 
-@check
+@pitfall("The soft loss is hundreds of times too small")
 def check_reductions():
     v, z = torch.randn(4, 1000), torch.randn(4, 1000)
     assert nn.KLDivLoss().reduction == "mean"
@@ -91,7 +92,7 @@ def check_reductions():
     assert torch.allclose(F.kl_div(log_p, q, reduction="batchmean"), 5 * F.kl_div(log_p.flatten(0, 1), q.flatten(0, 1), reduction="batchmean"))
 
 
-@check
+@pitfall("The loss is negative, or training goes the wrong way")
 def check_argument_order_and_logs():
     z, v = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 1.0]])
     assert F.kl_div(F.softmax(v, -1), F.softmax(z, -1), reduction="batchmean") < 0
@@ -108,15 +109,69 @@ def check_argument_order_and_logs():
         assert torch.allclose(F.softmax(v, -1), F.softmax(z, -1), atol=0.01) if good else top > 0.98
 
 
-@check
+@pitfall("A higher temperature seems to switch distillation off")
 def check_gradient_without_the_factor_falls_as_one_over_t_squared():
-    z = torch.tensor([[3.0, 1.0, -1.0, 0.0]])
-    norms = []
+    z, alpha = torch.tensor([[3.0, 1.0, -1.0, 0.0]]), 0.9
+    share = {False: [], True: []}
     for T in (8.0, 16.0, 32.0):
-        v = torch.tensor([[0.0, 1.0, 0.5, -1.0]], requires_grad=True)
-        (soft_loss(v, z, T) / T**2).backward()
-        norms.append(v.grad.norm().item())
-    assert 3.6 < norms[0] / norms[1] < 4.4 and 3.8 < norms[1] / norms[2] < 4.2
+        for factor in share:
+            v = torch.tensor([[0.0, 1.0, 0.5, -1.0]], requires_grad=True)
+            soft, = torch.autograd.grad(alpha * soft_loss(v, z, T) / (1 if factor else T**2), v)
+            hard, = torch.autograd.grad((1 - alpha) * F.cross_entropy(v, torch.tensor([0])), v)
+            share[factor].append(float(soft.norm() / hard.norm()))
+    fallen = share[False]
+    assert 3.6 < fallen[0] / fallen[1] < 4.4 and 3.8 < fallen[1] / fallen[2] < 4.2 and fallen[2] < 0.05
+    assert min(share[True]) > 1 and max(share[True]) < 1.3 * min(share[True])
+
+
+@pitfall("The teacher's targets jump about")
+def check_teacher_in_training_mode():
+    x = torch.randn(16, 8)
+    for layer in (nn.Dropout(0.5), nn.BatchNorm1d(8)):
+        teacher = nn.Sequential(layer, nn.Linear(8, 3))
+        with torch.no_grad():                                      # alone it is no cure
+            for others in (x[:8], x[8:]):
+                teacher(others)
+            jumping = (teacher(x)[:8] - teacher(x[:8])).abs().max()
+        if isinstance(layer, nn.BatchNorm1d):
+            assert layer.num_batches_tracked == 4
+        teacher.eval()
+        with torch.no_grad():
+            steady = (teacher(x)[:8] - teacher(x[:8])).abs().max()
+            assert not teacher(x).requires_grad
+        assert jumping > 0.05 and steady < 1e-5
+        if isinstance(layer, nn.BatchNorm1d):
+            assert layer.num_batches_tracked == 4
+
+
+def fitted(loss, width, steps):
+    network = nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(network).backward()
+        optimizer.step()
+    return network.eval()
+
+
+@pitfall("A better teacher gives a worse student")
+def check_label_smoothing_spoils_a_better_teacher():
+    """The transfer images lack three digits, so that the student depends on what the teacher says about wrong classes."""
+    images, digits = load_digits(return_X_y=True)
+    order = torch.randperm(len(images))
+    x, y = torch.tensor(images / 16, dtype=torch.float32)[order], torch.tensor(digits)[order]
+    transfer = x[:1000][y[:1000] < 7]
+    score = lambda network: (network(x[1000:]).argmax(1) == y[1000:]).float().mean().item()
+    pairs = []
+    for smoothing, steps in ((0.0, 40), (0.2, 200)):
+        teacher = fitted(lambda net: F.cross_entropy(net(x[:1000]), y[:1000], label_smoothing=smoothing), 128, steps)
+        with torch.no_grad():
+            z = teacher(transfer)
+        pairs.append((score(teacher), score(fitted(lambda net: soft_loss(net(transfer), z, 4.0), 64, 120))))
+    (plain, good), (smoothed, poor) = pairs
+    assert smoothed > plain + 0.01 and good > poor + 0.08
+    by_own_score, by_student = max(pairs), max(pairs, key=lambda pair: pair[1])
+    assert by_own_score[1] == poor and by_student[1] == good
 
 
 @check

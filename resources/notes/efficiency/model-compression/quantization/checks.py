@@ -1,11 +1,14 @@
+import io
 import warnings
 
 import numpy as np
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 QUANTIZE = r"q = \operatorname{clip}\!\left(\operatorname{round}\!\left(\frac{x}{s}\right) + z,\; q_{\min},\; q_{\max}\right), \qquad \hat{x} = s\,(q - z)"
 RANGE = r"s = \frac{x_{\max} - x_{\min}}{q_{\max} - q_{\min}}, \qquad z = q_{\min} - \operatorname{round}\!\left(\frac{x_{\min}}{s}\right)"
@@ -94,15 +97,33 @@ def check_memory():
     stated("25.6", count / 1e6)
 
 
-@check
+def bytes_on_disk(model):
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    return buffer.tell()
+
+
+@pitfall("The CNN is as large as before")
 def check_dynamic_quantization_skips_convolutions():
-    from torch.ao.quantization import quantize_dynamic
+    from torch.ao.quantization import DeQuantStub, QuantStub, convert, get_default_qconfig, prepare, quantize_dynamic
+
+    cnn, x = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3)).eval(), torch.randn(8, 3, 8, 8)
+    assert bytes_on_disk(quantize_dynamic(cnn, dtype=torch.qint8)) == bytes_on_disk(cnn)
+    static = nn.Sequential(QuantStub(), *cnn, DeQuantStub())
+    static.qconfig = get_default_qconfig("x86")
+    static = prepare(static)
+    static(x)                                                      # calibration
+    static = convert(static)
+    assert bytes_on_disk(static) < 0.35 * bytes_on_disk(cnn) and (static(x) - cnn(x)).norm() < 0.1 * cnn(x).norm()
+    weights = {name: (t / (t.abs().max() / 127)).round().to(torch.int8) if t.dim() > 1 else t for name, t in cnn.state_dict().items()}
+    assert sum(t.nbytes for t in weights.values()) < 0.3 * sum(t.nbytes for t in cnn.state_dict().values())
 
     model = quantize_dynamic(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)), dtype=torch.qint8)
     assert type(model[0]) is nn.Conv2d and type(model[2]) is not nn.Linear
     assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.LSTM(3, 4)), dtype=torch.qint8)[0]).__module__
     assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.GRU(3, 4)), dtype=torch.qint8)[0]).__module__
-    assert "dynamic" in type(quantize_dynamic(nn.Sequential(nn.RNNCell(3, 4)), dtype=torch.qint8)[0]).__module__
+    for cell in (nn.RNNCell, nn.LSTMCell, nn.GRUCell):
+        assert "dynamic" in type(quantize_dynamic(nn.Sequential(cell(3, 4)), dtype=torch.qint8)[0]).__module__
     assert type(quantize_dynamic(nn.Sequential(nn.RNN(3, 4)), dtype=torch.qint8)[0]) is nn.RNN
 
 
@@ -116,22 +137,74 @@ def check_worst_channel():
     stated("68%", ((y - x @ w.T).norm(dim=0) / (x @ w.T).norm(dim=0)).max())
 
 
-@check
+def digits_network():
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return model.requires_grad_(False), x, y
+
+
+@pitfall("Accuracy collapses with one scale per tensor")
+def check_scale_per_channel_saves_the_accuracy():
+    model, x, y = digits_network()
+    ranges = torch.logspace(-2, 2, 64)                             # as folding leaves them: the function stays the same
+    model[0].weight.mul_(ranges[:, None]), model[0].bias.mul_(ranges), model[2].weight.div_(ranges)
+    weights = model[0].weight.clone()
+    accuracy = lambda: (model(x).argmax(1) == y).float().mean()
+    before = accuracy()
+    model[0].weight.copy_(torch.fake_quantize_per_tensor_affine(weights, weights.abs().max().item() / 127, 0, -127, 127))
+    per_tensor = accuracy()
+    scales = weights.abs().amax(1) / 127
+    model[0].weight.copy_(torch.fake_quantize_per_channel_affine(weights, scales, torch.zeros(64, dtype=torch.int32), 0, -127, 127))
+    assert before > 0.97 and per_tensor < before - 0.1 and accuracy() > before - 0.01, (before, per_tensor, accuracy())
+
+
+@pitfall("One outlier coarsens everything")
+def check_outlier():
+    x = torch.randn(10000)
+    x[0] = 1000.0
+    error = lambda top: (torch.fake_quantize_per_tensor_affine(x, top / 127, 0, -127, 127) - x)
+    full, clipped = error(1000.0), error(x.abs().quantile(0.999).item())
+    assert full[1:].std() > 0.9 and clipped[1:].std() < 0.02 and clipped[0] < -990
+    assert full.square().mean() < clipped.square().mean()          # so least squares keeps the outlier
+    apart = torch.cat([x[:1].half().float(), torch.fake_quantize_per_tensor_affine(x[1:], x[1:].abs().max().item() / 127, 0, -127, 127)])
+    assert apart[0] == 1000 and (apart - x)[1:].std() < 0.02
+
+
+@pitfall("A range that excludes 0")
 def check_range_without_zero():
+    from torch.ao.quantization.observer import MinMaxObserver
+
     s = 1 / 255
     stated("−255", 0 - np.rint(1 / s))
     values = np.linspace(1, 2, 50)
     np.testing.assert_allclose(quantized(values, s, 0, 0, 255)[1], 1.0)
+    observer = MinMaxObserver()
+    observer(torch.tensor(values))
+    scale, zero = (one.item() for one in observer.calculate_qparams())
+    assert zero == 0 and abs(scale - 2 / 255) < 1e-8
+    assert np.abs(quantized(values, scale, zero, 0, 255)[1] - values).max() <= scale / 2 + 1e-8
 
 
-@check
+@pitfall("Code that worked now warns")
 def check_deprecation():
     from torch.ao.quantization import quantize_dynamic
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         quantize_dynamic(nn.Sequential(nn.Linear(2, 2)))
-    assert any("deprecated" in str(one.message) for one in caught)
+    assert any("torch.ao.quantization is deprecated" in str(one.message) for one in caught)
+    torch.set_warn_always(True)                                    # else once per process
+    for dtype in (torch.quint8, torch.qint8, torch.qint32, None):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.ones(2).div(0.1).round().to(torch.int8) if dtype is None else torch.quantize_per_tensor(torch.ones(2), 0.1, 0, dtype)
+        assert any("184982" in str(one.message) for one in caught) == (dtype is not None)
 
 
 @check

@@ -9,11 +9,12 @@ import sys
 import numpy as np
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data.distributed import DistributedSampler
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 AVERAGE = r"g = \frac{1}{R} \sum_{r=1}^{R} \nabla L_r, \qquad \nabla L = \sum_{r=1}^{R} \frac{n_r}{N} \nabla L_r"
 RING = r"V = 2\,\frac{R - 1}{R}\,B"
@@ -46,8 +47,50 @@ print(out.tolist())
 """
 
 
-def gradients_of_ranks(sizes):
-    command = [sys.executable, "-c", PROGRAM, *map(str, sizes)]
+# Two ranks with shares of 3 and 2 rows; prints what each rank got in each mode. A rank that waits in vain gives the seconds until its error.
+SHARES = """
+import contextlib, datetime, sys, tempfile, time, torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+def worker(rank, store, out, mode):
+    hanging = mode in ("skipped", "uneven")
+    limit = datetime.timedelta(seconds=2 if hanging else 25)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=limit)
+    model, rows = nn.parallel.DistributedDataParallel(nn.Linear(3, 1)), torch.ones(5, 3)[rank::2]
+    right, start = torch.tensor([1.0, 1.0, 0.0, 0.0, 1.0])[rank::2], time.monotonic()
+    try:
+        if mode == "evaluate":
+            model.eval(), [model.module(row[None]) for row in rows]
+            total = torch.tensor([right.sum(), len(right)])
+            dist.all_reduce(total)
+            out[rank] = total[0] / total[1]
+        elif mode in ("skipped", "called"):
+            if mode == "called" or rank == 0:
+                dist.all_reduce(total := torch.ones(1))
+                out[rank] = total
+        else:
+            with model.join() if mode == "join" else contextlib.nullcontext():
+                for row in rows:
+                    model(row[None]).sum().backward()
+            out[rank] = len(rows)
+        time.sleep(3 if hanging else 0)          # this rank is still at work, only not in the collective
+    except RuntimeError:
+        out[rank] = time.monotonic() - start
+        return
+    dist.destroy_process_group()
+
+outs = {mode: torch.zeros(2).share_memory_() for mode in sys.argv[1:]}
+for mode, out in outs.items():
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(worker, (folder + "/store", out, mode), nprocs=2, start_method="fork")
+print([out.tolist() for out in outs.values()])
+"""
+
+
+def printed_by_ranks(text, *arguments):
+    command = [sys.executable, "-c", text, *map(str, arguments)]
     program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         out, errors = program.communicate(timeout=50)
@@ -62,7 +105,7 @@ def gradients_of_ranks(sizes):
 @formula(AVERAGE)
 def check_average_of_ranks():
     for sizes in ((2, 2), (3, 1)):
-        out = gradients_of_ranks(sizes)
+        out = printed_by_ranks(PROGRAM, *sizes)
         torch.manual_seed(0)
         layer = nn.Linear(3, 1, dtype=torch.float64)
         w, b = layer.weight.detach().numpy()[0], layer.bias.item()
@@ -137,7 +180,7 @@ def check_resnet_traffic():
     stated("178.9", 2 * 7 / 8 * count * 4 / 1e6)
 
 
-@check
+@pitfall("Every epoch has the same order")
 def check_sampler():
     parts = [list(DistributedSampler(range(5), num_replicas=2, rank=rank, shuffle=False)) for rank in range(2)]
     assert parts == [[0, 2, 4], [1, 3, 0]]
@@ -151,11 +194,46 @@ def check_sampler():
     assert list(DistributedSampler(range(50), num_replicas=2, rank=0, seed=1)) == list(sampler)
 
 
-@check
-def check_mean_of_accuracies_is_wrong():
-    right = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])
-    assert abs((right[:3].mean() + right[3:].mean()) / 2 - right.mean()) > 0.05
-    assert F.l1_loss(right[:3].sum() + right[3:].sum(), right.sum()) == 0
+@pitfall("Validation accuracy depends on the number of GPUs")
+def check_evaluation_without_padding():
+    right = np.array([1.0, 1.0, 0.0, 0.0, 1.0])
+    padded = lambda R: np.mean([right[list(DistributedSampler(range(5), R, rank, shuffle=False))].mean() for rank in range(R)])
+    assert padded(1) == right.mean() and padded(2) > right.mean() + 0.05 and padded(3) > right.mean() + 0.05
+    assert abs((right[0::2].mean() + right[1::2].mean()) / 2 - right.mean()) > 0.01  # the ranks' averages of unpadded shares
+    np.testing.assert_allclose(printed_by_ranks(SHARES, "evaluate")[0], right.mean(), rtol=1e-6)
+
+
+@pitfall("The job hangs without an error")
+def check_collectives_wait_for_all_ranks():
+    skipped, called, uneven, joined = printed_by_ranks(SHARES, "skipped", "called", "uneven", "join").tolist()
+    assert skipped[0] > 1.8 and skipped[1] == 0 and uneven[0] > 1.8 and uneven[1] == 2, (skipped, uneven)
+    assert called == [2, 2] and joined == [3, 2]
+
+
+def accuracy_on_digits(ranks, rate, warmup=0):
+    """Accuracy after six epochs with a local batch of 8; averaging equal ranks is one batch of all their samples."""
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), rate)
+    batches = [batch for _ in range(6) for batch in torch.randperm(len(x)).split(8 * ranks)]
+    for step, batch in enumerate(batches):
+        optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / (warmup + 1))
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+    return (model(x).argmax(1) == y).float().mean()
+
+
+@pitfall("More GPUs, worse result")
+def check_effective_batch_and_local_statistics():
+    """SyncBatchNorm across ranks takes no CPU tensors; what it computes is batch normalization over all ranks' rows."""
+    one, eight, retuned = accuracy_on_digits(1, 0.03), accuracy_on_digits(8, 0.03), accuracy_on_digits(8, 0.24, warmup=20)
+    assert one > 0.9 and eight < 0.8 and retuned > 0.9, (one, eight, retuned)
+    x, normalize = torch.randn(32, 50), nn.BatchNorm1d(50)
+    local = torch.cat([normalize(part) for part in x.split(2)])
+    assert (local - x).square().mean() > 0.3 > 0.1 > (normalize(x) - x).square().mean()
 
 
 @check

@@ -1,9 +1,15 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 WEIGHTED = r"\nabla L = \sum_{k=1}^{K} \frac{n_k}{N}\,\nabla L_k, \qquad N = \sum_{k=1}^{K} n_k"
 BY_K = r"\frac{1}{K}\sum_{k=1}^{K} \nabla L_k = \sum_{k=1}^{K} \sum_{i=1}^{n_k} \frac{1}{K\,n_k}\,\nabla \ell_{k,i}"
@@ -63,6 +69,112 @@ def check_by_hand():
     assert 3 / 4 * first.mean() + 1 / 4 * second.mean() == 3
 
 
+# Two real ranks with three micro-batches each, of other token counts: prints the gradient, that of the large batch and the number of
+# all-reduces. In a program of its own, since forking from a thread of a test runner is not safe.
+PROGRAM = """
+import contextlib, datetime, tempfile, torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+from torch.nn import functional as F
+
+SIZES = ((5, 1, 2), (7, 4, 1))
+
+def worker(rank, store, out):
+    limit = datetime.timedelta(seconds=25)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=limit)
+    torch.manual_seed(0)
+    model, calls = nn.parallel.DistributedDataParallel(nn.Linear(3, 4)), []
+
+    def reduced(state, bucket):
+        calls.append(1)
+        future = dist.all_reduce(bucket.buffer().div_(2), async_op=True).get_future()
+        return future.then(lambda done: done.value()[0])
+
+    model.register_comm_hook(None, reduced)
+    x, y = torch.randn(20, 3), torch.randint(0, 4, (20,))
+    own = [rows.split(sizes) for rows, sizes in zip(torch.arange(20).split((8, 12)), SIZES)][rank]
+    count = torch.tensor(float(sum(SIZES[rank])))
+    dist.all_reduce(count)
+    for way, quiet in enumerate((False, True)):
+        model.zero_grad(), calls.clear()
+        for step, rows in enumerate(own):
+            with model.no_sync() if quiet and step < len(own) - 1 else contextlib.nullcontext():
+                (F.cross_entropy(model(x[rows]), y[rows], reduction="sum") / count * 2).backward()
+        out[way, :12], out[way, 12] = model.module.weight.grad.flatten(), len(calls)
+    model.zero_grad()
+    F.cross_entropy(model.module(x), y).backward()
+    out[2, :12] = model.module.weight.grad.flatten()
+    dist.destroy_process_group()
+
+out = torch.zeros(3, 13).share_memory_()
+with tempfile.TemporaryDirectory() as folder:
+    mp.start_processes(worker, (folder + "/store", out), nprocs=2, start_method="fork")
+print(out.tolist())
+"""
+
+
+def printed_by_ranks():
+    program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        out, errors = program.communicate(timeout=50)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+        raise
+    assert program.returncode == 0, errors
+    return np.array(json.loads(out))
+
+
+@pitfall("Several GPUs get slower")
+def check_all_reduces_and_token_counts_of_two_ranks():
+    """What costs the time is counted, the all-reduces; the seconds depend on the machine."""
+    every, last, large = printed_by_ranks()
+    assert every[12] == 3 and last[12] == 1
+    for ours in (every, last):
+        np.testing.assert_allclose(ours[:12], large[:12], atol=1e-6)
+
+
+@pitfall("Language-model losses differ with and without accumulation")
+def check_mean_losses_of_uneven_sequences():
+    for sizes, w, x, y, parts in groups():
+        each, N = item_gradients(w, x, y), len(y)
+        by_k = library(w, [mean_loss(x, y, part, 1 / len(parts)) for part in parts])
+        if len(set(sizes)) > 1:
+            assert np.abs(by_k - each.mean(0)).max() > 0.01
+        summed = lambda divisor: [lambda weight, part=part: F.cross_entropy(torch.tensor(x[part]) @ weight.T, torch.tensor(y[part]), reduction="sum") / divisor for part in parts]
+        np.testing.assert_allclose(library(w, summed(N)), each.mean(0), atol=1e-12)
+        np.testing.assert_allclose(library(w, summed(1)) / N, each.mean(0), atol=1e-12)
+
+
+def accumulated_steps(kind, divisor, limit, clip_each=False):
+    """The parameter after two steps of four micro-batches each; the gradients of the second step are ten times smaller."""
+    p = nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer = kind([p], lr=0.01)
+    for size in (1.0, 0.1):
+        optimizer.zero_grad()
+        for slope in torch.tensor([[3.0, 0.5], [1.0, -1.0], [2.0, 0.0], [0.0, 0.9]]):
+            ((p * slope).sum() * size / divisor).backward()
+            if clip_each:
+                nn.utils.clip_grad_norm_([p], limit)
+        nn.utils.clip_grad_norm_([p], limit)
+        optimizer.step()
+    return p.detach()
+
+
+@pitfall("The learning rate seems $K$ times too large")
+def check_undivided_loss_clipping_and_its_cure():
+    start, none, slopes = torch.tensor([1.0, -2.0]), float("inf"), torch.tensor([1.5, 0.1])
+    for kind in (torch.optim.SGD, torch.optim.Adam):
+        moved = accumulated_steps(kind, 4, none) - start
+        summed = accumulated_steps(kind, 1, none) - start
+        assert torch.allclose(summed, moved * (4 if kind is torch.optim.SGD else 1), rtol=1e-3)
+        assert not torch.allclose(accumulated_steps(kind, 1, 0.5), accumulated_steps(kind, 4, 0.5), rtol=1e-4)
+    expected = start - 0.01 * slopes * (0.5 / slopes.norm() + 0.1)       # the mean gradient, clipped, then a tenth of it
+    assert torch.allclose(accumulated_steps(torch.optim.SGD, 4, 0.5), expected, atol=1e-5)
+    assert not torch.allclose(accumulated_steps(torch.optim.SGD, 4, 0.5, clip_each=True), expected, atol=1e-5)
+
+
 @check
 def check_undivided_loss_and_adam():
     steps = {}
@@ -85,6 +197,53 @@ def check_layers_and_losses_that_mix_items():
     a, b = F.normalize(torch.randn(8, 4), dim=1), F.normalize(torch.randn(8, 4), dim=1)
     info_nce = lambda rows: F.cross_entropy(a[rows] @ b[rows].T, torch.arange(len(rows)))
     assert info_nce(torch.arange(8)) > (info_nce(torch.arange(4)) + info_nce(torch.arange(4, 8))) / 2 + 0.3
+
+
+def accumulated(model, losses):
+    model.zero_grad()
+    for loss in losses:
+        loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+@pitfall("Results change although every micro-batch has the same size")
+def check_gradients_of_layers_and_losses_that_mix_items():
+    x, parts = torch.randn(8, 4), torch.arange(8).split(4)
+    for layer, same in ((nn.BatchNorm1d(4), False), (nn.LayerNorm(4), True), (nn.GroupNorm(2, 4), True)):
+        model = nn.Sequential(nn.Linear(4, 4), layer)
+        loss = lambda rows: model(x[rows]).pow(3).sum() / 8
+        assert torch.allclose(accumulated(model, [loss(torch.arange(8))]), accumulated(model, map(loss, parts)), atol=1e-5) == same
+    a, b, model = x, x + 0.1 * torch.randn(8, 4), nn.Linear(4, 4)
+    info_nce = lambda u, v: F.cross_entropy(u @ v.T, torch.arange(len(u)))
+    full = accumulated(model, [info_nce(model(a), model(b))])
+    assert not torch.allclose(full, accumulated(model, (info_nce(model(a[rows]), model(b[rows])) / 2 for rows in parts)), atol=1e-2)
+    cached_a, cached_b = model(a).detach(), model(b).detach()
+    through = lambda rows: info_nce(cached_a.index_copy(0, rows, model(a[rows])), cached_b.index_copy(0, rows, model(b[rows])))
+    assert torch.allclose(full, accumulated(model, map(through, parts)), atol=1e-5)
+
+
+@pitfall("Warm-up ends too early or the tail of the epoch is lost")
+def check_scheduler_and_the_last_group():
+    K, slopes = 4, torch.arange(1.0, 11.0)                               # ten batches: groups of 4, 4 and 2
+    for per_micro_batch, tail in ((True, False), (False, True)):
+        p = nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([p], lr=1.0)
+        scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=6)
+        rates, used = [], []
+        for i, slope in enumerate(slopes):
+            size = min(K, len(slopes) - i // K * K) if tail else K
+            (p * slope / size).sum().backward()
+            last = (i + 1) % K == 0 or (tail and i + 1 == len(slopes))
+            if last:
+                rates.append(optimizer.param_groups[0]["lr"])
+                used.append(p.grad.item())
+                optimizer.step(), optimizer.zero_grad()
+            if last or per_micro_batch:
+                quietly(scheduler.step)                                  # PyTorch warns of the wrong order here
+        if tail:
+            assert used == [2.5, 6.5, 9.5] and np.allclose(rates, [0.1, 0.25, 0.4])
+        else:
+            assert used == [2.5, 6.5] and rates[1] == 1.0 and p.grad is not None   # the last two gradients were never applied
 
 
 @check

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 FORMAT = r"x_{\max} = (2 - 2^{-f})\,2^{b}, \qquad x_{\text{normal}} = 2^{1-b}, \qquad x_{\text{tiny}} = 2^{1-b-f}, \qquad b = 2^{e-1} - 1"
 STEP = r"\theta \leftarrow \theta - \eta\,\frac{1}{s}\,\nabla_\theta\,(s\,L)"
@@ -137,7 +137,7 @@ def check_state_stays_float32_and_activations_shrink():
     assert sum(t.element_size() for t in (p, p.grad, state["exp_avg"], state["exp_avg_sq"])) == 16
 
 
-@check
+@pitfall("With gradient clipping and SGD the loss hardly falls")
 def check_clipping_before_unscaling():
     p = nn.Parameter(torch.zeros(1))
     optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
@@ -159,9 +159,27 @@ def check_clipping_before_unscaling():
     nn.utils.clip_grad_norm_([p], 1.0)
     scaler.step(optimizer)
     assert abs(p.item() + 1) < 1e-4
+    x, y = torch.randn(64, 8), torch.randn(64, 1)
+    fallen = {}
+    for unscaled in (False, True):
+        torch.manual_seed(1)
+        model = nn.Linear(8, 1)
+        optimizer, scaler = torch.optim.SGD(model.parameters(), lr=0.1), torch.amp.GradScaler("cpu")
+        losses = []
+        for _ in range(30):
+            optimizer.zero_grad()
+            losses.append(nn.functional.mse_loss(model(x), y))
+            scaler.scale(losses[-1]).backward()
+            if unscaled:
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+        fallen[unscaled] = (losses[0] - losses[-1]).item()
+    assert 0 <= fallen[False] < 0.01 and fallen[True] > 0.2, fallen
 
 
-@check
+@pitfall('"Detected call of lr_scheduler.step() before optimizer.step()"')
 def check_scheduler_warning_when_the_first_step_is_skipped():
     for factor, expected in ((1.0, 0), (float("inf"), 1)):
         p = nn.Parameter(torch.ones(1))
@@ -175,11 +193,47 @@ def check_scheduler_warning_when_the_first_step_is_skipped():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             scheduler.step()
-        assert sum("before `optimizer.step()`" in str(one.message) for one in caught) == expected
+        assert sum("Detected call of `lr_scheduler.step()` before `optimizer.step()`" in str(one.message) for one in caught) == expected
+    p = nn.Parameter(torch.ones(1))
+    optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
+    scheduler, stepped = torch.optim.lr_scheduler.StepLR(optimizer, 10), 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for factor in (float("inf"), 1.0, 1.0):
+            optimizer.zero_grad()
+            scaler.scale((p * factor).sum()).backward()
+            scaler.step(optimizer)
+            before = scaler.get_scale()
+            scaler.update()
+            if not scaler.get_scale() < before:
+                scheduler.step()
+                stepped += 1
+    assert not caught and stepped == 2
 
 
-@check
+def trained_with_adam(pure_half):
+    torch.manual_seed(0)
+    model, x, y = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)), torch.rand(32, 64), torch.randint(0, 4, (32,))
+    x[:, 0] = 0                                                          # a dead pixel: its gradients are 0
+    model, x = (model.half(), x.half()) if pure_half else (model, x)
+    optimizer, scaler = torch.optim.Adam(model.parameters()), torch.amp.GradScaler("cpu", enabled=not pure_half)
+    for step in range(30):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.float16, enabled=not pure_half):
+            loss = nn.functional.cross_entropy(model(x), y)
+        first = loss.item() if step == 0 else first
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    return first, loss.item()
+
+
+@pitfall("NaN after `model.half()` with Adam")
 def check_pure_half_breaks():
+    first, last = trained_with_adam(pure_half=True)
+    assert np.isfinite(first) and np.isnan(last)
+    first, last = trained_with_adam(pure_half=False)
+    assert last < first - 0.05
     p = nn.Parameter(torch.ones(2).half())
     p.grad = torch.tensor([0.0, 1.0]).half()
     torch.optim.Adam([p], lr=1e-3).step()
@@ -193,7 +247,21 @@ def check_pure_half_breaks():
     assert one - torch.tensor(0.001).bfloat16() == 1 and one - torch.tensor(0.0019).bfloat16() == 1 and one - torch.tensor(0.0021).bfloat16() < 1
 
 
-@check
+@pitfall('"binary_cross_entropy and BCELoss are unsafe to autocast"')
+def check_gradients_of_losses_on_probabilities_and_on_logits():
+    """The refusal itself needs a CUDA tensor; here the reason it gives and the loss it recommends."""
+    p, z = torch.tensor([1e-6], requires_grad=True), torch.tensor([-20.0], requires_grad=True)
+    nn.functional.binary_cross_entropy(p, torch.ones(1)).backward()
+    assert torch.isinf(p.grad.half())
+    with torch.autocast("cpu", dtype=torch.float16):
+        half = nn.Linear(1, 1)(z[:, None])
+        loss = nn.functional.binary_cross_entropy_with_logits(half, torch.ones(1, 1))
+        assert half.dtype == torch.float16 and torch.allclose(loss, nn.functional.softplus(-half.float()).mean(), rtol=1e-3)
+    loss.backward()
+    assert torch.isfinite(z.grad).all() and z.grad != 0
+
+
+@pitfall('"must have the same dtype" after the block')
 def check_dtype_after_the_block():
     layer, x = nn.Linear(4, 4), torch.randn(2, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -202,3 +270,5 @@ def check_dtype_after_the_block():
     raises(RuntimeError, lambda: nn.Conv1d(4, 4, 1)(y[..., None]), "should be the same")
     nn.LayerNorm(4)(y), nn.BatchNorm1d(4)(y)                       # these take both
     assert layer(y.float()).dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(layer(x)).dtype == torch.bfloat16                   # the wider block

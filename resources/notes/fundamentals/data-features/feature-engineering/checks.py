@@ -1,11 +1,18 @@
 import math
+import pickle
 import warnings
 
 import numpy as np
-from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, TargetEncoder
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics.pairwise import polynomial_kernel
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler, TargetEncoder
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 COUNT = r"D = \binom{n + d}{d}"
 CIRCLE = r"""
@@ -65,7 +72,7 @@ def check_by_hand():
     stated("0.6667", y[:3].mean())
 
 
-@check
+@pitfall("Great in training, poor in use: target encoding")
 def check_leak():
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 300, (600, 1)).astype(str), rng.integers(0, 2, 600)
@@ -75,9 +82,17 @@ def check_leak():
         crossed = [TargetEncoder(random_state=seed).fit_transform(X, y)[:, 0] for seed in range(5)]
     stated("0.67", np.corrcoef(leaking, y)[0, 1])
     assert max(abs(np.corrcoef(one, y)[0, 1]) for one in crossed) < 0.15
+    hint, used = y ^ (rng.random(600) < 0.2), rng.integers(0, 2, 600)   # a column that is right four times in five
+    table, new = np.c_[X.astype(int), hint], np.c_[X.astype(int), used ^ (rng.random(600) < 0.2)]
+    encoder = lambda: ColumnTransformer([("category", TargetEncoder(random_state=0), [0])], remainder="passthrough")
+    leaky = quietly(lambda: encoder().fit(table, y))
+    wrong = LogisticRegression(C=100).fit(leaky.transform(table), y)
+    fitted = quietly(lambda: make_pipeline(encoder(), LogisticRegression(C=100)).fit(table, y))
+    assert wrong.score(leaky.transform(table), y) > 0.85 and wrong.score(leaky.transform(new), used) < 0.75
+    assert fitted.score(new, used) > 0.75
 
 
-@check
+@pitfall("\"Found unknown categories ['c'] in column 0 during transform\"")
 def check_unknown_category():
     raises(
         ValueError,
@@ -89,6 +104,47 @@ def check_unknown_category():
         warnings.simplefilter("ignore")
         both = OneHotEncoder(handle_unknown="ignore", drop="first").fit([["a"], ["b"]]).transform([["c"], ["a"]])
     assert both.toarray().tolist() == [[0.0], [0.0]]
+
+
+@pitfall("Integer codes for names")
+def check_integer_codes():
+    city, y = np.arange(60)[:, None] % 3, np.tile([0.0, 10.0, 0.0], 20)   # paris, rome, oslo
+    coded = LinearRegression().fit(city, y).predict([[0], [1], [2]])
+    assert math.isclose(coded[1], (coded[0] + coded[2]) / 2) and abs(coded[1] - 10) > 5
+    indicated = make_pipeline(OneHotEncoder(), LinearRegression()).fit(city, y)
+    np.testing.assert_allclose(indicated.predict([[0], [1], [2]]), [0, 10, 0], atol=1e-9)
+    native = HistGradientBoostingRegressor(categorical_features=[0], min_samples_leaf=5).fit(city, y)
+    np.testing.assert_allclose(native.predict([[0], [1], [2]]), [0, 10, 0], atol=0.1)
+
+
+@pitfall("The polynomial explodes")
+def check_growth_and_its_cures():
+    assert abs(math.comb(103, 3) / (100**3 / 6) - 1) < 0.07 and abs(math.comb(1003, 3) / (1000**3 / 6) - 1) < 0.007
+    X = np.random.randn(300, 100)
+    y = X[:, 0] * X[:, 1] > 0
+    with_product = np.c_[X, X[:, 0] * X[:, 1]]
+    assert with_product.shape[1] == 101 and LogisticRegression().fit(with_product, y).score(with_product, y) > 0.95
+    assert PolynomialFeatures(2).fit(X).n_output_features_ == 5151
+    assert polynomial_kernel(X, degree=3).shape == (300, 300)            # 300 numbers a row in place of 176,851
+    few = X[:, :2]
+    assert LogisticRegression().fit(few, y).score(few, y) < 0.65
+    for model in (SVC(kernel="poly", degree=2, coef0=1), DecisionTreeClassifier(max_depth=6)):
+        assert model.fit(few, y).score(few, y) > 0.9
+
+
+@pitfall("Features computed differently in production")
+def check_shipped_pipeline_and_time_of_prediction():
+    X, new = np.random.randn(300, 2) + 5, np.random.randn(200, 2) + [6.0, 4.0]
+    y, truth = X[:, 0] > 5, new[:, 0] > 5
+    fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    shipped = pickle.loads(pickle.dumps(fitted))
+    rewritten = fitted[1].predict(StandardScaler().fit_transform(new))   # another program scales by the new batch
+    assert (shipped.predict(new) == truth).mean() > 0.95 and (rewritten == truth).mean() < 0.8
+    sales = np.random.randn(400)                                         # nothing predicts them
+    mean_of_three = np.convolve(sales, np.ones(3) / 3)[: len(sales)]     # of this day and the two before
+    later, known = mean_of_three[3:, None], mean_of_three[2:-1, None]    # `known` ends the day before
+    assert LinearRegression().fit(later, sales[3:]).score(later, sales[3:]) > 0.2
+    assert LinearRegression().fit(known, sales[3:]).score(known, sales[3:]) < 0.05
 
 
 @check

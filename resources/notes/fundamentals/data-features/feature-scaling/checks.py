@@ -6,14 +6,16 @@ from scipy import sparse
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_wine
 from sklearn.dummy import DummyRegressor
-from sklearn.model_selection import cross_val_score
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from torchvision import transforms
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SCALERS = r"""
 z = \frac{x - \mu}{\sigma}, \qquad
@@ -96,20 +98,96 @@ def check_scaling_helps_neighbours_not_trees():
     assert tree.fit(1e-11 * X, y).get_n_leaves() == tree.fit(X + 1e12, y).get_n_leaves() == 1
 
 
-@check
+@pitfall("The score in cross-validation is too good")
+def check_scaling_before_the_split():
+    """Outliers of the second half tame the columns of noise in the first. On ordinary data scaling leaks less, a selection more."""
+    y = np.random.randint(0, 2, 400)
+    X = np.c_[y + 0.3 * np.random.randn(400), np.random.randn(400, 40)]
+    X[300, 1:] = 500.0
+    folds, neighbours = KFold(2), KNeighborsClassifier(5)
+    leaked = cross_val_score(neighbours, MinMaxScaler().fit_transform(X), y, cv=folds)
+    honest = cross_val_score(make_pipeline(MinMaxScaler(), neighbours), X, y, cv=folds)
+    assert leaked[1] > honest[1] + 0.05 and leaked.mean() > honest.mean() + 0.02, (leaked, honest)
+    wine, kinds = load_wine(return_X_y=True)
+    scores = [cross_val_score(*arguments, kinds).mean() for arguments in (
+        (neighbours, StandardScaler().fit_transform(wine)), (make_pipeline(StandardScaler(), neighbours), wine))]
+    assert abs(scores[0] - scores[1]) < 0.02
+    noise, coins, linear = np.random.randn(80, 2000), np.random.randint(0, 2, 80), LogisticRegression()
+    assert cross_val_score(linear, SelectKBest(k=20).fit_transform(noise, coins), coins).mean() > 0.75
+    assert cross_val_score(make_pipeline(SelectKBest(k=20), linear), noise, coins).mean() < 0.65
+    model, scaler, new = LogisticRegression(), StandardScaler().fit(X[:, :1]), np.full((20, 1), 1.0) + 0.1 * np.random.randn(20, 1)
+    model.fit(scaler.transform(X[:, :1]), y)
+    assert model.predict(scaler.transform(new)).all() and model.predict(StandardScaler().fit_transform(new)).mean() < 0.8
+
+
+@pitfall("`ToTensor` did not divide by 255")
 def check_to_tensor():
     to_tensor = transforms.ToTensor()
     image = np.random.randint(0, 256, (4, 5, 3), dtype=np.uint8)
     tensor = to_tensor(image)
     assert tensor.shape == (3, 4, 5) and tensor.dtype == torch.float32
     np.testing.assert_allclose(tensor.numpy(), image.transpose(2, 0, 1) / 255, rtol=1e-6)
-    assert to_tensor(image.astype(np.float32)).max() == image.max()
+    assert to_tensor(image.astype(np.float32)).max() == image.max() and to_tensor(image.astype(np.float64)).max() == image.max()
+    from PIL import Image
     from torchvision.transforms import v2
+
+    for mode in ("L", "RGB", "RGBA"):
+        assert 0 < to_tensor(Image.fromarray(image).convert(mode)).max() <= 1
 
     converted = v2.ToDtype(torch.float32, scale=True)(torch.tensor(image).permute(2, 0, 1))
     assert torch.allclose(converted, tensor)
     both = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     assert torch.allclose(both(image), tensor) and v2.ToDtype(torch.float32, scale=True)(image) is image    # alone it leaves an array as it is
+
+
+def coloured_images(count):
+    """uint8 RGB images, dark or bright, reddish or bluish: four classes."""
+    bright, blue = np.random.randint(0, 2, (2, count))
+    images = np.random.randint(0, 30, (count, 8, 8, 3)) + (20 + 170 * bright)[:, None, None, None]
+    images[np.arange(count), :, :, 2 * blue] += 30
+    return images.astype(np.uint8), torch.tensor(2 * bright + blue)
+
+
+@pitfall("A pretrained network is confidently wrong")
+def check_normalization_and_channel_order_of_a_trained_network():
+    from PIL import Image
+    from torchvision.transforms._presets import ImageClassification
+
+    preset = ImageClassification(crop_size=8, resize_size=8)
+    images, classes = coloured_images(400)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    x = torch.stack([preset(Image.fromarray(image)) for image in images])
+    for _ in range(200):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(x), classes).backward()
+        optimizer.step()
+    images, classes = coloured_images(200)
+
+    def result(prepared):
+        p = network(torch.stack(prepared)).softmax(1)
+        return (p.argmax(1) == classes).float().mean(), p.max(1).values.mean()
+
+    bgr = images[..., ::-1].copy()                                 # as OpenCV reads them
+    for wrong in ([transforms.ToTensor()(image) for image in images], [preset(Image.fromarray(image)) for image in bgr]):
+        accuracy, confidence = result(wrong)
+        assert accuracy < 0.6 and confidence > 0.75, (accuracy, confidence)
+    for right in ([preset(Image.fromarray(image)) for image in images], [preset(Image.fromarray(image[..., ::-1])) for image in bgr]):
+        assert result(right)[0] > 0.98
+
+
+@pitfall("One outlier flattens everything")
+def check_outlier():
+    values = np.append(np.random.default_rng(0).normal(10, 1, 49), 60)[:, None]
+    spread = lambda scaled: np.ptp(scaled[:-1])
+    assert spread(MinMaxScaler().fit_transform(values)) < 0.1 and values.mean() > values[:-1].mean() + 0.9
+    assert values.std() > 5 * values[:-1].std() and spread(StandardScaler().fit_transform(values)) < 0.75
+    assert spread(RobustScaler().fit_transform(values)) > 2
+    clipped = np.clip(values, *np.quantile(values, [0.05, 0.95]))
+    assert spread(MinMaxScaler().fit_transform(clipped)) > 0.99
+    skewed = np.exp(3 * np.random.randn(500, 1))
+    middle = lambda scaled: np.subtract(*np.quantile(scaled, [0.75, 0.25]))
+    assert middle(MinMaxScaler().fit_transform(skewed)) < 0.02 and middle(MinMaxScaler().fit_transform(np.log(skewed))) > 0.1
 
 
 @check
@@ -125,9 +203,12 @@ def check_preset_takes_bgr_after_reordering():
     raises(TypeError, lambda: preset(bgr))
 
 
-@check
+@pitfall("Sparse data fill the memory")
 def check_sparse():
-    X = sparse.random(20, 5, density=0.2, format="csr")
+    X = sparse.random(200, 50, density=0.02, format="csr")
+    used = np.asarray(X.sum(0)).ravel() != 0
+    centred = X.toarray() - X.toarray().mean(0)
+    assert (centred[:, used] != 0).all() and centred.nbytes > 10 * (X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
     raises(ValueError, lambda: StandardScaler().fit(X), "Cannot center sparse")
     for scaler in (StandardScaler(with_mean=False), MaxAbsScaler()):
         assert scaler.fit_transform(X).nnz == X.nnz

@@ -3,12 +3,15 @@ from unittest.mock import patch
 
 import numpy as np
 from scipy.stats import chi2_contingency
-from sklearn.feature_selection import RFE, SelectKBest, chi2, f_classif, mutual_info_classif
+from sklearn.feature_selection import RFE, SelectKBest, SequentialFeatureSelector, chi2, f_classif, mutual_info_classif
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 GAIN = r"I(X; Y) = \sum_{x, y} p(x, y) \ln \frac{p(x, y)}{p(x)\,p(y)}"
 CHI = r"""
@@ -84,18 +87,61 @@ def check_by_hand():
     stated("4", chi2_contingency([[2, 0], [0, 2]], correction=False).statistic)
 
 
-@check
+@pitfall("Excellent cross-validation, useless model")
 def check_selection_outside_and_inside():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(100, 5000)), rng.integers(0, 2, 100)
     chosen = SelectKBest(f_classif, k=20).fit_transform(X, y)
     stated("85%", cross_val_score(LogisticRegression(), chosen, y, cv=5).mean())
-    stated("48%", cross_val_score(make_pipeline(SelectKBest(f_classif, k=20), LogisticRegression()), X, y, cv=5).mean())
+    model = make_pipeline(SelectKBest(f_classif, k=20), LogisticRegression())
+    stated("48%", cross_val_score(model, X, y, cv=5).mean())
+    assert abs(model.fit(X, y).score(rng.normal(size=(1000, 5000)), rng.integers(0, 2, 1000)) - 0.5) < 0.05     # it is useless
+    search = GridSearchCV(model, {"selectkbest__k": [5, 20, 80]}, cv=5)
+    assert abs(cross_val_score(search, X, y, cv=5).mean() - 0.5) < 0.12
 
 
-@check
-def check_negative_input():
+@pitfall('"Input X must be non-negative", or `chi2` follows the unit')
+def check_negative_input_and_units():
     raises(ValueError, lambda: chi2([[-1.0], [1.0]], [0, 1]), "Input X must be non-negative")
+    y = np.arange(300) % 2
+    metres, noise = 1.7 + 0.1 * y + 0.05 * np.random.randn(300), np.random.exponential(50, 300)
+    in_metres, in_millimetres = np.c_[metres, noise], np.c_[1000 * metres, noise]
+    assert chi2(in_metres, y)[0].argmax() == 1 and chi2(in_millimetres, y)[0].argmax() == 0
+    for X in (in_metres, in_millimetres, in_metres - 100):
+        np.testing.assert_allclose(f_classif(X, y)[0], f_classif(in_metres, y)[0], rtol=1e-6)
+        assert f_classif(X, y)[0].argmax() == mutual_info_classif(X, y, random_state=0).argmax() == 0
+
+
+@pitfall("Useful columns get a score of 0")
+def check_columns_that_act_together_or_differ_in_spread():
+    bits, noise = np.random.randint(0, 2, (200, 2)), np.random.randint(0, 2, (200, 4))
+    bits[:] = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 50)
+    X, y = np.c_[bits, noise], bits[:, 0] ^ bits[:, 1]
+    assert max(f_classif(X, y)[0][:2]) < 1e-12 and max(mutual_info_classif(X, y, discrete_features=True)[:2]) < 1e-12
+    assert not {0, 1} & set(SelectKBest(k=2).fit(X, y).get_support(indices=True))
+    joined = np.c_[X, bits[:, 0] ^ bits[:, 1]]
+    assert mutual_info_classif(joined, y, discrete_features=True).argmax() == 6
+    for model in (SVC(), KNeighborsClassifier()):
+        backward = SequentialFeatureSelector(model, n_features_to_select=2, direction="backward").fit(X, y)
+        assert backward.get_support(indices=True).tolist() == [0, 1]
+    assert cross_val_score(DecisionTreeClassifier(max_depth=2, random_state=0), X, y).mean() < 0.7
+    spread = np.c_[np.random.randn(400, 2)]
+    y = np.arange(400) % 2
+    spread[:, 0] *= 1 + 4 * y
+    assert f_classif(spread, y)[0][0] < 4 and mutual_info_classif(spread, y, random_state=0)[0] > 0.2
+
+
+@pitfall("The ten best columns say the same")
+def check_copies():
+    y = np.arange(400) % 2
+    good, other = y + 0.6 * np.random.randn(400), y + 0.9 * np.random.randn(400)
+    X = np.c_[good[:, None] + 0.01 * np.random.randn(400, 10), other, np.random.randn(400, 5)]
+    assert SelectKBest(f_classif, k=10).fit(X, y).get_support(indices=True).tolist() == list(range(10))
+    near = np.triu(abs(np.corrcoef(X.T)) > 0.95, 1).any(0)
+    left = np.flatnonzero(~near)
+    assert left[SelectKBest(f_classif, k=2).fit(X[:, left], y).get_support()].tolist() == [0, 10]
+    forward = SequentialFeatureSelector(LogisticRegression(), n_features_to_select=2).fit(X, y)
+    assert 10 in forward.get_support(indices=True)
 
 
 @check

@@ -1,11 +1,14 @@
+import io
 import math
 
 import numpy as np
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 ADAPTIVE = r"""
 y_j = \frac{1}{e_j - s_j} \sum_{i = s_j}^{e_j - 1} x_i, \qquad s_j = \left\lfloor \frac{j H}{O} \right\rfloor, \qquad e_j = \left\lceil \frac{(j + 1) H}{O} \right\rceil
@@ -68,18 +71,122 @@ def check_contract():
     assert nn.AdaptiveAvgPool2d(4)(torch.randn(1, 2, 1, 1)).shape == (1, 2, 4, 4)
 
 
+@pitfall('"mat1 and mat2 shapes cannot be multiplied"')
+def check_flattening():
+    body, small, large = nn.Conv2d(3, 8, 3, padding=1), torch.randn(1, 3, 10, 10), torch.randn(1, 3, 12, 17)
+    fixed = nn.Sequential(body, nn.Flatten(), nn.Linear(800, 2))
+    assert fixed(small).shape == (1, 2)
+    raises(RuntimeError, lambda: fixed(large), "mat1 and mat2 shapes cannot be multiplied")
+    for head in ([nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 2)], [nn.Conv2d(8, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]):
+        assert nn.Sequential(body, *head)(small).shape == nn.Sequential(body, *head)(large).shape == (1, 2)
+
+
+@pitfall('"stack expects each tensor to be equal size"')
+def check_collation():
+    from torchvision.transforms import CenterCrop, Resize
+
+    images = [torch.randn(3, 6, 8), torch.randn(3, 9, 5)]
+    loaded = lambda data, **how: next(iter(torch.utils.data.DataLoader(data, batch_size=2, **how)))
+    raises(RuntimeError, lambda: loaded(images), "stack expects each tensor to be equal size")
+    for same in (Resize((6, 6)), CenterCrop(5)):
+        assert len(loaded([same(image) for image in images])) == 2
+
+    def padded(rows):
+        length = torch.tensor([len(row) for row in rows])
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.arange(max(length)) < length[:, None]
+
+    batch, mask = loaded([torch.ones(2), torch.ones(4)], collate_fn=padded)
+    assert batch.shape == (2, 4) and torch.equal(batch.bool(), mask)
+    detector = torchvision.models.detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=32, max_size=64).eval()
+    with torch.no_grad():
+        assert len(detector(loaded(images, collate_fn=list))) == 2
+
+
 @check
-def check_errors():
-    raises(RuntimeError, lambda: next(iter(torch.utils.data.DataLoader([torch.zeros(3), torch.zeros(4)], batch_size=2))), "stack expects each tensor to be equal size")
+def check_vision_transformer():
     vit = torchvision.models.vit_b_16(weights=None)
     raises(AssertionError, lambda: vit(torch.randn(1, 3, 256, 256)), "Wrong image height! Expected 224 but got 256!")
 
 
-@check
-def check_padding_halves_the_mean():
+@pitfall("Padding changes the result")
+def check_padding_and_masks():
     x = torch.randn(1, 3, 8, 8)
-    wide = nn.functional.pad(x, (0, 8))
+    wide, mask = nn.functional.pad(x, (0, 8)), (torch.arange(16) < 8).float()
     assert torch.allclose(nn.AdaptiveAvgPool2d(1)(wide), nn.AdaptiveAvgPool2d(1)(x) / 2, atol=1e-6)
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()]
+    network = nn.Sequential(*layers)
+    network(torch.randn(20, 3, 8, 8) + 1), network.eval()               # statistics that are not 0 and 1
+    alone = network(x).mean((2, 3))
+    masked_mean = lambda h: (h * mask).sum((2, 3)) / (mask.sum() * h.shape[2])
+    assert (masked_mean(network(wide)) - alone).abs().max() > 1e-3      # the mean alone does not suffice
+    h = wide
+    for layer in layers:
+        h = layer(h * mask) if isinstance(layer, nn.Conv2d) else layer(h)
+    torch.testing.assert_close(masked_mean(h), alone)
+    attention, words = nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.randn(1, 5, 8)
+    longer, hidden = nn.functional.pad(words, (0, 0, 0, 3)), torch.arange(8)[None] >= 5
+    result = lambda t, **how: attention(t, t, t, need_weights=False, **how)[0][:, :5]
+    assert (result(longer) - result(words)).abs().max() > 0.01
+    torch.testing.assert_close(result(longer, key_padding_mask=hidden), result(words))
+
+
+@pitfall("The ONNX export refuses adaptive pooling")
+def check_onnx_export():
+    """The package onnx is missing here, so the cure is that the translation passes and only the writing of the file fails."""
+    x = torch.randn(1, 2, 9, 6)
+    exported = lambda O, **how: torch.onnx.export(nn.AdaptiveAvgPool2d(O), (x,), io.BytesIO(), dynamo=False, **how)
+    raises(torch.onnx.errors.SymbolicValueError, lambda: exported(2), "adaptive_avg_pool2d, output size that are not factor of input size")
+    unknown = dict(input_names=["x"], dynamic_axes={"x": {2: "H", 3: "W"}})
+    raises(torch.onnx.errors.SymbolicValueError, lambda: exported(3, **unknown), "adaptive_avg_pool2d")
+    for O, how in ((1, {}), (1, unknown), (3, {})):
+        try:
+            exported(O, **how)
+        except torch.onnx.OnnxExporterError as error:
+            assert "onnx is not installed" in str(error)
+
+
+def sized_digits():
+    digits = load_digits()
+    x = torch.tensor(digits.data, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    return {8: x, 20: F.interpolate(x, size=20, mode="bilinear")}, torch.tensor(digits.target)
+
+
+def train(network, images, classes, sizes, steps):
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for step in range(steps):
+        batch = torch.randperm(1200)[:64]
+        optimizer.zero_grad()
+        F.cross_entropy(network(images[sizes[step % len(sizes)]][batch]), classes[batch]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        return {size: (network(x[1200:]).argmax(1) == classes[1200:]).float().mean() for size, x in images.items()}
+
+
+@pitfall("It runs, but accuracy falls")
+def check_sizes_of_training():
+    images, classes = sized_digits()
+
+    def convolutional():
+        torch.manual_seed(0)
+        layers = nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, 10))
+
+    network = convolutional()
+    one = train(network, images, classes, (8,), 120)
+    tuned = train(network, images, classes, (20,), 60)
+    both = train(convolutional(), images, classes, (8, 20), 240)
+    assert one[8] > 0.85 and one[20] < one[8] - 0.2, one
+    assert tuned[20] > one[20] + 0.2 and min(both.values()) > 0.85, (tuned, both)
+
+
+@check
+def check_batches_without_padding():
+    parts = [torch.randn(2, 3), torch.randn(4, 3)]
+    linear = nn.Linear(3, 2)
+    nested = linear(torch.nested.nested_tensor(parts, layout=torch.jagged))
+    for ours, part in zip(nested.unbind(), parts):
+        torch.testing.assert_close(ours, linear(part))
+    assert nn.utils.rnn.pack_sequence(parts, enforce_sorted=False).data.shape == (6, 3)
 
 
 @check

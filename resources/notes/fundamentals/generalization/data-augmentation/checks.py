@@ -3,12 +3,13 @@ import math
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torchvision import transforms, tv_tensors
 from torchvision.transforms import v2
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 RISK = r"\hat{R}(w) = \frac{1}{n} \sum_{i=1}^{n} \mathrm{E}_{T}\left[ \ell\left( f_w(T(x_i)), y_i \right) \right]"
 MIXUP = r"\tilde{x} = \lambda x_i + (1 - \lambda) x_j, \qquad \tilde{y} = \lambda y_i + (1 - \lambda) y_j"
@@ -103,18 +104,79 @@ def check_defaults():
     assert torch.equal(model_free(x[0]), x[0].flip(-1))
 
 
-@check
+@pitfall("Every image of a batch is flipped, or none")
 def check_one_coin_per_call():
     flip, batch = transforms.RandomHorizontalFlip(0.5), torch.rand(8, 1, 2, 3)
     for _ in range(20):
         out = flip(batch)
         assert torch.equal(out, batch) or torch.equal(out, batch.flip(-1))
+    for random in (transforms.RandomCrop(4), transforms.ColorJitter(brightness=0.5), flip):
+        same = torch.rand(1, 3, 8, 8).repeat(16, 1, 1, 1)
+        together, each = random(same), torch.stack([random(image) for image in same])
+        assert (together == together[0]).all() and not (each == each[0]).all()
+
+    class Flipped(torch.utils.data.Dataset):
+        def __len__(self):
+            return 32
+
+        def __getitem__(self, index):
+            return flip(torch.arange(3.0)[None, None])
+
+    assert 0 < next(iter(torch.utils.data.DataLoader(Flipped(), batch_size=32)))[..., 0].bool().sum() < 32
 
 
-@check
+@pitfall("Boxes and masks no longer fit")
 def check_boxes():
     image, box = torch.rand(3, 8, 8), tv_tensors.BoundingBoxes([[1, 2, 3, 5]], format="XYXY", canvas_size=(8, 8))
     assert v2.RandomHorizontalFlip(1.0)(image, box)[1].tolist() == [[5, 2, 7, 5]]
+    image = torch.zeros(3, 8, 8)
+    image[:, 2:5, 1:3] = 1                                         # the object in the box
+    mask, share = tv_tensors.Mask(image[0].bool()), lambda picture, x1, y1, x2, y2: picture[0, y1:y2, x1:x2].mean()
+    old = transforms.RandomHorizontalFlip(1.0)
+    assert share(image, *box[0].tolist()) == 1 and share(old(image), *box[0].tolist()) == 0
+    raises(TypeError, lambda: old(image, box))
+    new = v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomCrop(7)])
+    for _ in range(20):
+        moved, box_too, mask_too = new(tv_tensors.Image(image), box, mask)
+        assert share(moved, *box_too[0].tolist()) == 1 and torch.equal(moved[0].bool(), mask_too)
+
+
+@pitfall("The label is no longer true")
+def check_labels_that_a_change_breaks():
+    b = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    d = b[:, ::-1]
+    red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1).expand(3, 4, 4)
+    assert torch.allclose(transforms.functional.adjust_hue(red, -1 / 3), red.flip(0), atol=0.01)   # blue
+    small = torch.zeros(1, 32, 32)
+    small[:, 2:6, 2:6] = 1
+    shown = [bool(transforms.RandomResizedCrop(32, antialias=True)(small).max() > 0) for _ in range(200)]
+    assert 20 < sum(shown) < 180
+    letters = lambda n: (np.stack([b, d] * n) + 0.3 * np.random.randn(2 * n, 5, 3), np.tile([0, 1], n))
+    (train, classes), (held_out, truth) = letters(40), letters(100)
+    score = {}
+    for name, change in {"none": lambda x: x, "flip": lambda x: x[:, :, ::-1], "shift": lambda x: np.roll(x, 1, 1)}.items():
+        images = np.concatenate([train, change(train)]).reshape(-1, 15)
+        score[name] = LogisticRegression().fit(images, np.tile(classes, 2)).score(held_out.reshape(-1, 15), truth)
+    assert score["flip"] < 0.75 and max(score, key=score.get) != "flip" and max(score.values()) > 0.95, score
+
+
+@pitfall("Validation data are augmented too, or augmented copies leak")
+def check_split_and_validation_pipeline():
+    photos, coins = np.random.randn(200, 30), np.random.randint(0, 2, 200)     # labels that nothing predicts
+    copies, labels = np.concatenate([photos + 0.1 * np.random.randn(200, 30) for _ in range(4)]), np.tile(coins, 4)
+    order = np.random.permutation(800)
+    nearest = KNeighborsClassifier(1)
+    assert nearest.fit(copies[order[:600]], labels[order[:600]]).score(copies[order[600:]], labels[order[600:]]) > 0.9
+    kept = np.tile(np.arange(200) < 150, 4)
+    assert nearest.fit(copies[kept], labels[kept]).score(photos[150:], coins[150:]) < 0.7
+    image, shared = torch.rand(3, 40, 40), transforms.RandomResizedCrop(16, antialias=True)
+    fixed = transforms.Compose([transforms.Resize(20, antialias=True), transforms.CenterCrop(16)])
+    assert not torch.equal(shared(image), shared(image)) and torch.equal(fixed(image), fixed(image))
+    X, y = load_digits(return_X_y=True)
+    X = torch.tensor(X / 16).view(-1, 1, 8, 8)
+    model, moved = SVC(C=10, gamma=0.05).fit(X[:900].flatten(1), y[:900]), transforms.RandomAffine(0, translate=(0.25, 0.25))
+    together = model.score(torch.stack([moved(image) for image in X[900:]]).flatten(1), y[900:])
+    assert together < model.score(X[900:].flatten(1), y[900:]) - 0.1
 
 
 class Draws(torch.utils.data.Dataset):
@@ -130,11 +192,24 @@ class Draws(torch.utils.data.Dataset):
         return np.random.rand(), self.rng.random()
 
 
-@check
+class TorchDraws(Draws):
+    def __getitem__(self, index):
+        return torch.rand(()), torch.rand(())
+
+
+def own_generator(worker):
+    torch.utils.data.get_worker_info().dataset.rng = np.random.default_rng(torch.initial_seed())
+
+
+@pitfall('All workers produce the same "random" images')
 def check_seeds_of_workers():
-    loaded = list(torch.utils.data.DataLoader(Draws(), batch_size=2, num_workers=2, multiprocessing_context="fork"))
-    (global_a, stored_a), (global_b, stored_b) = loaded
+    loaded = lambda data, **how: list(torch.utils.data.DataLoader(data, batch_size=2, num_workers=2, multiprocessing_context="fork", **how))
+    (global_a, stored_a), (global_b, stored_b) = loaded(Draws())
     assert not torch.equal(global_a, global_b) and torch.equal(stored_a, stored_b)
+    for data, how in ((TorchDraws(), {}), (Draws(), dict(worker_init_fn=own_generator))):
+        first, second = loaded(data, **how), loaded(data, **how)
+        (_, stored_a), (_, stored_b) = first
+        assert not torch.equal(stored_a, stored_b) and not torch.equal(first[0][1], second[0][1])   # nor the next epoch
 
 
 @check

@@ -1,11 +1,14 @@
+import inspect
 import math
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from sklearn.linear_model import ElasticNet, Lasso, Ridge
+from sklearn.linear_model import ElasticNet, Lasso, LassoCV, LinearRegression, LogisticRegression, Ridge, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 OBJECTIVES = r"""
 \text{Ridge:} \;\; \min_w \lVert y - Xw \rVert_2^2 + \alpha \lVert w \rVert_2^2, \qquad
@@ -94,8 +97,9 @@ def check_by_hand():
 def check_defaults():
     assert Ridge().alpha == Lasso().alpha == ElasticNet().alpha == 1.0 and ElasticNet().l1_ratio == 0.5
     p = [torch.nn.Parameter(torch.zeros(1))]
-    for make, value in ((torch.optim.SGD, 0), (torch.optim.Adam, 0), (torch.optim.AdamW, 0.01)):
-        assert make(p, lr=0.1).param_groups[0]["weight_decay"] == value
+    decays = {make: inspect.signature(make).parameters.get("weight_decay") for make in vars(torch.optim).values() if inspect.isclass(make)}
+    named = {torch.optim.AdamW: 0.01, torch.optim.Muon: 0.1}
+    assert all(decay is None or decay.default == named.get(make, 0) for make, decay in decays.items())
     stated("0.01", torch.optim.AdamW(p).param_groups[0]["weight_decay"])
     stated("0.1", torch.optim.Muon([torch.nn.Parameter(torch.zeros(2, 2))]).param_groups[0]["weight_decay"])
     X, y = np.random.randn(20, 3), np.random.randn(20)
@@ -106,7 +110,7 @@ def check_defaults():
     assert np.allclose(shifted.coef_, Ridge(alpha=5.0).fit(X, y).coef_) and shifted.intercept_ > 95
 
 
-@check
+@pitfall('"The L2 term in Adam has no effect"')
 def check_adam_decays_unevenly():
     """Alternating gradients of +g and -g: without decay the weight stays near 1, so what is lost is the decay."""
 
@@ -127,8 +131,17 @@ def check_adam_decays_unevenly():
     assert abs(small / large - 1) < 0.05 and large > 0.02
 
 
-@check
+@pitfall("The same alpha, a very different strength")
 def check_strength_of_alpha():
+    X = np.random.randn(200, 5)
+    y = X @ [1.0, 0.8, 0.6, 0.5, 0.4] + 0.5 * np.random.randn(200)
+    halves = [(X[:100], y[:100]), (X[100:], y[100:])]
+    score = lambda model: model.fit(*halves[0]).score(*halves[1])
+    assert score(Ridge(alpha=1.0)) > 0.85 and score(Lasso(alpha=1.0)) < 0.3
+    tuned = score(RidgeCV(alphas=np.geomspace(1e-3, 1e3, 13))), score(LassoCV(random_state=0))
+    assert min(tuned) > 0.85 and abs(tuned[0] - tuned[1]) < 0.02
+    weak, strong = (np.linalg.norm(LogisticRegression(C=C).fit(X, y > 0).coef_) for C in (10.0, 0.01))
+    assert strong < 0.3 * weak
     X, y = np.random.randn(50, 3), np.random.randn(50)
     twice = np.concatenate([X, X]), np.concatenate([y, y])
     assert np.allclose(lasso(0.05).fit(X, y).coef_, lasso(0.05).fit(*twice).coef_, atol=1e-6)
@@ -139,31 +152,36 @@ def check_strength_of_alpha():
     assert torch.allclose(w.grad + 0.4 * w, torch.zeros(3, dtype=w.dtype), atol=1e-9)  # at rest under weight_decay=0.4
 
 
-@check
+@pitfall("Which weights vanish depends on the units")
 def check_units():
     X = np.random.randn(100, 2)
     y = X @ [0.3, 1.0]
+    metres, millimetres = (LinearRegression().fit(X * [unit, 1], y).coef_[0] for unit in (1, 1000))
+    stated("1,000", round(metres / millimetres))
     assert lasso(0.5).fit(X, y).coef_[0] == 0 and lasso(0.5).fit(X * [1000, 1], y).coef_[0] != 0
+    vanished = [make_pipeline(StandardScaler(), lasso(0.5)).fit(X * [unit, 1], y)[-1].coef_ == 0 for unit in (1, 1000)]
+    assert (vanished[0] == vanished[1]).all() and vanished[0][0]
 
 
-@check
-def check_l1_by_autograd_has_no_zeros():
-    w = torch.nn.Parameter(torch.tensor([0.35, -0.77]))
-    optimizer = torch.optim.SGD([w], lr=0.1)
-    for _ in range(200):
-        optimizer.zero_grad()
-        w.abs().sum().backward()
-        optimizer.step()
-    assert (w != 0).all() and (w.abs() < 0.1).all()
-
-
-@check
+@pitfall("L1 in PyTorch gives no exact zeros")
 def check_soft_threshold_after_the_step():
+    """The sign of the weight in the gradient leaves small weights about zero; the threshold after the step, or pruning, zeroes them."""
     for X, y in problems():
         alpha = 0.3 * np.abs(X.T @ y).max() / len(y)
+        w = torch.nn.Parameter(torch.full((X.shape[1],), 0.37, dtype=torch.float64))
+        optimizer = torch.optim.SGD([w], lr=0.05)
+        for _ in range(400):
+            optimizer.zero_grad()
+            (((torch.tensor(y) - torch.tensor(X) @ w) ** 2).sum().div(2 * len(y)) + alpha * w.abs().sum()).backward()
+            optimizer.step()
+        useless = lasso(alpha).fit(X, y).coef_ == 0
+        assert useless.any() and (w != 0).all()
+        small = (w.abs() < 2 * 0.05 * alpha).numpy()
+        assert (small == useless).all()
+        assert ((w * torch.tensor(~small) == 0).numpy() == useless).all()
         w = torch.nn.Parameter(torch.zeros(X.shape[1], dtype=torch.float64))
         optimizer = torch.optim.SGD([w], lr=0.05)
-        for _ in range(3000):
+        for _ in range(2000):
             optimizer.zero_grad()
             ((torch.tensor(y) - torch.tensor(X) @ w) ** 2).sum().div(2 * len(y)).backward()
             optimizer.step()
@@ -190,6 +208,10 @@ def check_shared_and_keras_factor():
     X = np.concatenate([x, x + 1e-3 * np.random.randn(200, 1)], 1)
     coef = Ridge(alpha=1.0).fit(X, 2 * x[:, 0]).coef_
     assert np.allclose(coef, [1, 1], atol=0.05)
+    y = 2 * x[:, 0] + 0.1 * np.random.randn(200)
+    kept = lasso(0.2).fit(X, y).coef_
+    assert kept.min() == 0 and kept.max() > 1.5
+    assert ElasticNet(alpha=0.2, fit_intercept=False).fit(X, y).coef_.min() > 0.5
     X = np.array([[1.0, 1.0], [0.0, 0.1]])
     weak, strong = (Ridge(alpha=alpha, fit_intercept=False).fit(X, [1.0, 0.0]).coef_ for alpha in (1e-6, 0.1))
     assert abs(strong[1]) > abs(weak[1]) + 0.1

@@ -1,12 +1,17 @@
 import math
 
 import numpy as np
+import torch
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import learning_curve
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
+from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 DECOMPOSITION = r"""
 \mathrm{E}\left[ (y - \hat{f}_D(x))^2 \right] =
@@ -63,40 +68,108 @@ def check_larger_families_fit_better():
     assert all(later <= earlier + 1e-9 for earlier, later in zip(errors, errors[1:]))
 
 
-@check
+def digits(count):
+    data = load_digits()
+    order = torch.randperm(len(data.data))[:count]
+    return torch.tensor(data.data, dtype=torch.float32)[order] / 16, torch.tensor(data.target)[order]
+
+
+def an_epoch(net, x, y, change=lambda batch: batch, penalty=0.0):
+    """One epoch of training; the mean of its losses as a training loop logs it."""
+    optimizer, logged = torch.optim.Adam(net.parameters(), lr=0.005), []
+    for rows in torch.randperm(len(x)).split(32):
+        loss = F.cross_entropy(net(change(x[rows])), y[rows]) + penalty * sum((p**2).sum() for p in net.parameters())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        logged.append(loss.item())
+    return np.mean(logged)
+
+
+@pitfall("The validation loss is lower than the training loss")
+def check_validation_below_training():
+    """Each cause alone: after the first epoch the log reads better on validation data, and the fair comparison does not."""
+    x, y = digits(900)
+    train, held_out = (x[:600], y[:600]), (x[600:], y[600:])
+    fair = lambda net, data: F.cross_entropy(net.eval()(data[0]), data[1]).item()
+    network = lambda rate: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(rate), nn.Linear(64, 10))
+    noisy = lambda batch: batch + 0.7 * torch.randn_like(batch)
+    for rate, options, warm in ((0.8, {}, 20), (0.0, {"change": noisy}, 20), (0.0, {"penalty": 0.002}, 20), (0.0, {}, 0)):
+        net = network(rate)
+        for _ in range(warm):
+            an_epoch(net, *train, **options)
+        logged = an_epoch(net.train(), *train, **options)
+        assert fair(net, held_out) < 0.9 * logged and fair(net, train) < fair(net, held_out)
+
+
+@pitfall("The test score was 62%, the field result 50%")
 def check_selecting_on_the_test_set():
     right = np.random.default_rng(0).binomial(100, 0.5, (20000, 100))
     stated("62.5%", round(right.max(1).mean() / 100, 3))
+    once = np.random.default_rng(1).binomial(100, 0.5, (20000, 100))[np.arange(20000), right.argmax(1)]
+    assert abs(once.mean() / 100 - 0.5) < 0.002
 
 
-@check
+@pitfall('"More parameters, more overfitting"')
 def check_double_descent():
+    """The number of features that a validation set chooses does well, the number of parameters says nothing."""
     generator = np.random.default_rng(0)
-    errors = {}
-    for features in (5, 20, 200):
-        scores = []
-        for _ in range(200):
-            w = generator.normal(size=400) / 20
-            X, test = generator.normal(size=(20, 400)), generator.normal(size=(100, 400))
-            solution = np.linalg.pinv(X[:, :features]) @ (X @ w + 0.1 * generator.normal(size=20))
-            scores.append(((test[:, :features] @ solution - test @ w) ** 2).mean())
-        errors[features] = np.median(scores)
-    assert errors[20] > 3 * errors[200] and errors[20] > 3 * errors[5]
+    counts = (5, 15, 20, 25, 40, 200)
+    errors = {features: [] for features in counts}
+    chosen = []
+    for _ in range(100):
+        w = generator.normal(size=400) / 20
+        X, validation, test = (generator.normal(size=(rows, 400)) for rows in (20, 100, 100))
+        noisy = X @ w + 0.1 * generator.normal(size=20)
+        scores = {}
+        for features in counts:
+            solution = np.linalg.pinv(X[:, :features]) @ noisy
+            scores[features] = ((validation[:, :features] @ solution - validation @ w) ** 2).mean()
+            errors[features].append(((test[:, :features] @ solution - test @ w) ** 2).mean())
+        chosen.append(errors[min(scores, key=scores.get)][-1])
+    middle = {features: np.median(values) for features, values in errors.items()}
+    assert max(middle, key=middle.get) == 20 and middle[20] > 3 * middle[200] and middle[20] > 3 * middle[5]
+    assert np.median(chosen) < 1.05 * min(middle.values())
 
 
-@check
+@pitfall("More data does not help")
+def check_learning_curve():
+    """The curve of a line is flat and both errors meet; that of a polynomial of degree 12 still falls."""
+    x = np.random.uniform(-1, 1, (400, 1))
+    y = np.sin(3 * x[:, 0]) + 0.2 * np.random.randn(400)
+    ends = {}
+    for degree in (1, 12):
+        model = make_pipeline(PolynomialFeatures(degree), LinearRegression())
+        _, *curves = learning_curve(model, x, y, train_sizes=[40, 320], scoring="neg_mean_squared_error")
+        ends[degree] = [-curve.mean(1) for curve in curves]
+    (train, validation), (_, other) = ends[1], ends[12]
+    assert train[1] > 2 * 0.2**2 and validation[1] < 1.1 * train[1] and validation[1] > 0.9 * validation[0]
+    assert other[1] < 0.7 * other[0] and other[1] < 1.3 * 0.2**2
+
+
+@pitfall('"Batch normalization solves overfitting"')
 def check_batchnorm_memorises():
-    import torch
-    from torch import nn
+    def trained(x, y, change=lambda batch: batch):
+        net = nn.Sequential(nn.Linear(64, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 10))
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
+        for _ in range(300):
+            rows = torch.randperm(len(x))[:128]
+            optimizer.zero_grad()
+            F.cross_entropy(net(change(x[rows])), y[rows]).backward()
+            optimizer.step()
+        return net.eval()
 
-    x, y = torch.randn(64, 20), torch.randint(2, (64,))
-    net = nn.Sequential(nn.Linear(20, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 2))
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    for _ in range(200):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x), y).backward()
-        optimizer.step()
-    assert (net.eval()(x).argmax(1) == y).all()
+    right = lambda net, x, y: (net(x).argmax(1) == y).float().mean().item()
+    x, truth = digits(1700)
+    y = torch.where(torch.rand(1700) < 0.4, torch.randint(10, (1700,)), truth)
+    shuffled = truth[torch.randperm(150)]
+    assert right(trained(x[:150], shuffled), x[:150], shuffled) == 1
+    test = x[1200:], truth[1200:]
+    little = trained(x[:150], y[:150])
+    assert right(little, x[:150], y[:150]) == 1 and right(little, *test) < 0.7
+    augmented = trained(x[:150], y[:150], lambda batch: batch + 0.4 * torch.randn_like(batch))
+    for cured in (trained(x[:1200], y[:1200]), augmented):
+        assert right(cured, *test) > right(little, *test) + 0.05
 
 
 @check

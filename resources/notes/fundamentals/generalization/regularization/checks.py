@@ -1,12 +1,16 @@
 import copy
+import io
 import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge, SGDClassifier
 from sklearn.neural_network import MLPClassifier
+from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 PENALIZED = r"\tilde{L}(w) = L(w) + \lambda\, \Omega(w)"
 STOPPED = r"w_j^{(t)} = \left( 1 - (1 - \eta h_j)^t \right) w_j^{*}"
@@ -98,12 +102,152 @@ def check_mlp_restores_the_best_weights():
 
 
 @check
+def check_sgd_keeps_the_last_weights():
+    """Of two equal runs the second is only told to end in the epoch in which the first stopped."""
+    X = np.random.randn(200, 10)
+    y = (X[:, 0] + 0.8 * np.random.randn(200) > 0).astype(int)
+    stopped = SGDClassifier(early_stopping=True, random_state=0).fit(X, y)
+    assert 5 < stopped.n_iter_ < 1000
+    ended, best = (
+        SGDClassifier(early_stopping=True, random_state=0, tol=None, max_iter=epochs).fit(X, y) for epochs in (stopped.n_iter_, stopped.n_iter_ - 5)
+    )
+    assert np.array_equal(stopped.coef_, ended.coef_) and not np.array_equal(stopped.coef_, best.coef_)
+
+
+@pitfall("The saved best weights equal the last ones")
 def check_state_dict_is_alive():
     model = torch.nn.Linear(3, 2)
     alias, safe = model.state_dict(), copy.deepcopy(model.state_dict())
+    file, before = io.BytesIO(), model.weight.detach().clone()
+    torch.save(model.state_dict(), file)
     model(torch.ones(1, 3)).sum().backward()
     torch.optim.SGD(model.parameters(), lr=0.5).step()
     assert torch.equal(alias["weight"], model.weight) and not torch.equal(safe["weight"], model.weight)
+    file.seek(0)
+    assert torch.equal(safe["weight"], before) and torch.equal(torch.load(file)["weight"], before)
+
+
+def digits(*counts):
+    data = load_digits()
+    order = torch.randperm(len(data.data))
+    pixels, classes = torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
+    return [(pixels[rows], classes[rows]) for rows in order[: sum(counts)].split(list(counts))]
+
+
+def trained(net, train, epochs, rate=0.01, after=lambda: None, decay=0.0):
+    """Trains in batches of 50; `after` runs at the end of each epoch."""
+    optimizer = torch.optim.SGD(net.parameters(), rate, momentum=0.9, weight_decay=decay)
+    for _ in range(epochs):
+        net.train()
+        for rows in torch.randperm(len(train[0])).split(50):
+            optimizer.zero_grad()
+            F.cross_entropy(net(train[0][rows]), train[1][rows]).backward()
+            optimizer.step()
+        net.eval()
+        after()
+    return net
+
+
+def loss_on(net, data):
+    return F.cross_entropy(net(data[0]), data[1]).item()
+
+
+def dense(width, dropout=0.0):
+    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 10))
+
+
+@pitfall("After early stopping the model is not the best one")
+def check_the_best_checkpoint():
+    train, held_out = digits(100, 300)
+    train[1][:40] = torch.randint(10, (40,))
+    net, losses, best = dense(128), [], {}
+
+    def after():
+        losses.append(loss_on(net, held_out))
+        if losses[-1] == min(losses):
+            best.update(copy.deepcopy(net.state_dict()))
+
+    trained(net, train, 60, rate=0.1, after=after)
+    epoch = int(np.argmin(losses))
+    stopped = losses[epoch + 5]    # where patience 5 ends
+    assert stopped > 1.05 * min(losses) and loss_on(net, held_out) == losses[-1] > stopped
+    net.load_state_dict(best)
+    assert loss_on(net, held_out) == min(losses)
+
+
+def stop(losses, patience):
+    """The epoch in which training ends and the best one until then."""
+    best, waited = 0, 0
+    for epoch, loss in enumerate(losses):
+        best, waited = (epoch, 0) if epoch == 0 or loss < losses[best] else (best, waited + 1)
+        if waited >= patience:
+            break
+    return epoch, best
+
+
+@pitfall("It stops on a plateau")
+def check_plateaus():
+    """Noise: the loss that a validation sample measures. A schedule: a rate that is too high for progress until it drops."""
+    truth = np.linspace(1, 0.4, 60)
+    ends = {}
+    for examples, patience in ((50, 3), (50, 30), (20000, 3)):
+        runs = [stop(truth + np.random.randn(60) / math.sqrt(examples), patience)[1] for _ in range(200)]
+        ends[examples, patience] = truth[runs].mean()
+    assert ends[50, 3] > 0.8 and ends[50, 30] < 0.55 and ends[20000, 3] < 0.5
+    x, clean = torch.randn(2, 500, 20), torch.randn(20)
+    net, losses = nn.Linear(20, 1), []
+    optimizer = torch.optim.SGD(net.parameters(), 0.05)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [30])
+    for _ in range(40):
+        for batch in x[0].split(10):
+            optimizer.zero_grad()
+            F.mse_loss(net(batch)[:, 0], batch @ clean + torch.randn(10)).backward()
+            optimizer.step()
+        schedule.step()
+        losses.append(F.mse_loss(net(x[1])[:, 0], x[1] @ clean).item())
+    epoch, best = stop(losses, 3)
+    assert epoch < 25 and min(losses) < 0.5 * losses[best]
+    net, losses = nn.Linear(20, 1), []    # a warm-up of 30 epochs, each judged by 50 new rows
+    optimizer = torch.optim.SGD(net.parameters(), 0.05)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-5, total_iters=30)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.mse_loss(net(x[0])[:, 0], x[0] @ clean).backward()
+        optimizer.step()
+        schedule.step()
+        new = torch.randn(50, 20)
+        losses.append(F.mse_loss(net(new)[:, 0], new @ clean).item())
+    assert stop(losses, 3)[0] < 15 and losses[stop(losses, 30)[1]] < 0.3 * losses[stop(losses, 3)[1]]
+
+
+@pitfall("The reported validation score is too good")
+def check_selected_score():
+    """Labels are drawn, so no net can be better than one half."""
+    chosen = []
+    for _ in range(5):
+        (x, _), (v, _), (t, _) = digits(100, 60, 1000)
+        train, held_out, test = ((data, torch.randint(2, (len(data),))) for data in (x, v, t))
+        net, scores = dense(32), []
+        right = lambda data: (net(data[0]).argmax(1) == data[1]).float().mean().item()
+        trained(net, train, 40, rate=0.1, after=lambda: scores.append((right(held_out), right(test))))
+        chosen.append(max(scores))
+    reported, honest = np.mean(chosen, 0)
+    assert reported > 0.56 and abs(honest - 0.5) < 0.03
+
+
+@pitfall("Regularizing a model that underfits")
+def check_underfitting():
+    """A narrow net fits badly, and worse with a regularizer; a wide one fits well, and then dropout helps on new data."""
+    train, held_out = digits(150, 600)
+    train[1][:45] = torch.randint(10, (45,))
+    losses = {}
+    for width, dropout, decay in ((3, 0.0, 0.0), (3, 0.5, 0.0), (3, 0.0, 0.1), (256, 0.0, 0.0), (256, 0.5, 0.0)):
+        net = trained(dense(width, dropout), train, 150, rate=0.02, decay=decay)
+        losses[width, dropout, decay] = loss_on(net, train), loss_on(net, held_out)
+    plain = losses[3, 0.0, 0.0]
+    assert plain[0] > 1 and all(losses[key][0] > 1.1 * plain[0] for key in ((3, 0.5, 0.0), (3, 0.0, 0.1)))
+    plain, better = losses[256, 0.0, 0.0], losses[256, 0.5, 0.0]
+    assert plain[0] < 0.5 and better[1] < 0.95 * plain[1]
 
 
 @check
@@ -125,8 +269,6 @@ def check_patience_of_the_example():
 
 @check
 def check_loss_rises_while_accuracy_improves():
-    from torch.nn import functional as F
-
     y = torch.tensor([0, 0, 0, 0])
     early = torch.tensor([[0.2, 0.0], [0.2, 0.0], [-0.1, 0.0], [-0.1, 0.0]])
     late = torch.tensor([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [-9.0, 0.0]])

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy.stats import entropy, norm
 from sklearn.tree import DecisionTreeClassifier
-from torch.distributions import Categorical, Normal
+from torch.distributions import Categorical, Normal, kl_divergence
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 ENTROPY = r"H(X) = -\sum_{x} p(x) \log p(x), \qquad 0 \le H(X) \le \log K"
 CHAIN = r"H(X, Y) = -\sum_{x, y} p(x, y) \log p(x, y) = H(X) + H(Y \mid X)"
@@ -96,41 +96,67 @@ def check_contract():
     assert math.isclose(entropy(p, q), (p * np.log(p / q)).sum())
 
 
-@check
+@pitfall("SciPy answers 1.3863 for [1, 1, 1, 1]")
+def check_normalised_input():
+    stated("1.3863", entropy([1, 1, 1, 1]))
+    samples = np.array([7, 7, 7, 9])
+    assert not math.isclose(entropy(samples), entropy([0.75, 0.25]), rel_tol=0.1)
+    assert entropy(np.unique([1, 1, 1, 1], return_counts=True)[1]) == 0
+    assert math.isclose(entropy(np.unique(samples, return_counts=True)[1]), entropy([0.75, 0.25]))
+    rows = np.random.dirichlet(np.ones(4), 3)
+    assert entropy(rows).shape == (4,) and np.allclose(entropy(rows, axis=-1), [ours(row) for row in rows])
+
+
+@pitfall("The entropy is NaN as soon as a probability is 0")
 def check_zero_probability():
     p = torch.tensor([0.5, 0.5, 0.0])
     assert torch.isnan(-(p * p.log()).sum())
     for value in (torch.special.entr(p).sum(), Categorical(logits=torch.tensor([0.0, 0.0, -torch.inf])).entropy()):
         assert math.isclose(float(value), math.log(2), rel_tol=1e-6)
-
-
-@check
-def check_gradient_at_zero_probability():
+    shifted = torch.tensor([0.1, 0.9])    # what a constant in the logarithm changes
+    assert not math.isclose(-(shifted * (shifted + 0.01).log()).sum().item(), ours([0.1, 0.9]), rel_tol=0.01)
     for function, finite in ((lambda z: Categorical(logits=z).entropy(), True), (lambda z: torch.special.entr(z.softmax(-1)).sum(), False)):
         z = torch.tensor([0.0, 1.0, -torch.inf], requires_grad=True)
         function(z).backward()
         assert z.grad.isfinite().all() == finite
+    z = torch.tensor([0.0, 1.0], requires_grad=True)
+    Categorical(logits=z).entropy().backward()
+    masked = torch.tensor([0.0, 1.0, -torch.inf], requires_grad=True)
+    Categorical(logits=masked).entropy().backward()
+    assert torch.allclose(masked.grad, torch.cat([z.grad, torch.zeros(1)]))
 
 
-@check
+@pitfall("The value is 0.6931 times the expected one")
 def check_units_of_trees():
     tree = DecisionTreeClassifier(criterion="entropy").fit([[0], [1], [2], [3]], [0, 1, 0, 1])
     assert tree.tree_.impurity[0] == 1.0
+    for nats in (Categorical(probs=torch.tensor([0.5, 0.5])).entropy().item(), float(entropy([2, 2]))):
+        stated("0.6931", nats / tree.tree_.impurity[0])
+        assert math.isclose(nats / math.log(2), 1, rel_tol=1e-6)
+    assert entropy([2, 2], base=2) == 1
 
 
-@check
+@pitfall("A negative entropy")
 def check_density():
     stated("−0.8836", Normal(0.0, 0.1).entropy())
     for sigma in (0.1, 2.0):
         assert math.isclose(norm(scale=sigma).entropy(), 0.5 * math.log(2 * math.pi * math.e * sigma**2))
     stated("2.3026", norm(scale=1.0).entropy() - norm(scale=0.1).entropy())
+    differences = [norm(scale=3 * unit).entropy() - norm(scale=unit).entropy() for unit in (0.1, 1.0)]
+    divergences = [kl_divergence(Normal(0.0, unit), Normal(unit, 3 * unit)).item() for unit in (0.1, 1.0)]
+    for values in (differences, divergences):
+        assert values[0] > 0 and math.isclose(*values, rel_tol=1e-6)
 
 
-@check
+@pitfall("Entropy from few samples is too low")
 def check_small_samples():
     generator = np.random.default_rng(0)
-    values = [entropy(np.bincount(generator.integers(0, 16, 20), minlength=16), base=2) for _ in range(20000)]
+    drawn = generator.multinomial(20, np.ones(16) / 16, 20000)
+    values = entropy(drawn, base=2, axis=1)
     stated("3.36", np.mean(values))
+    corrected = values + ((drawn > 0).sum(1) - 1) / (2 * 20) / math.log(2)
+    assert 4 - np.mean(values) > 2 * (4 - np.mean(corrected)) > 0.2
+    assert np.mean([entropy(np.bincount(generator.integers(0, 16, 2000)), base=2) for _ in range(100)]) > 3.99
     assert math.log2(16) == 4
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.distributions import Categorical, Normal, kl_divergence
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 KL = r"\mathrm{KL}(p \,\|\, q) = \sum_i p_i \log \frac{p_i}{q_i} = H(p, q) - H(p)"
 F_DIVERGENCE = r"D_f(p \,\|\, q) = \sum_i q_i \, f\!\left(\frac{p_i}{q_i}\right)"
@@ -82,8 +82,14 @@ def check_by_hand():
     stated("0.25", 0.5 * (p - q).abs().sum())
 
 
-@check
+@pitfall("The KL loss is negative or NaN")
 def check_wrong_use_is_negative():
+    student, teacher = torch.randn(8, 5), torch.randn(8, 5)
+    q, p = student.softmax(-1), teacher.softmax(-1)
+    for one_q, one_p in zip(q, p):
+        assert F.kl_div(one_q, one_p, reduction="sum") < 0 and F.kl_div(one_p, one_q.log(), reduction="sum").isnan()
+    loss = F.kl_div(F.log_softmax(student, -1), F.softmax(teacher, -1), reduction="batchmean")
+    assert loss > 0 and torch.allclose(loss, kl_divergence(Categorical(p), Categorical(q)).mean())
     p, q = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.75, 0.25]])
     assert F.kl_div(q, p, reduction="batchmean") < 0
     assert F.kl_div(p, q.log(), reduction="batchmean").isnan()
@@ -91,7 +97,7 @@ def check_wrong_use_is_negative():
     assert terms.min() < 0 < terms.sum()
 
 
-@check
+@pitfall("The loss is far too small")
 def check_reductions():
     p, q = torch.randn(4, 1000).softmax(1), torch.randn(4, 1000).softmax(1)
     with warnings.catch_warnings(record=True) as caught:
@@ -105,20 +111,30 @@ def check_reductions():
         assert torch.allclose(ratio * F.kl_div(q[0].log(), p[0], reduction=reduction), kl_divergence(Categorical(p[0]), Categorical(q[0])), rtol=1e-3)
     p3, q3 = p.view(2, 2, 1000), q.view(2, 2, 1000)
     assert torch.allclose(F.kl_div(q3.log(), p3, reduction="batchmean"), 2 * batchmean)
+    flat = F.kl_div(q3.log().flatten(0, 1), p3.flatten(0, 1), reduction="batchmean")
+    assert torch.allclose(flat, kl_divergence(Categorical(p3), Categorical(q3)).mean(), rtol=1e-4)
 
 
-@check
+@pitfall("`inf` or NaN from zeros")
 def check_zeros():
     log_q = torch.tensor([0.0, 1.0]).log()
     assert torch.isinf(F.kl_div(log_q, torch.tensor([0.5, 0.5]), reduction="sum"))
     assert torch.isnan(F.kl_div(log_q, torch.tensor([0.0, 1.0]), reduction="sum"))
+    logits = torch.tensor([0.0, 200.0])
+    assert logits.softmax(0)[0] == 0
+    for p, expected in ((torch.tensor([0.5, 0.5]), 100 - math.log(2)), (torch.tensor([0.0, 1.0]), 0.0)):
+        assert not F.kl_div(logits.softmax(0).log(), p, reduction="sum").isfinite()
+        assert abs(F.kl_div(logits.log_softmax(0), p, reduction="sum") - expected) < 1e-3
 
 
-@check
+@pitfall("SciPy's terms differ from the textbook")
 def check_scipy_terms():
     p, q = (t.numpy() for t in pair(6))
     np.testing.assert_allclose(scipy.special.kl_div(p, q), scipy.special.rel_entr(p, q) - p + q, rtol=1e-9)
     assert scipy.special.kl_div(p, q).min() >= 0
+    np.testing.assert_allclose(scipy.special.rel_entr(2 * p, q), 2 * p * np.log(2 * p / q), rtol=1e-9)
+    assert not np.allclose(scipy.special.kl_div(p, q), p * np.log(p / q), atol=1e-3)
+    assert math.isclose(scipy.special.kl_div(p, q).sum(), kl(p, q), rel_tol=1e-9)
     assert abs(scipy.special.kl_div(2 * p, q).sum() - scipy.special.rel_entr(2 * p, q).sum()) > 0.5
 
 
@@ -146,7 +162,7 @@ def check_gradient_equals_cross_entropy_and_temperature():
     assert abs(size(40) / size(80) - 4) < 0.1
 
 
-@check
+@pitfall("A KL estimated from samples is negative")
 def check_estimate_from_samples():
     p, q = Normal(torch.tensor(0.0).double(), 1.0), Normal(torch.tensor(0.3).double(), 1.1)
     x = p.sample((400_000,))
@@ -155,7 +171,9 @@ def check_estimate_from_samples():
     exact = kl_divergence(p, q)
     assert plain.min() < 0 and safe.min() >= -1e-12
     assert abs(plain.mean() - exact) < 2e-3 and abs(safe.mean() - exact) < 2e-3
-    assert (plain.view(-1, 20).mean(1) < 0).any()
+    assert (plain.view(-1, 20).mean(1) < 0).any() and (safe.view(-1, 20).mean(1) >= 0).all()
+    r = torch.full((10,), 0.5)    # p uniform on [0, 1], q on [0, 2], where p is zero on half: not ln 2
+    assert abs((r - 1 - r.log()).mean() - math.log(2)) > 0.4
 
 
 @check

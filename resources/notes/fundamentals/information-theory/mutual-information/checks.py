@@ -3,10 +3,10 @@ import warnings
 
 import numpy as np
 from scipy.stats import entropy, multivariate_normal
-from sklearn.feature_selection import mutual_info_regression
+from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score, normalized_mutual_info_score
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 DEFINITION = r"I(X;Y) = \sum_{x, y} p(x, y) \log \frac{p(x, y)}{p(x)\,p(y)}"
 CONDITIONAL = r"I(X;Y) = I(Y;X) = H(Y) - H(Y \mid X) = H(X) - H(X \mid Y)"
@@ -103,6 +103,11 @@ def check_estimates_depend_on_the_scale():
 
 
 @check
+def check_constant_labels():
+    assert normalized_mutual_info_score([0, 0, 0], [5, 5, 5]) == 1 and normalized_mutual_info_score([0, 0, 0], [5, 5, 6]) == 0
+
+
+@pitfall("Independent float columns score ln n")
 def check_floats_are_labels():
     generator = np.random.default_rng(0)
     a, b = generator.normal(size=100), generator.normal(size=100)
@@ -111,20 +116,28 @@ def check_floats_are_labels():
         stated("4.6052", mutual_info_score(a, b))
         assert np.isclose(normalized_mutual_info_score([1.25, 2.25, 1.73], [1.65, 1.43, 1.12]), 1)
     assert mutual_info_regression(a[:, None], b, random_state=0)[0] < 0.1
+    classes = generator.integers(0, 2, 100)
+    unrelated, related = mutual_info_classif(np.stack([a, a + 3 * classes], 1), classes, random_state=0)
+    assert unrelated < 0.1 and related > 0.4
     score = lambda k: mutual_info_score(*(np.digitize(v, np.quantile(v, np.arange(1, k) / k)) for v in (a, b)))
     assert score(3) < 0.05
     stated("0.5", score(10))
 
 
-@check
+@pitfall("Random labels have a clearly positive score")
 def check_random_labels():
     generator = np.random.default_rng(0)
     pairs = [(generator.integers(0, 10, 100), generator.integers(0, 10, 100)) for _ in range(1000)]
     stated("0.21", np.mean([normalized_mutual_info_score(x, y) for x, y in pairs]))
     assert abs(np.mean([adjusted_mutual_info_score(x, y) for x, y in pairs[:300]])) < 0.01
+    shuffled = [normalized_mutual_info_score(x, generator.permutation(y)) for x, y in pairs[:100]]
+    stated("0.21", np.mean(shuffled))
+    real, _ = pairs[0]
+    noisy = np.where(generator.random(100) < 0.5, real, generator.integers(0, 10, 100))
+    assert normalized_mutual_info_score(real, noisy) > max(shuffled) and adjusted_mutual_info_score(real, noisy) > 0.1
 
 
-@check
+@pitfall('"Correlation is zero, so the feature is useless"')
 def check_parabola_and_xor():
     generator = np.random.default_rng(0)
     u = generator.uniform(-1, 1, 2000)
@@ -138,8 +151,25 @@ def check_parabola_and_xor():
     assert math.isclose((mutual_info_score(x, y) - given_z) / math.log(2), -1)
 
 
-@check
+@pitfall("$H(Y/X)$ read as a quotient")
+def check_quotient():
+    p = np.array([[0.5, 0.25], [0.0, 0.25]])
+    h_x, h_y, h_xy = (entropy(part, base=2) for part in (p.sum(1), p.sum(0), p.ravel()))
+    assert abs(h_y - h_y / h_x - 0.3113) > 0.5    # a negative "information"
+    stated("0.3113", h_y - (h_xy - h_x))
+
+
+@pitfall("The estimate for a continuous variable with itself keeps growing")
 def check_self_information_grows():
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(5000, 2))
+    y = x @ [2.0, 0.7] + generator.normal(size=5000)
+    ratios = []
+    for n in (200, 5000):
+        strong, weak = mutual_info_regression(x[:n], y[:n], random_state=0)
+        assert strong > weak + 0.1
+        ratios.append(strong / mutual_info_regression(y[:n, None], y[:n], random_state=0)[0])
+    assert ratios[0] > 1.3 * ratios[1], ratios
     x = np.random.default_rng(0).normal(size=5000)
     stated("4.0", mutual_info_regression(x[:200, None], x[:200], random_state=0)[0])
     stated("7.3", mutual_info_regression(x[:, None], x, random_state=0)[0])

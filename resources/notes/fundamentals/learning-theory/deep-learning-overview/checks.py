@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 F0 = r"""
 f(x; \theta) = W_L h_{L-1} + b_L, \qquad h_l = \phi\left(W_l h_{l-1} + b_l\right), \qquad h_0 = x
@@ -67,8 +67,24 @@ def check_xor():
     stated("0.25", F.mse_loss(torch.full((4,), 0.5), torch.tensor([0.0, 1, 1, 0])))
 
 
-@check
+def trained(net, x, y, loss=F.mse_loss, rate=0.05, steps=300):
+    optimizer = torch.optim.Adam(net.parameters(), rate)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(net(x), y).backward()
+        optimizer.step()
+    return loss(net(x), y).item()
+
+
+@pitfall("The loss stops at 0.3133 for two classes")
 def check_double_softmax():
+    x = torch.randn(200, 2)
+    y = (x[:, 0] > 0).long()
+    with_softmax, logits = (nn.Sequential(nn.Linear(2, 2), *last) for last in ([nn.Softmax(1)], []))
+    assert 0.3132 < trained(with_softmax, x, y, F.cross_entropy, rate=1.0, steps=1000) < 0.317
+    assert trained(logits, x, y, F.cross_entropy, rate=1.0, steps=1000) < 0.02
+    for target in (0.0, 1.0):
+        assert F.binary_cross_entropy(torch.tensor([target]), torch.tensor([target])) == 0
     certain = torch.tensor([[1.0, 0.0]])
     floor = F.cross_entropy(certain, torch.tensor([0])).item()
     stated("0.3133", floor)
@@ -78,7 +94,35 @@ def check_double_softmax():
     assert (F.cross_entropy(torch.cat([p, 1 - p], 1), torch.zeros(1000, dtype=torch.long), reduction="none") >= floor).all()
 
 
-@check
+@pitfall("A deep network behaves like a linear model")
+def check_activations_between_all_layers():
+    x, y = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0], [1.0], [1.0], [0.0]])
+    deep = lambda *between: nn.Sequential(nn.Linear(2, 8), *between, nn.Linear(8, 8), *between, nn.Linear(8, 1))
+    linear = deep()
+    assert trained(linear, x, y) > 0.24 and trained(deep(nn.Tanh()), x, y) < 0.01
+    ends = linear(torch.stack([x[0], x[3], (x[0] + x[3]) / 2]))
+    assert torch.allclose((ends[0] + ends[1]) / 2, ends[2], atol=1e-5)
+
+
+@pitfall('"A network with one hidden layer can learn anything"')
+def check_existence_is_not_learning():
+    """Weights for XOR exist with two hidden units, training often misses them; random labels are fitted, to no use."""
+    x, y = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0], [1.0], [1.0], [0.0]])
+    ends = [trained(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)), x, y, steps=400) for _ in range(8)]
+    assert sum(end > 0.1 for end in ends) >= 2
+    x, y = torch.randn(260, 10), torch.randint(2, (260,))
+    net = nn.Sequential(nn.Linear(10, 200), nn.ReLU(), nn.Linear(200, 2))
+    assert trained(net, x[:60], y[:60], F.cross_entropy, rate=0.01) < 0.01
+    assert F.cross_entropy(net(x[60:]), y[60:]) > math.log(2)    # worse on new data than a constant answer: validation tells
+    grid = np.linspace(0, 1, 4097)    # six times the tent of two units: 12 units, 64 straight pieces; one layer needs 63 kinks
+    h = grid
+    for _ in range(6):
+        h = 2 * np.maximum(h, 0) - 4 * np.maximum(h - 0.5, 0)
+    slopes = np.sign(np.diff(h))
+    assert 1 + (slopes[1:] != slopes[:-1]).sum() == 64
+
+
+@pitfall("Gradients grow over the first steps, then the loss swings")
 def check_gradients_add_up():
     layer, x = nn.Linear(2, 1), torch.randn(3, 2)
     layer(x).sum().backward()

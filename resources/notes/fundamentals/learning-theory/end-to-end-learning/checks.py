@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 CHAIN = r"""
 \frac{\partial L}{\partial \theta_1} = \left( \frac{\partial f}{\partial \theta_1} \right)^{\!\top} \left( \frac{\partial g}{\partial h} \right)^{\!\top} \frac{\partial L}{\partial \hat{y}}
@@ -45,6 +47,117 @@ def check_by_hand():
     stated("12", second.grad)
 
 
+def learned(link, steps=150):
+    """Accuracy of two stages on digits, of which the first sees only what comes back through the link; does the first move?"""
+    torch.manual_seed(0)
+    x, y = digits()
+    first, second = nn.Linear(64, 6), nn.Linear(6, 10)
+    before = first.weight.detach().clone()
+    optimizer = torch.optim.Adam([*first.parameters(), *second.parameters()], 0.02)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        passed, extra = link(first(x), lambda h: F.cross_entropy(second(h), y, reduction="none"))
+        (F.cross_entropy(second(passed), y) + extra).backward()
+        optimizer.step()
+    right = (second(link(first(x), lambda h: 0)[0]).argmax(1) == y).float().mean().item()
+    return right, not torch.equal(first.weight, before)
+
+
+def digits():
+    data = load_digits()
+    return torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
+
+
+def one_hot(h):
+    return F.one_hot(h.argmax(1), h.shape[1]).float()
+
+
+def straight_through(hard, soft):
+    return hard + soft - soft.detach()
+
+
+def sampled(h, losses):
+    """Policy gradient: a draw goes on, its log-probability is weighted by its loss against the batch mean."""
+    drawn = torch.distributions.Categorical(logits=h)
+    passed = F.one_hot(action := drawn.sample(), h.shape[1]).float()
+    cost = losses(passed)
+    if torch.is_tensor(cost):
+        cost = cost.detach()
+        return passed, ((cost - cost.mean()) * drawn.log_prob(action)).mean()
+    return one_hot(h), 0
+
+
+@pitfall("The first stage does not learn")
+def check_first_stage():
+    cuts = (
+        lambda h, _: (h.detach(), 0),
+        lambda h, _: (torch.tensor([[value.item() for value in row] for row in h[:1]]).expand(len(h), -1), 0),
+        lambda h, _: (torch.tensor(h.detach().numpy()), 0),
+        lambda h, _: (one_hot(h), 0),
+        lambda h, _: (h.round(), 0),
+    )
+    for cut in cuts:
+        assert not learned(cut, steps=3)[1]
+    whole, moved = learned(lambda h, _: (h, 0))
+    assert moved and whole > 0.9
+    stuck, _ = learned(cuts[3])
+    assert stuck < 0.45
+    for cure in (lambda h, _: (h.softmax(1), 0), lambda h, _: (straight_through(one_hot(h), h.softmax(1)), 0), sampled):
+        right, moved = learned(cure)
+        assert moved and right > stuck + 0.1
+    rounded, _ = learned(cuts[4])
+    through, moved = learned(lambda h, _: (straight_through(h.round(), h), 0))
+    assert moved and through > rounded + 0.05
+
+
+def fitted(model, x, y, steps=200, rate=0.01):
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return model
+
+
+@pitfall('"End to end is always better"')
+def check_few_pairs():
+    """Even or odd from 20 answered images; for the stage that reads the digit there are 800 labels."""
+    x, digit = digits()
+    order = torch.randperm(len(x))
+    x, digit = x[order], digit[order]
+    even = digit % 2
+    score = lambda guess: (guess[1000:] == even[1000:]).float().mean().item()
+    net = lambda: nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    joint = fitted(nn.Sequential(net(), nn.Linear(10, 2)), x[:20], even[:20])
+    reader = fitted(net(), x[:800], digit[:800])
+    pipeline = score(reader(x).argmax(1) % 2)
+    rule = fitted(nn.Linear(10, 2), torch.eye(10), torch.arange(10) % 2, steps=600)
+    tuned = fitted(nn.Sequential(reader, nn.Softmax(1), rule), x[:20], even[:20], steps=50, rate=0.001)
+    scores = [score(model(x).argmax(1)) for model in (joint, tuned)]
+    assert scores[0] < 0.87 and min(pipeline, scores[1]) > 0.94, (pipeline, scores)
+
+
+@pitfall("The joint model fails and nobody knows where")
+def check_auxiliary_loss():
+    """With an auxiliary loss the joint says which digit was read, and a damaged second stage is told from a bad first."""
+    x, digit = digits()
+    even, at_joint = digit % 2, {}
+    for weight in (0.0, 1.0):
+        first, second = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), nn.Sequential(nn.ReLU(), nn.Linear(10, 2))
+        optimizer = torch.optim.Adam([*first.parameters(), *second.parameters()], 0.01)
+        for _ in range(150):
+            optimizer.zero_grad()
+            h = first(x)
+            (F.cross_entropy(second(h), even) + weight * F.cross_entropy(h, digit)).backward()
+            optimizer.step()
+        right = lambda guess, truth: (guess.argmax(1) == truth).float().mean().item()
+        assert right(second(first(x)), even) > 0.95
+        nn.init.zeros_(second[1].weight)
+        assert right(second(first(x)), even) < 0.6
+        at_joint[weight] = right(first(x), digit)
+    assert at_joint[0.0] < 0.4 and at_joint[1.0] > 0.95
+
+
 @check
 def check_cut_paths():
     h = torch.randn(4, 3, requires_grad=True)
@@ -56,7 +169,7 @@ def check_cut_paths():
     assert (h.grad != 0).any()
 
 
-@check
+@pitfall("A stage was improved, the system got worse")
 def check_better_stage_needs_a_refitted_successor():
     z = np.random.randn(1000)
     old, new = 0.7 * z + 0.5 + 0.1 * np.random.randn(1000), z + 0.05 * np.random.randn(1000)

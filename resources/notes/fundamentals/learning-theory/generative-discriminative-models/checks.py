@@ -5,12 +5,13 @@ from scipy.special import expit
 from scipy.stats import norm
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import learning_curve, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BAYES = r"p(y \mid x) = \frac{p(x \mid y)\,p(y)}{\sum_{y'} p(x \mid y')\,p(y')}"
 OBJECTIVES = r"\sum_{i} \ln p(x_i, y_i) = \sum_{i} \ln p(y_i \mid x_i) + \sum_{i} \ln p(x_i)"
@@ -62,7 +63,72 @@ def check_by_hand():
     assert math.isclose(expit(2 * 2 - 2), posterior(2, 0.5)) and math.isclose(expit(4 - 2 + math.log(1 / 9)), posterior(2, 0.1))
 
 
-@check
+def classes(count, covariance, shift):
+    """Two Gaussian classes with the same covariance and means 0 and `shift`."""
+    y = np.arange(count) % 2
+    return np.random.multivariate_normal(np.zeros(len(shift)), covariance, count) + y[:, None] * np.array(shift), y
+
+
+@pitfall('"Generative for small data, discriminative for large data"')
+def check_learning_curves():
+    """Held-out scores of 35 and 3,000 rows: the rule holds in one case; a right model keeps up, a badly wrong one always loses."""
+    D, sizes = 30, [35, 3000]
+    shift = np.full(D, 0.4)
+    right = np.eye(D), shift
+    wrong = np.array([[1.0, 0.95], [0.95, 1.0]]), np.array([1.0, 0.0])
+    slightly = 0.93 * np.eye(D) + 0.07 * np.ones((D, D)), np.where(np.arange(D) < 15, 0.6, 0.0)
+    scores = {}
+    for name, case in (("right", right), ("wrong", wrong), ("slightly", slightly)):
+        X, y = classes(4000, *case)
+        for model in (GaussianNB(), LogisticRegression(C=1e6, max_iter=2000)):
+            _, _, held_out = learning_curve(model, X, y, train_sizes=sizes, cv=4, shuffle=True, random_state=0)
+            scores[name, type(model).__name__] = held_out.mean(1)
+    gain = {name: scores[name, "GaussianNB"] - scores[name, "LogisticRegression"] for name in ("right", "wrong", "slightly")}
+    assert gain["slightly"][0] > 0.02 and gain["slightly"][1] < -0.02
+    assert gain["right"][1] > -0.01 and (gain["wrong"] < -0.1).all(), gain
+
+
+@pitfall('"Only generative models need i.i.d. data"')
+def check_both_need_independent_samples():
+    """Rows sorted by time, the classes drifting: both models fail on the later half, both work once the rows are drawn at random."""
+    time = np.linspace(0, 4, 2000)
+    y = np.random.randint(0, 2, 2000)
+    X = (6 * y + 2 * time + np.random.randn(2000))[:, None]
+    X = np.concatenate([X, np.random.randn(2000, 1)], 1)
+    for model in (GaussianNB(), LogisticRegression()):
+        later = model.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:])
+        train, test, labels, wanted = train_test_split(X, y, random_state=0)
+        drawn = model.fit(train, labels).score(test, wanted)
+        assert later < 0.75 and drawn > 0.85, (later, drawn)
+    both = 3 * y[:, None] + np.random.randn(2000, 2)    # what naive Bayes assumes of features: independent given the class only
+    assert np.corrcoef(both.T)[0, 1] > 0.5 and all(abs(np.corrcoef(both[y == c].T)[0, 1]) < 0.1 for c in (0, 1))
+
+
+@pitfall('"An HMM fills in missing data by itself, so it wins with few samples"')
+def check_nothing_is_filled_in():
+    """A two-state HMM: a gap is summed over and tells nothing; assumptions help with few samples where they fit only."""
+    start, move, emit = np.array([0.6, 0.4]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+
+    def probability(symbols, gap=None):
+        forward = start * emit[:, symbols[0]]
+        for at, symbol in enumerate(symbols[1:], 1):
+            forward = (forward @ move) * (1 if at == gap else emit[:, symbol])
+        return forward.sum()
+
+    assert math.isclose(probability([0, 2, 1], gap=1), sum(probability([0, symbol, 1]) for symbol in range(3)))
+    held_out = {}
+    for name, correlation in (("fits", 0.0), ("violated", 0.9)):
+        D = 6
+        covariance = np.full((D, D), correlation) + (1 - correlation) * np.eye(D)
+        shift = np.where(np.arange(D) < 3, 0.8, 0.0)
+        test = classes(4000, covariance, shift)
+        for model in (GaussianNB(), QuadraticDiscriminantAnalysis()):
+            held_out[name, type(model).__name__] = np.mean([model.fit(*classes(30, covariance, shift)).score(*test) for _ in range(20)])
+    naive, free = "GaussianNB", "QuadraticDiscriminantAnalysis"
+    assert held_out["fits", naive] > held_out["fits", free] + 0.05 and held_out["violated", naive] < held_out["violated", free] - 0.1
+
+
+@pitfall("Probabilities close to 0 and 1")
 def check_copies_make_naive_bayes_sure():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 4000)
@@ -76,7 +142,7 @@ def check_copies_make_naive_bayes_sure():
     assert abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one) < 0.03
 
 
-@check
+@pitfall("Probabilities close to 0 and 1")
 def check_tiny_prior_and_svm_without_probabilities():
     X, y = load_iris(return_X_y=True)
     priors = [1e-12, 1 - 1e-11, 9e-12]
@@ -87,6 +153,8 @@ def check_tiny_prior_and_svm_without_probabilities():
         for c in range(3):
             tiny = kind(priors=np.where(np.arange(3) == c, 1e-12, (1 - 1e-12) / 2)).fit(X, y).predict(X[kind().fit(X, y).predict(X) == c])
             assert (tiny == c).mean() > 0.9 if c == 0 else (tiny == c).mean() < 0.1
+    sure = LogisticRegression(max_iter=1000).fit(X, y)
+    assert (sure.predict_proba(X[y == 0])[:, 0] > 0.9).all() and (sure.predict(X[y == 0]) == 0).all()    # clear, and right
     assert not hasattr(SVC().fit(X, y), "predict_proba") and SVC().fit(X, y).decision_function(X).shape == (150, 3)
 
 

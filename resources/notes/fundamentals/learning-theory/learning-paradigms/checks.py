@@ -2,14 +2,15 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 F0 = r"""
 R(f) = \frac{1}{n} \sum_{i=1}^{n} \ell(f(x_i), y_i)
@@ -76,7 +77,7 @@ def check_by_hand():
     assert model.inertia_ == 2 and sorted(model.cluster_centers_.ravel()) == [1, 10]
 
 
-@check
+@pitfall("A class called −1 is ignored")
 def check_unlabelled_marker():
     X = np.concatenate([np.random.randn(20, 2) - 3, np.random.randn(20, 2) + 3])
     y = np.array([-1] * 20 + [1] * 20)
@@ -90,24 +91,64 @@ def check_unlabelled_marker():
         assert -1 not in spreading.fit(X, y).classes_
         for mixed, kind in ((texts, TypeError), (texts[::-1], TypeError), (np.roll(texts, -1), ValueError)):    # depends on the first label
             raises(kind, lambda: spreading.fit(X, mixed))
+    truth, known = np.repeat([0, 1], 20), np.array([0, 1, 20, 21])
+    encoded = np.full(40, -1)
+    encoded[known] = truth[known]
+    for model in (SelfTrainingClassifier(LogisticRegression()), LabelSpreading(), LabelPropagation()):
+        assert (model.fit(X, encoded).predict(X) == truth).all()
     raises(ValueError, lambda: LogisticRegression().fit(X[:, 0], y), "Expected 2D array")
 
 
-@check
+@pitfall("Cluster 0 is class 1")
 def check_cluster_names():
     y = np.array([0, 0, 1, 1, 2])
     assert adjusted_rand_score(y, (y + 1) % 3) == 1 and (y == (y + 1) % 3).mean() == 0
+    X, y = np.concatenate([np.random.randn(20, 2) - 5, np.random.randn(20, 2) + 5]), np.repeat([0, 1], 20)
+    groups = [KMeans(2, n_init=1, random_state=seed).fit_predict(X) for seed in range(10)]
+    assert {(found == y).mean() for found in groups} == {0, 1}
+    for score in (adjusted_rand_score, normalized_mutual_info_score):
+        assert all(np.isclose(score(y, found), 1) for found in groups)
 
 
-@check
+@pitfall("Unlabelled data made the model worse")
 def check_spreading_can_lose_where_classes_are_not_dense_regions():
-    rng, gains = np.random.default_rng(0), []
+    rng, baseline, spreading, compared = np.random.default_rng(0), [], [], []
     for _ in range(20):
         X = rng.random((160, 2))    # one uniform cloud, cut in two
         y = (X[:, 0] > 0.5).astype(int)
         known = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:2] for c in (0, 1)])
+        held_out, rest = np.split(rng.permutation(np.setdiff1d(np.arange(160), known)), [40])
         partial = np.full(160, -1)
         partial[known] = y[known]
-        spread = LabelSpreading(gamma=30, alpha=0.99, max_iter=2000).fit(X, partial).transduction_
-        gains.append((spread == y).mean() - KNeighborsClassifier(1).fit(X[known], y[known]).score(X, y))
-    assert np.mean(gains) < -0.01
+        right = [KNeighborsClassifier(1).fit(X[known], y[known]).predict(X) == y]
+        right.append(LabelSpreading(gamma=30, alpha=0.99, max_iter=2000).fit(X, partial).transduction_ == y)
+        baseline.append(right[0][rest].mean())
+        spreading.append(right[1][rest].mean())
+        compared.append(max(right, key=lambda found: found[held_out].mean())[rest].mean())
+    assert np.mean(spreading) < np.mean(baseline) - 0.01 < np.mean(compared)
+
+    X, y = load_digits(return_X_y=True)
+    few = np.concatenate([np.flatnonzero(y == c)[:1] for c in range(10)])
+    partial = np.full(len(y), -1)
+    partial[few] = y[few]
+    linear = LogisticRegression(max_iter=500)
+    alone = linear.fit(X[few] / 16, y[few]).score(X / 16, y)
+    trained = {t: SelfTrainingClassifier(linear, threshold=t).fit(X / 16, partial).score(X / 16, y) for t in (0.5, 0.9)}
+    assert trained[0.5] < alone - 0.1 and trained[0.9] > alone - 0.01
+
+
+@pitfall("\"Self-supervised is just unsupervised\"")
+def check_targets_made_from_the_data():
+    """A supervised loss without human labels: the next character of a text, and a hidden pixel of a digit."""
+    text = torch.tensor(list(b"to be or not to be that is the question"))
+    scores = torch.zeros(128, 128, requires_grad=True)
+    optimizer = torch.optim.Adam([scores], 0.1)
+    for _ in range(50):
+        loss = F.cross_entropy(scores[text[:-1]], text[1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.3 * np.log(128)
+    X = load_digits().data
+    seen, hidden = np.delete(X, 36, axis=1), X[:, 36] > 8
+    assert LogisticRegression(max_iter=3000).fit(seen[::2], hidden[::2]).score(seen[1::2], hidden[1::2]) > hidden.mean() + 0.1

@@ -5,11 +5,11 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, mean_squared_error, precision_score, recall_score
 from sklearn.model_selection import KFold, LeaveOneOut, StratifiedKFold, cross_val_predict, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 F0 = r"""
 \hat{\theta} = \arg\min_{\theta} \; \frac{1}{n} \sum_{i=1}^{n} \ell(f_{\theta}(x_i), y_i) + \lambda \, \Omega(\theta)
@@ -67,18 +67,21 @@ def check_map():
     assert 0.955 < LogisticRegression(max_iter=2000).fit(A, a).score(B, b) < 0.98
 
 
-@check
+@pitfall("Cross-validation says 0.93, new data say 0.5")
 def check_selection_before_the_split():
-    outside, inside = [], []
+    outside, inside, new = [], [], []
     for seed in range(10):
         X, y, select = np.random.default_rng(seed).standard_normal((60, 2000)), np.arange(60) % 2, SelectKBest(k=20)
         outside.append(cross_val_score(LogisticRegression(), select.fit_transform(X, y), y, cv=5).mean())
         inside.append(cross_val_score(make_pipeline(select, LogisticRegression()), X, y, cv=5).mean())
+        fresh = np.random.default_rng(100 + seed).standard_normal((60, 2000))
+        new.append(make_pipeline(select, LogisticRegression()).fit(X, y).score(fresh, y))
     stated("0.93", np.mean(outside))
     stated("0.52", np.mean(inside))
+    assert abs(np.mean(new) - 0.5) < 0.05
 
 
-@check
+@pitfall("All folds score 0")
 def check_sorted_rows():
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=1000)
@@ -89,14 +92,24 @@ def check_sorted_rows():
     assert cross_val_score(model, X, y, cv=KFold(3, shuffle=True, random_state=0)).min() > 0.9
 
 
-@check
-def check_sign_and_dummy():
+@pitfall("A squared error is negative")
+def check_sign():
     X, y = load_breast_cancer(return_X_y=True)
-    assert (cross_val_score(Ridge(), X, y, scoring="neg_mean_squared_error") < 0).all()
+    scores = cross_val_score(Ridge(), X, y, scoring="neg_mean_squared_error", cv=KFold(5))
+    train, test = next(KFold(5).split(X))
+    assert (scores < 0).all() and np.isclose(-scores[0], mean_squared_error(y[test], Ridge().fit(X[train], y[train]).predict(X[test])))
+
+
+@pitfall("63% correct, nothing learned")
+def check_dummy():
+    X, y = load_breast_cancer(return_X_y=True)
     assert X.shape == (569, 30)
     dummy = DummyClassifier().fit(X, y)
     stated("63%", dummy.score(X, y))
     assert np.isclose(dummy.score(X, y), np.bincount(y).max() / len(y))
+    assert recall_score(y, dummy.predict(X), average=None).tolist() == [0, 1]
+    # For the larger class alone, the dummy would look fine.
+    assert precision_score(y, dummy.predict(X)) > 0.6 and recall_score(y, dummy.predict(X)) == 1
 
 
 @check

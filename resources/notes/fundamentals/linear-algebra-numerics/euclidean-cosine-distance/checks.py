@@ -3,10 +3,12 @@ import math
 import numpy as np
 import torch
 from scipy.spatial.distance import cosine, euclidean
+from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
+from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 DEFINITIONS = r"""
 d(a, b) = \lVert a - b \rVert_2 = \sqrt{\sum_{i=1}^{D} (a_i - b_i)^2}, \qquad
@@ -79,7 +81,7 @@ def check_contract():
     assert (model[0].dim, model[0].eps, model[1].norm, model[1].eps) == (1, 1e-8, 2.0, 1e-6)
 
 
-@check
+@pitfall("`cdist` is inaccurate for points far from the origin")
 def check_cancellation():
     p, q = torch.tensor([[512695.0]]), torch.tensor([[512804.0]])
     exact = torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist").item()
@@ -89,22 +91,33 @@ def check_cancellation():
     truth = torch.cdist(far.double(), far.double(), compute_mode="donot_use_mm_for_euclid_dist")
     error = lambda values: (values.double() - truth).abs().max().item()
     assert error(torch.cdist(far, far)) > 10 * error(torch.cdist(far, far, compute_mode="donot_use_mm_for_euclid_dist"))
+    several = torch.cat([p, q]).repeat(13, 1)
+    assert torch.cdist(several, several)[0, 1] != exact
+    others = several[:7] + 3
+    common = several.mean(0)
+    assert torch.allclose(torch.cdist(several - common, others - common), torch.cdist(several.double(), others.double()).float())
+    assert not torch.allclose(torch.cdist(several - common, others - others.mean(0)), torch.cdist(several.double(), others.double()).float())
+    centred = several - several.mean(0)
+    for value in (torch.cdist(centred, centred), torch.cdist(several.double(), several.double())):
+        assert math.isclose(value[0, 1].item(), exact, rel_tol=1e-6)
+    assert torch.cdist(several, several, compute_mode="donot_use_mm_for_euclid_dist")[0, 1] == exact
     small = torch.cdist(far[:25], far[:25])
     assert torch.equal(small, torch.cdist(far[:25], far[:25], compute_mode="donot_use_mm_for_euclid_dist"))
 
 
-@check
+@pitfall("The distance of a vector to itself is not 0")
 def check_distance_to_itself():
     for D in (3, 100):
         x = torch.randn(2, D, dtype=torch.float64)
         assert torch.allclose(F.pairwise_distance(x, x), torch.full((2,), 1e-6 * math.sqrt(D), dtype=torch.float64), rtol=1e-3)
-        assert (F.pairwise_distance(x, x, eps=0) == 0).all()
+        assert (F.pairwise_distance(x, x, eps=0) == 0).all() and (torch.linalg.vector_norm(x - x, dim=-1) == 0).all()
 
 
-@check
+@pitfall("NaN gradients when two points coincide")
 def check_gradient_at_zero():
     for distance, fine in (
         (lambda a, b: ((a - b) ** 2).sum().sqrt(), False),
+        (lambda a, b: ((a - b) ** 2).sum(), True),
         (lambda a, b: torch.linalg.vector_norm(a - b), True),
         (lambda a, b: F.pairwise_distance(a, b), True),
         (lambda a, b: F.pairwise_distance(a, b, eps=0), True),
@@ -117,6 +130,16 @@ def check_gradient_at_zero():
     assert (a.grad == 0).all()
 
 
+@pitfall("Similarity used as a distance, or the reverse")
+def check_similarity_is_no_distance():
+    query, points = np.random.randn(1, 8), np.random.randn(20, 8)
+    similarity, distance = cosine_similarity(query, points)[0], np.array([cosine(query[0], point) for point in points])
+    assert similarity.argmin() == distance.argmax() and similarity.argmax() == distance.argmin()
+    assert abs(cosine(query[0], query[0])) < 1e-12 and math.isclose(cosine_similarity(query, query)[0, 0], 1)
+    own = torch.tensor(query[0])
+    assert math.isclose(F.cosine_similarity(own, own, dim=0).item(), 1)
+
+
 @check
 def check_triangle_inequality():
     a, b, c = ([math.cos(t), math.sin(t)] for t in (0.0, 0.5, 1.0))
@@ -126,6 +149,24 @@ def check_triangle_inequality():
     assert (angle(0, 2) <= angle(0, 1) + angle(1, 2) + 1e-9).all()
 
 
+@pitfall("All distances look the same in high dimension")
+def check_concentration_and_its_cures():
+    """Two groups that differ in 5 of 1,000 features; an embedding learned on half of the rows is judged on the others."""
+    spread = lambda rows: (F.pdist(torch.as_tensor(rows)).std() / F.pdist(torch.as_tensor(rows)).mean()).item()
+    group = torch.arange(200) % 2
+    X = torch.randn(200, 1000)
+    X[:, :5] += 6 * group[:, None]
+    assert max(spread(X), spread(StandardScaler().fit_transform(X))) < 0.05 < 0.3 < spread(PCA(5).fit_transform(X))
+    embed = torch.nn.Linear(1000, 4)
+    optimizer = torch.optim.Adam(embed.parameters(), 0.01)
+    for _ in range(50):
+        kind, (i, j, k) = torch.randint(0, 2, (64,)), 2 * torch.randint(0, 50, (3, 64))
+        optimizer.zero_grad()
+        F.triplet_margin_loss(embed(X[i + kind]), embed(X[j + kind]), embed(X[k + 1 - kind])).backward()
+        optimizer.step()
+    assert spread(X[100:]) < 0.05 < 0.3 < spread(embed(X[100:]).detach())
+
+
 @check
 def check_concentration():
     spread = {}
@@ -133,9 +174,12 @@ def check_concentration():
         d = torch.nn.functional.pdist(torch.randn(200, D))
         spread[D] = (d.std() / d.mean()).item()
     assert spread[2] > 0.4 and 0.01 < spread[1000] < 0.04
-    metres = np.array([1.6, 70.0]), np.array([1.9, 71.0])  # height and weight: the smaller unit takes over
+    metres = np.array([1.6, 70.0]), np.array([1.9, 71.0])  # height and weight: the larger numbers take over
     height = lambda unit: (0.3 * unit) ** 2 / euclidean(*(v * [unit, 1] for v in metres)) ** 2
     assert height(1) < 0.1 and height(1000) > 0.99
+    rows = np.random.randn(100, 2) * [100.0, 10.0] + [1700.0, 70.0]    # millimetres and kilograms
+    share = lambda values: values.var(0)[0] / values.var(0).sum()
+    assert share(rows) > 0.95 and math.isclose(share(StandardScaler().fit_transform(rows)), 0.5)
 
 
 @check

@@ -5,7 +5,7 @@ import torch
 from scipy.special import logsumexp
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SHIFT = r"\mathrm{LSE}(x) = \log \sum_{i=1}^{n} e^{x_i} = c + \log \sum_{i=1}^{n} e^{x_i - c}"
 SOFTMAX = r"""
@@ -80,7 +80,7 @@ def check_contract():
     assert sign == -1 and math.isclose(value, math.log(math.e**2 - math.e))
 
 
-@check
+@pitfall("NaN gradients where everything is masked")
 def check_empty_sums():
     masked = torch.full((3,), -torch.inf, requires_grad=True)
     value = torch.logsumexp(masked, 0)
@@ -90,13 +90,31 @@ def check_empty_sums():
         x = torch.full((3,), stand_in, requires_grad=True)
         torch.logsumexp(x, 0).backward()
         assert torch.isfinite(x.grad).all()
+    scores, keep = torch.randn(2, 3), torch.tensor([[True, False, True], [False, False, False]])
+    added = torch.zeros(2, 3).masked_fill(~keep, -torch.inf)
+    for hide, finite in (
+        (lambda x: x + added, False),
+        (lambda x: x.masked_fill(~keep, -torch.inf), True),
+        (lambda x: torch.where(keep.any(1, keepdim=True), x + added, 0.0), True),
+        (lambda x: x + added.clamp(min=-1e30), True),
+    ):
+        x = scores.clone().requires_grad_()
+        (torch.logsumexp(hide(x), 1) * keep.any(1)).sum().backward()
+        assert finite == bool(torch.isfinite(x.grad).all())
 
 
-@check
+@pitfall("A stand-in of −1e9 is itself −inf, or raises an error")
 def check_half_precision():
     stated("65,504", torch.finfo(torch.float16).max)
     assert torch.tensor(-1e9).half() == -torch.inf
     raises(RuntimeError, lambda: torch.zeros(2, dtype=torch.float16).masked_fill(torch.tensor([True, False]), -1e9), "overflow")
+    x = torch.zeros(2, dtype=torch.float16).masked_fill(torch.tensor([True, False]), torch.finfo(torch.float16).min).requires_grad_()
+    value = torch.logsumexp(x, 0)
+    value.backward()
+    assert value == 0 and x.grad.tolist() == [0, 1]
+    assert torch.logsumexp(torch.zeros(2).masked_fill(torch.tensor([True, False]), -1e9), 0) == 0
+    step = sum((torch.tensor(1.0, dtype=torch.float16) for _ in range(3000)), torch.tensor(0.0, dtype=torch.float16))
+    assert step == 2048                                             # adding 1 no longer changes it
 
 
 @check
@@ -109,13 +127,24 @@ def check_forward_pass():
     np.testing.assert_allclose(np.log(alpha), log_alpha)
 
 
-@check
+@pitfall("The loss is inf or nan although the logits look normal")
 def check_softmax_then_log():
-    logits = torch.tensor([0.0, 200.0])
-    assert logits.softmax(0).log()[0] == -torch.inf and logits.log_softmax(0)[0] == -200
+    logits, target = torch.tensor([0.0, 200.0]), torch.tensor(0)
+    log_p = logits.softmax(0).log()
+    assert -log_p[target] == torch.inf and torch.isnan((torch.tensor([0.0, 1.0]) * log_p).sum())
+    for loss in (-logits.log_softmax(0)[target], F.cross_entropy(logits, target), torch.logsumexp(logits, 0) - logits[target]):
+        assert loss == 200
 
 
-@check
+@pitfall("SciPy returns one number for a batch")
+def check_axis():
+    batch = np.random.randn(4, 3)
+    assert np.ndim(logsumexp(batch)) == 0
+    raises(TypeError, lambda: torch.logsumexp(torch.tensor(batch)), "dim")
+    np.testing.assert_allclose(logsumexp(batch, axis=-1), torch.logsumexp(torch.tensor(batch), -1).numpy())
+
+
+@pitfall("A mean of probabilities computed in the wrong order")
 def check_mean_of_probabilities():
     log_p = torch.randn(5, 4, dtype=torch.float64).log_softmax(1)
     mean = torch.logsumexp(log_p, 0) - math.log(5)
@@ -129,6 +158,10 @@ def check_siblings_and_questions():
     edge = torch.tensor([19.9, 20.1], dtype=torch.float64)
     assert (F.softplus(edge) == edge).tolist() == [False, True]
     assert torch.allclose(torch.logcumsumexp(x, 0)[3], torch.logsumexp(x[:4], 0))
+    assert torch.allclose(torch.logcumsumexp(x.log_softmax(0), 0).exp(), x.softmax(0).cumsum(0))
+    large = torch.tensor([1000.0, 1001.0])
+    for guarded in (torch.logsumexp(large, 0), torch.logaddexp(large, large), torch.logcumsumexp(large, 0), large.log_softmax(0), F.softplus(large)):
+        assert torch.isfinite(guarded).all()
     p = x.softmax(0)
     hessian = torch.autograd.functional.hessian(lambda v: torch.logsumexp(v, 0), x)
     assert torch.allclose(hessian, torch.diag(p) - torch.outer(p, p)) and torch.linalg.eigvalsh(hessian).min() > -1e-12

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import Ridge
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 DECOMPOSITION = r"A = U \Sigma V^\top = \sum_{i=1}^{r} \sigma_i\, u_i v_i^\top, \qquad U^\top U = I, \quad V^\top V = I"
 NORMS = r"\lVert A \rVert_2 = \sigma_1, \qquad \lVert A \rVert_F^2 = \sum_{i} \sigma_i^2"
@@ -98,16 +98,32 @@ def check_contract():
     assert torch.allclose(U * S @ V.T, A[0], atol=1e-5) and not torch.allclose(U * S @ V, A[0], atol=1e-2)
 
 
-@check
+@pitfall("The reconstruction is wrong though the call succeeded")
+def check_reconstruction():
+    A = torch.randn(3, 3)
+    U, S, Vh = torch.linalg.svd(A, full_matrices=False)
+    assert (U @ S @ Vh).shape == (3,) and not torch.allclose(U * S @ Vh.T, A, atol=1e-2)
+    assert torch.allclose(U * S @ Vh, A, atol=1e-5)
+    for rows in (A.numpy(), np.random.randn(6, 3)):
+        U, S, Vh = np.linalg.svd(rows, full_matrices=False)
+        np.testing.assert_allclose(U * S @ Vh, rows, atol=1e-5)
+    U, S, Vh = torch.linalg.svd(torch.randn(6, 3))
+    raises(RuntimeError, lambda: U * S @ Vh)
+
+
+@pitfall("Out of memory for a tall matrix")
 def check_memory():
     assert 100_000**2 * torch.finfo(torch.float32).bits / 8 == 40e9
+    tall = torch.randn(1500, 4)
+    (full, _, _), (thin, S, Vh) = torch.linalg.svd(tall), torch.linalg.svd(tall, full_matrices=False)
+    assert full.numel() == 1500**2 and thin.numel() == 1500 * 4 and torch.allclose(thin * S @ Vh, tall, atol=1e-4)
     A = torch.randn(200, 3) @ torch.randn(3, 50)
     assert torch.allclose(torch.svd_lowrank(A, q=3)[1], torch.linalg.svdvals(A)[:3], rtol=1e-3)
     noise = torch.randn(1000, 200)
     assert not torch.allclose(torch.svd_lowrank(noise, q=3)[1], torch.linalg.svdvals(noise)[:3], rtol=0.02)
 
 
-@check
+@pitfall("NaN gradients")
 def check_gradients():
     for matrix, finite in ((torch.eye(3), False), (torch.randn(3, 3), True)):
         A = matrix.clone().requires_grad_()
@@ -123,12 +139,44 @@ def check_gradients():
     A = (torch.eye(3) + 1e-4 * torch.randn(3, 3)).requires_grad_()
     torch.linalg.svd(A).U[0, 0].backward()
     assert torch.isfinite(A.grad).all() and A.grad.norm() > 10
-    A = torch.eye(3, requires_grad=True)
-    torch.linalg.svdvals(A).sum().backward()
-    assert torch.isfinite(A.grad).all()
+    for equal in (torch.eye(3), torch.diag(torch.tensor([1.0, 0.0, 0.0]))):
+        A = equal.clone().requires_grad_()
+        torch.linalg.svd(A).U[0, 0].backward()
+        assert torch.isnan(A.grad).any()
+        for order in (None, "nuc", "fro", 2):
+            A = equal.clone().requires_grad_()
+            value = torch.linalg.svdvals(A).sum() if order is None else torch.linalg.matrix_norm(A, order)
+            value.backward()
+            assert torch.isfinite(A.grad).all()
 
 
-@check
+def signed(U, Vh):
+    """The largest entry of each column of U in absolute value becomes positive; the row of Vh is flipped with it."""
+    sign = np.sign(U[np.abs(U).argmax(0), np.arange(U.shape[1])])
+    return U * sign, Vh * sign[:, None]
+
+
+@pitfall("Signs differ between machines or libraries")
+def check_signs():
+    differ = False
+    for _ in range(5):
+        A = np.random.randn(6, 4)
+        parts = [scipy.linalg.svd(A, full_matrices=False, lapack_driver=driver) for driver in ("gesdd", "gesvd")]
+        V, S, Uh = np.linalg.svd(A.T, full_matrices=False)
+        parts += [(Uh.T, S, V.T), (-parts[0][0], S, -parts[0][2])]
+        differ |= not np.allclose(parts[0][0], parts[2][0])
+        for U, S, Vh in parts:
+            np.testing.assert_allclose(U * S @ Vh, A, atol=1e-9)
+            np.testing.assert_allclose(U[:, :2] @ U[:, :2].T, parts[0][0][:, :2] @ parts[0][0][:, :2].T, atol=1e-9)
+            for ours, first in zip(signed(U, Vh), signed(parts[0][0], parts[0][2])):
+                np.testing.assert_allclose(ours, first, atol=1e-9)
+    assert differ
+    Q = np.linalg.qr(np.random.randn(3, 3))[0]          # equal values: the rotated pair is valid too, and no sign makes it equal
+    np.testing.assert_allclose(Q * np.ones(3) @ Q.T, np.eye(3), atol=1e-12)
+    assert not np.allclose(signed(Q, Q.T)[0], np.eye(3))
+
+
+@pitfall("Rank and pseudoinverse explode on noise")
 def check_rounded_rank():
     A = torch.randn(40, 3) @ torch.randn(3, 40)
     S = torch.linalg.svdvals(A)
@@ -138,6 +186,8 @@ def check_rounded_rank():
     noisy = A + 1e-3 * torch.randn(40, 40)
     assert torch.linalg.matrix_rank(noisy) > 30 and torch.linalg.matrix_rank(noisy, rtol=0.01) == 3
     assert torch.linalg.pinv(noisy).norm() > 100 > 10 > torch.linalg.pinv(noisy, rtol=0.01).norm()
+    S = torch.linalg.svdvals(noisy)
+    assert (1 / S).max() > 100 > 10 > (S / (S**2 + 0.1)).max()
 
 
 @check

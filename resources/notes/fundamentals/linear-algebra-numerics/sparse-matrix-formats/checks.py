@@ -1,3 +1,4 @@
+import time
 import warnings
 
 import numpy as np
@@ -5,7 +6,7 @@ import torch
 from scipy import sparse
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 PRODUCT = r"y_i = \sum_{p\,=\,\text{indptr}_i}^{\text{indptr}_{i+1} - 1} \text{data}_p \; x_{\text{indices}_p}"
 BYTES = r"""
@@ -89,30 +90,55 @@ def check_break_even():
     raises(ValueError, lambda: sparse.csr_array(np.array(A, dtype=np.float16)), "float16")
 
 
-@check
+@pitfall("Values come out larger than the ones put in")
 def check_duplicates():
     twice = sparse.coo_array(([1.0, 2.0], ([0, 0], [1, 1])), shape=(2, 2))
-    assert twice.nnz == 2 and twice.tocsr().nnz == 1 and twice.toarray()[0, 1] == 3
+    assert twice.nnz == 2 and twice.tocsr().nnz == 1 and twice.toarray()[0, 1] == twice.tocsr()[0, 1] == 3
+    last = {(row, column): value for row, column, value in zip(*twice.coords, twice.data)}
+    single = sparse.coo_array((list(last.values()), tuple(zip(*last))), shape=(2, 2))
+    assert single.nnz == 1 and single.toarray()[0, 1] == single.tocsr()[0, 1] == 2
     t = torch.sparse_coo_tensor([[0, 0], [1, 1]], [1.0, 2.0], (2, 2))
     raises(RuntimeError, t.values, "uncoalesced")
     assert t.coalesce().values().tolist() == [3.0]
 
 
-@check
+@pitfall("`A * B` means two things")
 def check_star():
     square = np.array([[1.0, 2.0], [0.0, 3.0]])
+    for kind in (sparse.csr_matrix, sparse.csr_array):
+        assert np.array_equal((kind(square) @ kind(square)).toarray(), square @ square)
+        assert np.array_equal(kind(square).multiply(kind(square)).toarray(), square * square)
     assert np.array_equal((sparse.csr_matrix(square) * sparse.csr_matrix(square)).toarray(), square @ square)
     assert np.array_equal((sparse.csr_array(square) * sparse.csr_array(square)).toarray(), square * square)
     assert np.array_equal(sparse.csr_matrix(square).multiply(square).toarray(), square * square)
 
 
-@check
-def check_warning_and_stored_zeros():
+def seconds_to_fill(empty, places):
+    began = time.perf_counter()
+    for place in places:
+        empty[place] = 1.0
+    return time.perf_counter() - began, empty.tocsr()
+
+
+@pitfall("Filling a CSR matrix element by element is slow")
+def check_filling():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         a = sparse.csr_array(A)
         a[0, 1] = 7
     assert any("Changing the sparsity structure" in str(one.message) and "is expensive" in str(one.message) for one in caught)
+    places = list(dict.fromkeys(zip(*np.random.randint(0, 1000, (2, 800)))))
+    slow, expected = quietly(lambda: seconds_to_fill(sparse.csr_array((1000, 1000)), places))
+    for kind in (sparse.lil_array, sparse.dok_array):
+        fast, filled = seconds_to_fill(kind((1000, 1000)), places)
+        assert slow > 3 * fast and (filled != expected).nnz == 0
+    began = time.perf_counter()
+    once = sparse.coo_array((np.ones(len(places)), tuple(zip(*places))), shape=(1000, 1000)).tocsr()
+    assert slow > 3 * (time.perf_counter() - began) and (once != expected).nnz == 0
+
+
+@pitfall("`nnz` counts zeros")
+def check_stored_zeros():
     a = sparse.csr_array(A)
     a.data[0] = 0
     assert a.nnz == 5 and a.count_nonzero() == 4
@@ -124,9 +150,17 @@ def check_warning_and_stored_zeros():
         assert a.nnz == left
 
 
-@check
+@pitfall("Memory explodes in preprocessing")
 def check_centring():
+    large = sparse.random_array((500, 400), density=0.01, format="csr", rng=0)
+    size = lambda a: a.data.nbytes + a.indices.nbytes + a.indptr.nbytes
+    centred = large - large.mean(0)
+    assert (centred != 0).mean() > 0.95 and centred.nbytes > 50 * size(large)
+    for scaler in (StandardScaler(with_mean=False), MaxAbsScaler()):
+        scaled = scaler.fit_transform(large)
+        assert sparse.issparse(scaled) and scaled.nnz == large.nnz and size(scaled) == size(large)
     a = sparse.csr_array(A)
+    assert a.toarray().shape == (3, 4)
     raises(ValueError, lambda: StandardScaler().fit(a), "center sparse")
     assert sparse.issparse(StandardScaler(with_mean=False).fit_transform(a)) and sparse.issparse(MaxAbsScaler().fit_transform(a))
     assert np.array(a).shape == () and np.array(a).dtype == object

@@ -1,9 +1,10 @@
 import itertools
 import math
 
+import networkx
 import numpy as np
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 FACTORS = r"p(x_1, \dots, x_n) = \prod_{i=1}^{n} p(x_i \mid \mathrm{pa}_i)"
 BLANKET = r"""
@@ -94,11 +95,81 @@ def check_descendant_of_a_collider_opens_the_path_too():
     assert dependence(table.sum((2, 3))) < 1e-12 < 0.01 < dependence(table[:, :, :, 1].sum(2))
 
 
-@check
-def check_reversed_arrow_and_swapped_parents():
+def cube(parents, cpts):
+    return np.array([joint(parents, cpts, x) for x in itertools.product((0, 1), repeat=len(parents))]).reshape([2] * len(parents))
+
+
+@pitfall("Probabilities change when the parents are listed in another order")
+def check_columns_follow_the_order_of_the_parents():
+    """The layout of pgmpy (which is not installed here): one column per state of the parents, the last parent changing fastest."""
+    prior = {"rain": np.array([0.8, 0.2]), "sprinkler": np.array([0.9, 0.1])}
+
+    def rain_given_wet(columns, evidence):
+        table = np.reshape(columns, (2, 2)) * np.outer(prior[evidence[0]], prior[evidence[1]])
+        table = table if evidence[0] == "rain" else table.T
+        return table[1].sum() / table.sum()
+
+    columns = [0.0, 0.5, 0.9, 0.99]
+    right = rain_given_wet(columns, ("rain", "sprinkler"))
+    assert abs(rain_given_wet(columns, ("sprinkler", "rain")) - right) > 0.1
+    assert math.isclose(rain_given_wet(np.reshape(columns, (2, 2)).T.ravel(), ("sprinkler", "rain")), right)
+
+
+@pitfall("\"An arrow means a cause\"")
+def check_reversed_arrow():
+    """A to B and B to A fit the same joint; setting A tells them apart. The data tell a collider from a chain."""
     forward = np.array([[0.3 * 0.2, 0.3 * 0.8], [0.7 * 0.6, 0.7 * 0.4]])
     b = forward.sum(0)
     np.testing.assert_allclose((forward / b) * b, forward)
-    wet = np.array([[0.0, 0.5], [0.9, 0.99]])
-    query = lambda cpt: (0.2 * 0.9 * cpt[1, 0] + 0.2 * 0.1 * cpt[1, 1]) / sum(r * s * cpt[i, j] for i, r in enumerate((0.8, 0.2)) for j, s in enumerate((0.9, 0.1)))
-    assert abs(query(wet) - query(wet.T)) > 0.1
+    rng, n = np.random.default_rng(0), 20_000
+
+    def share_of_b(a_first, a_is_set):
+        """P(B = 1 | A = 1), A observed or set to 1, with the arrow in either direction."""
+        if a_first:
+            a = np.ones(n, int) if a_is_set else (rng.random(n) < 0.7).astype(int)
+            return (rng.random(n) < (forward[:, 1] / forward.sum(1))[a])[a == 1].mean()
+        y = (rng.random(n) < b[1]).astype(int)
+        a = np.ones(n, int) if a_is_set else (rng.random(n) < (forward[1] / b)[y]).astype(int)
+        return y[a == 1].mean()
+
+    assert abs(share_of_b(True, False) - share_of_b(False, False)) < 0.03 and share_of_b(False, True) - share_of_b(True, True) > 0.09
+    collider = cube([[], [], [0, 1]], [np.array(0.4), np.array(0.3), np.array([[0.1, 0.8], [0.7, 0.95]])])
+    chain = cube([[], [2], [0]], [np.array(0.4), np.array([0.2, 0.9]), np.array([0.1, 0.7])])
+    assert dependence(collider.sum(2)) < 1e-12 < 0.01 < min(dependence(chain.sum(2)), dependence(collider[:, :, 1]))
+
+
+@pitfall("\"Given more evidence, variables get more independent\"")
+def check_d_separation_predicts_what_conditioning_creates():
+    rng, n = np.random.default_rng(0), 50_000
+    rain, sprinkler = rng.random(n) < 0.2, rng.random(n) < 0.1
+    wet = rng.random(n) < np.where(rain & sprinkler, 0.99, np.where(rain | sprinkler, 0.9, 0.0))
+    assert abs(np.corrcoef(rain, sprinkler)[0, 1]) < 0.02 and np.corrcoef(rain[wet], sprinkler[wet])[0, 1] < -0.5
+    for parents in GRAPHS[:3]:
+        graph, nodes = networkx.DiGraph([(a, b) for b, pa in enumerate(parents) for a in pa]), range(len(parents))
+        table = cube(parents, tables(parents))
+        for i, j in itertools.combinations(nodes, 2):
+            for size in range(len(parents) - 1):
+                for seen in itertools.combinations([k for k in nodes if k not in (i, j)], size):
+                    left = table.sum(tuple(k for k in nodes if k not in (i, j, *seen)))
+                    left = np.moveaxis(left, [sorted((i, j, *seen)).index(k) for k in (i, j)], (0, 1)).reshape(2, 2, -1)
+                    gap = max(dependence(left[:, :, k]) for k in range(left.shape[2]))
+                    assert (gap < 1e-9) == networkx.is_d_separator(graph, {i}, {j}, set(seen))
+
+
+@pitfall("The blanket misses the co-parents")
+def check_blanket_needs_the_co_parents():
+    """Given the whole blanket the rest adds nothing; given only parents and children, a co-parent still does."""
+    parents = GRAPHS[2]
+    table = cube(parents, tables(parents))
+    lawn = cube([[], [], [0, 1]], [np.array(0.2), np.array(0.1), np.array([[0.0, 0.9], [0.9, 0.99]])])[:, :, 1]
+    assert lawn[1].sum() / lawn.sum() - lawn[1, 1] / lawn[:, 1].sum() > 0.4
+    for i in range(6):
+        children = {j for j in range(6) if i in parents[j]}
+        neighbours = set(parents[i]) | children
+        blanket = neighbours | {k for j in children for k in parents[j]} - {i}
+        for shield in (neighbours, blanket):
+            rest = [k for k in range(6) if k != i and k not in shield]
+            given = np.moveaxis(table, [i, *sorted(shield), *rest], range(6)).reshape(2, 2 ** len(shield), -1)
+            exact, shielded = given / given.sum(0), given.sum(2) / given.sum((0, 2))
+            same = np.allclose(exact, shielded[:, :, None])
+            assert same == (shield >= blanket)

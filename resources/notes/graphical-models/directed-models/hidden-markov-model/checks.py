@@ -2,8 +2,12 @@ import itertools
 import math
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.special import logsumexp
+from scipy.stats import multinomial
+from sklearn.linear_model import LogisticRegression
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 JOINT = r"p(x_{1:T}, z_{1:T}) = \pi_{z_1} b_{z_1}(x_1) \prod_{t=2}^{T} a_{z_{t-1} z_t} b_{z_t}(x_t)"
 FORWARD = r"""
@@ -88,7 +92,7 @@ def check_by_hand():
     stated("0.6774", alpha[0, 1] * beta[0, 1] / alpha[1].sum())
 
 
-@check
+@pitfall("The likelihood becomes 0 on long sequences")
 def check_long_sequences_underflow():
     x = [1, 0] * 1000
     for kind in (np.float32, np.float64):
@@ -101,13 +105,45 @@ def check_long_sequences_underflow():
         assert alpha.sum() == 0.0
         stated("−1663.3", round(loglik, 1))
     assert loglik < math.log(np.finfo(np.float64).smallest_subnormal)
+    logs, dense = np.log(PI * B[:, x[0]]), PI * 50.0                 # densities of 50, as narrow Gaussians have
+    for s in x[1:]:
+        logs = np.log(B[:, s]) + logsumexp(logs[:, None] + np.log(A), axis=0)
+        with np.errstate(over="ignore"):
+            dense = 50.0 * (dense @ A)
+    assert math.isclose(logsumexp(logs), loglik) and np.isinf(dense).all()
 
 
-@check
-def check_best_path_is_below_the_sum_and_missing_observations_sum_out():
+@pitfall("`decode` and `score` return different log-probabilities")
+def check_best_path_is_below_the_sum():
+    """What hmmlearn (not installed here) calls score and decode, by enumeration; the best path misjudges which model is better."""
     for pi, a, b, x in models():
         weights = [joint(pi, a, b, x, z) for z in itertools.product(range(len(pi)), repeat=len(x))]
         assert max(weights) <= sum(weights)
+    x = [1, 1, 1, 1, 1, 1]
+    better = np.full(2, 0.5), np.full((2, 2), 0.5), np.array([[0.1, 0.9], [0.1, 0.9]])
+    worse = np.ones(1), np.ones((1, 1)), np.array([[0.4, 0.6]])
+    score, decode = ([fold([joint(*m, x, z) for z in itertools.product(range(len(m[0])), repeat=6)]) for m in (better, worse)] for fold in (sum, max))
+    assert score[0] > score[1] and decode[0] < decode[1] and decode[0] < score[0]
+
+
+def scaled(pi, a, likelihoods):
+    """Posterior of the states, of neighbouring pairs summed over time, and log p(x)."""
+    T, K = likelihoods.shape
+    alpha, beta, sums = np.zeros((T, K)), np.ones((T, K)), np.zeros(T)
+    for t in range(T):
+        alpha[t] = likelihoods[t] * (pi if t == 0 else alpha[t - 1] @ a)
+        sums[t] = alpha[t].sum()
+        alpha[t] /= sums[t]
+    for t in range(T - 2, -1, -1):
+        beta[t] = a @ (likelihoods[t + 1] * beta[t + 1]) / sums[t + 1]
+    ahead = likelihoods[1:] * beta[1:] / sums[1:, None]
+    return alpha * beta, a * (alpha[:-1].T @ ahead), np.log(sums).sum()
+
+
+@pitfall("\"An HMM fills in missing data and wins on few samples\"")
+def check_missing_observations_and_few_samples():
+    """A gap is summed out; against a tagger that sees a window, the HMM wins with 20 steps and loses where its assumption is false."""
+    for pi, a, b, x in models():
         hidden = np.concatenate([b, np.ones((len(pi), 1))], 1)
         gap = np.array(x)
         gap[len(x) // 2] = b.shape[1]
@@ -118,14 +154,79 @@ def check_best_path_is_below_the_sum_and_missing_observations_sum_out():
             summed += forward_backward(pi, a, b, filled)[0][-1].sum()
         assert math.isclose(forward_backward(pi, a, hidden, gap)[0][-1].sum(), summed, rel_tol=1e-10)
 
+    sticky = np.array([[0.9, 0.1], [0.1, 0.9]])
 
-@check
-def check_zero_transition_stays_zero_in_baum_welch():
-    x = np.random.randint(0, 2, 30)
-    a = np.array([[0.5, 0.5], [0.0, 1.0]])
-    alpha, beta = forward_backward(PI, a, B, x)
-    counts = sum(alpha[t][:, None] * a * (B[:, x[t + 1]] * beta[t + 1])[None] for t in range(29))
-    assert counts[1, 0] == 0 and counts[0, 1] > 0
+    def sequence(rng, T, copied):
+        """Eight bits per step: independent given the state, or one bit copied eight times."""
+        z = np.zeros(T, int)
+        for t in range(1, T):
+            z[t] = rng.choice(2, p=sticky[z[t - 1]])
+        return (rng.random((T, 1 if copied else 8)) < np.where(z, 0.67, 0.33)[:, None]) * np.ones((T, 8)), z
+
+    def tagged_by_hmm(x, z, new):
+        a = np.ones((2, 2))
+        np.add.at(a, (z[:-1], z[1:]), 1)
+        p = np.array([(x[z == k].sum(0) + 1) / ((z == k).sum() + 2) for k in (0, 1)])
+        return scaled(np.full(2, 0.5), a / a.sum(1, keepdims=True), np.exp(new @ np.log(p).T + (1 - new) @ np.log(1 - p).T))[0].argmax(1)
+
+    window = lambda x: np.hstack([np.roll(x, shift, 0) for shift in range(-2, 3)])
+    for copied, T, hmm_wins in ((False, 20, True), (True, 1000, False)):
+        right = []
+        for seed in range(6):
+            rng = np.random.default_rng(seed)
+            (x, z), (new, truth) = sequence(rng, T, copied), sequence(rng, 600, copied)
+            tagger = LogisticRegression(max_iter=500).fit(window(x), z)
+            right.append([(tagged_by_hmm(x, z, new) == truth).mean(), (tagger.predict(window(new)) == truth).mean()])
+        hmm, discriminative = np.mean(right, 0)
+        assert hmm > discriminative + 0.03 if hmm_wins else hmm < discriminative - 0.03
+
+
+@pitfall("`MultinomialHMM` scores every sequence of symbols 0")
+def check_a_column_of_symbols_read_as_counts():
+    """The arithmetic behind it; hmmlearn itself is not installed here."""
+    x = np.array([[0], [1], [2], [1]])
+    counts_model = x.sum(0) / x.sum()                      # one column: one symbol, of probability 1
+    assert counts_model.tolist() == [1.0] and sum(multinomial.logpmf(row, row.sum(), counts_model) for row in x) == 0
+    B3 = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    assert scaled(PI, A, B3[:, x[:, 0]].T)[2] < -3
+
+
+def baum_welch(x, pi, a, b, steps=30):
+    for _ in range(steps):
+        gamma, pairs, _ = scaled(pi, a, b[:, x].T)
+        pi, a = gamma[0], pairs / pairs.sum(1, keepdims=True)
+        b = np.stack([gamma[x == symbol].sum(0) for symbol in range(b.shape[1])], 1) / gamma.sum(0)[:, None]
+    return pi, a, b
+
+
+@pitfall("Training ends in different models")
+def check_restarts_of_baum_welch():
+    """Also: a transition that starts at 0 stays 0, and renamed states make the same model."""
+    rng = np.random.default_rng(0)
+    a, b = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
+    state, sequences = 0, []
+    for _ in range(2):
+        x = []
+        for _ in range(200):
+            state = rng.choice(2, p=a[state])
+            x.append(rng.choice(3, p=b[state]))
+        sequences.append(np.array(x))
+    score = lambda model, x: scaled(model[0], model[1], model[2][:, x].T)[2]
+    starts = [[rng.dirichlet(np.ones(n), size) for n, size in ((2, None), (2, 2), (3, 2))] for _ in range(5)]
+    fits = [baum_welch(sequences[0], *start) for start in starts]
+    assert np.ptp([score(fit, sequences[0]) for fit in fits]) > 5
+    chosen = int(np.argmax([score(fit, sequences[1]) for fit in fits]))
+    best = fits[chosen]
+    gaps = [np.abs(fit[2][:, None] - b).sum(2) for fit in fits]
+    matched = [gap[linear_sum_assignment(gap)].max() for gap in gaps]
+    assert matched[chosen] < 0.35 < 0.7 < max(matched), matched
+    order = [1, 0]
+    renamed = best[0][order], best[1][np.ix_(order, order)], best[2][order]
+    assert math.isclose(score(renamed, sequences[1]), score(best, sequences[1])) and not np.allclose(renamed[2], best[2], atol=0.1)
+    assert np.allclose(renamed[2][linear_sum_assignment(np.abs(best[2][:, None] - renamed[2]).sum(2))[1]], best[2])
+    x = sequences[0][:60] % 2
+    frozen = baum_welch(x, PI, np.array([[0.5, 0.5], [0.0, 1.0]]), B)
+    assert frozen[1][1, 0] == 0 < frozen[1][0, 1]
 
 
 @check

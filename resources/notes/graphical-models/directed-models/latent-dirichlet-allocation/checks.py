@@ -2,11 +2,14 @@ import itertools
 import math
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
 from scipy.special import gammaln, psi
 from sklearn.decomposition import LatentDirichletAllocation
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import CountVectorizer
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MIXTURE = r"p(w_{dn} = v \mid \theta_d, \beta) = \sum_{k=1}^{K} \theta_{dk} \, \beta_{kv}"
 UPDATES = r"""
@@ -81,7 +84,7 @@ def check_by_hand():
     stated("99,990", 10 * (10_000 - 1))
 
 
-@check
+@pitfall("Rows of `components_` do not sum to 1")
 def check_defaults_and_pseudo_counts():
     model = LatentDirichletAllocation()
     assert (model.n_components, model.learning_method, model.max_iter, model.doc_topic_prior, model.topic_word_prior) == (10, "batch", 10, None, None)
@@ -90,20 +93,53 @@ def check_defaults_and_pseudo_counts():
     assert model.doc_topic_prior_ == model.topic_word_prior_ == 1 / 3
     assert math.isclose(model.components_.sum(), X.sum() + 3 * 6 / 3, rel_tol=1e-6)
     np.testing.assert_allclose(model.transform(X).sum(1), 1.0)
+    lam = model.components_
+    mean = np.random.default_rng(0).dirichlet(lam[0], 20_000).mean(0)
+    assert not np.isclose(lam.sum(1), 1).any() and np.allclose((lam / lam.sum(1, keepdims=True))[0], mean, atol=0.005)
+    assert model.transform(X[:1]).shape == (1, 3) and np.allclose(model.transform(csr_array(X)), model.transform(X))
+    assert LatentDirichletAllocation(3, random_state=0).fit(X.astype(np.float32)).components_.dtype == np.float32
     assert LatentDirichletAllocation(2, max_iter=2).fit(X * 0.37).components_.shape == (2, 6)
     raises(ValueError, lambda: LatentDirichletAllocation(2).fit(-X), "Negative values")
 
 
-@check
-def check_seeds_and_perplexity():
-    rng = np.random.RandomState(1)
-    X = rng.poisson(1.0, (60, 30))
-    scores = {round(LatentDirichletAllocation(5, random_state=seed).fit(X).score(X), 3) for seed in range(4)}
-    assert len(scores) == 4
-    perplexities = [LatentDirichletAllocation(k, random_state=0, max_iter=30).fit(X).perplexity(X) for k in (1, 5, 20)]
-    assert perplexities[2] > perplexities[0]
-    model = LatentDirichletAllocation(5, random_state=0).fit(X)
-    assert abs(model.perplexity(X[:6]) / model.perplexity(X) - 1) > 0.2
+def corpus(documents, topics, words, seed):
+    """Counts of documents drawn from the model, and the topics behind them."""
+    rng = np.random.default_rng(seed)
+    shares, planted = rng.dirichlet(np.full(topics, 0.3), documents), rng.dirichlet(np.full(words, 0.1), topics)
+    return np.array([rng.multinomial(60, row @ planted) for row in shares]), planted
+
+
+def normalised(model):
+    return model.components_ / model.components_.sum(1, keepdims=True)
+
+
+@pitfall("Perplexity gets worse with more topics")
+def check_perplexity():
+    """Five topics behind the words: on ten held-out documents perplexity prefers one topic, words held out of them do not."""
+    X, _ = corpus(150, 5, 40, 2)
+    fits = {k: LatentDirichletAllocation(k, max_iter=20, random_state=0).fit(X[:120]) for k in (1, 5, 30)}
+    assert fits[30].perplexity(X[:120]) > fits[5].perplexity(X[:120]) + 1
+    few = X[120:130]
+    assert fits[5].perplexity(few) > fits[1].perplexity(few) and fits[1].perplexity(X[120:]) > fits[5].perplexity(X[120:])
+    assert fits[5].perplexity(few) / fits[5].perplexity(X[120:]) > 1.2
+    seen = np.random.default_rng(0).binomial(few, 0.5)
+    per_word = {k: ((few - seen) * np.log(fit.transform(seen) @ normalised(fit))).sum() / (few - seen).sum() for k, fit in fits.items()}
+    assert per_word[5] > per_word[1] + 0.2 and per_word[5] > per_word[30]
+    X = np.random.RandomState(1).poisson(1.0, (60, 30))
+    steps = [LatentDirichletAllocation(5, random_state=1, max_iter=n).fit(X).perplexity(X) for n in range(1, 15)]
+    assert (np.diff(steps) > 0).any()
+
+
+@pitfall("Topics change with the seed")
+def check_seeds():
+    X, planted = corpus(100, 3, 15, 1)
+    gap = lambda model: np.abs(normalised(model)[:, None] - planted).sum(2)
+    matched = lambda model: gap(model)[linear_sum_assignment(gap(model))].max()
+    early, fits = ([LatentDirichletAllocation(3, max_iter=n, random_state=seed).fit(X) for seed in range(3)] for n in (10, 50))
+    assert len({round(fit.score(X)) for fit in early}) == 3
+    assert matched(early[1]) > 0.5 > 0.1 > matched(fits[1])                          # more iterations
+    assert matched(fits[2]) > 1 > 0.1 > matched(max(fits, key=lambda fit: fit.score(X)))   # a better start
+    assert gap(fits[0]).diagonal().max() > 1 > 0.1 > matched(fits[0])                # other numbers, the same topics
 
 
 @check
@@ -113,8 +149,8 @@ def check_small_priors_sparsify():
     assert top(0.1) > top(1.0) > top(10.0)
 
 
-@check
-def check_frequent_words_and_iterations():
+@pitfall("Every topic shows \"the, of, and\"")
+def check_frequent_words():
     rng = np.random.default_rng(0)
     subjects, frequent = ("ball team goal match".split(), "vote law party state".split()), "the of and".split()
     texts = [" ".join([*rng.choice(subjects[i % 2], 8), *rng.choice(frequent, 12)]) for i in range(60)]
@@ -131,7 +167,10 @@ def check_frequent_words_and_iterations():
     names = np.array(sorted({*subjects[0], *subjects[1], *frequent}))
     for found in (top(0.9)[1], [set(names[row]) for row in specific]):
         assert sorted(sum(word in subjects[0] for word in topic) for topic in found) == [0, 3] and not any(topic & set(frequent) for topic in found)
-    shares, planted = rng.dirichlet(np.full(5, 0.3), 200), rng.dirichlet(np.full(40, 0.1), 5)
-    X = np.array([rng.multinomial(60, row @ planted) for row in shares])
-    short, long = (LatentDirichletAllocation(5, max_iter=n, random_state=0).fit(X).score(X) for n in (10, 100))
-    assert short < long - 10
+
+
+@pitfall("`LDA` imports the wrong class")
+def check_wrong_class():
+    X = np.random.poisson(1.0, (15, 6)) + 1
+    raises(TypeError, lambda: LinearDiscriminantAnalysis().fit(X), "y")
+    assert LatentDirichletAllocation(2).fit(X).transform(X).shape == (15, 2)

@@ -3,9 +3,15 @@ import warnings
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 
-from note_checks import check, formula, raises, stated
+from sklearn.preprocessing import StandardScaler
+
+from note_checks import check, formula, pitfall, raises, stated
 
 BAYES = r"P(c \mid x) = \frac{P(c) \prod_{i=1}^{d} p(x_i \mid c)}{\sum_{c'} P(c') \prod_{i=1}^{d} p(x_i \mid c')}"
 COUNTS = r"""
@@ -71,9 +77,20 @@ def check_by_hand():
     stated("0.8", model.predict_proba([[1, 1, 0, 0]])[0, 1])
 
 
-@check
-def check_copies_and_zero_alpha():
+@pitfall("Probabilities are nearly all 0 or 1")
+def check_copies_are_counted_as_evidence():
     stated("0.9961", 4**4 / (4**4 + 1))
+    y = np.random.randint(0, 2, 4000)
+    feature = np.where(np.random.rand(4000) < 0.8, y, 1 - y)[:, None]
+    X = np.repeat(feature, 8, 1)
+    plain, single = BernoulliNB().fit(X, y), BernoulliNB().fit(feature, y)
+    calibrated = CalibratedClassifierCV(BernoulliNB()).fit(X, y).predict_proba(X).max(1)
+    assert plain.predict_proba(X).max(1).min() > 0.9999 and abs(plain.score(X, y) - 0.8) < 0.02
+    assert abs(calibrated - 0.8).max() < 0.03 and abs(single.predict_proba(feature).max(1) - 0.8).max() < 0.03
+
+
+@pitfall("NaN for a word never seen in a class")
+def check_zero_alpha():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = MultinomialNB(alpha=0).fit([[3, 1, 0, 0], [0, 1, 2, 1]], [1, 0])
@@ -81,32 +98,42 @@ def check_copies_and_zero_alpha():
         assert np.isnan(model.predict_proba([[1, 1, 0, 0]])).any() and model.predict_proba(csr_matrix([[1, 1, 0, 0]]))[0, 1] == 1.0
         sparse = model.predict_proba(csr_matrix([[1, 1, 0, 0], [1, 0, 1, 0]]))
         assert np.isfinite(sparse[0]).all() and np.isnan(sparse[1]).all()
-    raises(
-        ValueError,
-        lambda: MultinomialNB().fit([[-1.0, 1.0], [1.0, 0.0]], [0, 1]),
-        "Negative values in data passed to MultinomialNB",
-    )
+    for alpha in (1.0, 0.1):
+        model = MultinomialNB(alpha=alpha).fit([[3, 1, 0, 0], [0, 1, 2, 1]], [1, 0])
+        assert np.isfinite(model.predict_proba([[1, 0, 1, 0], [1, 1, 0, 0]])).all()
 
 
-@check
+@pitfall('"Negative values in data passed to MultinomialNB"')
+def check_negative_values():
+    X, y = load_digits(return_X_y=True)
+    for real in (StandardScaler().fit_transform(X), PCA(20).fit_transform(X)):
+        raises(ValueError, lambda: MultinomialNB().fit(real, y), "Negative values in data passed to MultinomialNB")
+        assert GaussianNB().fit(real, y).score(real, y) > 0.7
+    for counts in (X, TfidfTransformer().fit_transform(X)):
+        assert MultinomialNB().fit(counts, y).score(counts, y) > 0.85
+
+
+@pitfall("`GaussianNB` guesses at random on unscaled data")
 def check_unscaled_feature_drowns_the_rest():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 2000)
     X = np.c_[rng.normal(0, 1e6, 2000), y + rng.normal(0, 0.3, 2000)]
-    score = lambda Z: GaussianNB().fit(Z[:1000], y[:1000]).score(Z[1000:], y[1000:])
-    assert score(X) < 0.56 and score(X / X.std(0)) > 0.93
+    score = lambda Z, **options: GaussianNB(**options).fit(Z[:1000], y[:1000]).score(Z[1000:], y[1000:])
+    assert score(X) < 0.56 and score(StandardScaler().fit_transform(X)) > 0.93 and score(X, var_smoothing=1e-15) > 0.93
     assert abs(GaussianNB().fit(X, y).epsilon_ - 1000) < 20
 
 
 @check
 def check_defaults_and_priors():
+    assert MultinomialNB().fit_prior and BernoulliNB().fit_prior
+    raises(TypeError, lambda: GaussianNB().fit(csr_matrix(np.eye(2)), [0, 1]), "Sparse")
     assert MultinomialNB().alpha == BernoulliNB().alpha == 1.0 and GaussianNB().var_smoothing == 1e-9 and BernoulliNB().binarize == 0.0
     model = MultinomialNB(class_prior=[0.9, 0.1]).partial_fit([[1, 0], [0, 1]], [0, 1], classes=[0, 1])
     np.testing.assert_allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
     np.testing.assert_allclose(GaussianNB(priors=[0.9, 0.1]).fit(np.random.randn(6, 2), [0, 1] * 3).class_prior_, [0.9, 0.1])
 
 
-@check
+@pitfall("The class prior seems to be ignored")
 def check_prior_order_and_moment():
     model = MultinomialNB(class_prior=[0.9, 0.1]).fit([[2, 0], [0, 2]], ["spam", "ham"])
     assert list(model.classes_) == ["ham", "spam"] and np.allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
@@ -114,6 +141,9 @@ def check_prior_order_and_moment():
     assert one < 0.5 and many > 0.999                                  # the features outweigh the prior
     model.class_prior = [0.1, 0.9]
     assert np.allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
+    assert np.allclose(np.exp(model.fit([[2, 0], [0, 2]], ["spam", "ham"]).class_log_prior_), [0.1, 0.9])
+    other = MultinomialNB(class_prior=[0.1, 0.9]).fit([[2, 0], [0, 2]], ["spam", "ham"])
+    assert np.allclose(np.exp(other.class_log_prior_), [0.1, 0.9]) and other.predict_proba([[1, 0]])[0, 1] > 0.9 > 0.5 > one
     unused = [ComplementNB(class_prior=p).fit([[2, 1], [1, 2]], [0, 1]).predict_proba([[1, 2]]) for p in (None, [0.9, 0.1])]
     assert np.allclose(*unused)
     for wrong in (lambda: GaussianNB(class_prior=[0.9, 0.1]), lambda: MultinomialNB(priors=[0.9, 0.1])):

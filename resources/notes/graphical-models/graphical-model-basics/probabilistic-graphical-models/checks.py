@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 FAMILY = r"""
 p(x) = \prod_{i} p(x_i \mid \mathrm{pa}_i), \qquad p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad p(y \mid x) = \frac{1}{Z(x)} \prod_{c} \psi_c(y_c, x)
@@ -83,19 +83,67 @@ def check_by_hand():
     stated("19", 1 + 9 * 2)
 
 
-@check
+@pitfall('"Directed means generative, undirected means discriminative"')
+def check_the_two_axes_are_independent():
+    """A maximum entropy Markov model needs no Z and has no p(x); an MRF has p(x), and its slice is p(y | x)."""
+    start, step = np.random.dirichlet(np.ones(2), 3), np.random.dirichlet(np.ones(2), (3, 2))      # given x
+    paths = list(itertools.product(range(2), repeat=3))
+    memm = lambda x: [start[x[0], y[0]] * math.prod(step[x[t], y[t - 1], y[t]] for t in (1, 2)) for y in paths]
+    for x in itertools.product(range(3), repeat=3):
+        assert math.isclose(sum(memm(x)), 1.0)
+    mrf = enumerated([((0, 1), np.random.rand(2, 2)), ((1, 2), np.random.rand(2, 2)), ((0, 2), np.random.rand(2, 2))], 3, 2)
+    p_x = mrf.sum(0)
+    assert math.isclose(p_x.sum(), 1.0) and np.ptp(p_x) > 0.01 and np.allclose((mrf / p_x).sum(0), 1.0)
+
+
+@pitfall("Marginals do not sum to 1")
+def check_products_of_messages_are_unnormalised():
+    chain = np.random.rand(400, 2, 2).astype(np.float32)
+    raw, table = chain[0].sum(0) * chain[1].sum(1), np.einsum("ab,bc->abc", chain[0], chain[1])
+    assert abs(raw.sum() - 1) > 0.1
+    np.testing.assert_allclose(raw / raw.sum(), (table / table.sum()).sum((0, 2)), rtol=1e-5)
+    lost = kept = np.ones(2, np.float32)
+    for f in chain * np.float32(0.1):
+        lost, kept = lost @ f, (kept @ f) / (kept @ f).sum()
+    assert lost.sum() == 0 and abs(kept.sum() - 1) < 1e-5
+
+
+@pitfall("Belief propagation is trusted on a graph with loops")
 def check_loops_make_belief_propagation_too_sure():
-    """A ring of three that agrees strongly, with a weak hint on one node."""
+    """A ring of three that agrees strongly, with a weak hint on one node; four nodes that want to differ, all linked."""
     agree, hint = np.array([[3.0, 1.0], [1.0, 3.0]]), np.array([0.6, 0.4])
     factors = [((0, 1), agree), ((1, 2), agree), ((0, 2), agree), ((0,), hint)]
     exact, loopy = marginals(enumerated(factors, 3, 2)), beliefs(factors, 3, 2, 200)
     assert (loopy[:, 0] - exact[:, 0] > 0.015).all(), (loopy, exact)
+    one_clique = [((0, 1, 2), np.einsum("ab,bc,ac->abc", agree, agree, agree)), ((0,), hint)]
+    np.testing.assert_allclose(beliefs(one_clique, 3, 2, 8), exact, atol=1e-12)
+    states = np.random.randint(0, 2, (40_000, 3))                     # that many Gibbs chains
+    for _ in range(30):
+        for v in range(3):
+            p = np.prod([agree[states[:, u]] for u in range(3) if u != v], axis=0) * (hint if v == 0 else 1)
+            states[:, v] = np.random.rand(len(states)) > p[:, 0] / p.sum(1)
+    assert np.abs((states == 0).mean(0) - exact[:, 0]).max() < 0.01
+    for strength, start in itertools.product((1.5, 2, 3, 9), (0.9, 0.5, 0.2)):
+        agree = np.array([[strength, 1.0], [1.0, strength]])
+        loopy = beliefs([((0, 1), agree), ((1, 2), agree), ((0, 2), agree), ((0,), hint)], 3, 2, 200)
+        q = np.full((3, 2), [start, 1 - start])
+        for _ in range(300):
+            before = q.copy()
+            for v in range(3):
+                q[v] = np.exp(sum(np.log(agree) @ q[u] for u in range(3) if u != v)) * (hint if v == 0 else 1)
+                q[v] /= q[v].sum()
+        assert np.abs(q - before).max() < 1e-6 and (q.max(1) - loopy.max(1) > 0.003).all(), (q, loopy)
+    differ = [(pair, np.array([[1.0, 9.0], [9.0, 1.0]])) for pair in itertools.combinations(range(4), 2)] + [((0,), hint)]
+    assert np.abs(beliefs(differ, 4, 2, 200) - beliefs(differ, 4, 2, 201)).max() > 0.1
 
 
-@check
+@pitfall("An edge is read as proof of dependence")
 def check_edge_without_dependence_and_lost_independence():
     linked = np.array([[0.3, 0.7], [0.3, 0.7]]) * np.array([0.4, 0.6])[:, None]
     np.testing.assert_allclose(linked, np.outer(linked.sum(1), linked.sum(0)))
+    chain = np.einsum("a,ab,bc->abc", [0.4, 0.6], np.random.dirichlet(np.ones(2), 2), np.random.dirichlet(np.ones(2), 2))
+    for given in (chain[:, b] / chain[:, b].sum() for b in (0, 1)):    # no edge from A to C
+        np.testing.assert_allclose(given, np.outer(given.sum(1), given.sum(0)))
     collider = np.einsum("a,b,abc->abc", [0.4, 0.6], [0.3, 0.7], np.random.dirichlet(np.ones(2), (2, 2)))
     pair = collider.sum(2)
     np.testing.assert_allclose(pair, np.outer(pair.sum(1), pair.sum(0)))

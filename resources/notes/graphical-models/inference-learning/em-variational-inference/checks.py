@@ -2,11 +2,11 @@ import math
 import warnings
 
 import numpy as np
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 from sklearn.cluster import KMeans
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, quietly, stated
 
 ELBO = r"""
 \log p(x \mid \theta) = \underbrace{\mathbb{E}_{q(z)} \left[ \log \frac{p(x, z \mid \theta)}{q(z)} \right]}_{\mathrm{ELBO}(q, \theta)} + \mathrm{KL} \left( q(z) \,\|\, p(z \mid x, \theta) \right)
@@ -101,7 +101,7 @@ def check_by_hand():
     stated("17", 2 + 3 * 2 + 3 * 3)
 
 
-@check
+@pitfall("The log-likelihood is positive or grows without end")
 def check_defaults_and_positive_likelihood():
     model = GaussianMixture()
     assert (model.n_components, model.n_init, model.max_iter, model.tol, model.reg_covar, model.init_params) == (1, 1, 100, 1e-3, 1e-6, "kmeans")
@@ -114,6 +114,63 @@ def check_defaults_and_positive_likelihood():
     assert scores[0] < scores[1] < scores[2]
     tied = [GaussianMixture(2, covariance_type="tied", reg_covar=ridge, random_state=0).fit(Y).score(Y) for ridge in (1e-6, 1e-9)]
     assert abs(tied[0] - tied[1]) < 1e-3 < 0.05 < scores[2] - scores[1]
+    single = [GaussianMixture(1, reg_covar=ridge).fit(Y).score(Y) for ridge in (1e-6, 1e-9)]
+    assert abs(single[0] - single[1]) < 1e-3
+    density = lambda width: np.logaddexp(norm.logpdf(Y), norm.logpdf(Y, 40.0, width)).mean()
+    assert density(1e-9) < density(1e-49) - 2 < density(1e-99) - 5      # one component on one point, no ridge
+
+
+@pitfall("Another seed, another result")
+def check_starts_differ():
+    X = np.concatenate([m + np.random.randn(40, 2) * 0.6 for m in np.random.RandomState(1).rand(5, 2) * 6])
+    bound = lambda seed, starts: quietly(lambda: GaussianMixture(5, n_init=starts, random_state=seed).fit(X).lower_bound_)
+    single, best = [bound(s, 1) for s in range(8)], [bound(s, 10) for s in range(8)]
+    assert np.ptp(single) > 0.01 and np.mean(best) > np.mean(single) + 0.005 and bound(3, 1) == single[3]
+    first, second = (quietly(lambda: GaussianMixture(3, random_state=s).fit([[0.0], [0.1], [5.0], [5.1], [9.0], [9.1]])) for s in (0, 5))
+    assert not np.allclose(first.means_, second.means_) and np.allclose(np.sort(first.means_, 0), np.sort(second.means_, 0))
+
+
+@pitfall("More components always look better")
+def check_more_components():
+    rng = np.random.default_rng(0)
+    X, held_out = (np.concatenate([rng.normal(m, 0.6, (30, 2)) for m in ([1, 1], [5, 1], [3, 4])]) for _ in range(2))
+    models = [quietly(lambda: GaussianMixture(k, n_init=5, random_state=0).fit(X)) for k in (1, 2, 3, 5, 8, 12)]
+    train, outside, bic = ([f(m) for m in models] for f in (lambda m: m.score(X), lambda m: m.score(held_out), lambda m: m.bic(X)))
+    assert (np.diff(train) > 0).all() and np.argmax(outside) == np.argmin(bic) == 2
+
+
+@pitfall("Variational uncertainty is too small")
+def check_correlations_restore_the_variance():
+    """The best independent factors have variance 1/precision; a full Gaussian q reaches KL 0, Gibbs sampling the variance 1."""
+    S = np.array([[1.0, 0.9], [0.9, 1.0]])
+    kl = lambda Q: 0.5 * (np.trace(np.linalg.solve(S, Q)) - 2 + np.log(np.linalg.det(S) / np.linalg.det(Q)))
+    narrow = 0.19 * np.eye(2)
+    assert all(kl(narrow) < kl(np.diag(np.random.rand(2) + 0.02)) for _ in range(300)) and kl(narrow) > 0.5 and abs(kl(S)) < 1e-12
+    z = np.zeros((20_000, 2))
+    for _ in range(60):
+        for j in (0, 1):
+            z[:, j] = 0.9 * z[:, 1 - j] + math.sqrt(0.19) * np.random.randn(len(z))
+    assert np.abs(z.var(0) - 1).max() < 0.05
+
+
+@pitfall("The ELBO is read as the log-likelihood")
+def check_elbo_and_evidence_disagree():
+    """Bayesian regression on one feature, or on two nearly equal ones, whose correlated posterior mean field pays for."""
+    n, weights = 200, np.array([1.0, 0.55])
+    x = np.random.randn(6000, 1)
+    x = np.c_[x, 0.99 * x + math.sqrt(1 - 0.99**2) * np.random.randn(6000, 1)]
+    y = x @ weights + np.random.randn(6000)
+    found = []
+    for columns in ([0], [0, 1]):
+        X, new = x[:n, columns], x[n:, columns]
+        precision = X.T @ X + np.eye(len(columns)) / 4
+        evidence = multivariate_normal(np.zeros(n), np.eye(n) + 4 * X @ X.T).logpdf(y[:n])
+        gap = 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
+        mean, exact, factors = np.linalg.solve(precision, X.T @ y[:n]), np.linalg.inv(precision), np.diag(1 / np.diag(precision))
+        outside = [norm.logpdf(y[n:], new @ mean, np.sqrt(1 + ((new @ V) * new).sum(1))).mean() for V in (exact, factors)]
+        found.append((evidence, evidence - gap, *outside))
+    evidence, elbo, exact, mean_field = np.diff(found, axis=0)[0]
+    assert evidence > 0.2 and elbo < -0.2 and min(exact, mean_field) > 0.003, (evidence, elbo, exact, mean_field)
 
 
 @check

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 DELTA = r"""
 \delta_1(j) = \log \pi_j + \log b_j(x_1), \qquad \delta_t(j) = \log b_j(x_t) + \max_{i} \left[ \delta_{t-1}(i) + \log a_{ij} \right]
@@ -73,29 +73,59 @@ def check_by_hand():
     stated("63%", math.exp(delta[-1].max()) / total)
 
 
-@check
+@pitfall("The path disagrees with the most probable state of a step")
 def check_posterior_argmax_can_be_impossible():
     pi, a, b = np.array([0.4, 0.3, 0.3]), np.array([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]]), np.ones((3, 1))
     paths = list(itertools.product(range(3), repeat=2))
     weights = np.array([joint(pi, a, b, [0, 0], z) for z in paths])
     stepwise = [max(range(3), key=lambda s: sum(w for z, w in zip(paths, weights) if z[t] == s)) for t in range(2)]
     assert stepwise == [0, 1] and a[0, 1] == 0 and viterbi(pi, a, b, [0, 0])[1] == [0, 0]
+    right = lambda answer: sum(w * sum(s == r for s, r in zip(answer, z)) for z, w in zip(paths, weights)) / weights.sum()
+    assert math.isclose(right(stepwise), 1.0) and math.isclose(right([0, 0]), 0.8) and max(map(right, paths)) <= 1.0 + 1e-12
 
 
-@check
-def check_padding_and_transposition_matter():
+@pitfall("Padding changes the decoded tags")
+def check_padding():
+    """A batch decoded with delta frozen past each length, the backtrace begun at the last own step."""
     x = [1, 1]
     assert viterbi(PI, A, B, x)[1] == [1, 1] and viterbi(PI, A, B, x + [0, 0, 0])[1][:2] == [0, 0]
-    assert np.isclose(sum(PI @ A), 1) and not np.isclose(joint(PI, A.T, B, [0, 1], [0, 1]), joint(PI, A, B, [0, 1], [0, 1]))
+    lengths, batch = np.array([2, 5, 3, 1]), np.array([[1, 1, 0, 0, 0], [1, 0, 1, 1, 0], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    delta, pointers = np.log(PI) + np.log(B.T)[batch[:, 0]], []
+    for t in range(1, 5):
+        reach = delta[:, :, None] + np.log(A)
+        pointers.append(reach.argmax(1))
+        delta = np.where((t < lengths)[:, None], reach.max(1) + np.log(B.T)[batch[:, t]], delta)
+    for row, length in enumerate(lengths):
+        path = [int(delta[row].argmax())]
+        for pointer in reversed(pointers[: length - 1]):
+            path.append(int(pointer[row, path[-1]]))
+        assert path[::-1] == viterbi(PI, A, B, batch[row, :length])[1] == list(brute(PI, A, B, batch[row, :length]))
 
 
-@check
+@pitfall("Two implementations return different paths")
+def check_ties_and_transposition():
+    """Breaking ties the other way changes the path but not its score; a transposed matrix hides while it is symmetric."""
+    backwards = lambda *model: [len(PI) - 1 - s for s in viterbi(*(m[::-1] for m in model[:1]), model[1][::-1, ::-1], model[2][::-1], model[3])[1]]
+    even, same = np.array([0.5, 0.5]), np.full((2, 2), 0.5)
+    first, last = viterbi(even, same, same, [0, 1])[1], backwards(even, same, same, [0, 1])
+    assert first != last and joint(even, same, same, [0, 1], first) == joint(even, same, same, [0, 1], last)
+    for matrix, hidden in ((np.array([[0.7, 0.3], [0.3, 0.7]]), True), (np.array([[0.9, 0.1], [0.8, 0.2]]), False)):
+        right, wrong = viterbi(PI, matrix, B, [1, 1, 0, 1])[1], viterbi(PI, matrix.T, B, [1, 1, 0, 1])[1]
+        scores = [joint(PI, matrix, B, [1, 1, 0, 1], path) for path in (right, wrong)]
+        assert (right == wrong) is hidden and (scores[0] > scores[1]) is not hidden
+
+
+@pitfall("Every score becomes 0")
 def check_products_underflow_where_logarithms_do_not():
     x = [1, 0] * 2000
     plain, (delta, path) = PI * B[:, 1], viterbi(PI, A, B, x)
     for s in x[1:]:
         plain = B[:, s] * (plain[:, None] * A).max(0)
-    assert plain.max() == 0.0 and np.isfinite(delta).all()
+    assert plain.max() == 0.0 and np.isfinite(delta).all() and len(path) == 4000
+    assert tuple(viterbi(PI, A, B, x[:9])[1]) == brute(PI, A, B, x[:9])
+    forbidden = np.array([[1.0, 0.0], [0.2, 0.8]])
+    delta, path = viterbi(PI, forbidden, B, [0, 1, 1, 1])
+    assert not np.isnan(delta).any() and tuple(path) == brute(PI, forbidden, B, [0, 1, 1, 1]) and (0, 1) not in zip(path, path[1:])
 
 
 @check

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 SCORE = r"""
 s(x, y) = \sum_{t=1}^{T} E_t(y_t) + \sum_{t=2}^{T} A_{y_{t-1} y_t}, \qquad p(y \mid x) = \frac{e^{s(x, y)}}{Z(x)}, \qquad Z(x) = \sum_{y'} e^{s(x, y')}
@@ -85,24 +85,102 @@ def check_by_hand():
     stated("99", 9**2 + 2 * 9)
 
 
-@check
+def log_likelihood(E, A, y, start=0.0):
+    """What `torchcrf.CRF` returns for one sequence (its end scores left out)."""
+    alpha = start + E[0]
+    for emission in E[1:]:
+        alpha = emission + torch.logsumexp(alpha[:, None] + A, 0)
+    first = start[y[0]] if torch.is_tensor(start) else start
+    return first + E[range(len(y)), y].sum() + A[y[:-1], y[1:]].sum() - alpha.logsumexp(0)
+
+
+def best_path(E, A, start=None):
+    every = itertools.product(range(E.shape[1]), repeat=len(E))
+    return max(every, key=lambda y: float(score(E, A, y)) + (0.0 if start is None else float(start[y[0]])))
+
+
+@pitfall("The loss is hugely negative and the tags come out wrong")
 def check_wrong_sign_makes_the_right_path_improbable():
-    E, A = torch.zeros(4, 3, requires_grad=True), torch.zeros(3, 3, requires_grad=True)
     y = torch.tensor([0, 1, 2, 0])
-    optimizer = torch.optim.SGD([E, A], lr=0.5)
+    for sign in (1, -1):
+        E, A = torch.zeros(4, 3, requires_grad=True), torch.zeros(3, 3, requires_grad=True)
+        optimizer = torch.optim.SGD([E, A], lr=0.5)
+        for _ in range(30):
+            optimizer.zero_grad()
+            loss = sign * log_likelihood(E, A, y)
+            loss.backward()
+            optimizer.step()
+        path = best_path(E.detach(), A.detach())
+        assert loss < -20 and path != tuple(y) if sign == 1 else 0 < loss < 0.1 and path == tuple(y)
 
-    def log_likelihood():
-        alpha = E[0]
+
+@pitfall('"mask of the first timestep must all be on"')
+def check_masked_word_pieces():
+    """pytorch-crf's masked sums, written out: with a hole they are no distribution. Its error is not run here."""
+    E, A, mask = np.random.randn(4, 2), np.random.randn(2, 2) * 2, [True, False, True, True]
+
+    def probability(y, hole):
+        total, alpha = E[0, y[0]], E[0]
         for t in range(1, 4):
-            alpha = E[t] + torch.logsumexp(alpha[:, None] + A, 0)
-        return E[range(4), y].sum() + A[y[:-1], y[1:]].sum() - alpha.logsumexp(0)
+            if mask[t] or not hole:
+                total += A[y[t - 1], y[t]] + E[t, y[t]]
+                alpha = E[t] + np.log(np.exp(alpha[:, None] + A).sum(0))
+        return math.exp(total) / np.exp(alpha).sum()
 
-    before = float(log_likelihood().detach())
+    labellings = [(a, 1, b, c) for a, b, c in itertools.product(range(2), repeat=3)]      # the masked tag is padded with 1
+    assert abs(sum(probability(y, hole=True) for y in labellings) - 1) > 0.05
+    kept = E[mask]
+    ours = [log_likelihood(torch.tensor(kept), torch.tensor(A), y).exp().item() for y in itertools.product(range(2), repeat=3)]
+    np.testing.assert_allclose(ours, list(distribution(kept, A)[0].values()))
+
+
+@pitfall('"The scores can be normalised if one wants probabilities"')
+def check_likelihood_needs_the_normaliser():
+    """Raising every score lowers the loss without log Z and changes nothing with it; a perceptron and decoding do without."""
+    E, A, y = torch.randn(5, 3), torch.randn(3, 3), [0, 2, 1, 1, 0]
+    raised = E + 100
+    assert -score(raised, A, y) < -score(E, A, y) - 499
+    assert abs(log_likelihood(raised, A, y) - log_likelihood(E, A, y)) < 1e-2 and best_path(raised, A) == best_path(E, A) != tuple(y)
     for _ in range(20):
-        optimizer.zero_grad()
-        log_likelihood().backward()
-        optimizer.step()
-    assert float(log_likelihood().detach()) < before - 20
+        guess = best_path(E, A)
+        for t in range(5):
+            E[t, y[t]] += 0.5
+            E[t, guess[t]] -= 0.5
+    assert best_path(E, A) == tuple(y)
+
+
+@pitfall('"CRF features see the sentence and the last two labels"')
+def check_a_skip_edge_is_no_chain():
+    """In the chain the outer labels are independent given the middle one; an edge between them ends that."""
+    E, A = np.random.randn(3, 2), np.random.randn(2, 2)
+    for skip, independent in ((0.0, True), (1.5, False)):
+        p = np.zeros((2, 2, 2))
+        for y in itertools.product(range(2), repeat=3):
+            p[y] = math.exp(score(E, A, y) + skip * (y[0] == y[2]))
+        given = p[:, 1] / p[:, 1].sum()
+        assert np.allclose(given, np.outer(given.sum(1), given.sum(0)), atol=1e-3) is independent
+        assert math.isclose(math.log(p.sum()), recursion(E, A), rel_tol=1e-9) is independent
+
+
+@pitfall("An illegal sequence such as O, I-PER is decoded all the same")
+def check_low_scores_forbid_a_transition_and_a_start():
+    """Tags O, B, I: I may neither begin nor follow O. Forbidden scores stay put in training, unless weight decay shrinks them."""
+    sure = torch.tensor([[5.0, 0.0, 0.0], [0.0, 0.0, 50.0]])
+    for kind, decay in ((torch.optim.Adam, 0.0), (torch.optim.AdamW, 0.5)):
+        A, start = torch.zeros(3, 3, requires_grad=True), torch.zeros(3, requires_grad=True)
+        assert best_path(sure, A.detach()) == (0, 2) and best_path(sure.flip(0), A.detach(), start.detach())[0] == 2
+        with torch.no_grad():
+            A[0, 2] = start[2] = -10_000
+        optimizer = kind([A, start], lr=0.1, weight_decay=decay)
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss = -log_likelihood(torch.randn(4, 3), A, [1, 2, 0, 1], start)
+            loss.backward()
+            optimizer.step()
+        kept = A[0, 2] == start[2] == -10_000
+        assert kept == (decay == 0) and (kept or A[0, 2] > -100) and loss.isfinite()
+        if kept:
+            assert best_path(sure, A.detach()) == (1, 2) and best_path(sure.flip(0), A.detach(), start.detach())[0] != 2
 
 
 @check

@@ -4,7 +4,7 @@ import math
 import numpy as np
 from sklearn.neural_network import BernoulliRBM
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 PRODUCT = r"p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad Z = \sum_{x} \prod_{c} \psi_c(x_c)"
 ISING = r"p(x) = \frac{1}{Z} \exp \left( J \sum_{(i, j) \in \mathcal{E}} x_i x_j + \sum_{i} h_i x_i \right)"
@@ -76,6 +76,25 @@ def check_ising_conditional_and_ising_as_an_rbm():
         assert math.isclose(rbm_table(model)[bits[:2], bits[2:]], probability, rel_tol=1e-9)
 
 
+@pitfall('"An MRF is generative, as an HMM is"')
+def check_there_is_no_order_to_generate_in():
+    """Tables of a directed chain multiply to the joint. Ring potentials normalised one after the other do not; Gibbs sampling does."""
+    start, step = np.random.dirichlet(np.ones(2)), np.random.dirichlet(np.ones(2), 2)
+    assert math.isclose(np.einsum("a,ab,bc->abc", start, step, step).sum(), 1.0)
+    J, h, edges = 1.0, [0.8, -0.3, 0.0, 0.4], [(0, 1), (1, 2), (2, 3), (3, 0)]
+    states, p, _ = ising(J, h, edges)
+    truth = np.array([sum(q for x, q in zip(states, p) if x[i] == 1) for i in range(4)])
+    ordered, gibbs = np.zeros((20_000, 4)), np.ones((20_000, 4))
+    for i in range(4):
+        before = sum(ordered[:, b if a == i else a] for a, b in edges if i in (a, b) and max(a, b) == i)
+        ordered[:, i] = np.where(np.random.rand(20_000) < 1 / (1 + np.exp(-2 * (J * before + h[i]))), 1, -1)
+    for i in list(range(4)) * 40:
+        around = sum(gibbs[:, b if a == i else a] for a, b in edges if i in (a, b))
+        gibbs[:, i] = np.where(np.random.rand(20_000) < 1 / (1 + np.exp(-2 * (J * around + h[i]))), 1, -1)
+    off = [np.abs((x > 0).mean(0) - truth).max() for x in (ordered, gibbs)]
+    assert off[0] > 0.04 and off[1] < 0.015, off
+
+
 @check
 def check_by_hand():
     states, p, Z = ising(1.0, [0.5, -0.2], [(0, 1)])
@@ -89,7 +108,20 @@ def check_by_hand():
     stated("0.4013", sigmoid(-0.4))
 
 
-@check
+@pitfall("Potentials read as probabilities")
+def check_one_potential_is_no_marginal():
+    first, second = np.array([[3.0, 1.0], [1.0, 3.0]]), np.array([[5.0, 1.0], [5.0, 1.0]]).T
+    product = first[:, :, None] * second[None]                         # a chain of three; all tables, then one normaliser
+    marginal = (product / product.sum()).sum((1, 2))
+    every = {x: first[x[0], x[1]] * second[x[1], x[2]] for x in itertools.product((0, 1), repeat=3)}
+    counted = [sum(w for x, w in every.items() if x[0] == s) / sum(every.values()) for s in (0, 1)]
+    np.testing.assert_allclose(marginal, counted)
+    assert first.max() > 1 and abs((first / first.sum()).sum(1)[0] - marginal[0]) > 0.1
+    belief = first @ second.sum(1)                                     # a product of messages
+    assert belief.sum() > 2 and np.allclose(belief / belief.sum(), marginal)
+
+
+@pitfall("`BernoulliRBM.score_samples` is taken for a log-likelihood")
 def check_score_samples_is_a_random_pseudo_likelihood():
     model = rbm(4, 2)
     table = rbm_table(model)
@@ -105,14 +137,22 @@ def check_score_samples_is_a_random_pseudo_likelihood():
     calls = lambda seed: {float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]) for _ in range(60)}
     assert len(calls(0)) == 1 < len(calls(None))
     assert all(abs(math.log(p(v)) - value) > 1e-3 for value in choices)
+    rows = np.repeat(v[None].astype(float), 20_000, 0)
+    mean = model.set_params(random_state=None).score_samples(rows).mean()
+    assert abs(mean - np.mean(choices)) < 0.05 * abs(np.mean(choices)) + 0.05
+    free = lambda u: u @ model.intercept_visible_ + np.logaddexp(0, model.intercept_hidden_ + model.components_ @ u).sum()
+    log_z = np.log(sum(math.exp(free(np.array(u))) for u in itertools.product((0, 1), repeat=4)))
+    assert math.isclose(free(v) - log_z, math.log(p(v)), rel_tol=1e-9)
 
 
-@check
+@pitfall("The coupling seems twice as strong")
 def check_double_counting_and_conditioning():
     J, h, edges = 0.8, [0.3, -0.1, 0.2], [(0, 1), (1, 2)]
     states, p, _ = ising(J, h, edges)
     twice = ising(J, h, edges + [(b, a) for a, b in edges])[1]
     np.testing.assert_allclose(twice, ising(2 * J, h, edges)[1])
     assert np.abs(twice - p).max() > 0.02
+    np.testing.assert_allclose(ising(J / 2, h, edges + [(b, a) for a, b in edges])[1], p)
+    assert ising(J, [0, 0], [(0, 1)])[1].argmax() in (0, 3) and ising(-J, [0, 0], [(0, 1)])[1].argmax() in (1, 2)
     kept = np.array([q for x, q in zip(states, p) if x[2] == 1])
     np.testing.assert_allclose(kept / kept.sum(), ising(J, [h[0], h[1] + J], [(0, 1)])[1])

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 EFFECTIVE = r"E_n = \frac{1 - \beta^n}{1 - \beta} = \sum_{i=0}^{n-1} \beta^i, \qquad \beta = \frac{M - 1}{M}"
 WEIGHTS = r"w_c = C \, \frac{1 / E_{n_c}}{\sum_{k=1}^{C} 1 / E_{n_k}}"
@@ -67,12 +67,73 @@ def check_by_hand():
     stated("20.4", effective(5000, 0.999) / effective(50, 0.999))
 
 
-@check
-def check_extremes():
+@pitfall("CB loss makes no difference")
+def check_saturated_for_every_class():
     assert effective(5000, 0.9) <= 10 + 1e-9
     stated("0.5%", effective(5000, 0.9) / effective(50, 0.9) - 1)
-    stated("9.96", effective(100, 0.9999) / effective(10, 0.9999))
+    for m in (100, 500, 1000, 4000):
+        few, many = effective(np.array([50.0, 5000.0]), 1 - 1 / m)
+        assert 2 < many / few < 100
+
+
+@pitfall("It is just inverse frequency")
+def check_no_class_saturates():
+    ratio = lambda beta: effective(100, beta) / effective(10, beta)
+    stated("9.96", ratio(0.9999))
+    assert ratio(0.98) < 5 and effective(100, 0.98) > 0.8 * 50
+
+
+@pitfall("The loss is tiny and training with SGD slow")
+def check_unscaled_weights():
     stated("0.001", 1 / effective(5000, 0.999))
+    counts = np.array([5000, 50])
+    y = torch.tensor(np.repeat([0, 1], counts))
+    x = torch.randn(5050, 2) + 3 * F.one_hot(y, 2)
+    focal = lambda each: (1 - torch.exp(-each)) ** 2 * each
+    reached = {}
+    for name, w in (("raw", 1 / effective(counts.astype(float), 0.999)), ("scaled", weights(counts, 0.999))):
+        w = torch.tensor(w, dtype=torch.float32)
+        for kind in ("weighted mean", "mean", "focal"):
+            layer = torch.nn.Linear(2, 2)
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+            optimizer = torch.optim.SGD(layer.parameters(), lr=0.3)
+            for _ in range(100):
+                optimizer.zero_grad()
+                each = F.cross_entropy(layer(x), y, reduction="none")
+                loss = F.cross_entropy(layer(x), y, weight=w) if kind == "weighted mean" else (w[y] * (focal(each) if kind == "focal" else each)).mean()
+                loss.backward()
+                optimizer.step()
+            reached[name, kind] = F.cross_entropy(layer(x), y, weight=w).item()
+    assert abs(reached["raw", "weighted mean"] - reached["scaled", "weighted mean"]) < 1e-3
+    assert all(reached["raw", kind] > 0.55 and reached["scaled", kind] < 0.25 for kind in ("mean", "focal")), reached
+
+
+@pitfall("The loss differs from the paper's by a factor")
+def check_two_means():
+    z, y, w = torch.randn(60, 3), torch.randint(3, (60,)), torch.tensor(weights([5000, 500, 50], 0.999), dtype=torch.float32)
+    formula_mean = sum(-w[c] * row.log_softmax(0)[c] for row, c in zip(z, y)) / 60
+    library = F.cross_entropy(z, y, weight=w)
+    assert torch.allclose(library * w[y].sum() / 60, formula_mean, rtol=1e-4) and abs(library / formula_mean - 1) > 0.02
+    assert torch.allclose(F.cross_entropy(z, y, weight=w, reduction="none").mean(), formula_mean, rtol=1e-4)
+
+
+@pitfall("NaN or infinite weights")
+def check_empty_classes_and_float32():
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assert np.isinf(1 / effective(np.array([5000.0, 0.0]), 0.999)[1]) and np.isnan(weights([5000, 0], 0.999)).any()
+    counts = np.array([5000, 500, 0])
+    w = np.zeros(3)
+    w[counts > 0] = weights(counts[counts > 0], 0.999) * 3 / 2
+    assert np.isfinite(w).all() and math.isclose(w.sum(), 3) and weights(np.maximum(counts, 1), 0.999)[2] > 0.9 * 3
+    beta = torch.tensor(0.99999999)
+    assert effective(0, 0.999) == 0 and beta == 1 and ((1 - beta**50) / (1 - beta)).isnan()
+    exact = -np.expm1(50 * math.log(1 - 1e-8)) / 1e-8
+    assert abs(exact - 50) < 1e-4
+
+
+@check
+def check_unscaled_step_of_sgd_and_adam():
     for kind, slow in ((torch.optim.SGD, True), (torch.optim.Adam, False)):    # one step on the sum, raw and scaled weights
         lengths = []
         for w in (1 / effective(np.array([5000, 50]), 0.999), weights([5000, 50], 0.999)):
@@ -81,8 +142,3 @@ def check_extremes():
             kind([z], lr=0.1).step()
             lengths.append(z.detach().norm().item())
         assert (lengths[0] < 0.02 * lengths[1]) == slow and (abs(lengths[0] / lengths[1] - 1) < 1e-3) != slow
-    assert effective(0, 0.999) == 0
-    beta = torch.tensor(0.99999999)
-    assert beta == 1 and ((1 - beta**50) / (1 - beta)).isnan()
-    exact = -np.expm1(50 * math.log(1 - 1e-8)) / 1e-8
-    assert abs(exact - 50) < 1e-4

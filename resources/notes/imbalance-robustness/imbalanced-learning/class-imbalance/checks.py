@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score, roc_auc_score
 from sklearn.model_selection import train_test_split
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.utils.class_weight import compute_class_weight
 from torch.utils.data import WeightedRandomSampler
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 WEIGHTS = r"w_c = \frac{n}{C \, n_c}"
 MINIMUM = r"q(c \mid x) = \frac{w_c \, p(c \mid x)}{\sum_{k} w_k \, p(k \mid x)}"
@@ -68,7 +68,7 @@ def check_by_hand():
     assert math.isclose((q / w)[1] / (q / w).sum(), 0.2)
 
 
-@check
+@pitfall("The model sees the same few samples again and again")
 def check_sampler():
     y = torch.tensor([0] * 900 + [1] * 100)
     weights = torch.tensor([5 / 9, 5.0])
@@ -78,11 +78,41 @@ def check_sampler():
     assert WeightedRandomSampler([1.0], 1).replacement
 
 
+def overlapping():
+    generator = np.random.default_rng(0)
+    return np.r_[generator.normal(0, 1, (19000, 2)), generator.normal(1, 1, (1000, 2))], np.repeat([0, 1], [19000, 1000])
+
+
+@pitfall("Far too many false alarms")
+def check_sampling_and_weights_together():
+    x, y = overlapping()
+    drawn = np.r_[np.arange(19000), np.random.choice(np.arange(19000, 20000), 19000)]
+    power = dict(enumerate(np.bincount(y) ** -0.5 * 100))
+    w = dict(enumerate(compute_class_weight("balanced", classes=np.unique(y), y=y)))
+    settings = {"plain": (x, y, None), "both": (x[drawn], y[drawn], w), "sampling": (x[drawn], y[drawn], None), "weights": (x, y, w), "root": (x, y, power)}
+    models = {name: LogisticRegression(C=1e6, class_weight=c).fit(a, b) for name, (a, b, c) in settings.items()}
+    alarms = {name: m.predict(x[y == 0]).mean() for name, m in models.items()}
+    assert alarms["both"] > 0.6 and abs(alarms["sampling"] - alarms["weights"]) < 0.02
+    assert alarms["plain"] < 0.01 < alarms["root"] < alarms["weights"] - 0.1 < 0.2, alarms
+
+
+@pitfall("Scores are far above the observed frequencies")
+def check_scores_divided_by_the_weights():
+    x, y = overlapping()
+    w = compute_class_weight("balanced", classes=np.unique(y), y=y)
+    plain, balanced = (LogisticRegression(C=1e6, class_weight=c).fit(x, y).predict_proba(x) for c in (None, "balanced"))
+    back = balanced / w / (balanced / w).sum(1, keepdims=True)
+    assert y.mean() == 0.05 and balanced[:, 1].mean() > 0.25
+    for cured in (back, plain):
+        middle = (cured[:, 1] > 0.2) & (cured[:, 1] < 0.4)
+        assert abs(cured[:, 1].mean() - 0.05) < 0.005 and abs(y[middle].mean() - cured[middle, 1].mean()) < 0.05
+    moved, weighted = plain[:, 1] > w[0] / (w[0] + w[1]), balanced[:, 1] > 0.5
+    assert (moved == weighted).mean() > 0.98
+
+
 @check
 def check_linear_model_keeps_its_order():
-    generator = np.random.default_rng(0)
-    x = np.r_[generator.normal(0, 1, (19000, 2)), generator.normal(1, 1, (1000, 2))]
-    y = np.repeat([0, 1], [19000, 1000])
+    x, y = overlapping()
     plain, balanced = (LogisticRegression(C=1e6, class_weight=w).fit(x, y) for w in (None, "balanced"))
     assert abs((balanced.intercept_ - plain.intercept_)[0] - math.log(19)) < 0.25
     scores = [roc_auc_score(y, m.decision_function(x)) for m in (plain, balanced)]
@@ -90,20 +120,44 @@ def check_linear_model_keeps_its_order():
     assert balanced.predict_proba(x)[:, 1].mean() > 4 * plain.predict_proba(x)[:, 1].mean()
 
 
-@check
+@pitfall("Excellent validation, poor test")
 def check_leak():
+    """The features are pure noise: only a leak can find the rare class again."""
     x, y = np.random.randn(1000, 10), (np.arange(1000) < 100).astype(int)
-    more = np.r_[x, np.repeat(x[y == 1], 8, axis=0)], np.r_[y, np.ones(800, int)]
-    def recall(x, y):
-        a, b, c, d = train_test_split(x, y, random_state=0, stratify=y)
-        return recall_score(d, KNeighborsClassifier(1).fit(a, c).predict(b))
-    assert recall(*more) > 0.9 and recall(x, y) < 0.35
+    new_x, new_y = np.random.randn(1000, 10), y
+
+    def copies(x, y):
+        return np.r_[x, np.repeat(x[y == 1], 8, axis=0)], np.r_[y, np.ones(8 * (y == 1).sum(), int)]
+
+    def smote(x, y):
+        rare = x[y == 1]
+        near = NearestNeighbors(n_neighbors=6).fit(rare).kneighbors(rare)[1][:, 1:]
+        made = [row + np.random.rand() * (rare[np.random.choice(near[i])] - row) for i, row in enumerate(rare) for _ in range(8)]
+        return np.r_[x, made], np.r_[y, np.ones(len(made), int)]
+
+    for resample in (copies, smote):
+        a, b, c, d = train_test_split(*resample(x, y), random_state=0, stratify=resample(x, y)[1])
+        leaky = KNeighborsClassifier(1).fit(a, c)
+        a, b2, c, d2 = train_test_split(x, y, random_state=0, stratify=y)
+        honest = KNeighborsClassifier(1).fit(*resample(a, c))
+        validated, tested = recall_score(d, leaky.predict(b)), recall_score(new_y, leaky.predict(new_x))
+        assert validated > 0.9 and tested < validated - 0.25, (resample, validated, tested)
+        assert abs(recall_score(d2, honest.predict(b2)) - recall_score(new_y, honest.predict(new_x))) < 0.2
 
 
-@check
+@pitfall("Loss changes with the batch although weights are fixed")
 def check_weighted_mean():
     z, w = torch.randn(1, 2), torch.tensor([5 / 9, 5.0])
     assert torch.allclose(F.cross_entropy(z, torch.tensor([1]), weight=w), F.cross_entropy(z, torch.tensor([1])))
+    same, answers = torch.tensor([[1.0, 0.0]]), (torch.tensor([1, 0, 0, 0]), torch.tensor([1, 1, 1, 0]))
+    share = [F.cross_entropy(same, y[:1], weight=w, reduction="sum") / w[y].sum() for y in answers]
+    assert share[0] > 2 * share[1]                                     # the same sample, other company
+    logits, labels = torch.randn(64, 2), torch.randint(2, (64,))
+    full = F.cross_entropy(logits, labels, weight=w)
+    batches = [F.cross_entropy(a, b, weight=w) for a, b in zip(logits.split(8), labels.split(8))]
+    fixed = [F.cross_entropy(a, b, weight=w, reduction="sum") / 8 for a, b in zip(logits.split(8), labels.split(8))]
+    assert abs(sum(batches) / 8 - full) > 1e-3
+    assert torch.allclose(sum(fixed) / 8, F.cross_entropy(logits, labels, weight=w, reduction="sum") / 64)
 
 
 @check

@@ -3,10 +3,12 @@ import math
 import numpy as np
 import torch
 from torch.nn import functional as F
+from sklearn.metrics import average_precision_score
+from torch import nn
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead
 from torchvision.ops import sigmoid_focal_loss
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 PARTS = r"""
 p = \sigma(z), \qquad
@@ -88,10 +90,49 @@ def check_by_hand():
     assert math.isclose(at(0.5, alpha=-1, gamma=5), math.log(2) / 32)
 
 
-@check
+def detector_data(count, positives, shift=3.0):
+    y = torch.zeros(count, 1)
+    y[:positives] = 1
+    return torch.randn(count, 8) + shift * y * torch.tensor([1.0] * 2 + [0.0] * 6), y
+
+
+@pitfall("α = 0.25 was meant to help the rare class, but recall drops")
 def check_alpha_weights_the_positives():
+    x, y = detector_data(2000, 100, shift=1.0)
+    recalls = []
+    for alpha in (0.25, -1, 0.75):
+        layer = nn.Linear(8, 1)
+        optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=100)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = sigmoid_focal_loss(layer(x), y, alpha=alpha, reduction="mean")
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        recalls.append((layer(x)[:100] > 0).float().mean().item())
+    assert recalls[0] < recalls[1] - 0.03 < recalls[1] < recalls[2] - 0.1, recalls
     stated("0.25", at(0.3, 1.0) / at(0.3, 1.0, alpha=-1))
     stated("0.75", at(0.3, 0.0) / at(0.3, 0.0, alpha=-1))
+
+
+@pitfall("Training diverges or stalls in the first iterations")
+def check_prior_bias_at_the_start():
+    x, y = detector_data(8000, 8)
+    for prior, learns in ((0.5, False), (0.01, True)):
+        net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+        nn.init.normal_(net[2].weight, std=0.01)
+        nn.init.constant_(net[2].bias, -math.log((1 - prior) / prior))
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.03, momentum=0.9)
+        for step in range(60):
+            loss = sigmoid_focal_loss(net(x), y, reduction="sum") / 8
+            start = loss.item() if step == 0 else start
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        precision = average_precision_score(y.ravel(), net(x).detach().ravel())
+        assert (loss < 0.4 and precision > 0.6) if learns else (start > 100 and loss > 2 and precision < 0.2), (loss, precision)
 
 
 @check
@@ -111,15 +152,22 @@ def check_start_and_normalisation():
     assert torch.allclose(library, sigmoid_focal_loss(logits, target, reduction="sum") / 2)
 
 
-@check
+@pitfall("A weighted softmax version focuses on the wrong samples")
 def check_weighted_softmax_version():
+    """An easy sample of the heavy class against a harder one of weight 1."""
+    logits, labels, weight = torch.tensor([[math.log(9.0), 0.0], [0.0, math.log(0.7 / 0.3)]]), torch.tensor([0, 1]), torch.tensor([4.0, 1.0])
+    ce = F.cross_entropy(logits, labels, reduction="none")
+    weighted = F.cross_entropy(logits, labels, weight=weight, reduction="none")
+    assert torch.allclose(torch.exp(-ce), torch.tensor([0.9, 0.7])) and abs(torch.exp(-weighted)[0] - 0.6561) < 1e-4
+    broken, cured = (1 - torch.exp(-weighted)) ** 2 * weighted, weight[labels] * (1 - torch.exp(-ce)) ** 2 * ce
+    assert broken[0] > broken[1] and cured[0] < cured[1] / 5
     wrong = math.exp(-4 * -math.log(0.9))
     stated("0.6561", wrong)
     stated("0.1183", (1 - wrong) ** 2)
     stated("0.01", (1 - 0.9) ** 2)
 
 
-@check
+@pitfall("NaN gradients with `gamma` between 0 and 1")
 def check_small_gamma_is_nan():
     def gradient(x, gamma, clamped=False):
         z = torch.tensor([x], requires_grad=True)
@@ -139,8 +187,22 @@ def check_small_gamma_is_nan():
         assert math.isfinite(ce.grad.item())
 
 
-@check
+@pitfall("The loss is tiny and the model hardly learns")
 def check_mean_is_a_small_step_for_sgd_and_none_for_adam():
+    x, target = detector_data(5000, 20)
+    for kind, by_mean, rate in ((torch.optim.SGD, True, 0.5), (torch.optim.SGD, False, 0.5), (torch.optim.Adam, True, 0.1)):
+        layer = nn.Linear(8, 1)
+        nn.init.zeros_(layer.weight)
+        nn.init.constant_(layer.bias, -4.5951)
+        optimizer = kind(layer.parameters(), lr=rate)
+        for step in range(100):
+            loss = sigmoid_focal_loss(layer(x), target, reduction="sum") / (5000 if by_mean else 20)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        moved = layer.weight.norm().item()
+        assert (loss < 0.01 and moved < 0.3) if kind is torch.optim.SGD and by_mean else moved > 1, (kind, by_mean, loss, moved)
+    assert torch.equal(sigmoid_focal_loss(layer(x), target, reduction="mean"), sigmoid_focal_loss(layer(x), target).mean())
     z, y = torch.zeros(1000), (torch.arange(1000) < 2).float()
     for kind, much in ((torch.optim.SGD, True), (torch.optim.Adam, False)):
         steps = []

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 NORM = r"g = |\sigma(z) - y| = \left| \frac{\partial \ell}{\partial z} \right|"
 LOSS = r"\beta_i = \frac{N}{n \, R_{j(i)}}, \qquad L_{\mathrm{GHM\text{-}C}} = \frac{1}{N} \sum_{i=1}^{N} \beta_i \, \ell_i"
@@ -74,16 +74,73 @@ def check_by_hand():
     stated("66.2%", pushed[80:84].sum() / pushed.sum())
 
 
-@check
-def check_edges_and_momentum():
+@pitfall("The hardest samples get weight 0")
+def check_last_edge():
     assert torch.tensor(16.5).sigmoid() < 1
-    g = torch.tensor(17.0).sigmoid()
-    assert g == 1 and not (0.9 <= g < 1.0)
-    assert weights(np.array([1.0, 0.05]), 10).tolist() == [1, 1]
-    counts, momentum = 40.0, 0.75
-    running = momentum * 0 + (1 - momentum) * counts
-    assert counts / running == 4 and running / (1 - momentum**1) == counts
-    assert 30 / 6 == 5
+    g = torch.tensor([0.05, 0.97, 17.0]).where(torch.tensor([True, True, False]), torch.tensor(17.0).sigmoid())
+    assert g[2] == 1
+    for last, lost in ((1.0, True), (1.0 + 1e-6, False)):
+        edges = torch.linspace(0, 1, 11)
+        edges[-1] = last
+        half_open = [(g >= low) & (g < high) for low, high in zip(edges, edges[1:])]
+        w = sum(inside * (3 / inside.sum().clamp(min=1)) for inside in half_open)
+        assert (w[2] == 0) == lost and (w[:2] > 0).all()
+    assert (weights(g.double().numpy(), 10) > 0).all()
+
+
+def first_weights(start, steps=1, momentum=0.75):
+    """Weights of the example (without 1/n) from running counts that begin at 0, at the first counts, or at 0 and corrected."""
+    index = np.minimum((EXAMPLE * 10).astype(int), 9)
+    running, updates = np.zeros(10), np.zeros(10)
+    for _ in range(steps):
+        counts = np.bincount(index, minlength=10)
+        fresh = (updates == 0) & (start == "first")
+        running = np.where(counts > 0, np.where(fresh, counts, momentum * running + (1 - momentum) * counts), running)
+        updates += counts > 0
+    divisor = 1 - momentum ** np.maximum(updates, 1) if start == "corrected" else 1
+    return len(EXAMPLE) / (running / divisor)[index]
+
+
+@pitfall("The first steps are too large when momentum is on")
+def check_momentum_starts_at_zero():
+    true = weights(EXAMPLE, 10) * 6
+    pushed = []
+    for start, factor in (("zero", 4), ("first", 1), ("corrected", 1)):
+        np.testing.assert_allclose(first_weights(start), factor * true)
+        np.testing.assert_allclose(first_weights(start, steps=30), true, rtol=1e-3)
+        z = torch.logit(torch.tensor(EXAMPLE)).requires_grad_()
+        F.binary_cross_entropy_with_logits(z, torch.zeros(100, dtype=torch.float64), weight=torch.tensor(first_weights(start))).backward()
+        pushed.append(z.grad.norm().item())
+    assert math.isclose(pushed[0], 4 * pushed[1]) and math.isclose(pushed[1], pushed[2])
+
+
+@pitfall("Weights differ from the paper by a constant")
+def check_all_bins_or_the_filled_ones():
+    index = (EXAMPLE * 30 + 1e-9).astype(int)
+    counts = np.bincount(index, minlength=30)
+    assert (counts > 0).sum() == 6
+    np.testing.assert_allclose(weights(EXAMPLE + 1e-9, 30), 5 * len(EXAMPLE) / (30 * counts[index]))
+
+
+@pitfall("A single odd sample gets a huge weight")
+def check_alone_in_its_bin():
+    batch = np.r_[np.full(60, 0.02), np.linspace(0.5, 0.6, 3), 0.71]
+    narrow, wide = weights(batch, 30), weights(batch, 2)
+    assert narrow[-1] == narrow.max() == 64 / len(np.unique((batch * 30).astype(int))) > 10 and wide[-1] == 8
+    assert np.minimum(narrow, 5)[-1] == 5 and np.minimum(narrow, 5)[0] == narrow[0]
+
+
+@pitfall("Combined with focal loss the easy samples vanish")
+def check_two_mechanisms_multiply():
+    p_t = 1 - EXAMPLE
+    focal = (1 - p_t) ** 2 * np.abs(2 * p_t * np.log(p_t) + p_t - 1)
+    shares = [pushed[:80].sum() / pushed.sum() for pushed in (weights(EXAMPLE, 10) * EXAMPLE, focal, weights(EXAMPLE, 10) * focal)]
+    for text, share in zip(("1.7%", "0.15%", "0.015%"), shares):
+        stated(text, share)
+
+
+@check
+def check_mean_weight_and_outliers():
     for bins in (5, 10, 30, 100):
         index = np.minimum((EXAMPLE * bins).astype(int), bins - 1)
         counts = np.bincount(index, minlength=bins)

@@ -3,10 +3,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LOSS = r"""
 \ell = \max\left(0, \; d(a, p) - d(a, n) + m\right), \qquad d(x, y) = \lVert x - y + \varepsilon \rVert_2
@@ -76,7 +77,7 @@ def check_by_hand():
     assert abs(F.pairwise_distance(a, p).item() - 5) < 1e-5 and abs(F.pairwise_distance(p, n).item() - 5) < 1e-5
 
 
-@check
+@pitfall("NaN gradients from a distance matrix of your own")
 def check_distance_matrix_gradients():
     x = torch.randn(4, 3)
     x[1] = x[0]
@@ -101,7 +102,7 @@ def check_distance_matrix_gradients():
     assert torch.isfinite(safe.grad).all()
 
 
-@check
+@pitfall("A margin from a paper does not fit")
 def check_scale_and_unit_sphere():
     a, p, n = (F.normalize(t, dim=1) for t in triplets((500, 3)))
     assert max(F.pairwise_distance(a, p).max(), F.pairwise_distance(a, n).max()) <= 2 + 1e-5
@@ -126,3 +127,43 @@ def check_lengths_of_the_gradients():
     for gradient in (p.grad, n.grad):
         assert torch.allclose(4 * gradient.norm(dim=1), torch.ones(4, dtype=torch.float64))
     assert not torch.allclose(4 * a.grad.norm(dim=1), torch.ones(4, dtype=torch.float64), atol=1e-3)
+
+
+def trained_on_digits(rate, hardest, steps=60):
+    """A small network's last triplets, mined in the batch: the loss of each anchor with margin 1, and all distances."""
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
+    optimizer = torch.optim.SGD(network.parameters(), rate)
+    for _ in range(steps):
+        batch = torch.randperm(len(pixels))[:96]
+        x, same = network(pixels[batch]), classes[batch][:, None] == classes[batch][None]
+        d = torch.cdist(x, x)
+        positive = (d * same).max(1).values
+        too_near = same if hardest else same | (d <= positive[:, None])
+        negative = d.masked_fill(too_near, torch.inf).min(1).values
+        negative = torch.where(negative.isinf(), d.masked_fill(same, 0).max(1).values, negative)
+        losses = F.relu(positive - negative + 1)
+        optimizer.zero_grad()
+        losses.mean().backward()
+        optimizer.step()
+    return losses.detach(), d.detach()
+
+
+@pitfall("The loss sticks at exactly the margin")
+def check_collapse():
+    losses, distances = trained_on_digits(rate=3.0, hardest=True)
+    assert torch.allclose(losses, torch.ones(96), atol=1e-4) and distances.max() < 1e-4
+    slower, distances = trained_on_digits(rate=0.3, hardest=True, steps=300)
+    assert slower.mean() < 0.9 and distances.mean() > 0.1
+    semi_hard, distances = trained_on_digits(rate=3.0, hardest=False)
+    assert semi_hard.mean() < 0.2 and distances.mean() > 0.1
+
+
+@pitfall("The loss is almost zero, retrieval is poor")
+def check_easy_triplets():
+    a, p = torch.zeros(1000, 2), torch.zeros(1000, 2) + torch.tensor([1.0, 0.0])
+    n = torch.cat([torch.tensor([[0.5, 0.0]]).expand(10, 2), torch.tensor([[9.0, 0.0]]).expand(990, 2)])
+    losses = F.triplet_margin_loss(a, p, n, reduction="none")
+    assert F.triplet_margin_loss(a, p, n) < 0.02 and (losses[:10] > 1).all()
+    assert losses[losses > 0].mean() > 1.4

@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch.utils.data import WeightedRandomSampler
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 PROFILE = r"n_c = n_{\max} \, \rho^{-c/(C - 1)}"
 SAMPLING = r"p_c = \frac{n_c^{\,q}}{\sum_{k} n_k^{\,q}}"
@@ -71,17 +73,17 @@ def check_frequent_classes_have_longer_rows():
     assert norm[0] > norm[1] and norm[0] > norm[2]
 
 
-@check
+@pitfall("The second stage changes more than the last layer")
 def check_frozen_body_keeps_statistics_only_in_eval():
-    norm = torch.nn.BatchNorm1d(3)
-    for parameter in norm.parameters():
-        parameter.requires_grad_(False)
-    before = norm.running_mean.clone()
-    norm(torch.randn(50, 3) + 4)
-    assert not torch.allclose(norm.running_mean, before)
-    moved = norm.running_mean.clone()
-    norm.eval()(torch.randn(50, 3) + 9)
-    assert torch.equal(norm.running_mean, moved)
+    x, probe = torch.randn(50, 3) + 4, torch.randn(9, 3)
+    for mode, same in ((True, False), (False, True)):
+        body, head = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).requires_grad_(False), torch.nn.Linear(3, 2)
+        before = body.eval()(probe)
+        optimizer = torch.optim.SGD(head.parameters(), 0.1)
+        body.train(mode)
+        F.cross_entropy(head(body(x)), torch.arange(50) % 2).backward()
+        optimizer.step()
+        assert torch.equal(body.eval()(probe), before) is same
 
 
 @check
@@ -89,3 +91,87 @@ def check_balanced_test_accuracy_is_mean_recall():
     y = np.repeat(np.arange(5), 30)
     p = np.where(np.random.rand(150) < 0.6, y, 0)
     assert math.isclose((p == y).mean(), np.mean([(p[y == c] == c).mean() for c in range(5)]))
+
+
+@pitfall("Two corrections at once hurt the head")
+def check_two_corrections():
+    """A linear classifier of three overlapping classes with 900, 90 and 10 points: recall on the same number of each."""
+    counts, centres = torch.tensor([900, 90, 10]), 1.5 * torch.tensor([[0.0, 1.0], [1.0, -0.6], [-1.0, -0.6]])
+    y, test = torch.arange(3).repeat_interleave(counts), torch.arange(3).repeat_interleave(1000)
+    x, points = centres[y] + torch.randn(1000, 2), centres[test] + torch.randn(3000, 2)
+    found = []
+    for q in (1, 0):
+        layer = torch.nn.Linear(2, 3)
+        optimizer = torch.optim.Adam(layer.parameters(), 0.05)
+        for batch in torch.multinomial((counts ** (q - 1.0))[y], 300 * 256, replacement=True).view(300, 256):
+            optimizer.zero_grad()
+            F.cross_entropy(layer(x[batch]) + (counts / 1000).log(), y[batch]).backward()
+            optimizer.step()
+        right = layer(points).argmax(1) == test
+        found.append([right[test == c].float().mean().item() for c in range(3)])
+    (plain, balanced) = found
+    assert balanced[0] < plain[0] - 0.2 and np.mean(balanced) < np.mean(plain) - 0.05
+
+
+COUNTS = torch.tensor(profile(100, 50, 10))
+
+
+def long_tailed_digits():
+    x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
+    where = [torch.nonzero(y == c)[:, 0] for c in range(10)]
+    train, other, test = (torch.cat([w[a:b] for w, (a, b) in zip(where, cut)]) for cut in (
+        [(0, n) for n in COUNTS], [(100, 140)] * 10, [(140, None)] * 10))
+    return x.float() / 16, y, train, other, test
+
+
+def network():
+    return torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU()), torch.nn.Linear(64, 10)
+
+
+def fit(x, y, body, head, parameters, weights, steps=100):
+    optimizer = torch.optim.Adam(parameters, lr=0.01)
+    for batch in torch.multinomial(weights, 64 * steps, replacement=True).view(steps, 64):
+        optimizer.zero_grad()
+        F.cross_entropy(head(body(x[batch])), y[batch]).backward()
+        optimizer.step()
+    return lambda z: head(body(z)).detach()
+
+
+def recalls(z, y):
+    return torch.stack([(z[y == c].argmax(1) == c).float().mean() for c in range(10)])
+
+
+@pitfall("The tail has training accuracy 1 and poor test accuracy")
+def check_memorised_tail():
+    x, y, train, other, test = long_tailed_digits()
+    seen, labels, balanced = x[train], y[train], (1 / COUNTS)[y[train]]
+    tails = []
+    for _ in range(2):
+        body, head = network()
+        fitted = [fit(seen, labels, body, head, [*body.parameters(), *head.parameters()], balanced)]
+        body, head = network()
+        fit(seen, labels, body, head, [*body.parameters(), *head.parameters()], torch.ones(len(train)))
+        head = torch.nn.Linear(64, 10)
+        fitted.append(fit(seen, labels, body, head, head.parameters(), balanced))
+        body, head = network()
+        fit(x[other], y[other], body, head, [*body.parameters(), *head.parameters()], torch.ones(len(other)))
+        head = torch.nn.Linear(64, 10)
+        fitted.append(fit(seen, labels, body, head, head.parameters(), balanced))
+        assert recalls(fitted[0](seen), labels)[8:].min() == 1
+        tails.append([recalls(f(x[test]), y[test])[8:].mean().item() for f in fitted])
+    balanced_sampling, late, pretrained = np.mean(tails, 0)
+    assert balanced_sampling < 0.45 and min(late, pretrained) > balanced_sampling + 0.1
+
+
+@pitfall("\"Our method gains 3 points\"")
+def check_mean_hides_groups():
+    x, y, train, _, test = long_tailed_digits()
+    found = []
+    for steps in (10, 100):
+        body, head = network()
+        z = fit(x[train], y[train], body, head, [*body.parameters(), *head.parameters()], torch.ones(len(train)), steps)(x[test])
+        found.append(recalls(z, y[test]))
+    adjusted = recalls(z - COUNTS.log() / 2, y[test])
+    short, long = found
+    assert long.mean() > short.mean() + 0.03 and adjusted.mean() > long.mean() + 0.01
+    assert adjusted[:3].mean() < long[:3].mean() - 0.01 and adjusted[8:].mean() > long[8:].mean() + 0.1

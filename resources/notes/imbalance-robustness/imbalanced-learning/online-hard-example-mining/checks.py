@@ -4,10 +4,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
+from sklearn.datasets import load_digits
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.ssd import SSD as LibrarySSD
+from torchvision.ops import box_iou
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 TOP_K = r"""
 L_k = \frac{1}{k} \sum_{i=1}^{k} \ell_{(i)} = \min_{t} \left( t + \frac{1}{k} \sum_{i=1}^{n} \max(0, \ell_i - t) \right)
@@ -69,11 +71,17 @@ def check_by_hand():
     assert losses.grad.tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
 
 
-@check
+@pitfall("The loss is lower than it should be")
 def check_ignored_pixels():
     losses = F.cross_entropy(torch.randn(6, 3), torch.tensor([0, 1, 2, -100, -100, -100]), reduction="none")
     assert (losses[3:] == 0).all() and (losses[:3] > 0).all()
     stated("0.6", torch.tensor([1.0, 1, 1, 0, 0, 0]).topk(5).values.mean())
+    z, y = torch.zeros(1, 3, 2, 3), torch.tensor([[[0, 1, 2], [-100, -100, -100]]])
+    unreduced = F.cross_entropy(z, y, reduction="none")
+    assert torch.isclose(unreduced.flatten().topk(5).values.mean(), 0.6 * torch.tensor(3.0).log())
+    valid = unreduced[y != -100]
+    assert torch.isclose(valid.topk(min(5, len(valid))).values.mean(), torch.tensor(3.0).log())
+    raises(RuntimeError, lambda: valid[:0].topk(1))
 
 
 @check
@@ -81,3 +89,80 @@ def check_torchvision_defaults():
     parameters = inspect.signature(LibrarySSD.__init__).parameters
     assert parameters["positive_fraction"].default == 0.25 and (1 - 0.25) / 0.25 == 3
     assert inspect.signature(FasterRCNN.__init__).parameters["box_batch_size_per_image"].default == 512
+
+
+def digits(noise):
+    """800 training images with their labels, a share of them drawn anew, the clean rest, and a small network."""
+    x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
+    order = torch.randperm(len(x))
+    x, y = x[order].float() / 16, y[order]
+    labels = torch.where(torch.rand(800) < noise, torch.randint(10, (800,)), y[:800])
+    network = lambda: torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+    return x[:800], labels, x[800:], y[800:], network
+
+
+@pitfall("Training fits the noise")
+def check_noise_is_selected():
+    x, labels, test_x, test_y, network = digits(0.15)
+    accuracy = []
+    for k, cap in ((80, None), (640, None), (80, 2.0)):
+        model = network()
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for step in range(150):
+            losses = F.cross_entropy(model(x), labels, reduction="none")
+            if step >= 30:
+                losses = losses[losses < cap] if cap else losses
+                losses = losses.topk(min(k, len(losses))).values
+            optimizer.zero_grad()
+            losses.mean().backward()
+            optimizer.step()
+        accuracy.append((model(test_x).argmax(1) == test_y).double().mean())
+    small, large, cleaned = accuracy
+    assert small < 0.78 and large > small + 0.06 and cleaned > 0.9
+
+
+@pitfall("The training loss is much higher than the validation loss")
+def check_mined_loss_against_plain_loss():
+    x, labels, test_x, test_y, network = digits(0.0)
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for step in range(30):
+        losses = F.cross_entropy(model(x), labels, reduction="none")
+        mined = losses.topk(80).values.mean()
+        optimizer.zero_grad()
+        (mined if step >= 28 else losses.mean()).backward()
+        optimizer.step()
+    validation = F.cross_entropy(model(test_x), test_y)
+    assert mined > 2 * validation and losses.mean() < 1.2 * validation
+
+
+@pitfall("`min_kept` does something else than expected")
+def check_minimum_for_the_batch():
+    """Both libraries' rule, written down: all below the threshold, but at least so many of the whole batch."""
+
+    def kept(probabilities, least, threshold=0.7):
+        return int((probabilities <= max(threshold, probabilities.flatten().sort().values[least - 1])).sum())
+
+    easy = torch.rand(8, 100) * 0.2 + 0.8
+    assert kept(easy[:4], 40) / 4 == 10 and kept(easy, 40) / 8 == 5 and kept(easy, 10 * 8) / 8 == 10
+    assert kept(easy * 0.5, 40) == 800
+    for batch in (easy[:4], easy):
+        assert batch.flatten().topk(int(0.1 * batch.numel())).values.numel() / len(batch) == 10
+
+
+def non_maximum_suppression(boxes, scores, threshold):
+    left, kept = scores.argsort(descending=True), []
+    while len(left):
+        kept.append(int(left[0]))
+        left = left[box_iou(boxes[left[:1]], boxes[left])[0] <= threshold]
+    return kept
+
+
+@pitfall("All selected boxes lie on one object")
+def check_neighbouring_boxes():
+    shift = torch.rand(20, 1) * torch.tensor([[1.0, 0, 1, 0]])
+    first = torch.tensor([[0.0, 0, 30, 30]]) + shift
+    second = torch.tensor([[100.0, 100, 130, 130]]) + shift
+    boxes, losses = torch.cat([first, second]), torch.cat([2 + 0.01 * torch.rand(20), 1 + 0.01 * torch.rand(20)])
+    assert (losses.topk(2).indices < 20).all()
+    assert {i // 20 for i in non_maximum_suppression(boxes, losses, 0.7)[:2]} == {0, 1}

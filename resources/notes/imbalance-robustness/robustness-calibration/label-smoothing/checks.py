@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 TARGET = r"q_c = (1 - \varepsilon) \, [c = y] + \frac{\varepsilon}{C}"
 LOSS = r"""
@@ -93,7 +94,7 @@ def check_by_hand():
     stated("0.6542", F.cross_entropy(p.log(), torch.tensor([0]), label_smoothing=0.1))
 
 
-@check
+@pitfall("With class weights the model answers the heavy class on samples of the light one")
 def check_class_weights_scale_the_smoothed_target():
     z, y = random_case(5, 3)
     w = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
@@ -109,7 +110,7 @@ def check_class_weights_scale_the_smoothed_target():
     assert abs(p[fixed.argmin()].item() - 0.95) < 1e-3
 
 
-@check
+@pitfall("The loss is `inf` with masked classes")
 def check_masked_classes():
     z, y = random_case(2, 4)
     y[:] = 0
@@ -117,9 +118,17 @@ def check_masked_classes():
     assert torch.isinf(F.cross_entropy(z, y, label_smoothing=0.1)) and torch.isfinite(F.cross_entropy(z, y))
     z[:, 3] = -1e9
     assert F.cross_entropy(z, y, label_smoothing=0.1) > 1e6
+    allowed = torch.tensor([True, True, True, False])
+    z[:, 3] = -math.inf
+    z.requires_grad_()
+    target = 0.9 * F.one_hot(y, 4) + 0.1 * allowed / allowed.sum()
+    ours = -(target * z.log_softmax(1)).masked_fill(~allowed, 0).sum(1).mean()
+    assert torch.isclose(ours, F.cross_entropy(z[:, :3], y, label_smoothing=0.1))
+    ours.backward()
+    assert torch.isfinite(z.grad).all()
 
 
-@check
+@pitfall("A reimplementation gives 0.9 and 0.025 instead of 0.92 and 0.02")
 def check_other_convention():
     eps, c = 0.1, 5
     other = np.full(c, eps / (c - 1))
@@ -128,6 +137,10 @@ def check_other_convention():
     stated("0.025", other[1])
     stated("0.125", eps * c / (c - 1))
     np.testing.assert_allclose(other, smoothed([0], c, eps * c / (c - 1))[0])
+    z, y = random_case(6, c)
+    q = eps / (c - 1) + (1 - eps - eps / (c - 1)) * F.one_hot(y, c)
+    assert torch.isclose(F.cross_entropy(z, y, label_smoothing=0.125), F.cross_entropy(z, q))
+    assert not torch.isclose(F.cross_entropy(z, y, label_smoothing=0.1), F.cross_entropy(z, q))
 
 
 @check
@@ -166,3 +179,30 @@ def check_weight_per_sample():
     mean = lambda eps: (F.cross_entropy(z, y, reduction="none", label_smoothing=eps) * w[y]).sum() / w[y].sum()
     torch.testing.assert_close(mean(0.0), F.cross_entropy(z, y, weight=w))
     assert not torch.isclose(mean(0.1), F.cross_entropy(z, y, weight=w, label_smoothing=0.1))
+
+
+@pitfall("The training loss stops at 0.5 and is higher than the validation loss of an older run")
+def check_floor_of_the_training_loss():
+    x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
+    order = torch.randperm(len(x))
+    x, y = x[order].float() / 16, y[order]
+    plain, accuracy, smoothed_loss = [], [], []
+    for eps in (0.0, 0.1):
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(150):
+            loss = F.cross_entropy(model(x[:1200]), y[:1200], label_smoothing=eps)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        z = model(x[1200:]).detach()
+        smoothed_loss.append(loss.item())
+        plain.append(F.cross_entropy(z, y[1200:]).item())
+        accuracy.append((z.argmax(1) == y[1200:]).float().mean().item())
+    assert entropy(10, 0.1) <= smoothed_loss[1] < 0.6 and smoothed_loss[1] > 2 * plain[0]
+    assert plain[1] < 0.4 and abs(accuracy[0] - accuracy[1]) < 0.03
+
+
+@check
+def check_binary_loss_has_no_argument():
+    raises(TypeError, lambda: nn.BCEWithLogitsLoss(label_smoothing=0.1), "label_smoothing")

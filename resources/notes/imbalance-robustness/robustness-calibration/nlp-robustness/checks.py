@@ -1,12 +1,14 @@
 import itertools
 import math
+import random
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.metrics.pairwise import cosine_similarity
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 ROBUST = r"""
 \mathrm{RA} = \frac{1}{n} \sum_{i=1}^{n} \min_{x' \in S(x_i)} [f(x') = y_i], \qquad \mathrm{ASR} = 1 - \frac{\mathrm{RA}}{\mathrm{ACC}}
@@ -60,7 +62,7 @@ def check_worst_case_of_a_linear_model():
             assert math.isclose(ours, library, abs_tol=1e-9)
 
 
-@check
+@pitfall("Attack results of two papers cannot be compared")
 def check_by_hand():
     before = np.r_[np.ones(92), np.zeros(8)]
     after = np.r_[np.zeros(23), np.ones(69), np.zeros(8)]
@@ -68,9 +70,12 @@ def check_by_hand():
     stated("0.25", 1 - after.mean() / before.mean())
     assert math.isclose(23 / 92, 1 - after.mean() / before.mean())
     stated("0.31", (after == 0).mean())
+    # the same success rate, another robust accuracy: only all three numbers tell the two models apart
+    weak_before, weak_after = np.r_[np.ones(60), np.zeros(40)], np.r_[np.zeros(15), np.ones(45), np.zeros(40)]
+    assert math.isclose(1 - weak_after.mean() / weak_before.mean(), 0.25) and weak_after.mean() < after.mean() - 0.2
 
 
-@check
+@pitfall("Random perturbations show no problem")
 def check_search_finds_what_random_changes_miss():
     """Two words carry the label: one random change rarely matters, replacing the most important words does."""
     rng = np.random.default_rng(0)
@@ -88,3 +93,42 @@ def check_search_finds_what_random_changes_miss():
             words = min((replaced(words, i) for i in range(8)), key=lambda variant: score(variant) * (2 * y - 1))
         greedy_right += (score(words) > 0) == y
     assert random_right == 60 > 50 > greedy_right
+
+
+@pitfall('The "adversarial" text really has another label')
+def check_close_vectors_of_opposites():
+    """Word vectors are counts of the neighbours; opposites stand in the same places, so they are the nearest words."""
+    rng = random.Random(0)
+    opinions = {"good": 1, "fine": 1, "bad": 0, "poor": 0}
+    texts = [f"the {rng.choice(['film', 'plot', 'cast'])} was {rng.choice([*opinions])} {rng.choice(['and', 'but'])} long" for _ in range(400)]
+    labels = [opinions[text.split()[3]] for text in texts]
+    counter = CountVectorizer(token_pattern=r"\S+").fit(texts)
+    model = LogisticRegression(C=10).fit(counter.transform(texts), labels)
+    around = [" ".join(" ".join(w for w in text.split() if w != word) for text in texts if word in text.split()) for word in opinions]
+    near = cosine_similarity(counter.transform(around))
+    assert near.min() > 0.98
+    judged = [(word, other) for word in opinions for other in opinions if other != word]
+    flipped = [model.predict(counter.transform([f"the film was {a} and long"]))[0] != model.predict(counter.transform([f"the film was {b} and long"]))[0] for a, b in judged]
+    valid = [opinions[a] == opinions[b] for a, b in judged]
+    assert sum(flipped) == 8 and not any(f and v for f, v in zip(flipped, valid)) and sum(valid) == 4
+
+
+def damaged(rng, text, missing):
+    """Swaps two inner letters, or drops one, in each word of at least five letters."""
+    def one(word):
+        i = rng.randrange(1, max(2, len(word) - 2))
+        return word if len(word) < 5 else word[:i] + ("" if missing else word[i + 1] + word[i]) + word[i + 1 + (not missing) :]
+    return " ".join(map(one, text.split()))
+
+
+@pitfall("Robust in the test, brittle in use")
+def check_another_kind_of_typo():
+    good, bad = "wonderful brilliant excellent charming moving".split(), "terrible boring awful clumsy tedious".split()
+    rng = random.Random(0)
+    y = [rng.randrange(2) for _ in range(1200)]
+    x = [" ".join(rng.choices("the film was and its story".split(), k=6) + rng.choices(good if label else bad, k=2)) for label in y]
+    train, test = x[:800], x[800:]
+    counter = CountVectorizer().fit(seen := train + [damaged(rng, text, False) for text in train])
+    model = LogisticRegression(C=10).fit(counter.transform(seen), y[:800] * 2)
+    score = lambda texts: model.score(counter.transform(texts), y[800:])
+    assert score([damaged(rng, text, False) for text in test]) > 0.97 and score([damaged(rng, text, True) for text in test]) < 0.8

@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LAYER = r"a = f(W x + b)"
 COLLAPSE = r"W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)"
@@ -46,6 +47,15 @@ def check_xor():
         stated("0.5", value)
 
 
+def trained(net, x, loss, steps, rate=0.01):
+    optimizer = torch.optim.Adam(net.parameters(), rate)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(net(x)).backward()
+        optimizer.step()
+    return net(x).detach()
+
+
 @check
 def check_contract():
     integers = torch.tensor([-1, 2])
@@ -74,13 +84,24 @@ def check_ranges_and_slopes():
     assert set(slope.tolist()) == {0.0, 1.0}
 
 
-@check
+@pitfall("The loss falls slowly and stops far above zero")
 def check_double_softmax():
     least = F.cross_entropy(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
     stated("0.3133", least)
     for _ in range(100):
         assert F.cross_entropy(F.softmax(torch.randn(1, 2) * 9, 1), torch.tensor([0])) >= least - 1e-6
     assert abs(least.item() - math.log(1 + math.exp(-1))) < 1e-6
+    x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
+    x, y = x[y < 2].float() / 16, y[y < 2]
+    found = []
+    for output in (nn.Softmax(1), nn.Identity()):
+        net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2), output)
+        trained(net, x, lambda out: F.cross_entropy(out, y), 20)
+        early = F.cross_entropy(net(x), y).item()
+        trained(net, x, lambda out: F.cross_entropy(out, y), 200)
+        found.append((early, F.cross_entropy(net(x), y).item()))
+    (slow, stuck), (fast, done) = found
+    assert slow > 1.5 * fast and stuck > 0.313 and done < 0.01
 
 
 @check
@@ -96,8 +117,44 @@ def check_gradient_through_depth():
         assert low < kept[0].grad.std() / kept[-1].grad.std() < high
 
 
-@check
+@pitfall("One `nn.PReLU` in several places")
 def check_shared_prelu():
     layer = nn.PReLU()
     net = nn.Sequential(nn.Linear(2, 2), layer, nn.Linear(2, 2), layer)
     assert sum(p.numel() for p in net.parameters()) == 13
+    apart = nn.Sequential(nn.Linear(2, 2), nn.PReLU(), nn.Linear(2, 2), nn.PReLU())
+    for model in (net, apart):
+        trained(model, torch.randn(50, 2), lambda out: out.square().mean() + out[:, 0].mean(), 20)
+    assert net[1].weight is net[3].weight and apart[1].weight.item() != apart[3].weight.item()
+    relu, x = nn.ReLU(), torch.randn(5, 2)
+    reused, own = nn.Sequential(net[0], relu, net[2], relu), nn.Sequential(net[0], nn.ReLU(), net[2], nn.ReLU())
+    assert torch.equal(reused(x), own(x))
+
+
+@pitfall("A deeper network is no better than a shallow one")
+def check_two_linear_layers_in_a_row():
+    x = torch.randn(400, 2)
+    y = (x.norm(dim=1) < 1.1).long()
+    accuracy = []
+    for layers in ([nn.Linear(2, 2)], [nn.Linear(2, 16), nn.Linear(16, 2)], [nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2)]):
+        out = trained(nn.Sequential(*layers), x, lambda out: F.cross_entropy(out, y), 200, 0.03)
+        accuracy.append((out.argmax(1) == y).float().mean().item())
+    shallow, deeper, cured = accuracy
+    assert deeper < shallow + 0.05 < 0.75 and cured > 0.93
+
+
+@pitfall("Predictions are never negative, or all zero")
+def check_relu_behind_a_regression():
+    x = torch.linspace(-2, 2, 100)[:, None]
+    body = lambda bias: [nn.Linear(1, 16), nn.ReLU(), nn.Linear(16, 1)]
+    error = lambda target: (lambda out: (out - target).square().mean())
+    clipped = trained(nn.Sequential(*body(0), nn.ReLU()), x, error(x), 200)
+    free = trained(nn.Sequential(*body(0)), x, error(x), 200)
+    assert clipped.min() == 0 and (clipped - x)[x < -1].abs().min() > 1 and (free - x).abs().max() < 0.3
+    for last, cured in ((nn.ReLU(), False), (nn.Identity(), True), (nn.Softplus(), True)):
+        net = nn.Sequential(*body(0), last)
+        nn.init.constant_(net[2].bias, -3.0)
+        out = trained(net, x, error(x.square() + 0.5), 300)
+        assert bool((out == 0).all()) is not cured and bool((out - x.square() - 0.5).abs().mean() < 0.4) is cured
+    out = trained(nn.Sequential(*body(0)), x, lambda out: (out.exp() - x.square() - 0.5).square().mean(), 300)
+    assert (out.exp() - x.square() - 0.5).abs().mean() < 0.3

@@ -8,7 +8,7 @@ from scipy import special
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 EXACT = r"\mathrm{GELU}(x) = x\,\Phi(x) = \frac{x}{2}\left(1 + \mathrm{erf}\left(\frac{x}{\sqrt{2}}\right)\right)"
 SLOPE = r"\mathrm{GELU}'(x) = \Phi(x) + x\,\varphi(x), \qquad \varphi(x) = \frac{1}{\sqrt{2\pi}}\, e^{-x^2/2}"
@@ -116,7 +116,7 @@ def check_slopes_of_the_questions():
     stated("−3.5e−8", slope_at(-6.0))
 
 
-@check
+@pitfall("A hand-written tanh form gives NaN gradients in float16")
 def check_hand_written_form_in_float16():
     def by_hand(x):
         return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
@@ -130,11 +130,14 @@ def check_hand_written_form_in_float16():
     x = torch.tensor(256.0, requires_grad=True)
     by_hand(x).backward()
     assert x.grad.item() == 1
+    half = torch.tensor(256.0, dtype=torch.float16, requires_grad=True)
+    by_hand(half.float()).half().backward()
+    assert half.grad.item() == 1
     stated("65,504", torch.finfo(torch.float16).max)
     stated("65,712", 3 * 148**2)
 
 
-@check
+@pitfall("Replacing ReLU raises errors")
 def check_errors_when_replacing_relu():
     for work, kind, text in [
         (lambda: nn.GELU(inplace=True), TypeError, "inplace"),
@@ -147,6 +150,9 @@ def check_errors_when_replacing_relu():
             assert text in str(error), error
             continue
         raise AssertionError("expected an error")
+    assert nn.GELU(approximate="tanh")(torch.ones(1)) > 0.8
+    wide = nn.init.kaiming_normal_(torch.empty(400, 400), nonlinearity="relu")
+    assert abs(wide.std().item() * 20 - math.sqrt(2)) < 0.02
 
 
 @check
@@ -177,3 +183,29 @@ def check_slope_is_zero_at_one_point_only():
     assert torch.autograd.grad(F.gelu(far).sum(), far)[0] == 0
     far = torch.tensor([-20.0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.grad(F.gelu(far).sum(), far)[0] < 0
+
+
+def network(activation, weights):
+    def forward(x):
+        for weight in weights[:-1]:
+            x = activation(x @ weight)
+        return x @ weights[-1]
+    return forward
+
+
+@pitfall("Ported weights give slightly different outputs", "CLIP features are clearly off")
+def check_wrong_form_for_given_weights():
+    """Random weights stand in for those of GPT-2 and CLIP: the form they were made with, and the forms put in its place."""
+    torch.manual_seed(0)
+    weights = [torch.randn(64, 64, dtype=torch.float64) * 1.5 / 8 for _ in range(7)]
+    x = torch.randn(100, 64, dtype=torch.float64)
+    tanh, quick = lambda v: F.gelu(v, approximate="tanh"), lambda v: v * torch.sigmoid(1.702 * v)
+    off = {}
+    for name, made_with in (("tanh", tanh), ("quick", quick)):
+        first, last = [network(made_with, w)(x) for w in (weights[:2], weights)]
+        assert torch.equal(network(made_with, weights)(x), last)
+        relative = lambda ours, other: float((ours - other).norm() / ours.norm())
+        off[name] = relative(first, network(nn.GELU(), weights[:2])(x)), relative(last, network(nn.GELU(), weights)(x))
+    assert 0 < off["tanh"][0] < 0.001 and 0 < off["tanh"][1] < 0.005
+    assert off["quick"][1] > 0.01 and off["quick"][1] > 10 * off["tanh"][1]
+    assert torch.equal(nn.GELU(approximate="tanh")(x), tanh(x))

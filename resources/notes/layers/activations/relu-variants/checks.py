@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 PIECEWISE = r"""
 \mathrm{LeakyReLU}(x) = \begin{cases} x & x > 0 \\ a x & x \le 0 \end{cases} \qquad
@@ -85,6 +86,7 @@ def check_contract():
     for layer in (nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Softplus()):
         assert not list(layer.parameters()) and layer(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
         raises(RuntimeError, lambda: layer(torch.tensor([1])))
+        raises(RuntimeError, lambda: layer(torch.ones(1) * 1j))
     raises(RuntimeError, lambda: nn.PReLU()(torch.ones(2, dtype=torch.float16)), "Type promoting")
     raises(RuntimeError, lambda: nn.PReLU(3)(torch.randn(3, 5)), "channel size = 5")
     random = nn.RReLU()
@@ -92,48 +94,59 @@ def check_contract():
     assert not torch.equal(random.train()(x), random.eval()(x)) and torch.equal(random.eval()(x), random.eval()(x))
 
 
-@check
+@pitfall("Softplus jumps, or switches to linear too early")
 def check_threshold():
     layer = nn.Softplus(beta=10, threshold=4)
-    x = torch.tensor([0.39, 0.41], dtype=torch.float64)
-    assert layer(x)[1] == x[1] and layer(x)[0] > x[0] + 1e-3
+    x = torch.tensor([0.4 - 1e-9, 0.4 + 1e-9, 1.9], dtype=torch.float64)
+    assert layer(x)[1] == x[1] and layer(x)[0] > layer(x)[1] + 1e-3
+    assert (nn.Softplus(beta=10)(x) > x).all() and (nn.Softplus(beta=10)(x)[:2].diff() > 0).all()
     stated("2e−9", nn.Softplus()(torch.tensor(20.0, dtype=torch.float64)) - 20)
 
 
-@check
+@pitfall('"In-place leakyReLu backward calculation is triggered with a negative slope"')
 def check_in_place_with_a_negative_slope():
-    x = torch.tensor([-1.0, 1.0], requires_grad=True)
-    try:
-        F.leaky_relu(x.clone(), -0.01, inplace=True).sum().backward()
-    except RuntimeError as error:
-        assert str(error).startswith("In-place leakyReLu backward calculation is triggered with a negative slope")
-    else:
-        raise AssertionError("expected an error")
-    assert slope(lambda v: F.leaky_relu(v.clone(), 0.01, inplace=True), -1.0) == 0.01
+    x = torch.tensor([-1.0, 0.01], requires_grad=True)
+    lost = nn.LeakyReLU(-0.01, inplace=True)(x.clone())
+    assert lost[0] == lost[1]
+    raises(RuntimeError, lambda: lost.sum().backward(), "In-place leakyReLu backward calculation is triggered with a negative slope")
+    nn.LeakyReLU(0.01, inplace=True)(x.clone()).sum().backward()
+    assert torch.equal(x.grad, torch.tensor([0.01, 1.0]))
 
 
-@check
-def check_selu_needs_its_initialization():
-    for nonlinearity, low, high in (("linear", 0.5, 2), ("relu", 40, 500)):
+@pitfall("SELU does not normalize itself")
+def check_selu_needs_its_initialization_and_its_dropout():
+    cases = [("linear", nn.Identity(), 0.7, 1.4), ("relu", nn.Identity(), 40, 500), ("selu", nn.Identity(), 0, 0.1)]
+    cases += [("linear", nn.Dropout(0.2), 1.8, 9), ("linear", nn.AlphaDropout(0.2), 0.7, 1.4)]
+    for nonlinearity, dropout, low, high in cases:
         h = torch.randn(1000, 256)
         for _ in range(30):
-            h = F.selu(F.linear(h, nn.init.kaiming_normal_(torch.empty(256, 256), nonlinearity=nonlinearity)))
+            h = dropout(F.selu(F.linear(h, nn.init.kaiming_normal_(torch.empty(256, 256), nonlinearity=nonlinearity))))
         assert low < h.var() < high, h.var()
-        assert nonlinearity == "relu" or abs(h.mean()) < 0.2
+        assert low != 0.7 or abs(h.mean()) < 0.2
     stated("0.75", nn.init.calculate_gain("selu"))
     stated("−1.7581", F.selu(torch.tensor(-60.0)))
     stated("1.3868", nn.init.calculate_gain("leaky_relu", 0.2))
     stated("−0.28", F.silu(torch.linspace(-3, 0, 3001)).min())
 
 
-@check
-def check_decay_pulls_to_relu():
-    layer = nn.PReLU()
-    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, weight_decay=0.1)
-    for _ in range(500):
-        layer.weight.grad = torch.zeros(1)
+def slope_after_training(**options):
+    """The learned slope of a network on digits; the options are for the group of the PReLU only."""
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    first, activation, last = nn.Linear(64, 64), nn.PReLU(), nn.Linear(64, 10)
+    weights = [*first.parameters(), *last.parameters()]
+    groups = [{"params": weights}, {"params": activation.parameters(), **options}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, weight_decay=0.2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        F.cross_entropy(last(activation(first(pixels))), classes).backward()
         optimizer.step()
-    assert layer.weight.item() < 0.01
+    return activation.weight.item()
+
+
+@pitfall("PReLU drifts towards plain ReLU")
+def check_decay_pulls_to_relu():
+    assert abs(slope_after_training()) < 0.06 and slope_after_training(weight_decay=0) > 0.25
 
 
 @check

@@ -3,10 +3,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 FORWARD = r"\mathrm{ReLU}(x) = \max(0, x), \qquad \mathrm{ReLU6}(x) = \min(\max(0, x), 6)"
 DERIVATIVE = r"""
@@ -103,7 +104,7 @@ def check_worked_example():
     assert w.grad.item() == 0 and b.grad.item() == 0
 
 
-@check
+@pitfall('"modified by an inplace operation" in backward')
 def check_inplace_errors():
     def fails(work):
         try:
@@ -120,6 +121,8 @@ def check_inplace_errors():
         assert fails(after(first))
     for first in (nn.Linear(4, 4), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)):
         assert not fails(after(first))
+    for first in (torch.sigmoid, torch.exp, lambda x: x.softmax(-1), torch.relu):
+        assert not fails(lambda: F.relu(first(torch.randn(2, 3, 4, 4, requires_grad=True))).sum().backward())
 
     def added(in_place):
         x = torch.randn(2, 4, requires_grad=True)
@@ -134,7 +137,7 @@ def check_inplace_errors():
     assert fails(lambda: added(True)) and not fails(lambda: added(False))
 
 
-@check
+@pitfall("A pre-activation residual block silently loses its skip path")
 def check_inplace_changes_the_skip_path():
     x = torch.randn(2, 4)
     branch = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4))
@@ -143,14 +146,27 @@ def check_inplace_changes_the_skip_path():
     assert torch.equal(x, rectified)
     assert torch.allclose(y, branch[1](rectified) + rectified)
     raises(RuntimeError, lambda: branch(torch.randn(2, 4, requires_grad=True)), "a leaf Variable that requires grad")
+    hidden = nn.Linear(4, 4)(torch.randn(2, 4))
+    (branch(hidden) + hidden).sum().backward()
+    earlier = torch.sigmoid(torch.randn(2, 4, requires_grad=True))
+    raises(RuntimeError, lambda: (branch(earlier) + earlier).sum().backward(), "modified by an inplace operation")
+    x = torch.randn(2, 4)
+    kept, branch = x.clone(), nn.Sequential(nn.ReLU(inplace=False), branch[1])
+    assert torch.equal(branch(x) + x, branch(kept) + kept) and torch.equal(x, kept)
 
 
-@check
+@pitfall("A hand-written ReLU gives other gradients at exactly zero")
 def check_slopes_at_zero():
     assert slope_at(F.relu, 0.0) == 0
     stated("0.5", slope_at(lambda x: torch.maximum(x, torch.zeros(())), 0.0))
     assert slope_at(lambda x: x.clamp(min=0), 0.0) == 1
     assert torch.__version__.startswith("2.13")
+    layer = nn.Linear(3, 2)
+    nn.init.zeros_(layer.bias)
+    for function, share in ((F.relu, 0), (lambda z: torch.maximum(z, torch.zeros(2)), 0.5), (lambda z: z.clamp(min=0), 1)):
+        layer.zero_grad()
+        function(layer(torch.zeros(1, 3))).sum().backward()
+        assert layer.bias.grad.tolist() == [share, share]
 
 
 @check
@@ -171,7 +187,33 @@ def check_second_moment_and_gain():
     stated("1.4142", nn.init.calculate_gain("relu"))
 
 
-@check
+def digits_network(x, y, rate, clip=math.inf, activation=None):
+    """The loss and the number of dead hidden units after 60 steps."""
+    net = nn.Sequential(nn.Linear(64, 32), activation or nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(net.parameters(), rate)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), clip)
+        optimizer.step()
+    return loss.item(), int((net[:2](x) == 0).all(dim=0).sum())
+
+
+def open_after_an_outlier(slope, clip=math.inf):
+    """Whether the unit of the worked example is open on ordinary samples, one outlier and many rounds later."""
+    w, b = torch.tensor(1.0, requires_grad=True), torch.tensor(0.0, requires_grad=True)
+    optimizer = torch.optim.SGD([w, b], 0.05)
+    ordinary = torch.tensor([0.5, 1.0, 2.0])
+    for x in [torch.tensor([10.0])] + 200 * [ordinary]:
+        optimizer.zero_grad()
+        ((F.leaky_relu(w * x + b, slope) - 1) ** 2 / 2).sum().backward()
+        nn.utils.clip_grad_norm_([w, b], clip)
+        optimizer.step()
+    return bool((w * ordinary + b > 0).all())
+
+
+@pitfall("The loss stalls and many activations are always zero")
 def check_counting_dead_units():
     layer = nn.Linear(3, 5)
     with torch.no_grad():
@@ -180,6 +222,16 @@ def check_counting_dead_units():
     assert (y == 0).all(dim=0)[2]
     maps = F.relu(torch.randn(64, 3, 8, 8)) * torch.tensor([1.0, 0.0, 1.0])[:, None, None]
     assert (maps == 0).all(dim=(0, 2, 3)).tolist() == [False, True, False]
+    pixels, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
+    pixels = pixels.float()
+    loss, dead = digits_network(pixels, y, 0.5)
+    assert loss > 2.29 and dead > 28
+    normalized = (pixels - pixels.mean()) / pixels.std()
+    for cured in (digits_network(normalized, y, 0.5), digits_network(pixels, y, 0.01), digits_network(pixels, y, 0.5, clip=0.1)):
+        assert cured[0] < 0.8 and cured[1] < 5
+    leaky = digits_network(pixels, y, 0.5, activation=nn.LeakyReLU())[0]
+    assert not leaky < 2.3
+    assert not open_after_an_outlier(0.0) and open_after_an_outlier(0.1) and open_after_an_outlier(0.0, clip=1.0)
 
 
 def opens(w: float, b: float, x: torch.Tensor, method, steps: int) -> bool:

@@ -1,10 +1,11 @@
 import numpy as np
 import scipy.special
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 VALUES = r"""
 \sigma(x) = \frac{1}{1 + e^{-x}}, \qquad
@@ -75,7 +76,8 @@ def check_contract():
         assert f(torch.ones(2, dtype=torch.float16)).dtype == torch.float16 and f(torch.ones(2) * 1j).is_complex()
     for wrong in (torch.tensor([1]), torch.ones(1) * 1j):
         raises(RuntimeError, lambda: F.logsigmoid(wrong))
-    raises(TypeError, lambda: nn.Sigmoid(inplace=True))
+    for layer in (nn.Sigmoid, nn.Tanh):
+        raises(TypeError, lambda: layer(inplace=True))
     assert torch.sigmoid_(torch.zeros(1)).item() == 0.5 and torch.tanh_(torch.zeros(1)).item() == 0
     for f in (torch.sigmoid, torch.tanh):
         x = torch.randn(3, requires_grad=True)
@@ -83,19 +85,70 @@ def check_contract():
         assert torch.equal(y.grad_fn._saved_result, y)
 
 
-@check
+@pitfall("`1 - torch.sigmoid(x)` is exactly zero")
 def check_rounding():
     assert (torch.sigmoid(torch.linspace(17, 90, 500)) == 1).all() and (torch.sigmoid(torch.linspace(-90, 16, 500)) < 1).all()
     stated("6e−8", 1 - np.nextafter(np.float32(1), np.float32(0)))
-    assert torch.tensor(100.0).exp().isinf() and np.float32(1 / (1 + np.exp(100.0))) > 0
-    assert torch.sigmoid(torch.tensor(-100.0)) == 0 and torch.log(torch.sigmoid(torch.tensor(-100.0))) == -torch.inf
     assert 1 - torch.sigmoid(torch.tensor(20.0)) == 0 and torch.sigmoid(torch.tensor(-20.0)) > 2e-9
     assert torch.tanh(torch.tensor([-20.0, 20.0])).tolist() == [-1, 1]
+
+
+@pitfall("`torch.log(torch.sigmoid(x))` is −inf")
+def check_logarithm_of_a_rounded_zero():
+    x = torch.tensor([-100.0])
+    assert (-x).exp().isinf() and np.float32(1 / (1 + np.exp(100.0))) > 0
+    assert torch.sigmoid(x) == 0 and torch.log(torch.sigmoid(x)) == -torch.inf
+    assert F.logsigmoid(x) == -100 and F.binary_cross_entropy_with_logits(x, torch.ones(1)) == 100
+
+
+@pitfall('"overflow encountered in exp"')
+def check_overflow():
+    low, high = np.float32(-100), np.float32(100)
+    for work in (lambda: 1 / (1 + np.exp(-low)), lambda: np.exp(high) / (1 + np.exp(high))):
+        with np.errstate(over="raise"):
+            raises(FloatingPointError, work, "overflow encountered in exp")
+    assert quietly(lambda: 1 / (1 + np.exp(-low))) == 0 and np.isnan(quietly(lambda: np.exp(high) / (1 + np.exp(high))))
     with np.errstate(all="raise"):
-        raises(FloatingPointError, lambda: 1 / (1 + np.exp(np.float32(100))), "overflow encountered in exp")
-    with np.errstate(all="ignore"):
-        assert 1 / (1 + np.exp(np.float32(100))) == 0 and np.isnan(np.exp(np.float32(100)) / (1 + np.exp(np.float32(100))))
-    assert scipy.special.expit(np.float32(-1000)) == 0 and scipy.special.expit(np.float32(1000)) == 1
+        assert scipy.special.expit(low) == scipy.special.expit(10 * low) == 0 and scipy.special.expit(high) == 1
+
+
+def trained_deep(activation, initialize):
+    """Accuracy of ten hidden layers on digits, and the gradient of the first of them."""
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    network = nn.Sequential(*(nn.Sequential(nn.Linear(64, 64), activation()) for _ in range(10)), nn.Linear(64, 10))
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            initialize(layer.weight)
+            nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(150):
+        batch = torch.randperm(len(pixels))[:128]
+        optimizer.zero_grad()
+        F.cross_entropy(network(pixels[batch]), classes[batch]).backward()
+        optimizer.step()
+    return (network(pixels).argmax(1) == classes).float().mean(), network[0][0].weight.grad.norm()
+
+
+@pitfall("A deep sigmoid network does not train")
+def check_deep_networks():
+    accuracy, gradient = trained_deep(nn.Sigmoid, nn.init.xavier_uniform_)
+    assert accuracy < 0.2 and gradient < 1e-5 and (torch.sigmoid(torch.randn(1000)) > 0).all()
+    for activation, initialize in (
+        (nn.ReLU, lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")),
+        (nn.Tanh, lambda w: nn.init.xavier_uniform_(w, gain=5 / 3)),
+    ):
+        accuracy, gradient = trained_deep(activation, initialize)
+        assert accuracy > 0.8 and gradient > 1e-3, (accuracy, gradient)
+
+
+@pitfall("Probabilities crowd between 0.5 and 0.73")
+def check_sigmoid_twice():
+    logits = torch.randn(1000) * 5
+    twice, once = torch.sigmoid(torch.sigmoid(logits)), torch.sigmoid(logits)
+    assert 0.5 <= twice.min() < 0.51 and 0.73 < twice.max() < 0.7311 and once.min() < 0.01 and once.max() > 0.99
+    perfect = F.binary_cross_entropy_with_logits(torch.sigmoid(torch.tensor([-50.0])), torch.zeros(1))
+    assert perfect > 0.69 and F.binary_cross_entropy_with_logits(torch.tensor([-50.0]), torch.zeros(1)) < 1e-9
 
 
 @check

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SILU = r"""
 \mathrm{SiLU}(x) = x\,\sigma(x) = \frac{x}{1 + e^{-x}}, \qquad
@@ -105,27 +105,42 @@ def check_contract():
     for f in (F.silu, F.hardswish):
         assert f(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
         raises(RuntimeError, lambda: f(torch.tensor([1])))
-    assert F.silu(torch.ones(1) * 1j).is_complex() and not hasattr(nn, "Swish")
+    assert F.silu(torch.ones(1) * 1j).is_complex()
+    raises(RuntimeError, lambda: F.hardswish(torch.ones(1) * 1j))
     assert not nn.SiLU().inplace and not nn.Hardswish().inplace
-    try:
-        nn.init.calculate_gain("silu")
-    except ValueError as error:
-        assert str(error) == "Unsupported nonlinearity silu"
-    else:
-        raise AssertionError("expected an error")
+    far = torch.tensor([-50.0, -200.0], requires_grad=True)
+    assert [bool(s) for s in torch.autograd.grad(F.silu(far).sum(), far)[0]] == [True, False]
+
+
+@pitfall("`nn.Swish` does not exist")
+def check_name():
+    raises(AttributeError, lambda: nn.Swish)
+    raises(AttributeError, lambda: F.swish)
+    x, beta = torch.randn(50), nn.Parameter(torch.tensor(1.0))
+    trainable = x * torch.sigmoid(beta * x)
+    assert torch.allclose(nn.SiLU()(x), trainable, atol=1e-6) and torch.autograd.grad(trainable.sum(), beta)[0] != 0
+
+
+@pitfall('"Unsupported nonlinearity silu"')
+def check_initialization():
+    for work in (nn.init.calculate_gain, lambda name: nn.init.kaiming_normal_(torch.empty(2, 2), nonlinearity=name)):
+        raises(ValueError, lambda: work("silu"), "Unsupported nonlinearity silu")
     x = torch.linspace(-14, 14, 2_800_001, dtype=torch.float64)
     square = (F.silu(x) ** 2 * torch.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * 1e-5).sum()
     stated("0.3558", square)
     stated("1.6765", square**-0.5)
     weak, exact, strong = torch.randn(100, 256), torch.randn(10_000, 1024), 1.2 * torch.randn(100, 512)
-    for _ in range(20):
-        weak = F.silu(weak) @ nn.init.kaiming_normal_(torch.empty(256, 256), nonlinearity="relu")
+    normalized = weak
+    for depth in range(20):
+        weight = nn.init.kaiming_normal_(torch.empty(256, 256), nonlinearity="relu")
+        weak, normalized = F.silu(weak) @ weight.T, F.batch_norm(F.silu(normalized) @ weight.T, None, None, training=True)
+        assert depth > 1 or weak.std() > 0.4
         strong = F.silu(strong) @ torch.randn(512, 512) * 1.6765 / 512**0.5
     exact = F.silu(exact) @ torch.randn(1024, 1024) * 1.6765 / 32
-    assert weak.std() < 0.01 and abs(exact.std() - 1) < 0.03 and strong.std() > 1.5
+    assert weak.std() < 0.01 and abs(normalized.std() - 1) < 0.01 and abs(exact.std() - 1) < 0.03 and strong.std() > 1.5
 
 
-@check
+@pitfall("A hand-written Swish needs more memory")
 def check_memory():
     saved = []
     for f in (F.silu, lambda v: v * torch.sigmoid(v)):
@@ -135,6 +150,19 @@ def check_memory():
             y = f(x)
         saved.append(len(kept))
     assert saved == [1, 2], saved
+
+
+@pitfall("Ported MobileNetV3 or EfficientNet weights give other results")
+def check_ported_weights():
+    source = {}
+    for activation in (nn.Hardswish, nn.SiLU):
+        model = nn.Sequential(nn.Linear(8, 8), activation(), nn.Linear(8, 8), activation())
+        for other in (nn.Hardswish, nn.SiLU):
+            ported = nn.Sequential(nn.Linear(8, 8), other(), nn.Linear(8, 8), other())
+            ported.load_state_dict(model.state_dict())
+            x = 3 * torch.randn(20, 8)
+            source[activation, other] = (model(x) - ported(x)).abs().max().item()
+    assert all((gap == 0) if a is b else (gap > 0.05) for (a, b), gap in source.items())
 
 
 @check

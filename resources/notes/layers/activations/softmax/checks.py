@@ -8,7 +8,7 @@ from scipy import special
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 SOFTMAX = r"p_i = \frac{e^{z_i/T}}{\sum_{j=1}^{K} e^{z_j/T}}"
 STABLE = r"""
@@ -87,16 +87,17 @@ def check_facts():
     assert torch.equal(torch.softmax(z, -1).argsort(-1), z.argsort(-1))
 
 
-@check
+@pitfall("The loss never gets near zero")
 def check_double_softmax():
     perfect = torch.eye(10, dtype=torch.float64)[:1]
     stated("1.4612", F.cross_entropy(perfect, torch.tensor([0])))
     for _ in range(100):
         p = torch.softmax(torch.randn(1, 10, dtype=torch.float64) * 5, -1)
         assert F.cross_entropy(p, torch.tensor([0])) > 1.4611
+    assert nn.CrossEntropyLoss()(50 * perfect, torch.tensor([0])) < 1e-9
 
 
-@check
+@pitfall("NaN after masking")
 def check_rows_that_are_masked_throughout():
     z = torch.tensor([[1.0, 2.0], [-math.inf, -math.inf]], requires_grad=True)
     p = torch.softmax(z, -1)
@@ -104,20 +105,23 @@ def check_rows_that_are_masked_throughout():
     assert torch.softmax(torch.tensor([math.inf, 0.0]), -1).isnan().all()
     (gradient,) = torch.autograd.grad((p.nan_to_num() * torch.tensor([1.0, 3.0])).sum(), z)
     assert gradient[1].isnan().all()
-    empty = (z == -math.inf).all(-1, keepdim=True)
-    q = torch.where(empty, 0.0, torch.softmax(z.masked_fill(empty, 0.0), -1))
-    (gradient,) = torch.autograd.grad((q * torch.tensor([1.0, 3.0])).sum(), z)
-    assert torch.equal(q[1], torch.zeros(2)) and torch.equal(gradient[1], torch.zeros(2)) and gradient[0].abs().sum() > 0
+    finite = torch.randn(2, 2, requires_grad=True)
+    for scores, leaf in ((z, z), (finite + torch.tensor([[0.0, 0.0], [-math.inf, -math.inf]]), finite)):
+        empty = (scores == -math.inf).all(-1, keepdim=True)
+        q = torch.where(empty, 0.0, torch.softmax(scores.masked_fill(empty, 0.0), -1))
+        (gradient,) = torch.autograd.grad((q * torch.tensor([1.0, 3.0])).sum(), leaf)
+        assert torch.equal(q[1], torch.zeros(2)) and torch.equal(gradient[1], torch.zeros(2)) and gradient[0].abs().sum() > 0
+    assert torch.softmax(torch.tensor([math.inf, 0.0]).clamp(max=1e4), -1).tolist() == [1.0, 0.0]
 
 
-@check
+@pitfall("A masked position still has weight")
 def check_masking_by_zero():
     keep = torch.tensor([True, True, False])
     stated("0.090", torch.softmax(Z * keep, -1)[2])
     assert torch.softmax(Z.masked_fill(~keep, -torch.inf), -1)[2] == 0
 
 
-@check
+@pitfall("Probabilities sum to 1 along the wrong axis")
 def check_guessed_axis():
     for dimensions, axis in {0: 0, 1: 0, 2: 1, 3: 0, 4: 1, 5: 1}.items():
         z = torch.randn((2, 3, 4, 5, 6)[:dimensions])
@@ -125,9 +129,14 @@ def check_guessed_axis():
             warnings.simplefilter("always")
             guessed = nn.Softmax()(z)
         assert caught and torch.equal(guessed, torch.softmax(z, dim=axis))
+    samples, image = torch.randn(2, 3, 4), torch.randn(2, 3, 4, 5)
+    mixed = quietly(lambda: nn.Softmax()(samples))
+    assert torch.allclose(mixed.sum(0), torch.ones(3, 4)) and not torch.allclose(mixed.sum(-1), torch.ones(2, 3))
+    assert torch.allclose(nn.Softmax(dim=-1)(samples).sum(-1), torch.ones(2, 3))
+    assert torch.allclose(nn.Softmax(dim=1)(image).sum(1), torch.ones(2, 4, 5))
 
 
-@check
+@pitfall("$-\\infty$ or NaN in a hand-written version")
 def check_overflow_and_underflow():
     naive = torch.tensor([1000.0, 0.0]).exp()
     assert (naive / naive.sum()).isnan().any()
@@ -193,4 +202,3 @@ def check_gradient_after_nan_to_num_depends_on_how_the_mask_was_put_on():
         z = torch.randn(2, 2, requires_grad=True)
         (gradient,) = torch.autograd.grad((torch.softmax(masked(z), -1).nan_to_num() * torch.tensor([1.0, 3.0])).sum(), z)
         assert bool(gradient[1].isnan().any()) is (name == "add")
-    assert torch.softmax(torch.tensor([math.inf, 0.0]).clamp(max=1e4), -1).tolist() == [1.0, 0.0]

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SUM = r"""
 o_i = \sum_{j=1}^{S} a_{ij} v_j, \qquad
@@ -112,7 +112,7 @@ def check_largest_weight_of_random_vectors():
     stated("0.24", sdpa(q, k, unit).amax(-1).mean())
 
 
-@check
+@pitfall("The model attends exactly to the padding")
 def check_mask_polarity():
     q, k, v = torch.randn(1, 3, 4), torch.randn(1, 5, 4), torch.randn(1, 5, 4)
     keep = torch.tensor([True, True, True, False, False])
@@ -121,6 +121,10 @@ def check_mask_polarity():
     ignored = attention(q, k, v, key_padding_mask=~keep[None])[0]
     assert torch.allclose(ignored, attention(q, k[:, :3], v[:, :3])[0], atol=1e-6)
     many, padding = torch.randn(2, 3, 5, 4), torch.tensor([[False] * 3 + [True] * 2, [False] * 5])
+    wrong = sdpa(many[:1], many[:1], many[:1], attn_mask=padding[:1, None, None, :])
+    assert torch.allclose(wrong[0], sdpa(many[0], many[0, :, 3:], many[0, :, 3:]), atol=1e-6)
+    wrong = attention(q, k, v, attn_mask=keep.expand(3, 5))[0]
+    assert torch.allclose(wrong, attention(q, k[:, 3:], v[:, 3:])[0], atol=1e-6)
     heads = sdpa(many, many, many, attn_mask=~padding[:, None, None, :])
     assert torch.allclose(heads[0], sdpa(many[0], many[0, :, :3], many[0, :, :3]), atol=1e-6)
     assert torch.allclose(heads[1], sdpa(many[1], many[1], many[1]), atol=1e-6)
@@ -129,7 +133,7 @@ def check_mask_polarity():
     assert torch.allclose(padded, layer(k[:, :3]), atol=1e-5)
 
 
-@check
+@pitfall("A 0/1 float mask hides nothing")
 def check_float_masks_are_added():
     q, k = torch.randn(3, 4).double(), torch.randn(5, 4).double()
     mask = torch.tensor([1.0, 1, 1, 0, 0]).double()
@@ -137,19 +141,26 @@ def check_float_masks_are_added():
     assert (weights > 0).all()
     ratio = (weights[:, 0] / weights[:, 4]) / (plain[:, 0] / plain[:, 4])
     assert torch.allclose(ratio, torch.full((3,), math.e).double())
+    for hiding in (mask.bool(), torch.zeros(5).double().masked_fill(mask == 0, -math.inf)):
+        weights = sdpa(q, k, torch.eye(5).double(), attn_mask=hiding)
+        assert torch.equal(weights[:, 3:], torch.zeros(3, 2).double()) and torch.allclose(weights.sum(1), torch.ones(3).double())
 
 
-@check
+@pitfall("Predictions stay random after `model.eval()`")
 def check_dropout_ignores_the_mode():
     class Block(nn.Module):
-        def forward(self, x):
-            return sdpa(x, x, x, dropout_p=0.5)
+        p = 0.5
+
+        def forward(self, x, aware):
+            return sdpa(x, x, x, dropout_p=(self.p if self.training else 0.0) if aware else self.p)
 
     block, x = Block().eval(), torch.randn(1, 16, 8)
-    assert not torch.allclose(block(x), block(x))
+    assert not torch.allclose(block(x, False), block(x, False))
+    assert torch.equal(block(x, True), block(x, True)) and torch.equal(block(x, True), sdpa(x, x, x))
+    assert not torch.allclose(block.train()(x, True), block(x, True))
 
 
-@check
+@pitfall("With a KV cache every new token sees only the first key")
 def check_causal_alignment():
     q, k, v = torch.randn(1, 1, 1, 4), torch.randn(1, 1, 6, 4), torch.randn(1, 1, 6, 4)
     assert torch.allclose(sdpa(q, k, v, is_causal=True), v[:, :, :1], atol=1e-6)
@@ -160,7 +171,7 @@ def check_causal_alignment():
     assert torch.allclose(sdpa(q[:, :, -1:], k, v), sdpa(q, k, v, attn_mask=lower_right)[:, :, -1:], atol=1e-6)
 
 
-@check
+@pitfall("NaN in rows whose keys are all masked")
 def check_fully_masked_row():
     q, k, v = torch.randn(1, 3, 4), torch.randn(1, 5, 4), torch.randn(1, 5, 4)
     keep = torch.ones(3, 5, dtype=torch.bool)
@@ -179,6 +190,13 @@ def check_fully_masked_row():
     with torch.no_grad():
         assert attention(k, k, k, attn_mask=forbidden, need_weights=False)[0][0, 1].isnan().all()
     assert not attention(k, k, k, attn_mask=forbidden, need_weights=False)[0].isnan().any()
+    keep[1, 0], allowed = True, forbidden.clone()
+    allowed[1, 0] = False
+    assert (q @ k.transpose(-2, -1)).masked_fill(~keep, -math.inf).softmax(-1).isfinite().all()
+    with torch.no_grad():
+        for weights in (True, False):
+            assert attention(q, k, v, attn_mask=~keep, need_weights=weights)[0].isfinite().all()
+            assert attention(k, k, k, attn_mask=allowed, need_weights=weights)[0].isfinite().all()
     for other in (nn.MultiheadAttention(4, 2).eval(), nn.MultiheadAttention(4, 1, batch_first=True).eval()):
         with torch.no_grad():
             square = k.repeat(5, 1, 1)

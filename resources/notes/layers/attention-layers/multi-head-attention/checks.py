@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 PROJECTIONS = r"Q_h = X W_h^Q + b_h^Q, \quad K_h = Y W_h^K + b_h^K, \quad V_h = Y W_h^V + b_h^V"
 HEAD = r"\operatorname{head}_h = \operatorname{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d_h}} + M\right) V_h"
@@ -126,7 +126,7 @@ def check_train_and_eval():
     assert not torch.allclose(layer.train()(x, x, x)[0], layer.eval()(x, x, x)[0])
 
 
-@check
+@pitfall("Samples of a batch influence each other")
 def check_default_layout_attends_across_the_batch():
     x = torch.randn(2, 5, 8)
     other = torch.cat([x[:1], torch.randn(1, 5, 8)])
@@ -139,7 +139,7 @@ def check_default_layout_attends_across_the_batch():
     layer(x, x, x, key_padding_mask=padding)
 
 
-@check
+@pitfall("A mask has the opposite effect, or hits the wrong sample")
 def check_masks():
     layer, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(2, 4, 8)
     mask = torch.zeros(2, 4, 4, dtype=torch.bool)
@@ -152,9 +152,11 @@ def check_masks():
     q, k, v = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in F.linear(x, layer.in_proj_weight, layer.in_proj_bias).chunk(3, -1))
     ours = layer.out_proj(F.scaled_dot_product_attention(q, k, v, attn_mask=keep).transpose(1, 2).flatten(2))
     assert torch.allclose(ours, layer(x, x, x, attn_mask=~keep)[0], atol=1e-6)
+    opposite = layer(x, x, x, attn_mask=keep, average_attn_weights=False)[1] == 0
+    assert torch.equal(opposite, keep.expand(2, 2, 4, 4)) and not torch.allclose(ours, layer(x, x, x, attn_mask=keep)[0], atol=1e-3)
 
 
-@check
+@pitfall("NaN as soon as one sample is all padding")
 def check_fully_masked_rows():
     layer, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(2, 4, 8)
     padding = torch.tensor([[False] * 4, [True] * 4])
@@ -166,13 +168,22 @@ def check_fully_masked_rows():
     assert not layer.eval()(x, x, x, key_padding_mask=padding, need_weights=False)[0].isnan().any()
     with torch.no_grad():
         assert layer(x, x, x, key_padding_mask=padding, need_weights=False)[0][1].isnan().any()
+        padding[1, 0] = False
+        for weights in (True, False):
+            assert layer(x, x, x, key_padding_mask=padding, need_weights=weights)[0].isfinite().all()
+    layer.train().zero_grad()
+    out = layer(x, x, x, key_padding_mask=padding)[0]
+    out[0].sum().backward()
+    assert out.isfinite().all() and all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-@check
+@pitfall("Returned weights do not sum to 1")
 def check_weights_are_returned_after_dropout():
     layer, x = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True), torch.randn(2, 6, 8)
     assert not torch.allclose(layer(x, x, x)[1].sum(-1), torch.ones(2, 6), atol=0.05)
     assert torch.allclose(layer.eval()(x, x, x)[1].sum(-1), torch.ones(2, 6))
+    assert torch.allclose(layer(x, x, x, average_attn_weights=False)[1].sum(-1), torch.ones(2, 2, 6))
+    assert torch.allclose(nn.MultiheadAttention(8, 2, batch_first=True)(x, x, x)[1].sum(-1), torch.ones(2, 6))
     assert layer(x, x, x, need_weights=False)[1] is None
 
 

@@ -3,9 +3,10 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 NON_LOCAL = r"""
 z_i = x_i + W_z \sum_{j=1}^{P} \frac{\exp\left( (W_\theta x_i)^\top W_\phi x_j \right)}{\sum_{l=1}^{P} \exp\left( (W_\theta x_i)^\top W_\phi x_l \right)} \, W_g x_j
@@ -93,11 +94,82 @@ def check_counts():
     assert (2 * 8 * 2 * 8) ** 2 == 16 * (8 * 8) ** 2 and (8 * 8) * (4 * 4) * 4 == (8 * 8) ** 2
 
 
-@check
+@pitfall('"Given normalized_shape=[16], expected input with shape [*, 16]"')
 def check_layer_norm_axes():
     hidden = torch.randn(2, 16, 1, 1)
     raises(RuntimeError, lambda: nn.LayerNorm(16)(hidden), "Given normalized_shape=[16], expected input with shape [*, 16]")
     assert torch.allclose(nn.LayerNorm([16, 1, 1])(hidden)[..., 0, 0], nn.LayerNorm(16)(hidden[..., 0, 0]), atol=1e-6)
+
+
+@pitfall("Out of memory on large maps")
+def check_numbers_kept_for_the_backward_pass():
+    """Counts the elements that autograd keeps; that a GPU runs out of memory is not run."""
+
+    def kept(attend, side):
+        x, sizes = torch.randn(1, 4, side, side, requires_grad=True), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+            attend(x)
+        return max(sizes)
+
+    def naive(x, pool=1):
+        q, k = x.flatten(2).mT, F.max_pool2d(x, pool).flatten(2).mT
+        return (q @ k.mT).softmax(-1) @ k
+
+    def fused(x, heads):
+        q = x.flatten(2).mT.unsqueeze(1).contiguous() if heads else x.flatten(2).mT
+        return F.scaled_dot_product_attention(q, q, q, scale=1.0)
+
+    assert (kept(naive, 8), kept(naive, 16), kept(naive, 32)) == (64**2, 256**2, 1024**2)
+    assert kept(lambda x: naive(x, 2), 32) == 1024**2 / 4
+    assert kept(lambda x: x[:, :1].flatten(2).softmax(-1) @ x.flatten(2).mT, 32) == 4 * 1024
+    assert kept(lambda x: fused(x, False), 32) == 1024**2 and kept(lambda x: fused(x, True), 32) == 4 * 1024
+    x = torch.randn(1, 4, 6, 6)
+    assert torch.allclose(fused(x, True)[:, 0], fused(x, False), atol=1e-5) and torch.allclose(fused(x, False), naive(x), atol=1e-5)
+
+
+@pitfall("A pretrained network gets worse when the block is inserted")
+def check_insertion_into_a_trained_network():
+    digits = load_digits()
+    images, classes = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(digits.target)
+    first = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam([*first.parameters(), *head.parameters()], 1e-2)
+    for _ in range(60):
+        batch = torch.randperm(len(images))[:128]
+        optimizer.zero_grad()
+        F.cross_entropy(head(first(images[batch])), classes[batch]).backward()
+        optimizer.step()
+    inner, norm = [nn.Conv2d(16, 8, 1) for _ in range(3)] + [nn.Conv2d(8, 16, 1)], nn.BatchNorm2d(16)
+    key, mix = nn.Conv2d(16, 1, 1), nn.Sequential(nn.Conv2d(16, 4, 1), nn.LayerNorm([4, 1, 1]), nn.ReLU(), nn.Conv2d(4, 16, 1))
+
+    def gathered(x):
+        q, k, v = (f(x).flatten(2).mT for f in inner[:3])
+        return inner[3](F.scaled_dot_product_attention(q, k, v, scale=1.0).mT.unflatten(2, x.shape[2:]))
+
+    def context(x):
+        return mix((x.flatten(2) @ key(x).flatten(2).softmax(-1).mT)[..., None])
+
+    features = first(images).detach()
+    loss = lambda x: F.cross_entropy(head(x), classes)
+    for added, last in ((gathered, inner[3]), (context, mix[3]), (lambda x: norm(gathered(x)), norm)):
+        if last is norm:
+            nn.init.normal_(inner[3].weight)
+        assert loss(features + added(features)) > loss(features) + 0.02
+        nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
+        assert torch.equal(features + added(features), features)
+        loss(features + added(features)).backward()
+        assert last.weight.grad.any()
+
+
+@pitfall("A rewrite with `nn.MultiheadAttention` differs")
+def check_multi_head_attention_scales():
+    layer, x = nn.MultiheadAttention(8, 1, bias=False, batch_first=True, dtype=torch.float64), torch.randn(1, 6, 8, dtype=torch.float64)
+    theta, phi, g = (m.detach() for m in layer.in_proj_weight.chunk(3))
+    ours = non_local(x[0].numpy(), *(m.numpy() for m in (theta, phi, g, layer.out_proj.weight.detach())))
+    assert not np.allclose(ours, (x + layer(x, x, x)[0])[0].detach().numpy(), atol=1e-3)
+    scaled, unscaled = (F.scaled_dot_product_attention(x @ theta.T, x @ phi.T, x @ g.T, scale=s) for s in (None, 1.0))
+    assert torch.allclose(layer.out_proj(scaled), layer(x, x, x)[0])
+    np.testing.assert_allclose(ours, (x + layer.out_proj(unscaled))[0].detach().numpy(), atol=1e-12)
 
 
 @check

@@ -2,11 +2,13 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BLOCK = r"""
 z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} x_{cij}, \qquad
@@ -90,15 +92,74 @@ def check_start_and_activations():
     assert (gate - 0.5).abs().max() < 0.12
     nn.init.zeros_(block.fc2.weight), nn.init.constant_(block.fc2.bias, 3.0)
     stated("0.9526", (block(x) / x).detach().mean())
-    for bias, learns in ((3.0, False), (2.0, True)):
+    stated("0.95", nn.Hardsigmoid()(torch.tensor(2.7)))
+    for bias, learns in ((3.0, False), (2.7, True)):
         hard = SqueezeExcitation(64, 4, scale_activation=nn.Hardsigmoid)
         nn.init.zeros_(hard.fc2.weight), nn.init.constant_(hard.fc2.bias, bias)
         hard(torch.randn(2, 64, 5, 5)).sum().backward()
         assert bool(hard.fc2.weight.grad.any()) == learns
-    assert 8 // 16 == 0 and SqueezeExcitation(8, max(1, 8 // 16))(torch.randn(1, 8, 4, 4)).shape == (1, 8, 4, 4)
-    raises(RuntimeError, lambda: SqueezeExcitation(8, 8 // 16)(torch.randn(1, 8, 4, 4)))
     stated("0.8333", nn.Hardsigmoid()(torch.tensor(2.0)))
     stated("0.8808", torch.sigmoid(torch.tensor(2.0)))
+
+
+@pitfall("The block is far too small or far too large")
+def check_width_and_ratio():
+    number = lambda c, s: sum(p.numel() for p in SqueezeExcitation(c, s).parameters())
+    for c, wrong in ((2048, lambda w, right: w < right / 7), (32, lambda w, right: w > 6 * right)):
+        assert wrong(number(c, 16), number(c, max(1, c // 16)))  # the ratio 16, passed as a width
+        assert SqueezeExcitation(c, max(1, c // 16)).fc1.out_channels == c // 16
+    assert SqueezeExcitation(8, max(1, 8 // 16))(torch.randn(1, 8, 4, 4)).shape == (1, 8, 4, 4)
+    raises(RuntimeError, lambda: SqueezeExcitation(8, 8 // 16)(torch.randn(1, 8, 4, 4)))
+
+
+class Residual(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        convolution = lambda: nn.Conv2d(c, c, 3, padding=1, bias=False)
+        self.branch = nn.Sequential(convolution(), nn.BatchNorm2d(c), nn.ReLU(), convolution(), nn.BatchNorm2d(c))
+        self.gate = nn.Identity()
+
+    def forward(self, x):
+        return torch.relu(x + self.gate(self.branch(x)))
+
+
+@pitfall("A pretrained network collapses after SE was inserted")
+def check_insertion_into_a_trained_network():
+    digits = load_digits()
+    images, classes = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(digits.target)
+    blocks = [Residual(16) for _ in range(4)]
+    network = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    for _ in range(40):
+        batch = torch.randperm(len(images))[:64]
+        optimizer.zero_grad()
+        F.cross_entropy(network(images[batch]), classes[batch]).backward()
+        optimizer.step()
+    network.eval()
+    accuracy = lambda: (network(images[:300]).argmax(1) == classes[:300]).float().mean().item()
+    before = accuracy()
+    for activation, bias in ((nn.Sigmoid, 3.0), (nn.Hardsigmoid, 2.7)):
+        for block in blocks:
+            block.gate = SqueezeExcitation(16, 4, scale_activation=activation)
+        assert before > 0.8 and accuracy() < 0.5
+        for block in blocks:
+            nn.init.zeros_(block.gate.fc2.weight), nn.init.constant_(block.gate.fc2.bias, bias)
+        F.cross_entropy(network(images[:64]), classes[:64]).backward()
+        assert all(block.gate.fc2.weight.grad.any() for block in blocks)
+        assert accuracy() > before - 0.1
+
+
+@pitfall("Ported weights do not fit, or give other numbers")
+def check_ported_weights():
+    source, x = SqueezeExcitation(72, 24, scale_activation=nn.Hardsigmoid), torch.randn(2, 72, 5, 5)
+    same, soft, inside = (
+        SqueezeExcitation(72, 24, **options)
+        for options in ({"scale_activation": nn.Hardsigmoid}, {}, {"activation": nn.SiLU, "scale_activation": nn.Hardsigmoid})
+    )
+    for block in (same, soft, inside):
+        block.load_state_dict(source.state_dict())
+    assert torch.equal(same(x), source(x)) and all((block(x) - source(x)).abs().max() > 1e-3 for block in (soft, inside))
+    raises(RuntimeError, lambda: SqueezeExcitation(72, 72 // 4).load_state_dict(source.state_dict()), "size mismatch")
 
 
 @check
@@ -114,7 +175,7 @@ def check_models():
     assert first[1][0].groups > 1 and isinstance(first[2], SqueezeExcitation)  # after the depthwise convolution
 
 
-@check
+@pitfall("Tiles give another result than the whole image")
 def check_positions_do_not_matter_but_tiles_do():
     block = SqueezeExcitation(16, 4).double()
     x = torch.randn(1, 16, 6, 6, dtype=torch.float64) + torch.linspace(-2, 2, 6, dtype=torch.float64)
@@ -124,6 +185,7 @@ def check_positions_do_not_matter_but_tiles_do():
     tiles = torch.cat([block(x[..., :3]), block(x[..., 3:])], -1)
     assert (tiles - block(x)).abs().max() > 0.01
     conv, gate = nn.Conv2d(16, 2, 3, padding=1).double(), (block(x) / x).detach()[..., :1, :1]
+    assert torch.allclose(torch.cat([x[..., :3] * gate, x[..., 3:] * gate], -1), block(x))
     whole = conv(x * gate)
     disjoint = torch.cat([conv(x[..., :3] * gate), conv(x[..., 3:] * gate)], -1)
     overlapping = torch.cat([conv(x[..., :4] * gate)[..., :3], conv(x[..., 2:] * gate)[..., 1:]], -1)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 ONE = r"y_{n,o,t} = b_o + \sum_{c} \sum_{k} w_{o,c,k}\; x_{n,\,c,\;st + dk - p}"
 TWO = r"""
@@ -77,13 +77,15 @@ def check_contract():
         raises(RuntimeError, lambda: layer(wrong))
 
 
-@check
+@pitfall('"expected input[1, 81, 40] to have 40 channels, but got 81 channels instead"')
 def check_axes_swapped():
     raises(
         RuntimeError,
-        lambda: nn.Conv1d(768, 32, 1)(torch.randn(16, 528, 768)),
-        "expected input[16, 528, 768] to have 768 channels, but got 528 channels instead",
+        lambda: nn.Conv1d(40, 64, 3)(torch.randn(1, 81, 40)),
+        "expected input[1, 81, 40] to have 40 channels, but got 81 channels instead",
     )
+    assert nn.Conv1d(40, 64, 3)(torch.randn(1, 81, 40).transpose(1, 2)).transpose(1, 2).shape == (1, 79, 64)
+    assert nn.Embedding(9, 5)(torch.zeros(3, 11, dtype=torch.long)).shape == (3, 11, 5)
     rnn = nn.GRU(5, 7)(torch.randn(11, 3, 5))[0]
     assert rnn.shape == (11, 3, 7) and nn.Conv1d(7, 2, 3)(rnn.permute(1, 2, 0)).shape == (3, 2, 9)
     assert nn.GRU(5, 7, batch_first=True)(torch.randn(3, 11, 5))[0].shape == (3, 11, 7)
@@ -91,12 +93,32 @@ def check_axes_swapped():
     assert layer(x).shape == layer(x.transpose(1, 2)).shape and not torch.allclose(layer(x), layer(x.transpose(1, 2)), atol=0.1)
 
 
-@check
+@pitfall("A whole batch is taken for one sample")
 def check_batch_taken_for_channels():
     images = torch.randn(64, 28, 28)
     raises(RuntimeError, lambda: nn.Conv2d(1, 4, 3)(images), "expected input[1, 64, 28, 28] to have 1 channels")
     assert nn.Conv2d(64, 4, 3)(images).shape == (4, 26, 26)
     assert nn.Conv2d(1, 4, 3)(images.unsqueeze(1)).shape == (64, 4, 26, 26)
+
+
+@pitfall('"TextCNN needs Conv2d"')
+def check_text_needs_no_conv2d():
+    words, other, one, two = torch.randn(4, 12, 30), torch.randn(4, 12, 30), nn.Conv1d(30, 10, 3), nn.Conv2d(1, 10, (3, 30))
+    two.load_state_dict({"weight": one.weight.mT.unsqueeze(1), "bias": one.bias})
+    assert torch.allclose(one(words.mT), two(words.unsqueeze(1)).squeeze(3), atol=1e-5) and number(one) == number(two)
+    one, two = nn.Conv1d(60, 10, 3), nn.Conv2d(2, 10, (3, 30))
+    two.load_state_dict({"weight": one.weight.unflatten(1, (2, 30)).mT, "bias": one.bias})
+    tables = two(torch.stack([words, other], 1)).squeeze(3)
+    assert torch.allclose(one(torch.cat([words, other], 2).mT), tables, atol=1e-5)
+
+
+@pitfall('"Conv1d sees one channel at a time"')
+def check_channels_that_an_output_reads():
+    x = torch.randn(1, 6, 9, requires_grad=True)
+    for groups, seen in ((1, 6), (2, 3), (6, 1)):
+        layer = nn.Conv1d(6, 6, 3, groups=groups)
+        (gradient,) = torch.autograd.grad(layer(x)[0, 0, 4], x)
+        assert layer.weight.shape[1] == seen == gradient.any(2).sum() and gradient.any(1).sum() == 3
 
 
 @check

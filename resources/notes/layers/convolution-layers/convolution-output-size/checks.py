@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 FORWARD = r"n_{\mathrm{out}} = \left\lfloor \frac{n + 2p - d(k-1) - 1}{s} \right\rfloor + 1"
 TRANSPOSED = r"n_{\mathrm{out}} = (n-1)\,s - 2p + d(k-1) + q + 1"
@@ -78,8 +78,16 @@ def check_worked_example():
     stated("56", F.max_pool2d(stem, 3, 2, 1).shape[-1])
     stated("14", F.conv_transpose1d(torch.zeros(1, 1, 7), torch.zeros(1, 1, 4), stride=2, padding=1).shape[-1])
     assert (size(7, 3, 1), size(7, 3, 2), size(8, 3, 2)) == (5, 3, 3)
-    stated("112.5", (224 + 6 - 7) / 2 + 1)
-    assert (224 - 3) + 1 - size(224, 3, 1, 0, 2) == 2
+
+
+@pitfall("The formula gives 112.5")
+def check_the_form_without_floor_and_dilation():
+    widespread = lambda n, k, s, p: (n + 2 * p - k) / s + 1
+    stated("112.5", widespread(224, 7, 2, 3))
+    stem = nn.Conv2d(1, 1, 7, stride=2, padding=3)(torch.zeros(1, 1, 224, 224))
+    assert stem.shape[-1] == math.floor((224 + 6 - 7) / 2) + 1 == 112
+    dilated = nn.Conv2d(1, 1, 3, dilation=2)(torch.zeros(1, 1, 224, 224)).shape[-1]
+    assert widespread(224, 3, 1, 0) - dilated == 2 and widespread(224, 2 * (3 - 1) + 1, 1, 0) == dilated
 
 
 @check
@@ -97,7 +105,7 @@ def check_recipes():
     stated("448", F.conv_transpose1d(torch.zeros(1, 1, 224), torch.zeros(1, 1, 4), stride=2, padding=1).shape[-1])
 
 
-@check
+@pitfall('"Sizes of tensors must match except in dimension 1"')
 def check_odd_sizes():
     x = torch.zeros(1, 1, 222, 222)
     down = [x]
@@ -107,9 +115,13 @@ def check_odd_sizes():
     up = F.conv_transpose2d(down[-1], torch.zeros(1, 1, 2, 2), stride=2)
     assert up.shape[-1] == 110
     raises(RuntimeError, lambda: torch.cat([up, down[1]], 1), "Sizes of tensors must match except in dimension 1")
+    assert torch.cat([F.interpolate(up, size=down[1].shape[-2:]), down[1]], 1).shape == (1, 2, 111, 111)
+    skip = F.max_pool2d(F.pad(x, (0, 2, 0, 2)), 2)
+    up = F.conv_transpose2d(F.max_pool2d(skip, 2), torch.zeros(1, 1, 2, 2), stride=2)
+    assert torch.cat([up, skip], 1).shape == (1, 2, 112, 112)
 
 
-@check
+@pitfall("\"padding='same' is not supported for strided convolutions\"")
 def check_same_and_stride():
     try:
         nn.Conv2d(3, 4, 3, stride=2, padding="same")
@@ -121,6 +133,10 @@ def check_same_and_stride():
         for k in (1, 3, 5, 7):
             for s in (1, 2, 3):
                 assert size(n, k, s, k // 2) == math.ceil(n / s)
+                # TensorFlow's documented rule: the least total that gives ceil(n/s), the odd cell at the end.
+                total = max((math.ceil(n / s) - 1) * s + k - n, 0)
+                padded = F.pad(torch.zeros(1, 1, n), (total // 2, total - total // 2))
+                assert F.conv1d(padded, torch.zeros(1, 1, k), stride=s).shape[-1] == math.ceil(n / s)
     x, w = torch.randn(1, 1, 8), torch.randn(1, 1, 3)
     tensorflow = F.conv1d(F.pad(x, (0, 1)), w, stride=2)
     assert tensorflow.shape[-1] == 4 and not torch.allclose(tensorflow, F.conv1d(x, w, stride=2, padding=1), atol=1e-3)
@@ -128,7 +144,7 @@ def check_same_and_stride():
     assert even.shape[-1] == 8 and torch.allclose(even, F.conv1d(F.pad(x, (1, 2)), torch.ones(1, 1, 4)), atol=1e-6)
 
 
-@check
+@pitfall("\"Kernel size can't be greater than actual input size\"")
 def check_adaptive_pooling_in_place_of_the_kernel():
     x, large = torch.zeros(1, 1, 4, 4), nn.Conv2d(1, 1, 7)
     raises(
@@ -137,6 +153,12 @@ def check_adaptive_pooling_in_place_of_the_kernel():
         "Kernel size can't be greater than actual input size",
     )
     assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 1, 1))(x).shape == (1, 1, 1, 1)
+    net = lambda stride, last=nn.Conv2d(1, 1, 3): nn.Sequential(nn.Conv2d(1, 1, 3, stride, 1), nn.Conv2d(1, 1, 3, stride, 1), last)
+    small, large = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 12, 12)
+    raises(RuntimeError, lambda: net(2)(small), "Kernel size can't be greater than actual input size")
+    raises(RuntimeError, lambda: net(1)(F.interpolate(large, size=2)), "Kernel size can't be greater than actual input size")
+    for cured in (lambda: net(2)(large), lambda: net(1)(small), lambda: net(2, nn.AdaptiveAvgPool2d(1))(small)):
+        assert cured().numel() > 0
 
 
 @check

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 ONE_DIMENSION = r"""
 (x \star w)_i = \sum_{k=0}^{K-1} w_k\, x_{i+k}, \qquad
@@ -98,13 +98,17 @@ def check_parameters_and_defaults():
     assert torch.equal(layer.train()(x), layer.eval()(x))
 
 
-@check
+@pitfall("`F.conv2d` and `scipy.signal.convolve` disagree")
 def check_flipping_all_spatial_axes_gives_scipy():
     x, w = torch.randn(7, 8, dtype=torch.float64), torch.randn(3, 2, dtype=torch.float64)
     wanted = scipy.signal.convolve(x.numpy(), w.numpy(), mode="valid")
     np.testing.assert_allclose(F.conv2d(x[None, None], w.flip(-2, -1)[None, None])[0, 0].numpy(), wanted, atol=1e-10)
     assert not np.allclose(F.conv2d(x[None, None], w[None, None])[0, 0].numpy(), wanted)
     np.testing.assert_allclose(F.conv2d(x[None, None], w[None, None])[0, 0].numpy(), scipy.signal.correlate(x.numpy(), w.numpy(), mode="valid"), atol=1e-10)
+    np.testing.assert_allclose(np.convolve(x[0], w[0]), scipy.signal.convolve(x[0], w[0]))
+    reported = torch.arange(10.0).reshape(5, 2), torch.tensor([[1.0], [2.0]])
+    assert F.conv2d(reported[0][None, None], reported[1][None, None])[0, 0, 0, 0] == 4
+    assert scipy.signal.convolve(*(t.numpy() for t in reported), mode="valid")[0, 0] == 2
     assert scipy.signal.correlate(x.numpy(), w.numpy()).shape == scipy.signal.convolve(x.numpy(), w.numpy()).shape == (9, 9) != wanted.shape
 
 
@@ -118,7 +122,7 @@ def check_symmetric_and_complex_kernels():
     assert not np.allclose(ours, scipy.signal.correlate(x, w, mode="valid"))
 
 
-@check
+@pitfall('With an even kernel, "same" results are shifted by one')
 def check_same_with_an_even_kernel_is_shifted():
     x, w = np.arange(1.0, 8.0), np.array([1.0, 2.0])
     with warnings.catch_warnings():
@@ -129,6 +133,8 @@ def check_same_with_an_even_kernel_is_shifted():
         theirs = function(x, w, mode="same")
         stated("2", theirs[0])
         np.testing.assert_allclose(ours[:-1], theirs[1:])
+        padded = F.conv1d(F.pad(torch.tensor(x)[None, None], (1, 0)), torch.tensor(w)[None, None])[0, 0].numpy()
+        np.testing.assert_allclose(padded, theirs)
     flipped = np.convolve(x, w[::-1], mode="same")
     np.testing.assert_allclose(ours[:-1], flipped[1:])
     odd = np.array([1.0, 2.0, 4.0])
@@ -136,24 +142,28 @@ def check_same_with_an_even_kernel_is_shifted():
     np.testing.assert_allclose(ours, np.correlate(x, odd, mode="same"))
 
 
-@check
+@pitfall("`F.fold` does not undo `F.unfold`")
 def check_fold_sums_overlaps():
     ones = torch.ones(1, 1, 4, 4)
     folded = F.fold(F.unfold(ones, 3), (4, 4), 3)
     stated("4", folded[0, 0, 1, 1])
     x = torch.randn(1, 1, 4, 4)
+    assert not torch.allclose(F.fold(F.unfold(x, 3), (4, 4), 3), x, atol=0.1)
     assert torch.allclose(F.fold(F.unfold(x, 3), (4, 4), 3) / folded, x, atol=1e-6)
     assert F.fold(F.unfold(torch.ones(1, 1, 5, 5), 2, stride=2), (5, 5), 2, stride=2)[0, 0, 4, 4] == 0
 
 
-@check
+@pitfall("One NaN spoils the whole SciPy result")
 def check_nan_with_the_fft():
     x, w = np.random.randn(300, 300), np.random.randn(30, 30)
     x[150, 150] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        stated("108,241", np.isnan(scipy.signal.convolve(x, w)).sum())
+        spoilt = np.isnan(scipy.signal.convolve(x, w))
+    stated("108,241", spoilt.sum())
+    assert spoilt.all() and scipy.signal.choose_conv_method(x, w) == "fft" and scipy.signal.choose_conv_method(x[:20, :20], w[:3, :3]) == "direct"
     stated("900", np.isnan(scipy.signal.convolve(x, w, method="direct")).sum())
+    assert np.isfinite(scipy.signal.convolve(np.nan_to_num(x), w)).all()
 
 
 @check

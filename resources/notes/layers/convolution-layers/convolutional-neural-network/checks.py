@@ -2,9 +2,11 @@ import numpy as np
 import torch
 import torchvision
 from scipy.signal import correlate2d
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LAYER = r"a^{(l)}_{o} = f\left( b_o + \sum_{c} w_{o,c} \star a^{(l-1)}_{c} \right)"
 SHIFT = r"(T_t x)_i = x_{i-t}, \qquad w \star (T_t x) = T_t (w \star x)"
@@ -73,7 +75,7 @@ def check_worked_example():
     assert net(torch.randn(2, 1, 64, 48)).shape == (2, 10)
 
 
-@check
+@pitfall("Most parameters sit in the classifier")
 def check_known_models():
     with torch.device("meta"):
         vgg, resnet = torchvision.models.vgg16(), torchvision.models.resnet50()
@@ -81,9 +83,30 @@ def check_known_models():
     stated("123,642,856", number(vgg.classifier))
     stated("25,557,032", number(resnet))
     stated("2,049,000", number(resnet.fc))
+    assert number(vgg.classifier) > number(vgg) / 2
+    with torch.device("meta"):
+        pooled = nn.Sequential(vgg.features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+        assert pooled(torch.empty(1, 3, 224, 224)).shape == (1, 1000)
+    assert number(pooled[3]) < number(pooled) / 20 and number(resnet.fc) < number(resnet) / 10
 
 
 @check
+def check_where_the_arithmetic_and_the_weights_sit():
+    for name, late in (("vgg16", ("classifier",)), ("resnet50", ("layer4", "fc"))):
+        work = {}
+        with torch.device("meta"):
+            net = torchvision.models.get_model(name)
+            for path, layer in net.named_modules():
+                if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                    places = lambda y: y[0, 0].numel() if y.ndim == 4 else 1
+                    layer.register_forward_hook(lambda m, _, y, path=path: work.update({path: m.weight.numel() * places(y)}))
+            net(torch.empty(1, 3, 224, 224))
+        dense = sum(macs for path, macs in work.items() if path.startswith(("classifier", "fc")))
+        assert dense < 0.01 * sum(work.values()) and max(work.values()) < 0.15 * sum(work.values())
+        assert sum(number(getattr(net, part)) for part in late) > number(net) / 2
+
+
+@pitfall('"mat1 and mat2 shapes cannot be multiplied"')
 def check_flatten_fixes_the_size():
     body = example()[0]
     assert body(torch.randn(1, 1, 28, 28)).flatten(1).shape[1] == 1568 and body(torch.randn(1, 1, 32, 32)).flatten(1).shape[1] == 2048
@@ -100,7 +123,7 @@ def check_flatten_fixes_the_size():
     raises(RuntimeError, lambda: lazy(torch.randn(2, 1, 28, 28)), "mat1 and mat2 shapes cannot be multiplied")
 
 
-@check
+@pitfall("One image gives a shape error")
 def check_single_image():
     net, image = example(), torch.randn(1, 28, 28)
     raises(RuntimeError, lambda: net(image), "(32x1 and 32x10)")
@@ -113,6 +136,67 @@ def check_pooling_and_odd_shifts():
     assert torch.equal(pool(x.roll(2, -1)), pool(x).roll(1, -1))
     assert not any(torch.equal(pool(x.roll(1, -1)), pool(x).roll(s, -1)) for s in range(8))
     assert nn.MaxPool2d(2).stride == 2 and nn.Conv2d(1, 1, 3).padding == (0, 0)
+
+
+class BlurredPool(nn.Module):
+    """Maximum at stride 1, then a fixed blur at stride 2, as in Zhang 2019."""
+
+    def forward(self, x):
+        taps = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype)
+        kernel = (taps[:, None] * taps).expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1), kernel, stride=2, padding=1, groups=x.shape[1])
+
+
+def convolutions(pool):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), pool(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), pool())
+
+
+def digits():
+    data = load_digits()
+    return torch.tensor(data.images, dtype=torch.float32)[:, None] / 16, torch.tensor(data.target)
+
+
+def moved_by(x):
+    return x.roll((int(torch.randint(-2, 3, ())), int(torch.randint(-2, 3, ()))), (-2, -1))
+
+
+def trained(augment):
+    """The share of unseen digits that a small CNN with a flattened map still knows one and two pixels away."""
+    torch.manual_seed(0)
+    images, classes = digits()
+    canvas = F.pad(images, (2, 2, 2, 2))
+    net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 36, 10))
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(150):
+        rows = torch.randint(0, 1200, (64,))
+        batch = moved_by(canvas[rows]) if augment else canvas[rows]
+        optimizer.zero_grad()
+        F.cross_entropy(net(batch), classes[rows]).backward()
+        optimizer.step()
+    right = lambda s: float((net(canvas[1200:].roll(s, -1)).argmax(1) == classes[1200:]).float().mean())
+    return right(0), min(right(s) for s in (-2, -1, 1, 2))
+
+
+@pitfall('"CNNs are translation invariant"')
+def check_invariance_needs_help_and_stays_approximate():
+    canvas = F.pad(digits()[0][:50], (12, 12, 12, 12))
+    change = {}
+    for name, body, head in (
+        ("flattened", convolutions(lambda: nn.MaxPool2d(2)), nn.Flatten()),
+        ("pooled", convolutions(lambda: nn.MaxPool2d(2)), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())),
+        ("blurred", convolutions(BlurredPool), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())),
+    ):
+        net = nn.Sequential(body, head).double()
+        x = canvas.double()
+        net.requires_grad_(False)
+        signal = net(x) - net(torch.zeros_like(x))
+        change[name] = float((net(x.roll(1, -1)) - net(x)).norm() / signal.norm())
+    assert change["flattened"] > 0.3 and change["pooled"] < 0.4 * change["flattened"] and change["blurred"] < 0.5 * change["pooled"]
+    assert change["blurred"] > 1e-6
+    (still, away), (still_augmented, away_augmented) = trained(False), trained(True)
+    assert still > 0.6 and still_augmented > 0.6
+    assert away < 0.35 and 0.45 < away_augmented < 1
 
 
 @check

@@ -1,12 +1,14 @@
+import inspect
 import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.ops import DeformConv2d
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 TAPS = r"y(p) = \sum_{k=1}^{K} w_k \, m_k(p) \, x\left( p + p_k + \Delta p_k(p) \right)"
 BILINEAR = r"x(q) = \sum_{r} \max(0, 1 - |q_y - r_y|) \, \max(0, 1 - |q_x - r_x|) \, x(r)"
@@ -107,5 +109,106 @@ def check_parameters_and_contract():
     layer = DeformConv2d(256, 256, 3, padding=1)
     assert sum(p.numel() for p in layer.parameters()) == sum(p.numel() for p in nn.Conv2d(256, 256, 3).parameters())
     assert (layer.stride, layer.padding, layer.dilation, layer.groups) == ((1, 1), (1, 1), (1, 1), 1) and layer.bias is not None
-    raises(TypeError, lambda: layer(torch.zeros(1, 256, 4, 4)), "missing 1 required positional argument: 'offset'")
-    assert torch.sigmoid(torch.zeros(())) == 0.5
+    assert inspect.signature(layer.forward).parameters["mask"].default is None
+
+
+def deform_torch(x, offset, weight, mask=None, padding=1):
+    """The same sum with grid_sample, for a batch and for gradients; stride 1."""
+    h, w = x.shape[-2:]
+    oh, ow = offset.shape[-2:]
+    rows, columns = torch.meshgrid(torch.arange(oh) - padding, torch.arange(ow) - padding, indexing="ij")
+    total = 0
+    for k in range(9):
+        qy, qx = rows + k // 3 + offset[:, 2 * k], columns + k % 3 + offset[:, 2 * k + 1]
+        value = F.grid_sample(x, torch.stack([2 * qx / (w - 1) - 1, 2 * qy / (h - 1) - 1], -1), align_corners=True)
+        value = value if mask is None else value * mask[:, k : k + 1]
+        total = total + torch.einsum("oc,nchw->nohw", weight[:, :, k // 3, k % 3], value)
+    return total
+
+
+@pitfall("\"missing 1 required positional argument: 'offset'\"")
+def check_the_layer_wants_its_offsets():
+    """The compiled operator does not load here, so the sum itself runs in deform_torch."""
+    layer, x = DeformConv2d(4, 4, 3, padding=1), torch.randn(2, 4, 6, 7)
+    raises(TypeError, lambda: layer(x), "missing 1 required positional argument: 'offset'")
+    assert not any(name.startswith("offset") for name, _ in layer.named_parameters())
+    offset = nn.Conv2d(4, 2 * 9, 3, padding=1)(x)
+    inspect.signature(layer.forward).bind(x, offset)
+    both = nn.Conv2d(4, 27, 3, padding=1)(x)
+    mask = both[:, -9:].sigmoid()
+    inspect.signature(layer.forward).bind(x, both[:, :18], mask)
+    assert deform_torch(x, offset, layer.weight).shape == deform_torch(x, both[:, :18], layer.weight, mask).shape == (2, 4, 6, 7)
+    ours = deform(x[0].numpy(), both[0, :18].detach().numpy(), layer.weight.detach().numpy(), mask[0].detach().numpy(), padding=1)
+    np.testing.assert_allclose(ours, deform_torch(x, both[:, :18], layer.weight, mask)[0].detach().numpy(), atol=1e-4)
+
+
+@pitfall("The points move along the wrong axis")
+def check_order_of_the_offset_channels():
+    """All taps one pixel down: right in pairs with y first, wrong in every other order. The compiled operator is not run."""
+    x, weight = torch.randn(1, 6, 7, dtype=torch.float64), torch.randn(1, 1, 3, 3, dtype=torch.float64)
+    plain = F.conv2d(x[None], weight, padding=1)[0].numpy()
+    down, right = np.ones((9, 6, 7)), np.zeros((9, 6, 7))
+    run = lambda offset: deform(x.numpy(), offset, weight.numpy(), np.ones((9, 6, 7)), padding=1)
+    pairs = np.empty((18, 6, 7))
+    pairs[0::2], pairs[1::2] = down, right
+    np.testing.assert_allclose(run(pairs)[:, :-1], plain[:, 1:], atol=1e-10)
+    for wrong in (np.concatenate([right, down]), np.concatenate([down, right]), pairs[::-1]):
+        assert not np.allclose(run(wrong)[:, :-1], plain[:, 1:])
+    np.testing.assert_allclose(run(pairs[::-1])[..., :-1], plain[..., 1:], atol=1e-10)
+
+
+@pitfall('"invalid batch size of offset", or offsets of the wrong size')
+def check_geometry_of_the_offset_layer():
+    """With equal geometry the offsets fit the output; the check inside the compiled operator is not run."""
+    x = torch.randn(3, 4, 20, 17)
+    for kernel, stride, padding, dilation in ((3, 2, 1, 1), (3, 1, 0, 1), (5, 2, 4, 2)):
+        output = nn.Conv2d(4, 4, kernel, stride, padding, dilation)(x).shape
+        copied = nn.Conv2d(4, 2 * kernel**2, kernel, stride, padding, dilation)(x).shape
+        careless = nn.Conv2d(4, 2 * kernel**2, 3, padding=1)(x).shape
+        assert (copied[0], copied[2:]) == (output[0], output[2:]) and careless[2:] != output[2:]
+    raises(RuntimeError, lambda: deform_torch(x, torch.zeros(5, 18, 20, 17), torch.randn(4, 4, 3, 3)))
+
+
+class Digits(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.offset, self.classes = None, nn.Linear(8 * 64, 10)
+
+    def forward(self, x):
+        x = F.relu(self.first(x))
+        y = self.second(x) if self.offset is None else deform_torch(x, self.offset(x), self.second.weight)
+        return self.classes(F.relu(y).flatten(1))
+
+
+@pitfall("Put into a trained network, it spoils the features")
+def check_offsets_that_start_at_zero():
+    data = load_digits()
+    images, classes = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16, torch.tensor(data.target)
+    net = Digits()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    for _ in range(80):
+        rows = torch.randint(0, 1200, (64,))
+        optimizer.zero_grad()
+        F.cross_entropy(net(images[rows]), classes[rows]).backward()
+        optimizer.step()
+
+    def accuracy(init):
+        net.offset = init and nn.Conv2d(8, 18, 3, padding=1)
+        if init:
+            init(net.offset.weight)
+            nn.init.zeros_(net.offset.bias)
+        return float((net(images[1200:]).argmax(1) == classes[1200:]).float().mean())
+
+    trained, random, zero = accuracy(None), accuracy(nn.init.normal_), accuracy(nn.init.zeros_)
+    assert trained > 0.8 and random < 0.4 and abs(zero - trained) < 0.005
+    x, weight = torch.randn(2, 4, 6, 7), torch.randn(5, 4, 3, 3)
+    half = deform_torch(x, torch.zeros(2, 18, 6, 7), weight, torch.sigmoid(torch.zeros(2, 9, 6, 7)))
+    assert torch.allclose(2 * half, F.conv2d(x, weight, padding=1), atol=1e-4)
+
+
+@pitfall("\"Couldn't load custom C++ ops\"")
+def check_torchvision_of_another_build():
+    """The torchvision of this environment was built for another torch; installing a matching pair is not run."""
+    layer = DeformConv2d(1, 1, 3, padding=1)
+    raises(RuntimeError, lambda: layer(torch.zeros(1, 1, 4, 4), torch.zeros(1, 18, 4, 4)), "Couldn't load custom C++ ops", "incompatible")

@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 TAPS = r"y_i = b + \sum_{k=0}^{K-1} w_k\, x_{s i + d k - p}"
 SIZE = r"""
@@ -81,16 +81,18 @@ def check_zeros_between_the_taps():
         assert torch.allclose(F.conv2d(x, w, dilation=d), F.conv2d(x, spread), atol=1e-4)
 
 
-@check
+@pitfall("The output shrinks, or shapes no longer match")
 def check_padding():
     x = torch.randn(1, 1, 32, 32)
-    stated("30", nn.Conv2d(1, 1, 3, padding=1, dilation=2)(x).shape[-1])
+    shrunk = nn.Conv2d(1, 1, 3, padding=1, dilation=2)(x)
+    stated("30", shrunk.shape[-1])
+    raises(RuntimeError, lambda: x + shrunk, "must match")
     for d in (1, 2, 5):
         assert nn.Conv2d(1, 1, 3, padding=d, dilation=d)(x).shape == x.shape
         assert nn.Conv2d(1, 1, 3, padding="same", dilation=d)(x).shape == x.shape
 
 
-@check
+@pitfall("Checkerboard patterns in a segmentation (gridding)")
 def check_gridding():
     for rates, seen, window in [((2, 2, 2), "49", "169"), ((1, 2, 3), "169", "169"), ((1, 2, 9), "441", "625")]:
         gradient = reached(rates, (3, 3, 3), axes=2)
@@ -98,6 +100,13 @@ def check_gridding():
         stated(window, extent(gradient) ** 2)
     full = reached((1, 2, 5), (3, 3, 3), axes=2)
     assert int((full > 0).sum()) == extent(full) ** 2
+    for rates, pattern in (((2, 2, 2), True), ((1, 2, 3), False), ((1, 2, 5), False)):
+        speck = torch.zeros(1, 1, 33, 33)
+        speck[..., 16, 16] = 1
+        for d in rates:
+            speck = F.conv2d(speck, torch.ones(1, 1, 3, 3), padding=d, dilation=d)
+        inner = speck[0, 0, 13:20, 13:20] > 0
+        assert bool(inner.all()) is not pattern and (not pattern or not (inner[:, :-1] & inner[:, 1:]).any())
     lattice = reached((2,) * 8, (3,) * 8, axes=2)
     assert int((lattice > 0).sum()) == ((extent(lattice) + 1) // 2) ** 2, "depth does not close the gaps"
 
@@ -123,14 +132,19 @@ def check_deeplab_v3():
         assert model.backbone(torch.empty(1, 3, 64, 64))["out"].shape[-1] == 64 // 8
 
 
-@check
+@pitfall("A large rate does nothing")
 def check_a_rate_as_large_as_the_map():
     x, w = torch.randn(1, 1, 7, 7), torch.randn(1, 1, 3, 3)
     assert torch.allclose(F.conv2d(x, w, padding=7, dilation=7), x * w[0, 0, 1, 1])
     assert not torch.allclose(F.conv2d(x, w, padding=6, dilation=6), x * w[0, 0, 1, 1])
+    x.requires_grad_()
+    for d, whole, taps in ((7, 0.0, 1), (2, 0.0, 9), (7, 1.0, 49)):
+        y = F.conv2d(x, w, padding=d, dilation=d) + whole * F.adaptive_avg_pool2d(x, 1)
+        (seen,) = torch.autograd.grad(y[0, 0, 3, 3], x)
+        assert (seen != 0).sum() == taps
 
 
-@check
+@pitfall("`NotImplementedError: Dilation > 1 not supported in BasicBlock`")
 def check_torchvision_needs_bottlenecks():
     for build in (torchvision.models.resnet18, torchvision.models.resnet34):
         try:
@@ -140,6 +154,23 @@ def check_torchvision_needs_bottlenecks():
             assert str(error) == "Dilation > 1 not supported in BasicBlock"
         else:
             raise AssertionError("expected an error")
+    with torch.device("meta"):
+        torchvision.models.resnet50(replace_stride_with_dilation=[False, True, True])
+    model, by_hand = torchvision.models.resnet18().eval(), torchvision.models.resnet18().eval()
+    by_hand.load_state_dict(model.state_dict())
+    rate = 1
+    for layer in (by_hand.layer3, by_hand.layer4):
+        for convolution in (module for module in layer.modules() if isinstance(module, nn.Conv2d)):
+            if convolution.kernel_size == (3, 3):
+                convolution.dilation = convolution.padding = (rate, rate)
+            if convolution.stride == (2, 2) and convolution.kernel_size == (3, 3):
+                rate *= 2
+            convolution.stride = (1, 1)
+    trunk = lambda m: nn.Sequential(*list(m.children())[:-2]).requires_grad_(False)
+    x = torch.randn(1, 3, 64, 64)
+    old, new = trunk(model)(x), trunk(by_hand)(x)
+    assert (old.shape[-1], new.shape[-1]) == (2, 8)
+    assert torch.allclose(new[..., ::4, ::4], old, rtol=1e-3, atol=1e-4 * float(old.abs().max()))
 
 
 @check
@@ -170,11 +201,14 @@ def check_trading_stride_for_dilation_is_exact():
     assert torch.allclose(new[..., ::4, ::4], old, rtol=1e-3, atol=1e-4 * float(old.abs().max()))
 
 
-@check
+@pitfall("The receptive field is off by one")
 def check_wavenet():
     stated("1,024", extent(reached([2**l for l in range(10)], [2] * 10)))
     stated("1,025", extent(reached([1] + [2**l for l in range(10)], [2] * 11)))
     stated("512", 2**9)
+    layers = lambda *extra: [(2, d) for d in extra] + [(2, 2**l) for l in range(10)]
+    total = lambda stack: 1 + sum((k - 1) * d for k, d in stack)
+    assert total(layers()) == 1024 and total(layers(1)) == 1025
 
 
 @check

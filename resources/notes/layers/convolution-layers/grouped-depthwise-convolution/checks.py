@@ -1,10 +1,12 @@
+import time
+
 import numpy as np
 import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 GROUPED = r"""
 y_{o,u,v} = b_o + \sum_{c=0}^{C_{\mathrm{in}}/g - 1} \sum_{k,l} w_{o,c,k,l}\; x_{\gamma(o)\,C_{\mathrm{in}}/g + c,\;u + k,\;v + l}
@@ -96,7 +98,36 @@ def reach(net, channels):
     return jacobian != 0
 
 
-@check
+@pitfall("An eighth of the arithmetic, but hardly faster")
+def check_time_per_multiply_add():
+    """The GPUs of the issue are not here; on one CPU thread, too, a depthwise multiply-add takes longer than an ordinary one."""
+    x = torch.randn(2, 32, 128, 128)
+    ordinary, depthwise = nn.Conv2d(32, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1, groups=32)
+    assert depthwise.weight.numel() * 32 == ordinary.weight.numel()
+    for layer, per_value in ((ordinary, 9 * 32), (depthwise, 9)):
+        assert layer.weight.numel() * 128 * 128 / x[0].numel() == per_value
+
+    def best(layer):
+        times = []
+        for _ in range(6):
+            start = time.perf_counter()
+            layer(x)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    with torch.no_grad():
+        assert best(depthwise) > 1.3 * best(ordinary) / 32
+
+
+@pitfall('"out_channels must be divisible by groups"')
+def check_a_number_of_outputs_that_is_no_multiple():
+    raises(ValueError, lambda: nn.Conv2d(32, 48, 3, groups=32), "out_channels must be divisible by groups")
+    for m in (1, 2):
+        pair = nn.Sequential(nn.Conv2d(32, m * 32, 3, groups=32), nn.Conv2d(m * 32, 48, 1))
+        assert pair(torch.randn(1, 32, 5, 5)).shape == (1, 48, 3, 3)
+
+
+@pitfall("The network learns little across channels")
 def check_mixing():
     grouped = [nn.Conv2d(8, 8, 1, groups=4, bias=False) for _ in range(3)]
     assert torch.equal(reach(nn.Sequential(*grouped), 8), reach(grouped[0], 8))
@@ -110,9 +141,39 @@ def check_mixing():
         assert reach(nn.Sequential(depthwise[0], nn.ChannelShuffle(g), depthwise[1]), 8).sum() == 8
     assert reach(nn.Sequential(*depthwise, nn.Conv2d(8, 8, 1, bias=False)), 8).all()
     assert reach(nn.Sequential(*grouped[:2], nn.ChannelShuffle(4)), 8).sum() == 16
+    assert trained_sum(None) > 0.5 and trained_sum(nn.ChannelShuffle(2)) < 0.05 and trained_sum(nn.Conv2d(4, 4, 1)) < 0.05
 
 
-@check
+def trained_sum(between):
+    """The error of four channels in two groups that should each become the sum of all inputs."""
+    grouped = [nn.Conv2d(4, 4, 1, groups=2) for _ in range(2)]
+    net = nn.Sequential(grouped[0], between or nn.Identity(), grouped[1])
+    optimizer = torch.optim.Adam(net.parameters(), 0.05)
+    for _ in range(200):
+        x = torch.randn(64, 4, 1, 1)
+        loss = F.mse_loss(net(x), x.sum(1, keepdim=True).expand(-1, 4, -1, -1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return float(loss.detach())
+
+
+@pitfall("A shuffled model does not match its port")
+def check_the_two_orders_of_a_shuffle():
+    for C, g in ((12, 3), (8, 2), (8, 4)):
+        x = torch.randn(2, C, 3, 2)
+        first = x.view(2, g, C // g, 3, 2).transpose(1, 2).reshape(x.shape)
+        second = x.view(2, C // g, g, 3, 2).transpose(1, 2).reshape(x.shape)
+        assert torch.equal(nn.ChannelShuffle(g)(x), first) and torch.equal(nn.ChannelShuffle(C // g)(x), second)
+        one, two = (nn.Conv2d(C, C, 1, groups=g, bias=False) for _ in range(2))
+        model = lambda shuffle: nn.Sequential(one, nn.ChannelShuffle(shuffle), two)
+        assert not torch.allclose(model(g)(x), model(C // g)(x), atol=1e-2)
+        assert torch.allclose(model(C // g)(x), two(one(x).view(2, C // g, g, 3, 2).transpose(1, 2).reshape(x.shape)), atol=1e-6)
+        for shuffle in (g, C // g):
+            assert reach(model(shuffle), C).sum() > reach(one, C).sum()
+
+
+@pitfall("Depthwise weights start too small")
 def check_fan_out_ignores_groups():
     layer = nn.Conv2d(32, 32, 3, groups=32)
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(layer.weight)
@@ -121,7 +182,11 @@ def check_fan_out_ignores_groups():
     wide = nn.Conv2d(4096, 4096, 3, groups=4096).weight
     for mode, fan in (("fan_out", 4096 * 9), ("fan_in", 9)):
         nn.init.kaiming_normal_(wide, mode=mode)
-        assert abs(float(wide.std()) / (2 / fan) ** 0.5 - 1) < 0.05
+        assert abs(float(wide.detach().std()) / (2 / fan) ** 0.5 - 1) < 0.05
+    x, small, right = torch.randn(8, 256, 9, 9), nn.Conv2d(256, 256, 3, groups=256), nn.Conv2d(256, 256, 3, groups=256)
+    nn.init.kaiming_normal_(small.weight, mode="fan_out")
+    nn.init.kaiming_normal_(right.weight, mode="fan_in")
+    assert small(x).std() < 0.3 and 1 < right(x).std() < 2 and 0.9 < nn.BatchNorm2d(256)(small(x)).std() < 1.1
 
 
 @check

@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 POINT = r"y_{n,o,u,v} = b_o + \sum_{c=1}^{C} w_{o,c}\; x_{n,c,u,v}"
 MATRIX = r"Y = W X + b\,\mathbf{1}"
@@ -74,36 +74,67 @@ def check_worked_example_and_counts():
     stated("513,000", number(classifier))
 
 
-@check
-def check_stride_and_padding():
+@pitfall("Stride 2 throws away three quarters of the pixels")
+def check_stride():
     x = torch.randn(1, 3, 8, 8, requires_grad=True)
     nn.Conv2d(3, 4, 1, stride=2)(x).sum().backward()
     read = (x.grad[0].abs().sum(0) != 0)
     assert int(read.sum()) == 16 and read[::2, ::2].all()
     for side in (7, 8):
         assert nn.AvgPool2d(2, ceil_mode=True)(torch.randn(1, 3, side, side)).shape == nn.Conv2d(3, 3, 1, stride=2)(torch.randn(1, 3, side, side)).shape
-    layer = nn.Conv2d(3, 4, 1, padding=1)
-    y = layer(torch.randn(1, 3, 5, 5))
-    assert y.shape[-1] == 7 and torch.equal(y[0, :, 0], layer.bias[:, None].expand(4, 7))
+        averaged = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(3, 4, 1))
+        for cured in (averaged, nn.Conv2d(3, 4, 3, stride=2, padding=1)):
+            x = torch.randn(1, 3, side, side, requires_grad=True)
+            cured(x).sum().backward()
+            assert (x.grad[0].abs().sum(0) != 0).all()
     with torch.device("meta"):
         shortcut = torchvision.models.resnet18().layer2[0].downsample[0]
     assert shortcut.kernel_size == (1, 1) and shortcut.stride == (2, 2)
 
 
-@check
+@pitfall("A frame of constant values appears")
+def check_padding():
+    layer, x = nn.Conv2d(3, 4, 1, padding=1), torch.randn(1, 3, 5, 5)
+    y = layer(x)
+    assert y.shape[-1] == 7
+    for edge in (y[0, :, 0], y[0, :, -1], y[0, ..., 0], y[0, ..., -1]):
+        assert torch.equal(edge, layer.bias[:, None].expand(4, 7))
+    layer.padding = (0, 0)
+    assert layer(x).shape == (1, 4, 5, 5) and torch.allclose(layer(x), y[..., 1:-1, 1:-1], atol=1e-6)
+
+
+def fitted(*between):
+    """The error of a stack that should learn, pixel by pixel, whether two channels have the same sign."""
+    net = nn.Sequential(nn.Conv2d(2, 16, 1), *between, nn.Conv2d(16, 1, 1))
+    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    for _ in range(300):
+        x = torch.randn(1, 2, 16, 16)
+        loss = F.mse_loss(net(x), x.prod(1, keepdim=True).sign())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return float(loss.detach())
+
+
+@pitfall("Two stacked 1×1 layers gain nothing")
 def check_two_layers_are_one_matrix():
     first, second = nn.Conv2d(6, 2, 1, bias=False), nn.Conv2d(2, 5, 1, bias=False)
     product = second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0]
     x = torch.randn(2, 6, 3, 3)
     assert torch.allclose(F.conv2d(x, product[:, :, None, None]), second(first(x)), atol=1e-5)
     assert torch.linalg.matrix_rank(product) == 2
+    first, second = nn.Conv2d(6, 2, 1), nn.Conv2d(2, 5, 1)
+    product, shift = second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0], second.weight[:, :, 0, 0] @ first.bias + second.bias
+    assert torch.allclose(F.conv2d(x, product[:, :, None, None], shift), second(first(x)), atol=1e-5)
+    assert fitted() > 0.8 and fitted(nn.BatchNorm2d(16), nn.ReLU()) < 0.5
 
 
-@check
+@pitfall("Conv and Linear with equal weights differ in the last digits")
 def check_tolerance():
     conv, x = nn.Conv2d(256, 64, 1), torch.randn(2, 256, 14, 14)
     rows = lambda w, b, v: F.linear(v.permute(0, 2, 3, 1), w[:, :, 0, 0], b).permute(0, 3, 1, 2)
     assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x), atol=1e-5)
+    assert not (conv(x) == rows(conv.weight, conv.bias, x)).all() and not torch.allclose(conv(x), rows(conv.weight, conv.bias, x))
     assert not torch.allclose(torch.tensor(0.0), torch.tensor(2e-7))  # the usual difference, on an output near 0
     conv, x = conv.double(), x.double()
     assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x))

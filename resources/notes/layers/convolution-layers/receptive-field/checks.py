@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 RECURRENCE = r"r_l = r_{l-1} + (k_l - 1)\, d_l\, j_{l-1}, \qquad j_l = j_{l-1}\, s_l, \qquad r_0 = j_0 = 1"
 CLOSED = r"r_L = 1 + \sum_{l=1}^{L} (k_l - 1)\, d_l \prod_{i<l} s_i"
@@ -124,7 +124,7 @@ def check_known_networks():
         assert last - first + 1 == r
 
 
-@check
+@pitfall("ResNet-50: 483 or 427?")
 def check_both_values_of_resnet50():
     with torch.device("meta"):
         network = torchvision.models.resnet50()
@@ -133,13 +133,16 @@ def check_both_values_of_resnet50():
         if isinstance(module, torchvision.models.resnet.Bottleneck) and module.conv2.stride == (2, 2):
             module.conv1.stride, module.conv2.stride = (2, 2), (1, 1)
     stated("483", fields(layers_of(network))[0])
+    first, last, _ = probed(layers_of(network))
+    assert last - first + 1 == 483
 
 
-@check
+@pitfall("The field comes out too large after a strided layer")
 def check_own_stride_comes_after():
     layers = [(3, 2, 1, 1), (3, 1, 1, 1)]
     first, last, _ = probed(layers)
     stated("7", last - first + 1)
+    assert fields(layers)[0] == 7
     r = j = 1
     for k, s, _, d in layers:
         j *= s
@@ -147,16 +150,16 @@ def check_own_stride_comes_after():
     stated("9", r)
 
 
-@check
+@pitfall('"Dilation does not move the centre"')
 def check_dilation_moves_the_centre():
     for d, wanted in ((1, 0), (2, 1)):
         first, last, index = probed([(3, 1, 1, d)])
-        assert (first + last) / 2 - index == wanted
+        assert (first + last) / 2 - index == wanted == fields([(3, 1, 1, d)])[2]
         first, last, index = probed([(3, 1, d, d)])
-        assert (first + last) / 2 - index == 0
+        assert (first + last) / 2 - index == 0 == fields([(3, 1, d, d)])[2]
 
 
-@check
+@pitfall("The gradient probe marks the whole image")
 def check_batch_norm_in_the_probe():
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 3, padding=1)).double()
     for training, text in ((True, "225"), (False, "25")):
@@ -164,6 +167,14 @@ def check_batch_norm_in_the_probe():
         x = torch.randn(1, 1, 15, 15, dtype=torch.float64, requires_grad=True)
         net(x)[0, 0, 7, 7].backward()
         stated(text, (x.grad != 0).sum())
+    for hiding in (nn.ReLU(), nn.MaxPool2d(2)):
+        net = nn.Sequential(nn.Conv2d(1, 1, 3), hiding, nn.Conv2d(1, 1, 3))
+        seen = []
+        for _ in range(200):
+            x = torch.randn(1, 1, 24, 24, requires_grad=True)
+            seen.append(torch.autograd.grad(net(x)[0, 0, 3, 3], x)[0].abs())
+        full = 5 if isinstance(hiding, nn.ReLU) else 8
+        assert (seen[0] > 0).sum() < full**2 and (torch.stack(seen).mean(0) > 0).sum() == full**2
 
 
 @check
@@ -181,8 +192,30 @@ def check_relu_and_maximum_hide_pixels():
         assert int((gradient != 0).sum()) == wanted**2
 
 
-@check
+def width_of_the_gradient(layers):
+    """How many pixels in the middle hold 95% of the gradient of one output of equal-weight kernels."""
+    x = torch.ones(1, 1, 3001, dtype=torch.float64, requires_grad=True)
+    y = x
+    for k, s, d in layers:
+        y = F.conv1d(y, torch.full((1, 1, k), 1 / k, dtype=torch.float64), stride=s, dilation=d)
+    y[0, 0, y.shape[-1] // 2].backward()
+    share = x.grad[0, 0]
+    centre = round(float((share * torch.arange(3001)).sum()))
+    return next(2 * w + 1 for w in range(1500) if share[centre - w : centre + w + 1].sum() >= 0.95)
+
+
+@pitfall("Large on paper, but context is missing")
 def check_effective_field():
+    for depth in (10, 20, 60, 150):
+        four_sigma = 4 * math.sqrt(depth * 8 / 12)
+        assert abs(width_of_the_gradient([(3, 1, 1)] * depth) - four_sigma) < 2
+    plain = width_of_the_gradient([(3, 1, 1)] * 20)
+    assert plain == 15
+    for wider in ([(3, 1, 1)] * 60, [(3, 1, 1)] * 5 + [(2, 2, 1)] + [(3, 1, 1)] * 15, [(3, 1, 2)] * 20, [(7, 1, 1)] * 20):
+        assert width_of_the_gradient(wider) > 1.5 * plain
+    x = torch.randn(1, 1, 99, requires_grad=True)
+    (F.conv1d(x, torch.ones(1, 1, 3), padding=1) + F.adaptive_avg_pool1d(x, 1))[0, 0, 49].backward()
+    assert (x.grad != 0).all()
     L = 20
     stated("41", fields([(3, 1, 0, 1)] * L)[0])
     stated("3.65", math.sqrt(L * 8 / 12))

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 CAUSAL = r"y_t = b + \sum_{k=0}^{K-1} w_k \, x_{t - (K - 1 - k) d}"
 FIELD = r"R = 1 + \sum_{l} (K_l - 1) \, d_l, \qquad R_{\mathrm{TCN}} = 1 + 2 (K - 1)(2^L - 1)"
@@ -82,13 +82,67 @@ def check_by_hand():
     assert rows[2] == np.cumsum(range(1, 9)).tolist()
 
 
-@check
+def forecaster(left, right, steps=300):
+    """A small network that learns the next step of random walks: its error on all steps of new walks, and on the last."""
+    torch.manual_seed(0)
+    first, second = nn.Conv1d(1, 8, 3), nn.Conv1d(8, 1, 3, dilation=2)
+    run = lambda x: second(F.pad(torch.relu(first(F.pad(x, (left, right)))), (2 * left, 2 * right)))
+    optimizer = torch.optim.Adam([*first.parameters(), *second.parameters()], 0.01)
+    for _ in range(steps):
+        walk = torch.randn(32, 1, 33).cumsum(-1)
+        optimizer.zero_grad()
+        F.mse_loss(run(walk[..., :-1])[..., 6:-6], walk[..., 7:-6]).backward()
+        optimizer.step()
+    walk = torch.randn(500, 1, 33).cumsum(-1)
+    squared = ((run(walk[..., :-1]) - walk[..., 1:]) ** 2).detach().mean((0, 1))
+    return float(squared[6:-6].mean()), float(squared[-1])
+
+
+@pitfall("Brilliant validation, useless forecasts")
 def check_same_padding_leaks():
     same = nn.Conv1d(1, 1, 3, padding="same").double()
     assert seen(same, 5, 12) == [4, 5, 6]
+    assert seen(nn.Conv1d(1, 1, 3, padding="same", dilation=3).double(), 6, 14) == [3, 6, 9]
+    assert max(seen(lambda x: causal(nn.Conv1d(1, 1, 3, dilation=3).double(), x), 6, 14)) == 6
+    validation, forecast = forecaster(1, 1)
+    assert validation < 0.1 and forecast > 3
+    validation, forecast = forecaster(2, 0)
+    assert 0.8 < validation < 2 and 0.8 < forecast < 2
 
 
-@check
+@pitfall("The output is longer than the input")
+def check_padding_on_both_sides():
+    x, K, d = torch.randn(2, 3, 20), 3, 4
+    conv = nn.Conv1d(3, 5, K, dilation=d, padding=(K - 1) * d)
+    y = conv(x)
+    assert y.shape[-1] == 20 + (K - 1) * d
+    by_hand = F.conv1d(F.pad(x, ((K - 1) * d, 0)), conv.weight, conv.bias, dilation=d)
+    assert torch.allclose(y[..., : -(K - 1) * d], by_hand, atol=1e-6) and by_hand.shape[-1] == 20
+
+
+@pitfall("Inputs from longer ago have no effect")
+def check_reach_decides():
+    def error(dilations):
+        torch.manual_seed(0)
+        convs = nn.ModuleList([nn.Conv1d(1 if d == 1 else 4, 4 if d < dilations[-1] else 1, 2, dilation=d) for d in dilations])
+        optimizer = torch.optim.Adam(convs.parameters(), 0.05)
+        for _ in range(300):
+            x = torch.randn(8, 1, 40)
+            y = x
+            for conv in convs:
+                y = causal(conv, y)
+            loss = F.mse_loss(y[..., 16:], x[..., 4:-12])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return float(loss.detach())
+
+    # The target is the input of twelve steps ago; R = 8 cannot see it, R = 16 can.
+    assert error((1, 2, 4)) > 0.8 and error((1, 2, 4, 8)) < 0.4
+    assert seen(stack([(2, 1), (2, 2), (2, 4)]), 30, 40)[0] == 23 and seen(stack([(2, 1), (2, 2), (2, 4), (2, 8)]), 30, 40)[0] == 15
+
+
+@pitfall("The first steps are worse than the rest")
 def check_start_differs_from_steady_state():
     run = stack([(2, 1), (2, 2), (2, 4)])
     ones = run(torch.ones(1, 1, 30, dtype=torch.float64))[0, 0]
@@ -96,9 +150,14 @@ def check_start_differs_from_steady_state():
     constant = run(torch.zeros(1, 1, 30, dtype=torch.float64))[0, 0]
     assert torch.allclose(constant[6], constant[-1])
     assert torch.allclose(constant[7:], constant[-1]) and (constant[:6] - constant[-1]).abs().min() > 1e-6
+    # Earlier steps before the ones that count: those agree with a run that started much earlier.
+    x = torch.randn(1, 1, 60, dtype=torch.float64)
+    long = run(x)[..., 30:]
+    assert not torch.allclose(run(x[..., 30:])[..., :7], long[..., :7]) and torch.allclose(run(x[..., 30:])[..., 7:], long[..., 7:])
+    assert torch.allclose(run(x[..., 23:])[..., 7:], long)
 
 
-@check
+@pitfall("Batch normalization lets the future in")
 def check_batch_norm_leaks():
     x = torch.randn(4, 3, 10)
     later = x.clone()
@@ -106,5 +165,7 @@ def check_batch_norm_leaks():
     norm, per_step = nn.BatchNorm1d(3).train(), nn.LayerNorm(3)
     assert not torch.allclose(norm(x)[..., :6], norm(later)[..., :6], atol=0.1)
     assert torch.equal(per_step(x.mT)[:, :6], per_step(later.mT)[:, :6])
+    weighted = nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 3, 2))
+    assert torch.equal(causal(weighted, x)[..., :6], causal(weighted, later)[..., :6])
     over_time = nn.LayerNorm(10)
     assert not torch.allclose(over_time(x)[..., :6], over_time(later)[..., :6], atol=0.1)

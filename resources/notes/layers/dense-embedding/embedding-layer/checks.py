@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LOOKUP = r"y = e_i^{\top} W = W_{i,:}"
 GRADIENT = r"\frac{\partial L}{\partial W_{v,:}} = \sum_{n:\, i_n = v} \frac{\partial L}{\partial y_n}"
@@ -87,14 +87,20 @@ def check_max_norm_changes_the_weight_in_both_modes():
         assert abs(float(layer.weight[1].detach().norm()) - 1) < 1e-3
 
 
-@check
+@pitfall('"index out of range in self", on a GPU a device-side assert')
 def check_bad_indices():
+    """The message of the GPU is not run."""
     for bad in (10, -1):
         raises(IndexError, lambda: nn.Embedding(10, 3)(torch.tensor([bad])), "index out of range in self")
+    tokenizer = {word: number for number, word in enumerate(["<unknown>", *"abcdefghij"])}
+    x = torch.tensor([tokenizer.get(word, tokenizer["<unknown>"]) for word in "ajz"])
+    assert x.min() == 0 and x.max() == 10
+    raises(IndexError, lambda: nn.Embedding(10, 3)(x), "index out of range in self")
+    assert nn.Embedding(len(tokenizer), 3)(x).shape == (3, 3)
     raises(RuntimeError, lambda: nn.Embedding(10, 3)(torch.tensor([1.0])), "Long, Int")
 
 
-@check
+@pitfall("The padding vector is not zero")
 def check_padding_row():
     layer = nn.Embedding(5, 3, padding_idx=0)
     assert (layer.weight[0] == 0).all()
@@ -102,11 +108,22 @@ def check_padding_row():
     assert (layer.weight[0] != 0).all()
     given = nn.Embedding.from_pretrained(torch.ones(5, 3), padding_idx=0)
     assert (given.weight[0] == 1).all()
-    layer(torch.tensor([0, 1])).sum().backward()
-    assert layer.weight.grad[0].tolist() == [0, 0, 0] and layer.weight.grad[1].tolist() == [1, 1, 1]
+    given.weight.requires_grad_()
+    for table in (layer, given):
+        with torch.no_grad():
+            table.weight[0] = 0
+        optimizer = torch.optim.AdamW(table.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            y = table(torch.tensor([[1, 1, 0, 0]]))
+            y.sum().backward()
+            optimizer.step()
+        assert table.weight.grad[0].tolist() == [0, 0, 0] and table.weight.grad[1].tolist() == [2, 2, 2]
+        assert (table.weight[0] == 0).all()
+        assert torch.allclose(y.mean(1), y[:, :2].mean(1) / 2)  # unmasked, the two zeros halve the mean
 
 
-@check
+@pitfall("Rows of words that did not occur change too")
 def check_unused_rows_change():
     layer = nn.Embedding(6, 3)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
@@ -126,20 +143,27 @@ def check_unused_rows_change():
     optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.1)
     step(2)
     stated("1%", 1 - (layer.weight.detach() / before)[4, 0])
+    layer = nn.Embedding(6, 3)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.0)
+    assert step(1) == [False, True, False, False, False, False]
+    assert step(2) == [False, True, True, False, False, False]  # no shrinking, but row 1 is still pushed
     sparse = nn.Embedding(6, 3, sparse=True)
     before = sparse.weight.detach().clone()
-    optimizer = torch.optim.SparseAdam(list(sparse.parameters()), lr=0.1)
+    optimizer, row = torch.optim.SparseAdam(list(sparse.parameters()), lr=0.1), []
     for index in (1, 2):
         optimizer.zero_grad()
         sparse(torch.tensor([index])).sum().backward()
         optimizer.step()
+        row.append(sparse.weight[1].tolist())
+    assert row[0] == row[1]
     assert ((sparse.weight.detach() - before).abs().sum(1) > 0).tolist() == [False, True, True, False, False, False]
 
 
-@check
+@pitfall('"Adam does not support sparse gradients"')
 def check_sparse_gradients_and_optimizers():
     for kind, options, works in (
         (torch.optim.Adam, {}, False),
+        (torch.optim.SparseAdam, {}, True),
         (torch.optim.SGD, {"lr": 0.1}, True),
         (torch.optim.Adagrad, {"lr": 0.1}, True),
         (torch.optim.SGD, {"lr": 0.1, "weight_decay": 0.1}, False),
@@ -154,6 +178,19 @@ def check_sparse_gradients_and_optimizers():
             assert not works and (kind is not torch.optim.Adam or "Adam does not support sparse gradients" in str(error))
         else:
             assert works
+    both = [nn.Embedding(6, 3, sparse=True), nn.Linear(3, 1)]
+    both[1](both[0](torch.tensor([1]))).sum().backward()
+    together = torch.optim.SparseAdam([p for module in both for p in module.parameters()])
+    raises(RuntimeError, together.step, "SparseAdam does not support dense gradients")
+    torch.optim.SparseAdam(both[0].parameters()).step()
+    torch.optim.Adam(both[1].parameters()).step()
+
+
+@check
+def check_scaling_by_frequency():
+    layer = nn.Embedding(4, 2, scale_grad_by_freq=True)
+    layer(torch.tensor([1, 1, 1, 2])).backward(torch.tensor([[3.0, 6.0], [0.0, 3.0], [3.0, 0.0], [5.0, 7.0]]))
+    assert layer.weight.grad.tolist() == [[0, 0], [2, 3], [5, 7], [0, 0]]
 
 
 @check

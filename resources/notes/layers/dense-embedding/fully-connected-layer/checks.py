@@ -3,8 +3,9 @@ import math
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 AFFINE = r"y_k = \sum_{i=1}^{I} W_{ki}\, x_i + b_k, \qquad P = O(I + 1)"
 BILINEAR = r"y_k = u^\top A_k v + b_k, \qquad P = O(I_1 I_2 + 1)"
@@ -120,7 +121,7 @@ def check_defaults():
     assert not torch.allclose(affine(2 * x), 2 * affine(x), atol=1e-3)
 
 
-@check
+@pitfall('"mat1 and mat2 shapes cannot be multiplied (10x7 and 3x4)"')
 def check_errors():
     for call, text in (
         (lambda: nn.Linear(3, 4)(torch.randn(5, 2, 7)), "mat1 and mat2 shapes cannot be multiplied (10x7 and 3x4)"),
@@ -132,6 +133,12 @@ def check_errors():
     lazy = nn.LazyLinear(4)
     lazy(torch.randn(5, 3, 6, 7))
     assert lazy.in_features == 7
+    maps = nn.Conv2d(1, 3, 2)(torch.randn(5, 1, 7, 8))
+    flat = nn.Flatten()(maps)
+    for unfit in (maps, flat):
+        raises(RuntimeError, lambda: nn.Linear(3, 4)(unfit), "mat1 and mat2 shapes cannot be multiplied")
+    for layer in (nn.Linear(3 * 6 * 7, 4), nn.LazyLinear(4)):
+        assert layer(flat).shape == (5, 4)
     assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))(torch.randn(5, 3, 6, 7)).shape == (5, 4)
 
 
@@ -149,3 +156,72 @@ def check_one_by_one_convolution_is_the_same_map():
         conv.bias.copy_(layer.bias)
     x = torch.randn(2, 6, 3, 5)
     assert torch.allclose(conv(x), layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), atol=1e-6)
+
+
+def fitted(*layers, steps=400):
+    """The mean squared error of a network that learned a sine."""
+    x = torch.linspace(-3, 3, 200)[:, None]
+    y = torch.sin(x)
+    network = nn.Sequential(*layers)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.mse_loss(network(x), y)
+        loss.backward()
+        optimizer.step()
+    line = torch.cat([x, torch.ones_like(x)], 1)
+    best_line = F.mse_loss(line @ torch.linalg.lstsq(line, y).solution, y)
+    return loss.item(), best_line.item()
+
+
+@pitfall("A deeper stack of linear layers is no better")
+def check_a_stack_of_linear_layers_is_one_line():
+    stacked, best_line = fitted(nn.Linear(1, 16), nn.Linear(16, 16), nn.Linear(16, 1))
+    assert best_line - 1e-5 < stacked < 1.1 * best_line and best_line > 0.1
+    curved, _ = fitted(nn.Linear(1, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))
+    assert curved < 0.1 * best_line
+    narrow = nn.Sequential(nn.Linear(6, 2), nn.Linear(2, 5))
+    assert torch.linalg.matrix_rank(narrow[1].weight @ narrow[0].weight) == 2
+
+
+@pitfall('"The fully connected layer is also called logits"')
+def check_the_layer_is_not_its_output():
+    hidden, head = nn.Linear(4, 8), nn.Linear(8, 3)
+    x, y = torch.randn(5, 4), torch.randint(0, 3, (5,))
+    features = torch.relu(hidden(x))
+    raises(TypeError, lambda: F.cross_entropy(head, y))
+    logits = head(features)
+    assert logits.shape == (5, 3) and F.cross_entropy(logits, y).isfinite()
+    assert hidden(x).shape == (5, 8)  # also fully connected, but eight numbers score no three classes
+
+
+@pitfall("Documentation and source seem to disagree on the initial weights")
+def check_initial_weights():
+    torch.manual_seed(1)
+    by_source = nn.init.kaiming_uniform_(torch.empty(40, 64), a=math.sqrt(5))
+    torch.manual_seed(1)
+    by_documentation = torch.empty(40, 64).uniform_(-1 / 8, 1 / 8)
+    torch.manual_seed(1)
+    assert torch.equal(nn.Linear(64, 40).weight, by_source) and torch.allclose(by_source, by_documentation, atol=1e-7)
+    spreads = []
+    for own in (False, True):
+        x = torch.randn(64, 128)
+        for _ in range(20):
+            layer = nn.Linear(128, 128)
+            if own:
+                nn.init.kaiming_normal_(layer.weight)
+            x = torch.relu(layer(x))
+        spreads.append(x.std(0).mean().item())  # how much samples differ
+    assert spreads[0] < 1e-3 and 0.1 < spreads[1] < 10
+
+
+@pitfall("`nn.Bilinear` refuses to broadcast")
+def check_bilinear_does_not_broadcast():
+    layer, u, v = nn.Bilinear(3, 4, 2), torch.randn(5, 1, 3), torch.randn(5, 6, 4)
+    raises(RuntimeError, lambda: layer(u, v), "batch dimensions do not match")
+    pairs = torch.einsum("nia,kab,njb->nijk", u, layer.weight, v) + layer.bias
+    assert torch.allclose(pairs[:, 0], layer(u.expand(5, 6, 3).contiguous(), v), atol=1e-5)
+    words, heads = torch.randn(6, 3), torch.randn(7, 4)
+    pairs = torch.einsum("ia,kab,jb->ijk", words, layer.weight, heads) + layer.bias
+    repeated = layer(words[:, None].expand(6, 7, 3).contiguous(), heads.expand(6, 7, 4).contiguous())
+    assert torch.allclose(pairs, repeated, atol=1e-5)

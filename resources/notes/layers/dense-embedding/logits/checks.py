@@ -3,10 +3,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SOFTMAX = r"p_k = \frac{e^{z_k}}{\sum_{j=1}^{C} e^{z_j}}, \qquad z_i - z_j = \ln \frac{p_i}{p_j}"
 LOG_ODDS = r"\operatorname{logit}(p) = \ln \frac{p}{1 - p}, \qquad p = \sigma(z) = \frac{1}{1 + e^{-z}}"
@@ -80,12 +81,17 @@ def check_one_more_unit_multiplies_the_odds():
     assert math.isclose(float(q[2] / (1 - q[2])) / float(p[2] / (1 - p[2])), math.e)
 
 
-@check
+@pitfall("A binary classifier predicts too few positives")
 def check_threshold():
     stated("0.6225", torch.sigmoid(torch.tensor(0.5)))
+    logits, yes = torch.randn(1000) * 2, torch.rand(1000)
+    yes = yes < torch.sigmoid(logits)
+    assert (logits > 0.5).sum() < 0.9 * yes.sum()
+    assert torch.equal(logits > 0, torch.sigmoid(logits) > 0.5)
+    assert abs((logits > 0).sum() - yes.sum()) < 0.1 * yes.sum()
 
 
-@check
+@pitfall("`inf` or NaN from `log(sigmoid(z))`")
 def check_rounding_in_float32():
     assert torch.sigmoid(torch.tensor(20.0)) == 1 and torch.sigmoid(torch.tensor(-100.0)) == 0
     assert torch.log(torch.sigmoid(torch.tensor(-100.0))) == -math.inf
@@ -94,6 +100,20 @@ def check_rounding_in_float32():
     z = torch.tensor(-100.0, requires_grad=True)
     torch.log(torch.sigmoid(z)).backward()
     assert z.grad.isnan()
+    z = torch.tensor(20.0, requires_grad=True)
+    lost = torch.log(1 - torch.sigmoid(z))
+    lost.backward()
+    assert lost == -math.inf and z.grad.isnan() and torch.logit(torch.sigmoid(torch.tensor(-100.0))) == -math.inf
+    for work, value in (
+        (lambda z: F.logsigmoid(z[1]), -100),
+        (lambda z: F.logsigmoid(-z[0]), -20),
+        (lambda z: F.log_softmax(torch.stack([z[1], 0 * z[1]]), 0)[0], -100),
+        (lambda z: -F.binary_cross_entropy_with_logits(z[0], torch.tensor(0.0)), -20),
+    ):
+        z = torch.tensor([20.0, -100.0], requires_grad=True)
+        kept = work(z)
+        kept.backward()
+        assert abs(kept.item() - value) < 1e-4 and z.grad.isfinite().all() and z.grad.abs().max() > 0.99
 
 
 @check
@@ -130,3 +150,41 @@ def check_scikit_learn():
     x = np.random.randn(80, 3)
     model = LogisticRegression().fit(x, x[:, 0] + 0.5 * np.random.randn(80) > 0)
     np.testing.assert_allclose(1 / (1 + np.exp(-model.decision_function(x))), model.predict_proba(x)[:, 1], rtol=1e-9)
+
+
+def trained_on_digits(*last, steps=200):
+    """Loss and accuracy on the training data of a small classifier whose network ends in `last`."""
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    x, y = x[:600], y[:600]
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10), *last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.003)
+    accuracies = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        output = network(x)
+        loss = nn.CrossEntropyLoss()(output, y)
+        loss.backward()
+        optimizer.step()
+        accuracies.append((output.argmax(1) == y).float().mean().item())
+    return loss.item(), accuracies
+
+
+@pitfall("The loss stalls above zero although accuracy is fine")
+def check_training_with_softmax_twice():
+    loss, accuracies = trained_on_digits(nn.Softmax(dim=1))
+    right, faster = trained_on_digits()
+    assert loss > math.log(1 + 9 / math.e) and accuracies[-1] > 0.95
+    assert right < 0.1 and faster[-1] > 0.98
+    assert faster[20] > accuracies[20]
+
+
+@pitfall('"Logits" taken as another name of the fully connected layer')
+def check_logits_are_values_and_no_logarithms():
+    layer, x, y = nn.Linear(4, 3), torch.randn(5, 4), torch.randint(0, 3, (5,))
+    raises(TypeError, lambda: F.cross_entropy(layer, y))
+    logits = layer(x)
+    assert F.cross_entropy(logits, y).isfinite() and list(layer.parameters())
+    assert not torch.allclose(logits.exp().sum(1), torch.ones(5), atol=0.1)
+    assert torch.allclose((logits - logits.logsumexp(1, keepdim=True)).exp().sum(1), torch.ones(5))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 SPATIAL = r"y_{n,c,h,w} = \frac{m_{n,c}}{1-p}\, x_{n,c,h,w}"
 CONNECT = r"y_k = \sum_i \frac{M_{ki}}{1-p}\, W_{ki}\, x_i + b_k"
@@ -90,7 +90,7 @@ def check_worked_example():
     assert torch.equal(torch.tensor([[2.0, 4.0], [1.0, 3.0]]) * torch.tensor([[2.0], [0.0]]), torch.tensor([[4.0, 8.0], [0.0, 0.0]]))
 
 
-@check
+@pitfall("`Dropout2d` on a 3-D tensor does not do what the shape suggests")
 def check_three_dimensional_input_of_dropout2d():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -98,11 +98,15 @@ def check_three_dimensional_input_of_dropout2d():
     assert any("interpreted as shape (N, C, L)" in str(w.message) for w in caught)
     rows = (y == 0).all(-1)
     assert ((y == 0) == rows[..., None]).all() and not (rows == rows[:, :1]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        series = nn.Dropout1d(0.5)(torch.ones(30, 40, 6)).flatten(0, 1)
+    assert ((series == 0).all(1) | (series == 2).all(1)).all() and 0 < series.mean() < 2
     one = nn.Dropout2d(0.5)(torch.ones(30, 40, 6).unsqueeze(0))[0].flatten(1)
     assert ((one == 0).all(1) | (one == 2).all(1)).all()
 
 
-@check
+@pitfall("Spatial dropout on text removes words instead of features")
 def check_text_layout():
     x = torch.ones(4, 9, 50)
     words = F.dropout1d(x, 0.5)
@@ -114,11 +118,34 @@ def check_text_layout():
     assert ((features == 0).all(1) | (features == 2).all(1)).all() and 0 < float(features.mean()) < 2
 
 
-@check
+@pitfall("`drop_connect_rate` in EfficientNet code is not DropConnect")
 def check_torchvision_calls_it_stochastic_depth():
+    """TensorFlow's code with the misleading name is not run."""
     import torchvision
 
-    assert "stochastic_depth_prob" in inspect.getsource(torchvision.models.efficientnet)
+    model = torchvision.models.efficientnet_b0(stochastic_depth_prob=0.9)
+    block = next(m for m in model.modules() if getattr(m, "use_res_connect", False) and m.stochastic_depth.p > 0.05)
+    block.eval()
+    block.stochastic_depth.train()
+    x = torch.randn(200, block.block[0][0].in_channels, 2, 2)
+    with torch.no_grad():
+        same = block(x) == x
+    dropped = same.flatten(1).all(1)
+    assert 0 < dropped.sum() < 200 and not same[~dropped].any()  # the whole branch of a sample or nothing of it
+    weight, v = torch.randn(7, 50), torch.randn(50)
+    outputs = [F.dropout(weight, 0.5) @ v for _ in range(50)]
+    assert not any((output == 0).any() for output in outputs)  # DropConnect leaves every output alive
+
+
+@pitfall("The noise of DropConnect is larger than in the paper")
+def check_one_mask_for_the_batch():
+    weight, x, runs = torch.randn(3, 20), torch.randn(20).expand(64, 20), 400
+    shared = torch.stack([F.linear(x, F.dropout(weight, 0.5)).mean(0) for _ in range(runs)])
+    masks = [F.dropout(weight.expand(64, 3, 20), 0.5) for _ in range(runs)]
+    own = torch.stack([torch.bmm(mask, x[:, :, None])[..., 0].mean(0) for mask in masks])
+    assert masks[0].numel() == 64 * weight.numel()
+    assert 6 < (shared.std(0) / own.std(0)).mean() < 10  # the square root of 64
+    assert torch.allclose(own.mean(0), weight @ x[0], atol=0.3)
 
 
 @check

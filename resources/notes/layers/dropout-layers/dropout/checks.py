@@ -5,10 +5,11 @@ import warnings
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 DROPOUT = r"""
 m_i \sim \mathrm{Bernoulli}(1-p), \qquad y_i = \frac{m_i}{1-p}\,x_i \;\;\text{(training)}, \qquad y_i = x_i \;\;\text{(evaluation)}
@@ -79,12 +80,20 @@ def check_worked_example():
     assert math.isclose(0.8 * 3.75**2, 11.25) and math.isclose(0.2 / 0.8, 0.25)
 
 
-@check
+@pitfall("The same input gives a different prediction each time")
+def check_train_mode_predicts_at_random():
+    model, x = nn.Sequential(nn.Linear(4, 50), nn.Dropout(), nn.Linear(50, 2)), torch.randn(3, 4)
+    with torch.no_grad():
+        assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))
+    model.train()
+    assert not torch.equal(model(x), model(x))
+
+
+@pitfall("`model.eval()` does not switch dropout off")
 def check_when_it_is_active():
     x = torch.ones(200)
-    layer = nn.Dropout()
-    with torch.no_grad():
-        assert (layer(x) == 0).any()
     assert inspect.signature(F.dropout).parameters["training"].default is True
 
     class Net(nn.Module):
@@ -92,14 +101,32 @@ def check_when_it_is_active():
             return F.dropout(x, 0.5)
 
     assert (Net().eval()(x) == 0).any()
-    assert torch.equal(F.dropout(x, 0.5, training=False), x)
+
+    class Cured(nn.Module):
+        def forward(self, x):
+            return F.dropout(x, 0.5, training=self.training)
+
+    class Attention(nn.Module):
+        def forward(self, q, p=0.5):
+            return F.scaled_dot_product_attention(q, q, q, dropout_p=p if self.training else 0.0)
+
+    for cured in (Cured(), nn.Dropout()):
+        assert (cured(x) == 0).any() and torch.equal(cured.eval()(x), x)
     q = torch.randn(1, 4, 8)
     plain = F.scaled_dot_product_attention(q, q, q)
     assert not torch.equal(F.scaled_dot_product_attention(q, q, q, dropout_p=0.5), plain)
-    assert torch.equal(F.scaled_dot_product_attention(q, q, q, dropout_p=0.0), plain)
+    assert torch.equal(Attention().eval()(q), plain) and not torch.equal(Attention()(q), plain)
 
 
-@check
+@pitfall("Far too much, or too little, is dropped")
+def check_keep_probability():
+    x = torch.ones(100_000)
+    for keep in (0.8, 0.3):
+        assert abs((F.dropout(x, keep) == 0).float().mean() - keep) < 0.01
+        assert abs((F.dropout(x, 1 - keep) != 0).float().mean() - keep) < 0.01
+
+
+@pitfall("`nn.LSTM(..., dropout=0.5)` changes nothing")
 def check_lstm():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -110,6 +137,8 @@ def check_lstm():
     stacked = nn.LSTM(3, 4, num_layers=2, dropout=0.5)
     assert not torch.equal(stacked(x)[0], stacked(x)[0])
     assert not (stacked(x)[0] == 0).any()
+    drop = nn.Dropout(0.5)
+    assert not torch.equal(drop(single(x)[0]), drop(single(x)[0]))
 
 
 @check
@@ -175,3 +204,22 @@ def check_where_it_goes():
     layer = nn.TransformerEncoderLayer(8, 2, dropout=0.3)
     assert layer.self_attn.dropout == 0.3
     assert [layer.dropout.p, layer.dropout1.p, layer.dropout2.p] == [0.3, 0.3, 0.3]
+
+
+@pitfall("The training loss is above the validation loss")
+def check_losses_are_measured_in_two_modes():
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    order = torch.randperm(len(classes))
+    train, validation = ((pixels[part], classes[part]) for part in (order[:1200], order[1200:]))
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.7), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        training = F.cross_entropy(model(train[0]), train[1])
+        training.backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        compared, validated = (F.cross_entropy(model(x), y) for x, y in (train, validation))
+    assert training > 1.5 * validated and compared < 0.8 * validated

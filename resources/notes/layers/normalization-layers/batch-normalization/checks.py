@@ -1,8 +1,10 @@
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.utils.data import DataLoader
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 STATISTICS = r"""
 \mu_c = \frac{1}{m}\sum_{n,h,w} x_{nchw}, \qquad
@@ -113,7 +115,7 @@ def check_two_samples_give_plus_or_minus_one():
     assert ((y.abs() - 1).abs() < 0.01).float().mean() > 0.95
 
 
-@check
+@pitfall('"`eval()` switches batch norm off"')
 def check_evaluation_is_not_the_identity_and_dropout_is():
     layer, drop = nn.BatchNorm1d(4).eval(), nn.Dropout(0.5).eval()
     layer.running_mean.fill_(2.0)
@@ -134,7 +136,71 @@ def check_how_long_the_initial_values_last():
     stated("9.8%", layer.running_mean)
 
 
-@check
+def reestimate(model, batches):
+    """New running statistics: the plain average over the batches, every other module in evaluation."""
+    model.eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.reset_running_stats()
+            module.momentum = None
+            module.train()
+    with torch.no_grad():
+        for batch in batches:
+            model(batch)
+    model.eval()
+
+
+@pitfall("Good in training, bad after `eval()`")
+def check_lagging_statistics():
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32), torch.tensor(digits.target)
+    hidden = lambda: [nn.Linear(64, 64), nn.BatchNorm1d(64, momentum=0.01), nn.ReLU()]
+    model = nn.Sequential(*hidden(), *hidden(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    right = lambda: (model(x).argmax(1) == y).float().mean().item()
+
+    def train(steps):
+        model.train()
+        for _ in range(steps):
+            batch = torch.randperm(len(x))[:256]
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+
+    train(22)
+    with torch.no_grad():
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        in_training = right()
+        model.load_state_dict(before)
+        model.eval()
+        assert in_training > 0.96 and right() < 0.9
+        reestimate(model, x.split(256))
+        assert right() > 0.96
+    model.load_state_dict(before)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.momentum = 0.01
+    train(400)
+    model.eval()
+    assert right() > 0.99
+
+
+@pitfall("Good in training, bad after `eval()`")
+def check_statistics_of_tiny_batches():
+    def error(size, steps):
+        layer = nn.BatchNorm1d(300)
+        for _ in range(steps):
+            layer(torch.randn(size, 300) + 3)
+        return layer, (layer.running_mean - 3).pow(2).mean().sqrt()
+
+    layer, tiny = error(2, 100)
+    assert tiny > 0.1 and error(2, 1000)[1] > 0.1  # training longer does not help against this
+    assert error(128, 100)[1] < 0.04
+    reestimate(layer, torch.randn(1000, 2, 300) + 3)
+    assert (layer.running_mean - 3).pow(2).mean().sqrt() < 0.04
+
+
+@pitfall("Good in training, bad after `eval()`")
 def check_plain_average_reestimates():
     layer = nn.BatchNorm1d(3)
     layer(torch.randn(16, 3) + 50)
@@ -153,16 +219,19 @@ def check_plain_average_reestimates():
     assert layer.eval()(shifted).mean().abs() < 1e-4, "a pass over the shifted data does"
 
 
-@check
+@pitfall("`running_var` is not the batch variance")
 def check_running_variance_is_unbiased():
     x = torch.randn(16, 3, 2, 2)
     layer = nn.BatchNorm2d(3, momentum=1.0)
-    layer(x)
+    y = layer(x)
+    for unbiased, same in ((False, True), (True, False)):
+        mu, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, unbiased=unbiased)
+        assert torch.allclose(y, (x - mu) / torch.sqrt(variance + 1e-5), atol=1e-5) is same
     assert torch.allclose(layer.running_var, x.var((0, 2, 3), unbiased=True))
     assert not torch.allclose(layer.running_var, x.var((0, 2, 3), unbiased=False))
 
 
-@check
+@pitfall("Frozen layers still change")
 def check_frozen_parameters_do_not_freeze_the_buffers():
     layer = nn.BatchNorm1d(2).requires_grad_(False)
     x = torch.randn(8, 2) + 3
@@ -179,12 +248,15 @@ def check_frozen_parameters_do_not_freeze_the_buffers():
     assert torch.equal(second, layer.running_mean)
 
 
-@check
+@pitfall('"Expected more than 1 value per channel when training"')
 def check_one_value_per_channel_is_refused():
     for layer, shape in ((nn.BatchNorm1d(3), (1, 3)), (nn.BatchNorm2d(3), (1, 3, 1, 1))):
         raises(ValueError, lambda: layer(torch.randn(shape)), "Expected more than 1 value per channel when training")
         assert layer.eval()(torch.randn(shape)).shape == shape
         assert nn.GroupNorm(1, 3)(torch.randn(shape)).abs().max() > 0.1
+    layer, rows = nn.BatchNorm1d(3), torch.randn(9, 3)
+    raises(ValueError, lambda: [layer(batch) for batch in DataLoader(rows, 4)], "Expected more than 1 value per channel")
+    assert len([layer(batch) for batch in DataLoader(rows, 4, drop_last=True)]) == 2
     raises(
         ValueError,
         lambda: nn.InstanceNorm2d(3)(torch.randn(1, 3, 1, 1)),

@@ -2,8 +2,9 @@ import numpy as np
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 DROPPED = r"\mathrm{E}[\tilde{x}] = \mu, \qquad \mathrm{Var}[\tilde{x}] = \frac{v + p\,\mu^2}{1 - p}"
 SHIFT = r"""
@@ -59,8 +60,19 @@ def check_worked_example():
     stated("0.4082", 6**-0.5)
 
 
-@check
+@pitfall('"Batch norm and dropout must not be used together"')
 def check_order_in_models():
+    data = lambda n: torch.relu(torch.randn(n, 16))
+    for behind, shifted in ((nn.BatchNorm1d(16, momentum=None), True), (nn.Linear(16, 4), False)):
+        first = nn.BatchNorm1d(16, momentum=None)
+        net = nn.Sequential(first, nn.ReLU(), nn.Dropout(0.5), behind)
+        norm = behind if shifted else first
+        seen = {}
+        norm.register_forward_hook(lambda module, inputs, output: seen.update(y=output))
+        for _ in range(200):
+            net(data(256))
+        net.eval()(data(20_000))
+        assert (seen["y"].std() < 0.75) if shifted else abs(seen["y"].std() - 1) < 0.02
     with torch.device("meta"):
         models = [torchvision.models.efficientnet_b0(), torchvision.models.mobilenet_v2()]
     for model in models:
@@ -79,7 +91,7 @@ def check_layers_without_stored_statistics():
     raises(ValueError, lambda: nn.BatchNorm2d(3)(torch.randn(3, 4, 4)))
 
 
-@check
+@pitfall("Re-estimating did not help")
 def check_re_estimating_in_train_mode_does_not_help():
     bn = nn.BatchNorm1d(32, momentum=None)
     net = nn.Sequential(nn.Dropout(0.5), bn)
@@ -106,13 +118,61 @@ def check_re_estimating_in_train_mode_does_not_help():
     assert net.eval()(data(20_000)).std().item() < 0.9  # not reset: the old averages count
 
 
-@check
+@pitfall("Monte Carlo dropout changes predictions for other reasons")
 def check_train_mode_moves_the_buffers():
     net = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
-    before = net[0].running_mean.clone()
+    before, x, others = net[0].running_mean.clone(), torch.ones(1, 3) + 5, torch.randn(8, 3) + 5
     with torch.no_grad():
-        net.train()(torch.randn(8, 3) + 5)
-    assert not torch.equal(before, net[0].running_mean)
+        values = lambda companions: {v for _ in range(30) for v in net(torch.cat([x, companions]))[0].tolist() if v}
+        net.train()
+        assert values(others).isdisjoint(values(2 * others)) and not torch.equal(before, net[0].running_mean)
+        net.eval()
+        net[1].train()
+        before = net[0].running_mean.clone()
+        assert values(others) == values(2 * others) and torch.equal(before, net[0].running_mean)
+        assert not torch.equal(net(others), net(others))
+
+
+def loss_in_evaluation(p, steps=100):
+    """With dropout before each BatchNorm: as trained, the dropout removed, and with statistics measured anew."""
+
+    def data(n):
+        x = torch.randn(n, 4)
+        signs = (x > 0).long()
+        return x, 2 * (signs[:, 0] ^ signs[:, 1]) + (signs[:, 2] ^ signs[:, 3])
+
+    layers = [nn.Linear(4, 64)]
+    for _ in range(3):
+        layers += [nn.Linear(64, 64), nn.ReLU(), nn.Dropout(p), nn.BatchNorm1d(64)]
+    net = nn.Sequential(*layers, nn.Linear(64, 4))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(steps):
+        x, y = data(128)
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    x, y = data(4000)
+    net.eval()
+    with torch.no_grad():
+        trained = F.cross_entropy(net(x), y).item()
+        without = nn.Sequential(*[layer for layer in net if not isinstance(layer, nn.Dropout)])
+        removed = F.cross_entropy(without(x), y).item()
+        for layer in net:
+            if isinstance(layer, nn.BatchNorm1d):
+                layer.reset_running_stats()
+                layer.momentum = None
+                layer.train()
+        for _ in range(40):
+            net(data(128)[0])
+        return trained, removed, F.cross_entropy(net.eval()(x), y).item()
+
+
+@pitfall("Evaluation is worse than the same weights allow")
+def check_re_estimating_a_trained_network():
+    trained, removed, measured = loss_in_evaluation(0.5)
+    assert removed == trained > 1.12 * measured
+    for p in (0.02, 0.0):
+        assert loss_in_evaluation(p)[0] < 0.85 * trained
 
 
 @check

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import torch
 import torchvision
@@ -6,7 +8,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BEHIND = r"""
 s_o = \frac{\gamma_o}{\sqrt{\hat\sigma_o^2 + \varepsilon}}, \qquad
@@ -31,6 +33,25 @@ def trained(kind, channels, affine=True, eps=1e-5):
 
 def scale(bn):
     return (bn.weight / torch.sqrt(bn.running_var + bn.eps)).detach()
+
+
+@torch.no_grad()
+def folded_by_hand(conv, bn):
+    """Batch norm folded into the convolution before it, whatever mode they are in."""
+    result, s = copy.deepcopy(conv), scale(bn)
+    result.weight.mul_(s.view(-1, 1, 1, 1))
+    old = conv.bias if conv.bias is not None else 0
+    result.bias = nn.Parameter(s * (old - bn.running_mean) + bn.bias)
+    return result
+
+
+@torch.no_grad()
+def folded_forwards(bn, conv):
+    """Batch norm folded into the convolution behind it."""
+    result, s = copy.deepcopy(conv), scale(bn)
+    result.weight.mul_(s.view(1, -1, 1, 1))
+    result.bias.add_((conv.weight.sum((2, 3)) * (bn.bias - s * bn.running_mean)).sum(1))
+    return result
 
 
 @formula(BEHIND)
@@ -72,18 +93,6 @@ def check_before():
     w, b, s, beta, mu = (v.detach().numpy() for v in (linear.weight, linear.bias, scale(bn), bn.bias, bn.running_mean))
     merged = np.array([b[o] + sum(w[o, i] * (beta[i] - s[i] * mu[i]) for i in range(5)) for o in range(3)])
     np.testing.assert_allclose(x.numpy() @ (w * s).T + merged, linear(bn(x)).detach().numpy(), atol=1e-12)
-    for padding, mode in ((0, "zeros"), (1, "zeros"), (1, "reflect"), (1, "replicate"), (1, "circular")):
-        conv, bn = nn.Conv2d(4, 3, 3, padding=padding, padding_mode=mode).double(), trained(nn.BatchNorm2d, 4)
-        x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
-        shift = bn.bias - scale(bn) * bn.running_mean
-        folded = nn.Conv2d(4, 3, 3, padding=padding, padding_mode=mode).double()
-        with torch.no_grad():
-            folded.weight.copy_(conv.weight * scale(bn).view(1, 4, 1, 1))
-            folded.bias.copy_(conv.bias + (conv.weight.sum((2, 3)) * shift).sum(1))
-        difference = (folded(x) - conv(bn(x))).abs()
-        assert difference[..., 1:-1, 1:-1].max() < 1e-10
-        zeros_padded = padding > 0 and mode == "zeros"
-        assert difference.max() > 0.1 if zeros_padded else difference.max() < 1e-10
 
 
 @check
@@ -124,17 +133,52 @@ def check_resnet():
     assert torch.allclose(folded(x), model(x), atol=1e-3)
 
 
-@check
-def check_mistakes():
-    conv, bn = nn.Conv2d(3, 4, 3).double().eval(), trained(nn.BatchNorm2d, 4)
+@pitfall('"Fusion only for eval!"')
+def check_train_mode():
+    net, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double(), torch.randn(8, 3, 6, 6, dtype=torch.float64)
+    raises(AssertionError, lambda: fuse_conv_bn_eval(*net), "Fusion only for eval!")
+    net(x)
+    by_hand = folded_by_hand(*net)
+    net(x)  # the statistics move on
+    net.eval()
+    assert torch.allclose(fuse_conv_bn_eval(*net)(x), net(x))
+    assert not torch.allclose(by_hand(x), net(x), atol=1e-2) and torch.allclose(folded_by_hand(*net)(x), net(x))
+    net.train()
+    net(x)  # goes on from the parts that were kept
+
+
+@pitfall("Right without bias, wrong with one")
+def check_unscaled_bias():
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
-    s = scale(bn)
-    wrong = F.conv2d(x, conv.weight * s.view(-1, 1, 1, 1), conv.bias + bn.bias - s * bn.running_mean)
-    assert not torch.allclose(wrong, bn(conv(x)), atol=1e-3)
+    for bias in (False, True):
+        conv, bn = nn.Conv2d(3, 4, 3, bias=bias).double().eval(), trained(nn.BatchNorm2d, 4)
+        s, b = scale(bn), conv.bias if bias else 0
+        wrong = F.conv2d(x, conv.weight * s.view(-1, 1, 1, 1), b + bn.bias - s * bn.running_mean)
+        assert torch.allclose(wrong, bn(conv(x))) is not bias
+        assert torch.allclose(folded_by_hand(conv, bn)(x), bn(conv(x)))
+
+
+@pitfall("Conv → ReLU → BatchNorm gives wrong results")
+def check_relu_between():
+    conv, bn, after = nn.Conv2d(3, 4, 3).double().eval(), trained(nn.BatchNorm2d, 4), nn.Conv2d(4, 2, 3).double()
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
     assert not torch.allclose(F.relu(fuse_conv_bn_eval(conv, bn)(x)), bn(F.relu(conv(x))), atol=0.1)
+    assert torch.allclose(folded_forwards(bn, after)(F.relu(conv(x))), after(bn(F.relu(conv(x)))))
+    assert torch.allclose(F.relu(fuse_conv_bn_eval(conv, bn)(x)), F.relu(bn(conv(x))))  # direct neighbours
 
 
-@check
+@pitfall("Only the border of the image is wrong")
+def check_border():
+    for padding, mode in ((0, "zeros"), (1, "zeros"), (1, "reflect"), (1, "replicate"), (1, "circular")):
+        bn, conv = trained(nn.BatchNorm2d, 4), nn.Conv2d(4, 3, 3, padding=padding, padding_mode=mode).double()
+        x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
+        difference = (folded_forwards(bn, conv)(x) - conv(bn(x))).abs()
+        assert difference[..., 1:-1, 1:-1].max() < 1e-10
+        zeros_padded = padding > 0 and mode == "zeros"
+        assert difference.max() > 0.1 if zeros_padded else difference.max() < 1e-10
+
+
+@pitfall("A transposed convolution is silently wrong")
 def check_transposed():
     conv, bn = nn.ConvTranspose2d(4, 4, 3).double().eval(), trained(nn.BatchNorm2d, 4)
     x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
@@ -145,6 +189,14 @@ def check_transposed():
     raises(RuntimeError, lambda: fuse_conv_bn_eval(depthwise, bn, transpose=True)(x), "expected bias")
     grouped, bn = nn.ConvTranspose2d(4, 8, 3, groups=2).double().eval(), trained(nn.BatchNorm2d, 8)
     raises(RuntimeError, lambda: fuse_conv_bn_eval(grouped, bn, transpose=True), "must match the size")
+    expected, s = bn(grouped(x)), scale(bn)
+    with torch.no_grad():
+        for g in range(2):  # inputs 2g and 2g + 1 belong to the outputs 4g to 4g + 3
+            grouped.weight[2 * g : 2 * g + 2] *= s[4 * g : 4 * g + 4].view(1, 4, 1, 1)
+        grouped.bias.copy_(s * (grouped.bias - bn.running_mean) + bn.bias)
+    assert torch.allclose(grouped(x), expected)
+    uneven = nn.ConvTranspose2d(4, 8, 3).double().eval()
+    raises(RuntimeError, lambda: fuse_conv_bn_eval(uneven, bn), "must match the size")
 
 
 @check

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 STATISTICS = r"""
 \mu_{ng} = \frac{1}{m} \sum_{c:\, g(c) = g} \sum_{h,w} x_{nchw}, \qquad
@@ -77,7 +77,7 @@ def check_contract():
     raises(ValueError, lambda: nn.GroupNorm(3, 4))
 
 
-@check
+@pitfall('"Expected more than 1 spatial element when training", even in eval')
 def check_one_by_one_maps():
     for layer in (nn.InstanceNorm2d(3), nn.InstanceNorm2d(3).eval()):
         raises(ValueError, lambda: layer(torch.rand(2, 3, 1, 1)), "Expected more than 1 spatial element when training")
@@ -85,9 +85,18 @@ def check_one_by_one_maps():
     nn.init.normal_(layer.bias)
     assert torch.allclose(layer(torch.rand(2, 3, 1, 1)), layer.bias.view(1, 3, 1, 1).expand(2, 3, 1, 1), atol=1e-3)
     raises(ValueError, lambda: layer(torch.rand(1, 3, 1, 1)))
+    raises(ValueError, lambda: nn.InstanceNorm2d(3)(torch.rand(1, 3, 1, 1)), "Expected more than 1 spatial element")
+    x = torch.randn(8, 64, 1, 1)
+    assert nn.GroupNorm(64, 64)(x).abs().max() < 1e-3 and (nn.GroupNorm(32, 64)(x).abs() > 0.99).float().mean() > 0.95
+    fewer = nn.GroupNorm(4, 64)(x)
+    assert nn.GroupNorm(4, 64)(x[:1]).shape == (1, 64, 1, 1)
+    assert torch.corrcoef(torch.stack([fewer.flatten(), x.flatten()]))[0, 1] > 0.9  # sizes are kept
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.InstanceNorm2d(3), nn.Flatten(), nn.Linear(3, 2))
+    raises(ValueError, lambda: head(torch.randn(4, 3, 5, 5)), "Expected more than 1 spatial element")
+    assert nn.Sequential(head[0], *head[2:])(torch.randn(4, 3, 5, 5)).shape == (4, 2)
 
 
-@check
+@pitfall("InstanceNorm suddenly acts like BatchNorm")
 def check_tracked_instance_norm_is_batch_norm_in_eval():
     x = torch.randn(3, 2, 4, 5)
     instance, batch = nn.InstanceNorm2d(2, affine=True, track_running_stats=True), nn.BatchNorm2d(2)
@@ -95,19 +104,22 @@ def check_tracked_instance_norm_is_batch_norm_in_eval():
         layer.running_mean.copy_(torch.tensor([0.5, -1.0]))
         layer.running_var.copy_(torch.tensor([2.0, 0.3]))
     assert torch.equal(instance.eval()(x), batch.eval()(x))
+    assert not torch.allclose(instance(x), nn.InstanceNorm2d(2).eval()(x), atol=0.1)
     instance.track_running_stats = False
     assert torch.allclose(instance(x), nn.InstanceNorm2d(2)(x), atol=1e-5)
 
 
-@check
+@pitfall("`GroupNorm(1, C)` is not the LayerNorm of a ConvNeXt or Transformer")
 def check_one_group_is_not_layer_norm_over_channels():
     x = torch.randn(2, 4, 3, 3) + torch.arange(9.0).view(3, 3)
     over_channels = nn.LayerNorm(4)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     assert not torch.allclose(nn.GroupNorm(1, 4)(x), over_channels, atol=0.1)
     assert torch.allclose(nn.GroupNorm(1, 4)(x), nn.LayerNorm([4, 3, 3])(x), atol=1e-5)
+    for y, per_position in ((over_channels, True), (nn.GroupNorm(1, 4)(x), False)):
+        assert (y.mean(1).abs().max() < 1e-5) == per_position and y.mean((1, 2, 3)).abs().max() < 1e-5
 
 
-@check
+@pitfall("A wrong channel count only warns")
 def check_wrong_channel_count_warns():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -116,6 +128,18 @@ def check_wrong_channel_count_warns():
         rows = nn.InstanceNorm1d(3)(x)
     assert len(caught) == 2 and all("num_features" in str(warning.message) for warning in caught)
     assert torch.allclose(rows, nn.functional.layer_norm(x, (3,)), atol=1e-5)
+    raises(ValueError, lambda: nn.InstanceNorm1d(64, affine=True)(torch.randn(2, 80, 30)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        try:
+            nn.InstanceNorm1d(64)(torch.randn(2, 80, 30))
+        except UserWarning:
+            assert nn.InstanceNorm1d(80)(torch.randn(2, 80, 30)).shape == (2, 80, 30)
+        else:
+            raise AssertionError("no error")
+        # Rows as samples of C = 3 channels and L = 10 positions.
+        one = nn.InstanceNorm1d(3)(x.T[None])
+    assert torch.allclose(one[0], nn.functional.layer_norm(x.T, (10,)), atol=1e-5)
 
 
 @check

@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MEAN_AND_VARIANCE = r"""
 \mu = \frac{1}{H}\sum_{i=1}^{H} x_i, \qquad
@@ -58,11 +59,19 @@ def check_worked_example():
     stated("1.8708", x.std(unbiased=False))
 
 
-@check
+@pitfall("The result differs from a hand-written version")
 def check_variance_is_biased():
     x = torch.tensor([1.0, 0.0, 0.0, 0.0])
     stated("1.7320", nn.functional.layer_norm(x, (4,))[0])
-    stated("1.5", (x - x.mean())[0] / x.std(unbiased=True))
+    stated("1.5", (x - x.mean())[0] / x.std())
+    assert torch.equal(x.std(), x.var().sqrt())
+    small = torch.randn(5, 64) * 1e-3
+    library, centred = nn.functional.layer_norm(small, (64,)), small - small.mean(-1, keepdim=True)
+    assert not torch.allclose(centred / (small.std(-1, unbiased=False, keepdim=True) + 1e-5), library, atol=0.1)
+    for values in (x[None], small):
+        variance = values.var(-1, unbiased=False, keepdim=True)
+        cured = (values - values.mean(-1, keepdim=True)) / torch.sqrt(variance + 1e-5)
+        assert torch.allclose(cured, nn.functional.layer_norm(values, values.shape[-1:]), atol=1e-5)
 
 
 @check
@@ -106,15 +115,18 @@ def check_contract():
         assert abs(float(gap) - math.sqrt(H / (H - 1))) < 1e-9
 
 
-@check
+@pitfall('"Given normalized_shape=[C], expected input with shape [*, C]" on images')
 def check_channels_first_input_is_not_normalised_per_channel():
     x = torch.randn(2, 3, 4, 4) * 5
     raises(RuntimeError, lambda: nn.LayerNorm(3)(x), "Given normalized_shape=[3], expected input with shape [*, 3]")
     assert nn.LayerNorm([3, 4, 4])(x).shape == x.shape
-    assert nn.LayerNorm(3)(x.permute(0, 2, 3, 1)).shape == (2, 4, 4, 3)
+    back = nn.LayerNorm(3)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    assert back.shape == x.shape and back.mean(1).abs().max() < 1e-5
+    for layer, gains in ((nn.LayerNorm([3, 4, 4]), 3 * 4 * 4), (nn.GroupNorm(1, 3), 3)):
+        assert layer.weight.numel() == gains and layer(x).mean((1, 2, 3)).abs().max() < 1e-5
 
 
-@check
+@pitfall("NaN or noise from a fast variance")
 def check_naive_variance_in_float32_loses_everything():
     x = torch.randn(512) * 0.01 + 100
     naive = (x * x).mean() - x.mean() ** 2
@@ -124,6 +136,51 @@ def check_naive_variance_in_float32_loses_everything():
     assert ((rows * rows).mean(1) - rows.mean(1) ** 2 < 0).any()
     library, exact = (nn.functional.layer_norm(values, (512,)) for values in (rows, rows.double()))
     assert (library - exact).abs().max() < 0.01
+
+    def fast(values):
+        mu = values.mean(1, keepdim=True)
+        return (values - mu) / torch.sqrt((values * values).mean(1, keepdim=True) - mu**2 + 1e-5)
+
+    broken = fast(rows)
+    noise = (broken - exact).abs().amax(1)
+    assert torch.isnan(broken).any() and (noise > 0.5).any()
+    for cured in (fast(rows - rows.mean(1, keepdim=True)), fast(rows.double())):
+        assert (cured - exact).abs().max() < 0.01
+
+
+def trained_transformer(norm_first, warm_up, rate=7e-3, layers=8, width=16, steps=70):
+    """The last losses of a classifier of digits, read row by row, and the gradient of its last layer in the first step."""
+    torch.manual_seed(2)
+    digits = load_digits()
+    images, classes = torch.tensor(digits.images, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    layer = nn.TransformerEncoderLayer(width, 2, 2 * width, dropout=0.0, batch_first=True, norm_first=norm_first)
+    final = nn.LayerNorm(width) if norm_first else None
+    encoder = nn.TransformerEncoder(layer, layers, norm=final, enable_nested_tensor=False)
+    for parameter in encoder.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+    enter, leave = nn.Linear(8, width), nn.Linear(width, 10)
+    optimizer = torch.optim.Adam([*enter.parameters(), *encoder.parameters(), *leave.parameters()], rate)
+    losses, first = [], 0.0
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / warm_up)
+        batch = torch.randint(0, len(images), (48,))
+        loss = nn.functional.cross_entropy(leave(encoder(enter(images[batch])).mean(1)), classes[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        first = first or float(encoder.layers[-1].linear2.weight.grad.norm())
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses[-10:]) / 10, first
+
+
+@pitfall("A deep post-norm Transformer does not learn")
+def check_post_norm_needs_warm_up():
+    (stuck, large), (cured, small), (warmed, _) = (
+        trained_transformer(*setting) for setting in ((False, 1), (True, 1), (False, 40))
+    )
+    assert stuck > 2.1 and cured < 1.7 and warmed < 1.9, (stuck, cured, warmed)
+    assert large > 1.5 * small
 
 
 @check

@@ -3,7 +3,7 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated, unexecuted
 
 SHARED = r"""
 \mu_i = \frac{1}{|S_i|} \sum_{j \in S_i} x_j, \qquad
@@ -96,6 +96,33 @@ def check_worked_example():
     stated("2.5", x[:, 0].var(correction=0))
 
 
+unexecuted("Stripes or odd accuracy after porting to Keras", "Keras is not installed")
+
+
+@pitfall('"Layer norm averages over C, H and W"')
+def check_the_shape_names_the_axes():
+    """The picture of the paper is one reading, the layers of ConvNeXt and of a Transformer are another: they give other numbers."""
+    x = torch.randn(2, 4, 3, 3) * 2 + torch.arange(4.0).reshape(4, 1, 1) * 3
+    whole, position = nn.LayerNorm([4, 3, 3])(x), LastAxis(nn.LayerNorm(4))(x)
+    assert whole.mean((1, 2, 3)).abs().max() < 1e-5 and whole.mean(1).abs().max() > 0.1
+    assert position.mean(1).abs().max() < 1e-5 and not torch.allclose(whole, position, atol=0.1)
+    convnext = torchvision.models.convnext.LayerNorm2d(4, eps=1e-5)
+    assert torch.allclose(convnext(x), position, atol=1e-6)
+    assert nn.TransformerEncoderLayer(8, 2, 16).norm1.normalized_shape == (8,)
+
+
+@pitfall("RMSNorm differs slightly after loading weights")
+def check_the_epsilon_of_a_checkpoint():
+    x = torch.randn(4, 64) * 0.02
+    trained = nn.RMSNorm(64, eps=1e-5)
+    nn.init.normal_(trained.weight)
+    loaded, cured = nn.RMSNorm(64), nn.RMSNorm(64, eps=1e-5)
+    for layer in (loaded, cured):
+        layer.load_state_dict(trained.state_dict())
+    gap = ((loaded(x) - trained(x)).norm() / trained(x).norm()).item()
+    assert 1e-3 < gap < 0.1 and torch.equal(cured(x), trained(x))
+
+
 @check
 def check_contract():
     assert nn.RMSNorm(3).eps is None
@@ -125,7 +152,7 @@ def check_contract():
     assert not torch.allclose(batch.train()(image), batch.eval()(image), atol=1e-3)
 
 
-@check
+@pitfall("AlexNet's response norm gives other values")
 def check_alexnet_constants():
     x = torch.randn(1, 8, 3, 3, dtype=torch.float64) * 20
     squares = torch.stack([(x[:, max(0, c - 2) : c + 3] ** 2).sum(1) for c in range(8)], 1)
@@ -143,6 +170,8 @@ def check_what_is_lost():
     assert torch.allclose(constant(x * 7), 7 * constant(x), atol=1e-4)
     local = nn.LocalResponseNorm(5)
     assert (local(x * 7).abs().mean() / local(x).abs().mean()) > 5
+    without_k = nn.LocalResponseNorm(5, alpha=1.0, k=0.0)
+    assert torch.allclose(without_k(x * 7), without_k(x) / 7**0.5, rtol=1e-3)
 
 
 @check

@@ -1,9 +1,13 @@
+import os
+import tempfile
+from datetime import timedelta
+
 import numpy as np
 import torch
 import torchvision
 from torch import distributed, nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MERGED = r"""
 m = \sum_d m_d, \qquad
@@ -77,8 +81,9 @@ def check_contract():
     assert not torch.allclose(layer.train()(x), layer.eval()(x), atol=1e-3)
 
 
-@check
+@pitfall('"SyncBatchNorm expected input tensor to be on GPU"')
 def check_cpu_with_a_process_group():
+    """The fix for the CPU is run; moving the data to an accelerator is not."""
     store = distributed.HashStore()
     distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
@@ -89,11 +94,52 @@ def check_cpu_with_a_process_group():
         raise AssertionError("expected an error")
     finally:
         assert nn.SyncBatchNorm(4).eval()(torch.randn(3, 4)).shape == (3, 4)
+        x, untracked = torch.randn(3, 4) + 5, nn.SyncBatchNorm(4, track_running_stats=False).eval()
+        assert untracked(x).mean(0).abs().max() < 1e-5
         distributed.destroy_process_group()
-    assert nn.SyncBatchNorm(4)(torch.randn(3, 4)).shape == (3, 4)
+    assert torch.equal(nn.SyncBatchNorm(4)(x), nn.BatchNorm1d(4)(x))
 
 
-@check
+def waits_for(calls, rank, folder):
+    """Whether a process that calls a layer's exchange of statistics so often finishes; the other rank calls it twice."""
+    store = distributed.FileStore(f"{folder}/store", 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=0.5))
+    try:
+        for _ in range(calls):
+            distributed.all_gather([torch.zeros(3) for _ in range(2)], torch.ones(3))
+    except RuntimeError:
+        return False
+    return True
+
+
+@pitfall("Training hangs without a message")
+def check_every_process_must_call_the_layer():
+    """The layer needs accelerators; its all-gather runs here over gloo, with a time limit in place of the long wait."""
+    for skipped, finishes in ((1, False), (0, True)):
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.fork()
+            if other == 0:
+                waits_for(2 - skipped, 1, folder)
+                os._exit(0)
+            assert waits_for(2, 0, folder) is finishes
+            os.waitpid(other, 0)
+            distributed.destroy_process_group()
+
+
+@pitfall("It changes nothing under `nn.DataParallel`")
+def check_without_a_process_group_nothing_is_exchanged():
+    """One process, no group, as in DataParallel; DDP on several devices is not run, its result is the formula."""
+    parts = [torch.randn(4, 3, dtype=torch.float64) + 3 * d for d in range(2)]
+    _, mu, variance = merged([part.numpy() for part in parts])
+    for part in parts:
+        alone = nn.SyncBatchNorm(3).double()(part).detach()
+        assert torch.equal(alone, nn.BatchNorm1d(3).double()(part))
+        assert not np.allclose(alone, (part.numpy() - mu) / np.sqrt(variance + 1e-5), atol=0.3)
+    together = nn.BatchNorm1d(3).double()(torch.cat(parts)).detach().numpy()
+    np.testing.assert_allclose((torch.cat(parts).numpy() - mu) / np.sqrt(variance + 1e-5), together, atol=1e-10)
+
+
+@pitfall("The conversion has no effect")
 def check_conversion():
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.GroupNorm(2, 8))
     old = net[1]

@@ -3,10 +3,11 @@ import math
 import numpy as np
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 WINDOWS = r"""
 m_{i,j} = \max_{0 \le u, v < K} x_{s i + d u - p,\; s j + d v - p}, \qquad
@@ -92,7 +93,7 @@ def check_worked_example():
     stated("3.375", F.adaptive_avg_pool2d(EXAMPLE, 1))
 
 
-@check
+@pitfall("The stride is not 1")
 def check_defaults_and_parameters():
     for layer in (nn.MaxPool1d(3), nn.MaxPool2d(3), nn.MaxPool3d(3), nn.AvgPool2d(3)):
         assert layer.stride == layer.kernel_size == 3 and layer.padding == 0 and layer.ceil_mode is False
@@ -102,14 +103,14 @@ def check_defaults_and_parameters():
     assert nn.MaxPool2d(3, stride=2, padding=1)(torch.randn(1, 1, 112, 112)).shape[-1] == 56
 
 
-@check
+@pitfall("Averages at the border are too small")
 def check_border_of_the_average():
     ones = torch.ones(1, 1, 5, 5)
     stated("0.4444", F.avg_pool2d(ones, 3, 1, 1)[0, 0, 0, 0])
     assert torch.equal(F.avg_pool2d(ones, 3, 1, 1, count_include_pad=False), ones)
 
 
-@check
+@pitfall("Max pooling after `F.pad` differs near the border")
 def check_maximum_pads_with_minus_infinity():
     x = -torch.rand(1, 1, 6, 6) - 1
     assert F.max_pool2d(x, 3, 1, 1).max() < 0
@@ -119,7 +120,7 @@ def check_maximum_pads_with_minus_infinity():
         raises(RuntimeError, lambda: layer(x), text)
 
 
-@check
+@pitfall("`ceil_mode=True` does not give the size I computed")
 def check_ceil_mode():
     stated("3", nn.AvgPool2d(4, 4, padding=2, ceil_mode=True)(torch.ones(1, 1, 9, 9)).shape[-1])
     assert math.ceil((9 + 2 * 2 - 4) / 4) + 1 == 4
@@ -132,14 +133,44 @@ def check_ceil_mode():
                     size = math.ceil((n + 2 * p - K) / s) + 1
                     size -= (size - 1) * s >= n + p
                     assert F.max_pool1d(torch.zeros(1, 1, n), K, s, p, ceil_mode=True).shape[-1] == size
+                    assert F.max_pool1d(torch.zeros(1, 1, n), K, s, p).shape[-1] == (n + 2 * p - K) // s + 1
 
 
-@check
+def accuracy_on_shifted_digits(augment, steps=150):
+    """Right answers of a small network with pooling on digits in place, and moved by up to two pixels."""
+    torch.manual_seed(0)
+    digits = load_digits()
+    images, classes = F.pad(torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, (2, 2, 2, 2)), torch.tensor(digits.target)
+    shifts = [(a, b) for a in (-2, 0, 2) for b in (-2, 0, 2)]
+    network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(288, 10))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(steps):
+        batch = torch.randint(0, 1200, (64,))
+        shift = shifts[torch.randint(0, 9, ())] if augment else (0, 0)
+        optimizer.zero_grad()
+        F.cross_entropy(network(images[batch].roll(shift, (2, 3))), classes[batch]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        right = [(network(images[1200:].roll(shift, (2, 3))).argmax(1) == classes[1200:]).float().mean().item() for shift in shifts]
+    return right[4], sum(right) / 9
+
+
+@pitfall("\"Pooling makes the network invariant to shifts\"")
 def check_shifts():
     x = torch.tensor([[[0.0, 0.0, 9.0, 0.0]]])
     assert F.max_pool1d(x, 2)[0, 0].tolist() == [0, 9]
     assert F.max_pool1d(x.roll(1, -1), 2)[0, 0].tolist() == [0, 9]
     assert F.max_pool1d(x.roll(-1, -1), 2)[0, 0].tolist() == [9, 0]
+    (plain, moved), (_, cured) = accuracy_on_shifted_digits(False), accuracy_on_shifted_digits(True)
+    assert plain > 0.85 and moved < plain - 0.2 and cured > moved + 0.15, (plain, moved, cured)
+
+    def blurred(values):
+        kernel = torch.tensor([[[1.0, 2.0, 1.0]]]) / 4
+        return F.conv1d(F.max_pool1d(values, 2, 1), kernel, stride=2)
+
+    signal = torch.randn(50, 1, 40)
+    changes = [(pool(signal) - pool(signal.roll(-1, -1)))[..., 2:-2].norm().item() for pool in (lambda v: F.max_pool1d(v, 2), blurred)]
+    assert changes[0] > 1.3 * changes[1], changes
 
 
 @check

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 TRANSPOSED = r"y_{c,o} = b_c + \sum_{c'} \sum_{\substack{i,\,j \\ s i + d j - p = o}} x_{c',i}\, w_{c',c,j}"
 LENGTH = r"L_{\text{out}} = (L_{\text{in}} - 1)\,s - 2p + d\,(k - 1) + q + 1"
@@ -144,7 +144,7 @@ def check_worked_example():
     stated("7", length(3, 3, 2, 0, 1, 0))
 
 
-@check
+@pitfall("The decoder is one pixel smaller than the skip connection")
 def check_one_pixel_short():
     down = nn.Conv2d(1, 1, 3, stride=2, padding=1)
     up = nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1)
@@ -157,7 +157,7 @@ def check_one_pixel_short():
     assert nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)(y).shape[-2:] == (8, 8)
 
 
-@check
+@pitfall("`padding` shrinks the output, `output_padding` lengthens it")
 def check_padding_cuts_and_output_padding_computes():
     x, w = torch.randn(1, 1, 5), torch.randn(1, 1, 5)
     whole = F.conv_transpose1d(x, w, stride=3)
@@ -165,6 +165,10 @@ def check_padding_cuts_and_output_padding_computes():
     more = F.conv_transpose1d(x, w, stride=3, padding=2, output_padding=2)
     assert torch.allclose(more, whole[..., 2:]) and (more[..., -2:] != 0).all()
     assert (F.conv_transpose1d(x, w, torch.tensor([0.5]), stride=3, output_padding=2)[..., -2:] == 0.5).all()
+    for p in (0, 1, 2):
+        for q in (0, 1, 2):
+            assert F.conv_transpose1d(x, w, stride=3, padding=p, output_padding=q).shape[-1] == length(5, 5, 3, p, 1, q)
+    assert F.conv_transpose1d(x, w, dilation=2, output_padding=1).shape[-1] == length(5, 5, 1, 0, 2, 1)
     raises(
         RuntimeError,
         lambda: F.conv_transpose1d(x, w, output_padding=1),
@@ -179,12 +183,33 @@ def check_overlap():
         assert (len(counts.unique()) == 1) is even
 
 
-@check
+@pitfall("A checkerboard pattern")
+def check_checkerboard():
+    """The spread of the outputs over many random kernels, position by position: it shows the overlap, not one kernel's taste."""
+    flat = torch.ones(1, 1, 12, 12)
+
+    def spread(k):
+        return torch.cat([F.conv_transpose2d(flat, torch.randn(1, 1, k, k), stride=2) for _ in range(1500)]).std(0)[0, 4:-4, 4:-4]
+
+    uneven, even = spread(3), spread(4)
+    assert uneven.max() > 1.7 * uneven.min() and even.max() < 1.2 * even.min()
+    resized = F.conv2d(F.interpolate(flat, scale_factor=2), torch.randn(1, 1, 3, 3))
+    assert resized.max() - resized.min() < 1e-5
+    single = F.conv_transpose2d(flat, torch.randn(1, 1, 4, 4), stride=2)[..., 4:-4, 4:-4]
+    assert single.max() - single.min() > 0.5
+
+
+@pitfall("Results differ from another framework or an old checkpoint")
 def check_coordinate_rules_differ():
+    """The options of TensorFlow are not run; its third rule is computed by hand."""
     line = torch.tensor([[[0.0, 10.0, 20.0, 30.0]]])
     stated("2.5", F.interpolate(line, size=8, mode="linear")[0, 0, 1])
     stated("4.29", F.interpolate(line, size=8, mode="linear", align_corners=True)[0, 0, 1])
     stated("5", np.interp(1 * 4 / 8, np.arange(4), line[0, 0].numpy()))
+    for dims, mode in ((1, "linear"), (2, "bilinear"), (2, "bicubic"), (3, "trilinear")):
+        x = torch.randn(1, 1, *[4] * dims)
+        default, half_pixels, old = (F.interpolate(x, size=[8] * dims, mode=mode, align_corners=a) for a in (None, False, True))
+        assert torch.equal(default, half_pixels) and not torch.allclose(default, old, atol=1e-2)
     for given in (False, True):
         try:
             F.interpolate(line, size=8, mode="nearest", align_corners=given)
@@ -193,7 +218,7 @@ def check_coordinate_rules_differ():
         raise AssertionError("expected an error")
 
 
-@check
+@pitfall("Downscaled images show false patterns")
 def check_aliasing():
     stripes = torch.tensor([0.0, 1.0, 1.0, 0.0]).repeat(16).expand(1, 1, 64, 64)
     stated("0.5", stripes.mean())
@@ -201,7 +226,8 @@ def check_aliasing():
     smooth = F.interpolate(stripes, size=(16, 16), mode="bilinear", antialias=True)
     assert (smooth - 0.5).abs().max() < 0.05 and F.interpolate(stripes, size=(16, 16), mode="area").unique().tolist() == [0.5]
     for mode in ("bicubic", "lanczos"):
-        F.interpolate(stripes, size=(16, 16), mode=mode, antialias=True)
+        cured = F.interpolate(stripes, size=(16, 16), mode=mode, antialias=True)
+        assert (cured[..., 2:-2] - 0.5).abs().max() < 0.1
     raises(ValueError, lambda: F.interpolate(stripes, size=(16, 16), mode="nearest", antialias=True))
 
 

@@ -4,8 +4,9 @@ import warnings
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 GATES = r"""
 \begin{aligned}
@@ -100,7 +101,6 @@ def check_parameter_count():
 def check_parameters_of_the_table():
     lstm = nn.LSTM(10, 20)
     stated("2,560", count(lstm))
-    stated("2,480", count(lstm) - lstm.bias_hh_l0.numel())
     stated("1,920", count(nn.GRU(10, 20)))
     stated("640", count(nn.RNN(10, 20)))
     assert count(nn.GRU(10, 20)) * 4 == count(lstm) * 3
@@ -144,33 +144,87 @@ def check_shapes_and_defaults():
     assert output.shape == (2, 5, 6) and h_n.shape == (1, 2, 6)
 
 
-@check
+def accuracy_at(ends, steps=80):
+    """Right answers of a bidirectional LSTM that must tell the sign of a number in the first token of 16."""
+    torch.manual_seed(0)
+    lstm, head = nn.LSTM(4, 16, batch_first=True, bidirectional=True), nn.Linear(32, 2)
+    optimizer = torch.optim.Adam([*lstm.parameters(), *head.parameters()], 0.02)
+    for _ in range(steps):
+        x = torch.randn(128, 16, 4)
+        positive = (x[:, 0, 0] > 0).long()
+        output, (h_n, _) = lstm(x)
+        scores = head(torch.cat([h_n[-2], h_n[-1]], dim=-1) if ends else output[:, -1])
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(scores, positive).backward()
+        optimizer.step()
+    return (scores.argmax(1) == positive).float().mean().item()
+
+
+@pitfall("`output[:, -1]` of a bidirectional LSTM makes a weak classifier")
 def check_bidirectional_last_step():
+    assert accuracy_at(ends=False) < 0.7 and accuracy_at(ends=True) > 0.85
     layer = nn.LSTM(4, 6, bidirectional=True, batch_first=True)
     x = torch.randn(3, 7, 4)
     changed = torch.cat([torch.randn(3, 6, 4), x[:, -1:]], 1)
     output, (h_n, _) = layer(x)
     assert torch.allclose(output[:, -1, 6:], layer(changed)[0][:, -1, 6:])
     assert torch.allclose(torch.cat([h_n[-2], h_n[-1]], -1), torch.cat([output[:, -1, :6], output[:, 0, 6:]], -1))
+    padded = torch.cat([x, torch.zeros(3, 5, 4)], 1)
+    packed = pack_padded_sequence(padded, [7, 7, 7], batch_first=True)
+    assert torch.allclose(layer(packed)[1][0], h_n, atol=1e-6) and not torch.allclose(layer(padded)[1][0], h_n, atol=0.01)
 
 
-@check
+@pitfall("`h_n` is not batch-first")
 def check_reshaping_h_n_mixes_samples():
     layer = nn.LSTM(4, 6, num_layers=2, batch_first=True)
-    _, (h_n, _) = layer(torch.randn(3, 5, 4))
+    output, (h_n, c_n) = layer(torch.randn(3, 5, 4))
+    assert output.shape == (3, 5, 6) and h_n.shape == c_n.shape == (2, 3, 6)
+    assert torch.allclose(h_n[-1], output[:, -1])
     assert not torch.allclose(h_n.reshape(3, -1), h_n.transpose(0, 1).reshape(3, -1))
     _, (h_n, _) = nn.LSTM(4, 6, batch_first=True)(torch.randn(3, 5, 4))
     assert torch.equal(h_n.reshape(3, -1), h_n[-1])
 
 
-@check
+@pitfall("The parameter count differs from Keras")
 def check_the_two_biases_are_only_added():
+    """Keras is not run; a layer with one bias is the formula with that bias."""
+    lstm = nn.LSTM(10, 20)
+    stated("2,560", count(lstm))
+    stated("2,480", count(lstm) - lstm.bias_hh_l0.numel())
     layer, x = nn.LSTM(4, 6), torch.randn(5, 3, 4)
     before = layer(x)[0]
     with torch.no_grad():
         layer.bias_ih_l0 += layer.bias_hh_l0
         layer.bias_hh_l0.zero_()
     assert torch.allclose(before, layer(x)[0], atol=1e-6)
+
+
+def kept_after_ten_steps(layer, place):
+    """The size of dc_10/dc_0 of one layer and direction, by autograd through the library; that of the identity is 1."""
+    H, x = layer.hidden_size, torch.randn(10, 1, layer.input_size)
+    rest = torch.zeros(layer.num_layers * (2 if layer.bidirectional else 1), 1, H)
+
+    def last(start):
+        return layer(x, (rest, torch.cat([rest[:place], start[None, None], rest[place + 1 :]])))[1][1][place, 0]
+
+    return float(torch.linalg.matrix_norm(torch.autograd.functional.jacobian(last, torch.zeros(H)))) / H**0.5
+
+
+def bias_open(layer, suffix):
+    H = layer.hidden_size
+    getattr(layer, f"bias_ih_{suffix}").data[H : 2 * H] = 3
+    getattr(layer, f"bias_hh_{suffix}").data[H : 2 * H] = 0
+
+
+@pitfall("It forgets within ten steps")
+def check_forget_bias_keeps_the_cell():
+    deep = nn.LSTM(8, 32, 2, bidirectional=True)
+    assert all(kept_after_ten_steps(deep, place) < 0.05 for place in range(4))
+    bias_open(deep, "l0")
+    assert [kept_after_ten_steps(deep, place) > 0.4 for place in range(4)] == [True, False, False, False]
+    for suffix in ("l0_reverse", "l1", "l1_reverse"):
+        bias_open(deep, suffix)
+    assert all(kept_after_ten_steps(deep, place) > 0.4 for place in range(4))
 
 
 @check
@@ -206,7 +260,7 @@ def check_gradient_forty_steps_back():
     assert 0.2 < left(open_gates) < 0.5
 
 
-@check
+@pitfall("`dropout=0.5` changes nothing")
 def check_dropout_needs_two_layers():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -217,6 +271,8 @@ def check_dropout_needs_two_layers():
     stacked = nn.LSTM(4, 6, 2, dropout=0.5)
     assert not torch.allclose(stacked.train()(x)[0], stacked.eval()(x)[0])
     assert not (stacked.train()(x)[0] == 0).any()
+    cured = nn.Dropout(0.5)
+    assert (cured.train()(layer(x)[0]) == 0).any() and torch.equal(cured.eval()(layer(x)[0]), layer(x)[0])
 
 
 @check

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MASK = r"""
 m_{n,t} = \begin{cases} 1 & t < \ell_n \\ 0 & \text{otherwise} \end{cases}
@@ -103,11 +103,32 @@ def check_defaults():
     assert pad_sequence([torch.ones(2, dtype=torch.int64), torch.ones(4, dtype=torch.int64)]).dtype == torch.int64
 
 
-@check
-def check_errors_and_total_length():
+@pitfall("\"'lengths' argument should be a 1D CPU int64 tensor, but got 1D cuda:0 Long tensor\"")
+def check_lengths_stay_on_the_cpu():
+    """The meta device stands for the GPU: lengths that are not on the CPU."""
+    x, lengths = torch.randn(3, 6, 2), torch.tensor([5, 3, 2])
+    text = "'lengths' argument should be a 1D CPU int64 tensor, but got 1D meta Long tensor"
+    raises(RuntimeError, lambda: pack_padded_sequence(x, lengths.to("meta"), batch_first=True), text)
+    assert len(pack_padded_sequence(x, lengths.cpu(), batch_first=True).data) == 10
+
+
+@pitfall('"`lengths` array must be sorted in decreasing order"')
+def check_order_of_the_lengths():
+    x, lengths = torch.randn(3, 6, 2), [2, 5, 3]
+    raises(RuntimeError, lambda: pack_padded_sequence(x, lengths, batch_first=True), "`lengths` array must be sorted in decreasing order")
+    raises(RuntimeError, lambda: pack_padded_sequence(x, [3, 2, 0], batch_first=True), "greater than 0")
+    gru = nn.GRU(2, 4, batch_first=True)
+    output, h_n = gru(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
+    output, found = pad_packed_sequence(output, batch_first=True)
+    assert found.tolist() == lengths
+    for n, length in enumerate(lengths):
+        alone, last = gru(x[n, :length])
+        assert torch.allclose(output[n, :length], alone, atol=1e-6) and torch.allclose(h_n[:, n], last, atol=1e-6)
+
+
+@pitfall("After unpacking the time axis is shorter than the mask")
+def check_total_length():
     x = torch.randn(3, 6, 2)
-    for lengths, text in (([2, 5, 3], "must be sorted in decreasing order"), ([3, 2, 0], "greater than 0")):
-        raises(RuntimeError, lambda: pack_padded_sequence(x, lengths, batch_first=True), text)
     packed = pack_padded_sequence(x, [5, 3, 2], batch_first=True)
     assert pad_packed_sequence(packed, batch_first=True)[0].shape == (3, 5, 2)
     assert pad_packed_sequence(packed, batch_first=True, total_length=6)[0].shape == (3, 6, 2)
@@ -115,13 +136,50 @@ def check_errors_and_total_length():
     assert pad_packed_sequence(time_first, total_length=x.transpose(0, 1).size(0))[0].shape == (6, 3, 2)
 
 
-@check
+@pitfall("Accuracy and loss look too good, or the mean depends on the batch")
+def check_padding_counted_as_a_success():
+    """A tagger that knows nothing of the words (their tags are random) but recognizes padding."""
+    shown, words = [], []
+    for longest in (10, 40):
+        lengths = torch.full((200,), 8)
+        lengths[0] = longest
+        mask = torch.arange(longest) < lengths[:, None]
+        tags = torch.randint(1, 5, mask.shape) * mask
+        logits = torch.randn(*mask.shape, 5)
+        logits[..., 0] = torch.where(mask, -9.0, 9.0)
+        right = logits.argmax(-1) == tags
+        loss = F.cross_entropy(logits.flatten(0, 1), tags.flatten())
+        each = F.cross_entropy(logits.flatten(0, 1), tags.flatten(), reduction="none").reshape(mask.shape)
+        cured = (mask * each).sum() / mask.sum()
+        ignoring = F.cross_entropy(logits.flatten(0, 1), tags.flatten(), ignore_index=0)
+        assert torch.allclose(cured, ignoring)
+        shown.append((right.float().mean().item(), loss.item()))
+        words.append((right[mask].float().mean().item(), cured.item()))
+    assert shown[1][0] > shown[0][0] + 0.3 and shown[1][1] < shown[0][1] / 2
+    assert all(abs(accuracy - 0.25) < 0.05 and loss > 1.4 for accuracy, loss in words)
+
+    rnn, x = nn.GRU(2, 4, batch_first=True), torch.randn(1, 3, 2)
+    means, masked = [], []
+    for longest in (3, 12):
+        batch = torch.cat([F.pad(x, (0, 0, 0, longest - 3)), torch.randn(1, longest, 2)])
+        packed = pack_padded_sequence(batch, [3, longest], batch_first=True, enforce_sorted=False)
+        output, lengths = pad_packed_sequence(rnn(packed)[0], batch_first=True)
+        assert (output[0, 3:] == 0).all()
+        keep = (torch.arange(longest) < lengths[:, None])[..., None]
+        means.append(output[0].mean(0))
+        masked.append(((output * keep).sum(1) / keep.sum(1))[0])
+    assert not torch.allclose(means[0], means[1], rtol=0.5) and torch.allclose(masked[0], masked[1], atol=1e-6)
+
+
+@pitfall("Attention looks only at padding")
 def check_mask_polarity():
     q = torch.randn(1, 4, 8)
     keep = torch.tensor([[True, True, True, False]])
     attention = nn.MultiheadAttention(8, 1, batch_first=True)
     weights = attention(q, q, q, key_padding_mask=~keep)[1]
     assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()
+    swapped = attention(q, q, q, key_padding_mask=keep)[1]
+    assert (swapped[..., :3] == 0).all() and (swapped[..., 3] == 1).all()
     value = torch.eye(4)[None]
     weights = F.scaled_dot_product_attention(q, q, value, attn_mask=keep[:, None])
     assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()

@@ -4,8 +4,9 @@ import math
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 STEP = r"h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})"
 JACOBIAN = r"""
@@ -102,7 +103,24 @@ def check_shapes_and_defaults():
     assert float(relu(x * 9)[0].detach().max()) > 1 and float(relu(x)[0].detach().min()) >= 0
 
 
-@check
+@pitfall("`output` and `h_n` are confused")
+def check_output_and_last_states():
+    x = torch.randn(3, 7, 10)
+    for both in (False, True):
+        rnn = nn.RNN(10, 20, num_layers=2, bidirectional=both, batch_first=True)
+        output, h_n = rnn(x)
+        chosen = torch.cat([h_n[-2], h_n[-1]], dim=-1) if both else h_n[-1]
+        assert not torch.allclose(h_n[0], chosen[:, :20], atol=0.05)
+        ends = torch.cat([output[:, -1, :20], output[:, 0, 20:]], dim=-1)
+        assert torch.equal(chosen, ends) and torch.allclose(output[:, -1], chosen, atol=0.01) is not both
+        # What was chosen has read every token; the backward half of the last step only the last one.
+        changed = torch.cat([torch.randn(3, 6, 10), x[:, -1:]], 1)
+        assert not torch.allclose(rnn(changed)[1][-1], h_n[-1], atol=1e-4)
+    lone = nn.RNN(10, 20, bidirectional=True, batch_first=True)
+    assert torch.allclose(lone(x)[0][:, -1, 20:], lone(changed)[0][:, -1, 20:], atol=1e-6)
+
+
+@pitfall("Samples influence each other, no error appears")
 def check_wrong_layout_mixes_samples():
     x = torch.randn(6, 4, 10)
     other = x.clone()
@@ -110,17 +128,25 @@ def check_wrong_layout_mixes_samples():
     for first, mixed in ((False, True), (True, False)):
         rnn = nn.RNN(10, 20, batch_first=first)
         assert (not torch.allclose(rnn(x)[0][3], rnn(other)[0][3], atol=1e-4)) is mixed
+    cured = nn.RNN(10, 20, batch_first=True)
+    assert cured(x)[1].shape == cured(x, torch.zeros(1, 6, 20))[1].shape == (1, 6, 20)
+    raises(RuntimeError, lambda: nn.RNN(10, 20)(x, torch.zeros(1, 6, 20)), "hidden size")
 
 
-@check
+@pitfall("Short sequences give poor final states")
 def check_padding_overwrites_the_state():
     rnn = nn.RNN(10, 20)
-    x = torch.randn(4, 1, 10)
-    padded = torch.cat([x, torch.zeros(12, 1, 10)])
-    assert float((rnn(x)[1] - rnn(padded)[1]).abs().max().detach()) > 0.05
+    x, other = torch.randn(4, 1, 10), torch.randn(4, 1, 10)
+    padded = torch.cat([x, torch.zeros(30, 1, 10)])
+    true, (output, last) = rnn(x)[1], rnn(padded)
+    assert float((true - last).abs().max().detach()) > 0.05
+    # Overwritten: another sequence ends in the same state.
+    assert torch.allclose(rnn(torch.cat([other, padded[4:]]))[1], last, atol=1e-4) and not torch.allclose(rnn(other)[1], true, atol=0.05)
+    assert torch.allclose(rnn(pack_padded_sequence(padded, [4]))[1], true, atol=1e-6)
+    assert torch.allclose(output[3], true[0], atol=1e-6)
 
 
-@check
+@pitfall('"Trying to backward through the graph a second time"')
 def check_reused_state_needs_detach():
     rnn = nn.RNN(3, 4)
     _, h = rnn(torch.randn(5, 1, 3))
@@ -133,8 +159,9 @@ def check_reused_state_needs_detach():
     rnn(torch.randn(5, 1, 3), h.detach())[1].sum().backward()
 
 
-@check
+@pitfall("The loss turns into NaN, or far tokens are ignored")
 def check_clipping_against_explosion():
+    """The first half of the pitfall; the second is the next check."""
     for clipped in (False, True):
         torch.manual_seed(0)
         rnn, head = nn.RNN(4, 32, batch_first=True), nn.Linear(32, 1)
@@ -154,10 +181,12 @@ def check_clipping_against_explosion():
         assert math.isfinite(losses[-1]) is clipped
 
 
-@check
+@pitfall("The loss turns into NaN, or far tokens are ignored")
 def check_gates_need_a_bias_against_vanishing():
-    def kept(cell, bias):
+    def kept(cell, bias, orthogonal=False):
         layer = cell(2, 32)
+        if orthogonal:
+            nn.init.orthogonal_(layer.weight_hh_l0)
         with torch.no_grad():
             layer.bias_ih_l0[32:64] += bias
         x = (0.3 * torch.randn(40, 1, 2)).requires_grad_()
@@ -167,7 +196,7 @@ def check_gates_need_a_bias_against_vanishing():
 
     for cell in (nn.LSTM, nn.GRU):
         assert kept(cell, 0.0) < 1e-5 and kept(cell, 3.0) > 0.02
-    assert kept(nn.RNN, 0.0) < 1e-5
+    assert kept(nn.RNN, 0.0) < 1e-5 and kept(nn.RNN, 0.0, orthogonal=True) > 1e-3
 
 
 @check

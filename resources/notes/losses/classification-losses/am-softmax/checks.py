@@ -2,9 +2,12 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 LOSS = r"""
 \ell = -\log \frac{e^{s (c_y - m)}}{e^{s (c_y - m)} + \sum_{j \ne y} e^{s c_j}}, \qquad
@@ -56,22 +59,38 @@ def check_by_hand():
     assert abs(library(c, y, 30, 0.0).item() / 3.06e-7 - 1) < 0.01
 
 
-@check
-def check_start_and_margin():
-    equal, y = torch.zeros(1, 1000).double(), torch.tensor([0])
-    stated("17.4068", library(equal, y, 30, 0.35))
-    stated("6.9078", library(equal, y, 30, 0.0))
-    assert math.isclose(library(equal, y, 30, 0.35).item(), math.log(1 + 999 * math.exp(30 * 0.35)))
-    c = torch.rand(5, 7).double() * 2 - 1
-    y = torch.randint(7, (5,))
-    losses = [library(c, y, 10, m, "mean").item() for m in (-0.35, 0.0, 0.2, 0.35)]
-    assert losses == sorted(losses) and len(set(losses)) == 4
-    assert torch.allclose(F.cross_entropy(10 * (c - 0.35), y), F.cross_entropy(10 * c, y))
+def trained_on_digits(s, m, rate=0.03, end=()):
+    """A small network after 150 steps: loss, accuracy of the cosines without and with margin, embeddings, classes."""
+    torch.manual_seed(0)
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    hidden = [layer for _ in range(3) for layer in (nn.Linear(64, 64), nn.ReLU())]
+    network = nn.Sequential(*hidden, nn.Linear(64, 16), *end)
+    centres = nn.Parameter(torch.randn(10, 16))
+    optimizer = torch.optim.SGD([*network.parameters(), centres], rate, momentum=0.9)
+    for step in range(151):
+        batch = torch.randperm(len(pixels))[:128] if step < 150 else torch.arange(len(pixels))
+        x, y = F.normalize(network(pixels[batch])), classes[batch]
+        cosine = x @ F.normalize(centres).T
+        loss = library(cosine, y, s, m, "mean")
+        optimizer.zero_grad()
+        loss.backward()
+        if step < 150:
+            optimizer.step()
+    right = lambda scores: (scores.argmax(1) == y).double().mean().item()
+    return loss.item(), right(cosine), right(cosine - m * F.one_hot(y, 10)), x.detach(), y
 
 
-@check
-def check_first_gradient_hardly_depends_on_the_margin():
-    c, y = F.normalize(torch.randn(64, 512)) @ F.normalize(torch.randn(1000, 512)).T, torch.randint(1000, (64,))
+@pitfall("Training does not start")
+def check_large_scale():
+    for m in (0.0, 0.35):
+        _, stuck, *_ = trained_on_digits(30, m, rate=0.1)
+        _, small_scale, *_ = trained_on_digits(10, m, rate=0.01)
+        _, small_rate, *_ = trained_on_digits(30, m, rate=0.003)
+        assert stuck < 0.2 and small_scale > 0.85 and small_rate > 0.85, (stuck, small_scale, small_rate)
+    assert trained_on_digits(30, 0.35)[1] < 0.4 and trained_on_digits(10, 0.35)[1] > 0.7
+    c = F.normalize(torch.randn(64, 512)) @ F.normalize(torch.randn(1000, 512)).T
+    y = torch.randint(1000, (64,))
     for s in (10, 30, 64):
         for m in (0.0, 0.35):
             cosine = c.clone().requires_grad_()
@@ -79,8 +98,45 @@ def check_first_gradient_hardly_depends_on_the_margin():
             assert abs(cosine.grad[range(64), y].mean().item() / -s - 1) < 0.02
 
 
-@check
+@pitfall("The loss starts at 17 or more and ends far from 0")
+def check_loss_and_accuracy():
+    loss, accuracy, with_margin, x, y = trained_on_digits(30, 0.35, rate=0.003)
+    assert loss > 2 and accuracy > 0.9 and with_margin < 0.7
+    upper = torch.triu_indices(600, 600, 1)
+    assert roc_auc_score(y[upper[0]] == y[upper[1]], (x[upper[0]] * x[upper[1]]).sum(1)) > 0.9
+    start, y = F.normalize(torch.randn(64, 512)) @ F.normalize(torch.randn(1000, 512)).T, torch.randint(1000, (64,))
+    assert library(start, y, 30, 0.35, "mean") > 17
+    assert (library(start, y, 30, 0.35) - library(start, y, 30, 0.0) <= 30 * 0.35 + 1e-4).all()
+    equal, y = torch.zeros(1, 1000).double(), torch.tensor([0])
+    stated("17.4068", library(equal, y, 30, 0.35))
+    stated("6.9078", library(equal, y, 30, 0.0))
+    assert math.isclose(library(equal, y, 30, 0.35).item(), math.log(1 + 999 * math.exp(30 * 0.35)))
+
+
+@pitfall("The margin is applied with the wrong sign or in all columns")
+def check_margin():
+    c = torch.rand(5, 7).double() * 2 - 1
+    y = torch.randint(7, (5,))
+    losses = [library(c, y, 10, m, "mean").item() for m in (-0.35, 0.0, 0.2, 0.35)]
+    assert losses == sorted(losses) and len(set(losses)) == 4
+    assert torch.allclose(F.cross_entropy(10 * (c - 0.35), y), F.cross_entropy(10 * c, y))
+
+
+def best_toy_loss(dimensions, m):
+    """The loss with s = 30 when ten embeddings and their centres are all free to move."""
+    x, w = (nn.Parameter(torch.randn(10, dimensions)) for _ in range(2))
+    optimizer = torch.optim.Adam([x, w], 0.02)
+    for _ in range(400):
+        loss = library(F.normalize(x) @ F.normalize(w).T, torch.arange(10), 30, m, "mean")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+@pitfall("The loss of two-dimensional toy plots stays high with $m = 0.35$")
 def check_circle():
+    assert best_toy_loss(2, 0.35) > 4 and best_toy_loss(16, 0.35) < 0.1 and best_toy_loss(2, 0.1) < 0.3
     angles = torch.arange(10).double() * 2 * math.pi / 10
     w = torch.stack([angles.cos(), angles.sin()], 1)
     cosine = (w @ w.T).fill_diagonal_(-2)
@@ -91,15 +147,21 @@ def check_circle():
     assert abs((scores[:, 0] - scores[:, 1]).max().item() - (1 - cosine.max().item())) < 1e-6
 
 
+@pitfall("Embeddings use only a corner of the sphere")
+def check_relu():
+    for end, corner in ((nn.ReLU(),), True), ((), False), ((nn.BatchNorm1d(16),), False):
+        *_, x, _ = trained_on_digits(10, 0.35, rate=0.01, end=end)
+        lowest = (x @ x.T).min().item()
+        assert lowest >= 0 if corner else lowest < -0.2, (end, lowest)
+
+
 @check
-def check_relu_and_length():
-    x = F.normalize(torch.relu(torch.randn(50, 8)) + 1e-9)
-    assert (x @ x.T).min() >= 0
-    w, y = torch.randn(4, 3).double(), torch.tensor([2])
-    x = w[2:3] * 0.5
-    if (x @ w.T).argmax() == 2:
-        assert F.cross_entropy(3 * x @ w.T, y) < F.cross_entropy(x @ w.T, y)
-    assert torch.allclose(F.normalize(3 * x), F.normalize(x))
+def check_length():
+    w = torch.randn(4, 3).double()
+    x = torch.randn(40, 3).double()
+    y = (x @ w.T).argmax(1)
+    longer, loss = F.cross_entropy(3 * x @ w.T, y, reduction="none"), F.cross_entropy(x @ w.T, y, reduction="none")
+    assert (longer < loss).all() and torch.allclose(F.normalize(3 * x), F.normalize(x))
 
 
 @check

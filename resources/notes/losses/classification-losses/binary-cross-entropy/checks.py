@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SAMPLE = r"""
 \ell = -\left[ y \log \sigma(z) + (1 - y) \log (1 - \sigma(z)) \right] = \max(z, 0) - z y + \log\left(1 + e^{-|z|}\right)
@@ -92,7 +92,7 @@ def check_by_hand():
     stated("0.3470", bce_logits(z, y, pos_weight=torch.tensor(3.0)))
 
 
-@check
+@pitfall("The loss of a confident mistake is exactly 100 and nothing is learned")
 def check_sigmoid_then_bce_loses_the_gradient():
     def step(x, y, fused):
         z = torch.tensor([x], requires_grad=True)
@@ -107,11 +107,19 @@ def check_sigmoid_then_bce_loses_the_gradient():
     assert 16.5 < first < 17.0, first
     stated("17", round(first))
     assert step(15.0, 0.0, False)[1] > 0.9 and step(-104.0, 1.0, False)[1] == 0
+    for fused in (True, False):
+        w = nn.Parameter(torch.tensor([20.0]))
+        optimizer = torch.optim.SGD([w], 1.0)
+        for _ in range(40):
+            optimizer.zero_grad()
+            (bce_logits(w, torch.zeros(1)) if fused else F.binary_cross_entropy(w.sigmoid(), torch.zeros(1))).backward()
+            optimizer.step()
+        assert w.item() < -1 if fused else w.item() == 20
     z = torch.linspace(-30, 30, 61)
     assert (torch.func.vmap(torch.func.grad(bce_logits))(z, torch.zeros(61)).abs() <= 1).all()
 
 
-@check
+@pitfall("The loss of positives stays above 0.31, that of negatives above 0.69")
 def check_sigmoid_twice():
     p = torch.rand(1000, dtype=torch.float64)
     for text, short, y, best in [("0.3133", "0.31", 1.0, 1.0), ("0.6931", "0.69", 0.0, 0.0)]:
@@ -119,9 +127,10 @@ def check_sigmoid_twice():
         stated(text, floor)
         stated(short, floor)
         assert bce_logits(p, torch.full_like(p, y), reduction="none").min() >= floor - 1e-6
+        assert bce_logits(torch.tensor(20 * (2 * y - 1)), torch.tensor(y)) < 1e-6
 
 
-@check
+@pitfall('"The size of tensor a (3) must match the size of tensor b (8)" with `pos_weight`')
 def check_weights_broadcast_from_the_last_axis():
     z, y = torch.zeros(4, 3, 8, 8), torch.ones(4, 3, 8, 8)
     a = torch.tensor([1.0, 2.0, 3.0])
@@ -132,10 +141,11 @@ def check_weights_broadcast_from_the_last_axis():
     assert torch.allclose(narrow, a * math.log(2))
     z, y, w = torch.zeros(4, 5), torch.zeros(4, 5), torch.rand(4)
     raises((RuntimeError, ValueError, TypeError), lambda: bce_logits(z, y, weight=w), "must match")
-    assert bce_logits(z, y, weight=w.view(4, 1)).shape == ()
+    per_sample = bce_logits(z, y, weight=w.view(4, 1), reduction="none").mean(1)
+    assert torch.allclose(per_sample, w * math.log(2))
 
 
-@check
+@pitfall('"result type Float can\'t be cast to the desired output type Long", or a target size error')
 def check_targets_are_float_and_of_the_same_shape():
     loss, logits, labels = nn.BCEWithLogitsLoss(), torch.randn(4, 1), torch.tensor([0, 1, 1, 0])
     raises((RuntimeError, ValueError, TypeError), lambda: loss(logits.squeeze(1), labels), "result type Float can't be cast to the desired output type Long")
@@ -143,7 +153,7 @@ def check_targets_are_float_and_of_the_same_shape():
     assert loss(logits.squeeze(1), labels.float()).shape == ()
 
 
-@check
+@pitfall("After training with `pos_weight` the probabilities are too high")
 def check_pos_weight_shifts_the_optimum():
     rate, a = 0.25, 3.0
     z = torch.linspace(-3, 3, 60001, dtype=torch.float64)
@@ -153,6 +163,24 @@ def check_pos_weight_shifts_the_optimum():
     stated("0.25", rate)
     assert abs(best.sigmoid().item() - 0.5) < 1e-3
     assert abs((best - math.log(a)).sigmoid().item() - rate) < 1e-3
+    x = torch.randn(4000, dtype=torch.float64)
+    labels = torch.bernoulli((1.5 * x - 1.5).sigmoid())
+    w, b = (torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in range(2))
+    optimizer = torch.optim.LBFGS([w, b], max_iter=50)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = bce_logits(w * x[:2000] + b, labels[:2000], pos_weight=torch.tensor(a, dtype=torch.float64))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    logits, truth = (w * x + b).detach(), labels[2000:]
+    assert logits[2000:].sigmoid().mean() > truth.mean() + 0.1
+    assert abs((logits[2000:] - math.log(a)).sigmoid().mean() - truth.mean()) < 0.03
+    accuracy = lambda threshold, part: ((logits[part].sigmoid() > threshold) == labels[part].bool()).double().mean().item()
+    chosen = max(np.linspace(0.05, 0.95, 91), key=lambda threshold: accuracy(threshold, slice(2000, 3000)))
+    assert accuracy(chosen, slice(3000, 4000)) > accuracy(0.5, slice(3000, 4000)) + 0.02
 
 
 @check

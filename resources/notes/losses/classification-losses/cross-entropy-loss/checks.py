@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SAMPLE = r"""
 p_c = \frac{e^{z_c}}{\sum_{j=1}^{C} e^{z_j}}, \qquad
@@ -117,7 +118,20 @@ def check_by_hand():
         stated(text, value)
 
 
-@check
+def loss_on_digits(end):
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10), *end)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(150):
+        loss = F.cross_entropy(network(pixels), classes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+@pitfall("The loss never gets below 1.46 on ten classes")
 def check_double_softmax():
     for text, c in [("0.5514", 3), ("1.4612", 10)]:
         perfect = F.one_hot(torch.tensor([0]), c).double()
@@ -127,11 +141,13 @@ def check_double_softmax():
         inputs = torch.rand(2000, c, dtype=torch.float64)
         assert F.cross_entropy(inputs, torch.zeros(2000, dtype=torch.long), reduction="none").min() >= floor
     stated("1.46", floor)
+    assert 1.46 < loss_on_digits([nn.Softmax(1)]) < 1.7
+    assert loss_on_digits([]) < 0.1 and loss_on_digits([nn.LogSoftmax(1)]) < 0.1
     z, y, _ = random_case(8, 5)
     assert torch.allclose(F.cross_entropy(z.log_softmax(1), y), F.cross_entropy(z, y))
 
 
-@check
+@pitfall("With `weight`, the mean differs from the mean of `reduction='none'`")
 def check_weight_cancels_in_a_batch_of_one_and_splitting_changes_the_gradient():
     z, y, w = random_case(1, 3)
     assert torch.allclose(F.cross_entropy(z, y, weight=w), F.cross_entropy(z, y))
@@ -149,17 +165,30 @@ def check_weight_cancels_in_a_batch_of_one_and_splitting_changes_the_gradient():
         sum(F.cross_entropy(leaf[part], y[part], weight=w) / len(parts) for part in parts).backward()
         return leaf.grad
 
+    def divided_by_a_constant(parts):
+        leaf = z.clone().requires_grad_()
+        sum(F.cross_entropy(leaf[part], y[part], weight=w, reduction="none").sum() / 4 for part in parts).backward()
+        return leaf.grad
+
     assert not torch.allclose(gradient([slice(0, 4)]), gradient([slice(0, 2), slice(2, 4)]))
+    assert torch.allclose(divided_by_a_constant([slice(0, 4)]), divided_by_a_constant([slice(0, 2), slice(2, 4)]))
 
 
-@check
+@pitfall("The loss of a batch is NaN although all logits are finite")
 def check_all_ignored_is_nan():
     z, y = torch.randn(3, 4), torch.full((3,), -100)
     assert F.cross_entropy(z, y).isnan()
-    assert F.cross_entropy(z, y, reduction="sum") == 0
+    z.requires_grad_()
+    for labels in (y, torch.tensor([1, -100, 0])):
+        kept = (labels != -100).sum()
+        loss = F.cross_entropy(z, labels, reduction="sum") / kept.clamp(min=1)
+        if kept == 0:
+            assert loss == 0 and not torch.autograd.grad(loss, z)[0].any()
+        else:
+            assert torch.allclose(loss, F.cross_entropy(z, labels))
 
 
-@check
+@pitfall('"Expected target size [2, 3], got [2, 5]" on sequences')
 def check_class_axis():
     z, y = torch.randn(2, 5, 3), torch.randint(3, (2, 5))
     raises(RuntimeError, lambda: F.cross_entropy(z, y), "Expected target size [2, 3], got [2, 5]")

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, quietly, stated
 
 RISK = r"""
 L(\theta) = \frac{1}{N}\sum_{n=1}^{N} \ell\left(f_\theta(x_n), y_n\right), \qquad \hat{\theta} = \arg\min_\theta L(\theta)
@@ -68,15 +69,61 @@ def check_ctc_by_brute_force():
         np.testing.assert_allclose(library / len(target), F.ctc_loss(log_p, torch.tensor([target]), *lengths).item(), rtol=1e-8)
 
 
-@check
+@pitfall("CTC returns `inf`")
 def check_ctc_too_short():
     for steps, finite in ((2, False), (3, True)):
         log_p = torch.full((steps, 1, 3), 1 / 3).log()
         loss = F.ctc_loss(log_p, torch.tensor([[1, 1]]), torch.tensor([steps]), torch.tensor([2]))
         assert bool(torch.isfinite(loss)) is finite
-    log_p = torch.full((2, 1, 3), 1 / 3).log()
-    assert F.ctc_loss(log_p, torch.tensor([[1, 1]]), torch.tensor([2]), torch.tensor([2]), zero_infinity=True) == 0
+    for zero_infinity in (False, True):
+        scores = torch.zeros(2, 2, 3, requires_grad=True)
+        lengths = torch.tensor([2, 2]), torch.tensor([2, 2])
+        loss = F.ctc_loss(scores.log_softmax(2), torch.tensor([[1, 1], [1, 2]]), *lengths, zero_infinity=zero_infinity)
+        loss.backward()
+        stray, other = scores.grad[:, 0], scores.grad[:, 1]
+        if zero_infinity:
+            assert torch.isfinite(loss) and not stray.any()
+        else:
+            assert torch.isinf(loss) and torch.isnan(stray).any()
+        assert torch.isfinite(other).all() and other.any()
     assert nn.CTCLoss().blank == 0
+
+
+def accuracy_and_loss(z, y):
+    return (z.argmax(1) == y).double().mean().item(), F.cross_entropy(z, y).item()
+
+
+@pitfall("The loss falls, accuracy does not")
+def check_checkpoints():
+    """Model B of the article, and a network on 100 digits: validation loss and accuracy choose different checkpoints."""
+    less, more = (torch.tensor(np.stack([p, 1 - np.array(p)], 1)).log() for p in ([0.51] * 3, [0.99, 0.99, 0.4]))
+    truth = torch.zeros(3, dtype=torch.long)
+    sure, unsure = accuracy_and_loss(more, truth), accuracy_and_loss(less, truth)
+    assert sure[0] < unsure[0] and sure[1] < unsure[1]
+    torch.manual_seed(1)
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    train, validation, test = torch.randperm(1797).split([100, 849, 848])
+    hidden = nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 64), nn.ReLU()
+    network = nn.Sequential(*hidden, nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    seen = []
+    for step in range(300):
+        network.train()
+        optimizer.zero_grad()
+        F.cross_entropy(network(pixels[train]), classes[train]).backward()
+        optimizer.step()
+        if step % 5 == 0:
+            with torch.no_grad():
+                z = network.eval()(pixels)
+            on_validation, on_test = (accuracy_and_loss(z[part], classes[part]) for part in (validation, test))
+            confidence = z[validation].softmax(1).max(1).values.mean().item()
+            seen.append((*on_validation, *on_test, confidence))
+    by_accuracy, by_loss = max(seen), min(seen, key=lambda row: row[1])
+    assert by_accuracy[0] > by_loss[0] + 0.01 and by_accuracy[1] > by_loss[1] + 0.05
+    assert by_accuracy[2] > by_loss[2] + 0.01
+    # the risen loss tells of overconfidence
+    assert by_accuracy[4] - by_accuracy[0] > 0.02 + by_loss[4] - by_loss[0]
 
 
 @check
@@ -89,7 +136,7 @@ def check_by_hand():
         stated(accuracy, (p.argmax(1) == 0).double().mean())
 
 
-@check
+@pitfall("`MultiLabelMarginLoss` learns the wrong classes")
 def check_multilabel_target():
     z = torch.tensor([[2.0, 1.5, 0.0]])
     by_hand = sum(max(0.0, 1 - (z[0, j] - z[0, 1]).item()) for j in (0, 2)) / 3
@@ -100,6 +147,17 @@ def check_multilabel_target():
     assert abs(read.item() - as_indices) < 1e-5
     right = F.multilabel_margin_loss(z, torch.tensor([[0, -1, -1, -1]]))
     assert not torch.allclose(read, right)
+
+    def learned(loss, target):
+        """The two classes that end up on top when free scores of four classes are trained for classes 1 and 3."""
+        z = torch.zeros(1, 4, requires_grad=True)
+        for _ in range(50):
+            z = (z - torch.autograd.grad(loss(z, torch.tensor([target])), z)[0]).detach().requires_grad_()
+        return sorted(z[0].topk(2).indices.tolist())
+
+    assert learned(F.multilabel_margin_loss, [0, 1, 0, 1]) == [0, 1]
+    assert learned(F.multilabel_margin_loss, [1, 3, -1, -1]) == [1, 3]
+    assert learned(F.binary_cross_entropy_with_logits, [0.0, 1.0, 0.0, 1.0]) == [1, 3]
 
 
 @check
@@ -119,13 +177,23 @@ def check_hinge_embedding():
     assert torch.allclose(F.hinge_embedding_loss(x, t, reduction="none"), torch.tensor([0.4, 0.6, 0.0]))
 
 
-@check
+@pitfall("The loss never gets near zero")
 def check_floor_of_a_softmax_applied_twice():
     stated("0.9048", F.cross_entropy(torch.eye(5)[:1], torch.tensor([0])))
     p = (torch.randn(1000, 5) * 9).softmax(1)
     assert F.cross_entropy(p, torch.zeros(1000, dtype=torch.long), reduction="none").min() > 0.9048
     z = torch.tensor([[60.0, 0, 0, 0, 0]])
     assert F.cross_entropy(z, torch.tensor([0])) < 1e-6 < 0.4 < F.cross_entropy(z, torch.tensor([0]), label_smoothing=0.1)
+    zero = torch.tensor([0])
+    assert F.nll_loss(z.log_softmax(1), zero) < 1e-6 and F.binary_cross_entropy_with_logits(z[:, 0], torch.ones(1)) < 1e-6
+    assert F.binary_cross_entropy_with_logits(z[:, 0].sigmoid(), torch.ones(1)) > 0.3 > 0 > F.nll_loss(z.softmax(1), zero)
+    q = torch.tensor([[0.6, 0.4]])
+    assert F.kl_div(q.log(), q, reduction="batchmean").abs() < 1e-6 and F.kl_div(q, q, reduction="batchmean") < -0.5
+    assert F.ctc_loss(z.log_softmax(1).roll(1, 1)[:, None], torch.tensor([[1]]), torch.tensor([1]), torch.tensor([1])) < 1e-6
+    # labels that contradict each other on one input: the best is the entropy, ln 2
+    w = torch.zeros(2, requires_grad=True)
+    best = F.cross_entropy(w.expand(2, 2), torch.tensor([0, 1]))
+    assert best > 0.69 and torch.autograd.grad(best, w)[0].abs().max() < 1e-7
 
 
 @check
@@ -141,7 +209,7 @@ def check_targets_of_the_fix_are_padded_and_floating_point():
         raise AssertionError("expected an error")
 
 
-@check
+@pitfall("Another `reduction` needs another learning rate in SGD")
 def check_sum_changes_the_step_of_sgd_but_not_of_adam():
     x, y = torch.randn(64, 4), torch.randint(3, (64,))
     for kind, factor in ((torch.optim.SGD, 64.0), (torch.optim.Adam, 1.0)):
@@ -152,3 +220,20 @@ def check_sum_changes_the_step_of_sgd_but_not_of_adam():
             kind([w], lr=0.1).step()
             steps.append(w.detach().norm())
         assert math.isclose(steps[1] / steps[0], factor, rel_tol=1e-3)
+
+    def trained(reduction, rate):
+        w = torch.zeros(4, 3, requires_grad=True)
+        optimizer = torch.optim.SGD([w], rate)
+        for _ in range(20):
+            optimizer.zero_grad()
+            F.cross_entropy(x @ w, y, reduction=reduction).backward()
+            optimizer.step()
+        return w.detach()
+
+    assert torch.allclose(trained("sum", 0.5 / 64), trained("mean", 0.5), atol=1e-4)
+    assert not torch.allclose(trained("sum", 0.5), trained("mean", 0.5), atol=1)
+    log_p, weights = (x @ torch.randn(4, 3)).log_softmax(1), torch.tensor([1.0, 2.0, 5.0])
+    q = torch.rand(64, 3).softmax(1)
+    assert torch.allclose(quietly(lambda: F.kl_div(log_p, q)), F.kl_div(log_p, q, reduction="sum") / 192)
+    total = F.cross_entropy(log_p, y, weight=weights, reduction="sum")
+    assert torch.allclose(F.cross_entropy(log_p, y, weight=weights), total / weights[y].sum())

@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Normal
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LIKELIHOOD = r"""
 L(\theta) = -\frac{1}{N}\sum_{n=1}^{N} \log p_\theta(y_n \mid x_n) = -\frac{1}{N} \log \prod_{n=1}^{N} p_\theta(y_n \mid x_n)
@@ -98,36 +98,79 @@ def check_each_error_asks_for_its_own_spread():
         assert abs(sigma[nll.argmin()] - error) < 2e-3
 
 
-@check
+@pitfall("The classification loss is negative, between −1 and 0")
 def check_probabilities_give_negative_losses():
     stated("−0.9", F.nll_loss(torch.tensor([[0.9, 0.1]]), torch.tensor([0])))
-    p = torch.rand(50, 4).softmax(1)
-    assert -1 <= F.nll_loss(p, torch.randint(4, (50,))) <= 0
+    logits, y = torch.randn(50, 4), torch.randint(4, (50,))
+    assert -1 <= F.nll_loss(logits.softmax(1), y) <= 0
+    assert F.nll_loss(F.log_softmax(logits, 1), y) > 0 and F.cross_entropy(logits, y) > 0
 
 
-@check
+@pitfall("The loss is `inf`, then everything is NaN")
 def check_underflow():
     z = torch.tensor([[0.0, 200.0]])
     assert torch.isinf(F.nll_loss(z.softmax(1).log(), torch.tensor([0])))
     x = z.clone().requires_grad_()
     F.nll_loss(x.softmax(1).log(), torch.tensor([0])).backward()
     assert torch.isnan(x.grad).any()
+    assert torch.isfinite(torch.autograd.grad(F.nll_loss(F.log_softmax(x, dim=1), torch.tensor([0])), x)[0]).all()
+    w = nn.Parameter(z.clone())
+    for stable in (True, False):
+        optimizer = torch.optim.SGD([w], 0.1)
+        optimizer.zero_grad()
+        F.nll_loss(F.log_softmax(w, dim=1) if stable else w.softmax(1).log(), torch.tensor([0])).backward()
+        optimizer.step()
+        assert bool(torch.isfinite(w).all()) is stable
     stated("−200", F.log_softmax(z, 1)[0, 0])
     assert torch.full((200,), 0.5).prod() == 0
     stated("138.63", -torch.full((200,), 0.5).log().sum())
 
 
-@check
+@pitfall("A Gaussian NLL below zero looks like a bug")
+def check_density_and_unit():
+    metres = torch.randn(1000) * 0.1
+
+    def loss(unit, full=False):
+        variance = torch.full((1000,), (0.1 * unit) ** 2)
+        return F.gaussian_nll_loss(torch.zeros(1000), metres * unit, variance, full=full).item()
+
+    assert Normal(0.0, 0.1).log_prob(torch.tensor(0.0)).exp() > 1
+    assert loss(1) < 0 and loss(1, full=True) < 0 < loss(1000)
+    assert math.isclose(loss(1000) - loss(1), math.log(1000), rel_tol=1e-4)
+    assert math.isclose(loss(1, full=True) - loss(1), 0.5 * math.log(2 * math.pi), rel_tol=1e-4)
+
+
+@pitfall('"var has negative entry/entries", or a spread that makes no sense')
 def check_variance_argument():
     mean, target = torch.zeros(2), torch.ones(2)
-    raises(ValueError, lambda: F.gaussian_nll_loss(mean, target, torch.tensor([-1.0, 0.5])), "negative entry")
-    errors = torch.randn(200_000) * 3
-    s = torch.linspace(1, 20, 1901)
-    mean_loss = 0.5 * (s.log() + (errors**2).mean() / s)
-    assert abs(s[mean_loss.argmin()] - 9) < 0.2
-    v = torch.tensor([1e-6], requires_grad=True)
-    F.gaussian_nll_loss(torch.zeros(1), torch.ones(1), v).backward()
-    assert abs(v.grad.item() / -5e11 - 1) < 1e-3
+    log_var = torch.tensor([-1.0, 0.5])
+    raises(ValueError, lambda: F.gaussian_nll_loss(mean, target, log_var), "var has negative entry/entries")
+    assert torch.isfinite(F.gaussian_nll_loss(mean, target, log_var.exp()))
+    errors = torch.randn(2000) * 3
+    std = torch.linspace(1, 20, 1901)
+    for argument, learned in ((std, 9), (std**2, 3)):
+        losses = torch.stack([F.gaussian_nll_loss(torch.zeros(2000), errors, v.expand(2000)) for v in argument[::10]])
+        assert abs(std[::10][losses.argmin()] - learned) < 0.06 * learned
+
+
+@pitfall("Gaussian NLL explodes where the variance collapses")
+def check_collapsed_variance():
+    def gradient(v, error=1.0):
+        v = torch.tensor([v], requires_grad=True)
+        return torch.autograd.grad(F.gaussian_nll_loss(torch.zeros(1), torch.tensor([error]), v), v)[0].item()
+
+    assert abs(gradient(1e-6) / -5e11 - 1) < 1e-3 and abs(gradient(1e-3) / -5e5 - 1) < 0.01
+    assert gradient(1e-6, 100.0) < 9_000 * gradient(1e-6) and gradient(1e-3, 100.0) < 9_000 * gradient(1e-3)
+    for larger_floor in (False, True):
+        variance = lambda raw: F.softplus(raw) + 1e-3 if larger_floor else F.softplus(raw)
+        raw = torch.zeros(1, requires_grad=True)
+        optimizer = torch.optim.Adam([raw], 0.2)
+        for _ in range(300):  # the targets are hit, so the variance falls
+            optimizer.zero_grad()
+            F.gaussian_nll_loss(torch.zeros(1), torch.zeros(1), variance(raw)).backward()
+            optimizer.step()
+        loss = F.gaussian_nll_loss(torch.zeros(1), torch.ones(1), variance(raw))
+        assert 300 < loss < 600 if larger_floor else loss > 400_000
 
 
 @check

@@ -2,10 +2,11 @@ import inspect
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 CLASSICAL = r"""
 \ell = \frac{y}{2} \, d^2 + \frac{1 - y}{2} \max(0, m - d)^2, \qquad d = \lVert x_1 - x_2 \rVert_2
@@ -70,7 +71,66 @@ def check_by_hand():
     stated("0.2071", F.cosine_embedding_loss(a, b, torch.tensor([-1]), margin=0.5))
 
 
-@check
+def digits():
+    data = load_digits()
+    return torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
+
+
+def trained(loss, normalize=False, steps=150, rate=0.003, pairs=None):
+    """Embeddings of all digits after training on pairs: `loss(x1, x2, same)`; `pairs(network, step)` may choose the pairs."""
+    torch.manual_seed(0)
+    pixels, classes = digits()
+    network = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4))
+    embed = lambda x: F.normalize(network(x)) if normalize else network(x)
+    optimizer = torch.optim.Adam(network.parameters(), rate)
+    for step in range(steps):
+        i, j = pairs(embed, step) if pairs else torch.randint(len(pixels), (2, 128))
+        optimizer.zero_grad()
+        loss(embed(pixels[i]), embed(pixels[j]), classes[i] == classes[j]).backward()
+        optimizer.step()
+    return embed(pixels).detach()
+
+
+def mean_cosines(x):
+    """Mean cosine of similar and of dissimilar pairs of digits."""
+    x, classes = F.normalize(x), digits()[1]
+    same = classes[:, None] == classes
+    return (x @ x.T)[same].mean().item(), (x @ x.T)[~same].mean().item()
+
+
+@pitfall("Embeddings collapse although dissimilar pairs are in the data")
+def check_zero_label():
+    zero_one = trained(lambda a, b, same: F.cosine_embedding_loss(a, b, same.float()))
+    cured = trained(lambda a, b, same: F.cosine_embedding_loss(a, b, 2 * same.float() - 1))
+    assert min(mean_cosines(zero_one)) > 0.95
+    assert mean_cosines(cured)[0] > 0.6 and mean_cosines(cured)[1] < 0.2
+
+
+def classical(x1, x2, y, margin=1.0):
+    """The first formula, 1 for similar pairs."""
+    d = F.pairwise_distance(x1, x2)
+    return (y * d**2 / 2 + (1 - y) * F.relu(margin - d) ** 2 / 2).mean()
+
+
+@pitfall("The model learns the opposite")
+def check_label_convention():
+    similar = torch.tensor([1.0, 0.0])
+    for label, opposite in ((1 - similar, True), (similar, False)):
+        x1, x2 = torch.zeros(2, 3), torch.full((2, 3), 0.3, requires_grad=True)
+        optimizer = torch.optim.SGD([x2], 0.2)
+        for _ in range(200):
+            optimizer.zero_grad()
+            classical(x1, x2, label).backward()
+            optimizer.step()
+        near, far = F.pairwise_distance(x1, x2)[[1, 0] if opposite else [0, 1]]
+        assert near < 0.01 and far > 0.99
+        equal = torch.randn(1, 4)
+        assert bool(classical(equal, equal, label[:1]) > 0.4) is opposite
+    assert classical(equal, equal, torch.ones(1)) < 1e-6
+    assert F.cosine_embedding_loss(equal, equal, torch.tensor([1])).abs() < 1e-6
+
+
+@pitfall("A larger margin separates less")
 def check_margins_work_in_opposite_directions():
     a, b, no = torch.randn(50, 4), torch.randn(50, 4), -torch.ones(50)
     cosine = [F.cosine_embedding_loss(a, b, no, margin=m).item() for m in (0.0, 0.25, 0.5)]
@@ -78,22 +138,77 @@ def check_margins_work_in_opposite_directions():
     assert cosine[0] > cosine[1] > cosine[2] and distance[0] < distance[1] < distance[2]
     right_angle = F.cosine_embedding_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([-1]))
     assert right_angle == 0
+    loss = lambda m: lambda a, b, same: F.cosine_embedding_loss(a, b, 2 * same.float() - 1, margin=m)
+    cosine = lambda m: mean_cosines(trained(loss(m)))[1]
+    assert cosine(0.9) > 0.5 > 0.1 > max(cosine(0.5), cosine(0.0))
+    for m in (0.5, 0.0):
+        pair, other = torch.tensor([[1.0, 0.3]], requires_grad=True), torch.tensor([[1.0, 0.0]])
+        for _ in range(200):
+            push = F.cosine_embedding_loss(pair, other, torch.tensor([-1]), margin=m)
+            pair = (pair - 0.02 * torch.autograd.grad(push, pair)[0]).detach().requires_grad_()
+        assert abs(F.cosine_similarity(pair, other).item() - m) < 0.03
+    between = lambda m: trained(lambda a, b, same: classical(a, b, same.float(), m), normalize=True)
+    narrow, wide = mean_cosines(between(0.5))[1], mean_cosines(between(1.2))[1]
+    assert narrow > wide + 0.2
+    # unit vectors are at most 2 apart: no dissimilar pair can satisfy a larger margin
+    unit = F.normalize(torch.randn(500, 3))
+    assert torch.cdist(unit, unit).max() <= 2 + 1e-5 and classical(unit[:1], -unit[:1], torch.zeros(1), 2.5) > 0.1
 
 
-@check
+@pitfall("The loss is small, and false matches remain")
 def check_random_pairs():
+    pixels, classes = digits()
+    same = classes[:, None] == classes
+
+    def mined(embed, step):
+        """From step 100 on, as many similar pairs as dissimilar ones inside the margin."""
+        if step < 100:
+            return torch.randint(len(pixels), (2, 128))
+        i, j = torch.randint(len(pixels), (2, 1500))
+        with torch.no_grad():
+            near = F.pairwise_distance(embed(pixels[i]), embed(pixels[j])) < 1
+        alike = classes[i] == classes[j]
+        chosen = torch.cat([alike.nonzero()[:64, 0], (near & ~alike).nonzero()[:64, 0]])
+        return i[chosen], j[chosen]
+
+    loss = lambda a, b, alike: classical(a, b, alike.float())
+
+    def false_matches(x):
+        """Share of dissimilar pairs nearer than 95% of the similar ones; of those beyond the margin; mean loss."""
+        d = torch.cdist(x, x)
+        near, mean = d[same].quantile(0.95), torch.where(same, d**2, F.relu(1 - d) ** 2).mean() / 2
+        return (d[~same] < near).float().mean(), (d[~same] > 1).float().mean(), mean
+
+    share, beyond, mean = false_matches(trained(loss, steps=100))
+    assert mean < 0.03 and beyond > 0.6 and share > 0.2
+    random_pairs, _, mean = false_matches(trained(loss, steps=250))
+    cured, *_ = false_matches(trained(loss, steps=250, pairs=mined))
+    assert mean < 0.03 and random_pairs > 0.1 and cured < 0.08, (random_pairs, cured)
     labels = torch.arange(10).repeat_interleave(500)
     different = (labels[torch.randint(5000, (100_000,))] != labels[torch.randint(5000, (100_000,))]).float().mean()
     stated("90%", round(different.item(), 2))
 
 
-@check
+@pitfall("A huge gradient from an all-zero embedding")
 def check_zero_vector_gradient():
     z = torch.zeros(1, 2, requires_grad=True)
     F.cosine_embedding_loss(z, torch.ones(1, 2), torch.tensor([1])).backward()
     stated("−707,107", round(z.grad[0, 0].item()))
     assert F.cosine_embedding_loss(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([1])) == 1
     assert F.cosine_embedding_loss(torch.zeros(1, 2).half(), torch.ones(1, 2).half(), torch.tensor([1])).isnan()
+    network = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2))
+    nn.init.zeros_(network[0].bias), nn.init.zeros_(network[2].bias)
+    x1, x2 = torch.rand(6, 5), torch.rand(6, 5)
+    x1[0] = 0
+
+    def norm(rows):
+        network.zero_grad()
+        F.cosine_embedding_loss(network(x1[rows]), network(x2[rows]), torch.ones(6)[rows]).backward()
+        return nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+
+    kept, all_pairs = norm(slice(1, 6)), norm(slice(0, 6))
+    assert kept < 100 and all_pairs > 10_000, (kept, all_pairs)
+    assert abs(nn.utils.get_total_norm([p.grad for p in network.parameters()]) - 1) < 1e-3
 
 
 @check

@@ -1,12 +1,16 @@
 import math
+import os
+import tempfile
 import warnings
 
 import numpy as np
 import torch
+import torch.distributed as dist
+from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, quietly, stated
 
 INFO_NCE = r"""
 L = -\frac{1}{N} \sum_{i=1}^{N} \log \frac{e^{s_{ii}/\tau}}{\sum_{j=1}^{N} e^{s_{ij}/\tau}}, \qquad
@@ -96,15 +100,30 @@ def check_by_hand():
     stated("4.1589", F.binary_cross_entropy_with_logits(torch.zeros(6), torch.tensor([1.0, 0, 0, 0, 0, 0]), reduction="sum"))
 
 
-@check
+def trained(loss, rows=16, width=4, steps=300):
+    """Free embeddings of both views after minimizing `loss`; the last loss."""
+    x, y = (nn.Parameter(torch.randn(rows, width)) for _ in range(2))
+    optimizer = torch.optim.Adam([x, y], 0.05)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = loss(x, y)
+        value.backward()
+        optimizer.step()
+    return x.detach(), y.detach(), value.item()
+
+
+@pitfall("The loss hardly moves and never gets near zero")
 def check_floor_at_temperature_one():
+    for tau in (1.0, 0.07):
+        *_, value = trained(lambda x, y: info_nce(cosines(x, y), tau), rows=256, width=32, steps=60)
+        assert 3.5698 < value < 5.5452 if tau == 1 else value < 0.01, (tau, value)
     s = -torch.ones(256, 256) + 2 * torch.eye(256)
     stated("3.5698", info_nce(s, 1.0))
     stated("5.5452", math.log(256))
     assert info_nce(s, 0.07) < 1e-6
 
 
-@check
+@pitfall("The diagonal keeps the loss high", '"NT-Xent leaves the positive out of the denominator"')
 def check_nt_xent():
     n, tau = 5, 0.3
     x, y = torch.randn(n, 4, dtype=torch.float64), torch.randn(n, 4, dtype=torch.float64)
@@ -119,9 +138,43 @@ def check_nt_xent():
     assert abs(total / (2 * n) - library.item()) < 1e-9
     unmasked = F.cross_entropy(torch.tensor(s), torch.arange(2 * n).roll(n))
     assert unmasked > library and unmasked > math.log(2)
+
+    def both_views(x, y, mask):
+        logits = cosines(torch.cat([x, y]), torch.cat([x, y])) / 0.07
+        if mask:
+            logits = logits.masked_fill(torch.eye(2 * len(x), dtype=torch.bool), -torch.inf)
+        return F.cross_entropy(logits, torch.arange(2 * len(x)).roll(len(x)))
+
+    *_, kept_high = trained(lambda x, y: both_views(x, y, False), width=16)
+    *_, cured = trained(lambda x, y: both_views(x, y, True), width=16)
+    assert kept_high > math.log(2) - 1e-4 and 0 <= cured < 0.01
     perfect = torch.eye(3) * 2 - 1
     without = -perfect.diagonal() + perfect.masked_fill(torch.eye(3, dtype=torch.bool), -torch.inf).logsumexp(1)
     assert (without < 0).all()
+
+
+@pitfall("Samples of the same class push each other away")
+def check_same_class():
+    """Two classes of two samples: InfoNCE turns the classmates apart, the supervised loss brings them together."""
+    labels = torch.tensor([0, 0, 1, 1])
+    same = labels[:, None] == labels
+
+    def supervised(x, y):
+        return -((cosines(x, y) / 0.2).log_softmax(1) * same).sum(1).div(same.sum(1)).mean()
+
+    for loss, together in ((lambda x, y: info_nce(cosines(x, y), 0.2), False), (supervised, True)):
+        x, y, _ = trained(loss, rows=4, steps=1000)
+        mates = cosines(x, y)[same & ~torch.eye(4, dtype=torch.bool)]
+        assert (mates > 0.6).all() if together else (mates < 0.2).all(), mates
+    s = cosines(torch.randn(4, 8), torch.randn(4, 8)).requires_grad_()
+    info_nce(s, 0.2).backward()
+    assert (s.grad[~torch.eye(4, dtype=torch.bool)] > 0).all()  # every other row is pushed, classmates too
+    for classes, mates in ((2, 31 / 63), (64, 0)):  # the share of classmates among the negatives falls with variety
+        labels = torch.arange(64) % classes
+        assert abs(((labels[:, None] == labels).sum() - 64) / (64 * 63) - mates) < 1e-3
+    x = F.normalize(torch.randn(8, 16))
+    twice = torch.cat([x, x])
+    assert info_nce(cosines(twice, twice), 0.02) > math.log(2) - 1e-3 and info_nce(cosines(x, x), 0.02) < 0.01
 
 
 @check
@@ -147,6 +200,55 @@ def check_gather_with_gradient_is_deprecated():
         except ValueError:
             pass  # there is no process group here
     assert any("all_gather is deprecated" in str(w.message) for w in caught)
+
+
+def gradient_of_a_process(kind, rank, x, y, start):
+    """What DDP hands to the optimizer: the mean over the processes of their gradients for the weights `start`."""
+    from torch.distributed.nn.functional import all_gather
+
+    w, own = start.clone().requires_grad_(), slice(4 * rank, 4 * rank + 4)
+    a, b = x[own] @ w, y[own] @ w
+    gathered = [[torch.empty_like(t) for _ in range(2)] for t in (a, b)]
+    if kind == "plain gather and put back":
+        for parts, t in zip(gathered, (a, b)):
+            dist.all_gather(parts, t)
+            assert not any(part.requires_grad for part in parts)
+            parts[rank] = t
+    elif kind == "gather with gradient":
+        gathered = quietly(lambda: [all_gather(t) for t in (a, b)])
+    else:
+        gathered = [[a], [b]]
+    loss = info_nce(cosines(*map(torch.cat, gathered)), 0.2)
+    ((2 if kind == "plain gather and put back" else 1) * loss).backward()
+    dist.all_reduce(w.grad)
+    return w.grad / 2
+
+
+@pitfall("Several GPUs do not act like one large batch")
+def check_two_processes():
+    """Two CPU processes with gloo."""
+    x, y, start = torch.randn(8, 5).double(), torch.randn(8, 5).double(), torch.randn(5, 4).double()
+    kinds = ("own negatives", "plain gather and put back", "gather with gradient")
+    with tempfile.TemporaryDirectory() as folder:
+        children = []
+        for rank in range(2):
+            child = os.fork()
+            if child == 0:
+                try:
+                    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+                    torch.save([gradient_of_a_process(kind, rank, x, y, start) for kind in kinds], f"{folder}/{rank}")
+                    dist.destroy_process_group()
+                finally:
+                    os._exit(0)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        found = [torch.load(f"{folder}/{rank}") for rank in range(2)]
+    w = start.clone().requires_grad_()
+    info_nce(cosines(x @ w, y @ w), 0.2).backward()
+    for gradients in found:
+        assert not torch.allclose(gradients[0], w.grad, rtol=0.01)
+        assert torch.allclose(gradients[1], w.grad) and torch.allclose(gradients[2], w.grad)
 
 
 @check

@@ -1,12 +1,10 @@
-import math
-
 import numpy as np
 import torch
 from scipy.spatial import distance
 from sklearn.metrics import f1_score, jaccard_score
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 DICE = r"D = \frac{2 \sum_i p_i g_i + s}{\sum_i p_i + \sum_i g_i + s}, \qquad L = 1 - D"
 IOU = r"D = \frac{2J}{1 + J}, \qquad J = \frac{D}{2 - D}"
@@ -76,8 +74,47 @@ def check_by_hand():
     stated("−9", 1 - dice(np.array([5.0, 5.0, -5.0, -5.0]), g))
 
 
-@check
+def dice_loss(p, g, smooth=1e-5):
+    """The function of the article."""
+    axes = tuple(range(2, p.ndim))
+    overlap = (p * g).sum(axes)
+    total = p.sum(axes) + g.sum(axes)
+    return (1 - (2 * overlap + smooth) / (total + smooth)).mean()
+
+
+@pitfall("The loss is negative or above 1")
+def check_logits():
+    g = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    below, above = torch.tensor([5.0, 5.0, -5.0, -5.0]), torch.tensor([-1.0, -1.0, 5.0, 5.0])
+    assert 1 - dice(below, g) == -9 and 1 - dice(above, g) > 1
+    for z in (below, above, *torch.randn(20, 4) * 9):
+        assert 0 <= 1 - dice(z.sigmoid(), g) <= 1
+        exclusive = torch.stack([z, -z, 0 * z])
+        assert 0 <= 1 - dice(exclusive.softmax(0)[0], g) <= 1
+
+
+@pitfall("NaN, or a jumpy loss, from images without the object")
 def check_empty_masks():
+    images = torch.zeros(2, 1, 4, 4)
+    images[0, 0, :2] = 1
+    for smooth, finite in ((0, False), (1e-5, True), (1.0, True)):
+        p = images.clone().requires_grad_()
+        loss = dice_loss(p, images, smooth)
+        loss.backward()
+        assert bool(torch.isfinite(loss)) is finite and bool(torch.isfinite(p.grad).all()) is finite
+    on_empty = lambda p, smooth: dice_loss(torch.full((1, 1, 4, 4), p), torch.zeros(1, 1, 4, 4), smooth).item()
+    assert on_empty(0.0, 1e-5) == 0 and on_empty(1e-3, 1e-5) > 0.99
+    assert on_empty(0.0, 1.0) == 0 and on_empty(1e-3, 1.0) < 0.02 and on_empty(1e-2, 1.0) < 0.2
+
+    def with_bce(p, g):
+        kept = g.flatten(1).any(1)
+        term = dice_loss(p[kept], g[kept]) if kept.any() else 0
+        return term + F.binary_cross_entropy(p, g)
+
+    for g in (images, images[1:]):
+        p = torch.full_like(g, 0.01, requires_grad=True)
+        assert torch.isfinite(torch.autograd.grad(with_bce(p, g), p)[0]).all()
+    assert with_bce(torch.zeros(1, 1, 4, 4), images[1:]) == 0 and dice_loss(p[:0], g[:0]).isnan()
     zero, one = np.zeros(4), np.array([1.0, 0.0, 0.0, 0.0])
     stated("0.5", 1 - dice(one, zero, 1.0))
     stated("0.6774", 1 - dice(np.array([0.9, 0.8, 0.3, 0.1]), zero, 1.0))
@@ -86,8 +123,14 @@ def check_empty_masks():
         assert np.isnan(dice(zero, zero))
 
 
-@check
+@pitfall("The value changes with the batch size")
 def check_pooling():
+    p, g = torch.rand(12, 1, 6, 6), (torch.rand(12, 1, 6, 6) > torch.linspace(0.1, 0.95, 12).view(12, 1, 1, 1)).float()
+    pooled = lambda size: torch.stack([1 - dice(a, b, 1e-5) for a, b in zip(p.split(size), g.split(size))]).mean().item()
+    assert abs(pooled(1) - pooled(12)) > 0.02 and abs(pooled(4) - pooled(12)) > 0.002
+    for size in (1, 4, 5):
+        each = [len(a) * dice_loss(a, b) for a, b in zip(p.split(size), g.split(size))]
+        assert abs(sum(each) / 12 - dice_loss(p, g)) < 1e-5
     big_p = big_g = np.ones(100)
     small_p, small_g = np.zeros(1), np.ones(1)
     stated("0.005", round(1 - dice(np.concatenate([big_p, small_p]), np.concatenate([big_g, small_g])), 3))
@@ -135,22 +178,18 @@ def check_averages_can_rank_differently():
     assert steady.mean() == mixed.mean() and d(steady) > d(mixed)
 
 
-@check
-def check_broadcast_shape():
-    assert (torch.rand(3, 1, 4, 4) * torch.rand(3, 4, 4)).shape == (3, 3, 4, 4)
-    share = 0.001
-    assert math.isclose(1 - share, 0.999)
-
-
-@check
-def check_missing_channel_axis_and_empty_mean():
-    p, g = torch.rand(3, 1, 4, 4), torch.ones(3, 4, 4)
+@pitfall("Everything runs, the loss makes no sense")
+def check_missing_channel_axis():
+    g = (torch.rand(3, 4, 4) > 0.5).float()
+    p = g[:, None].clone()
+    assert 1 - dice(p, g) < -0.5 and 1 - dice(p, g.unsqueeze(1)) == 0 and dice_loss(p, g.unsqueeze(1)) < 1e-6
+    raises(IndexError, lambda: dice_loss(p, g))
+    assert p.shape != g.shape and p.shape == g.unsqueeze(1).shape
     assert (p * g).shape == (3, 3, 4, 4) and torch.isfinite((p * g).sum() / (p.sum() + g.sum()))
     raises(IndexError, lambda: g.sum((2, 3)))
-    assert torch.zeros(0).mean().isnan()
 
 
-@check
+@pitfall("With SGD, a confidently missed object is hardly learned")
 def check_missed_object_stays_missed_with_sgd():
     def after(kind):
         z, g = torch.full((4,), -10.0, requires_grad=True), torch.ones(4)
@@ -162,3 +201,19 @@ def check_missed_object_stays_missed_with_sgd():
         return z.detach().max().item()
 
     assert after(torch.optim.SGD) < -9.9 and after(torch.optim.Adam) > 0
+
+    def learned(object_pixels, bce, pos_weight=1.0):
+        """Mean probability of the object after SGD, in an image of 10,000 pixels where one feature marks the object."""
+        g = (torch.arange(10_000) < object_pixels).float()
+        w = torch.zeros((), requires_grad=True)
+        optimizer = torch.optim.SGD([w], 0.5)
+        for _ in range(300):
+            optimizer.zero_grad()
+            z = w * g - 10
+            weighted = F.binary_cross_entropy_with_logits(z, g, pos_weight=torch.tensor(pos_weight))
+            (1 - dice(z.sigmoid(), g, 1e-5) + bce * weighted).backward()
+            optimizer.step()
+        return (w.detach() - 10).sigmoid().item()
+
+    assert learned(2000, bce=0) < 0.01 and learned(2000, bce=1) > 0.9
+    assert learned(4, bce=0) < 0.01 and learned(4, bce=1) < 0.01 and learned(4, bce=1, pos_weight=2499.0) > 0.9

@@ -4,9 +4,10 @@ import math
 import numpy as np
 import torch
 from sklearn.metrics import jaccard_score
+from torch.nn import functional as F
 from torchvision import ops
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 OVERLAP = r"""
 \mathrm{IoU} = \frac{|A \cap B|}{|A \cup B|}, \qquad
@@ -113,24 +114,89 @@ def check_alpha_is_a_constant_in_the_gradient():
     assert torch.allclose(ours, library, rtol=1e-4, atol=1e-6)
 
 
-@check
-def check_pitfalls():
-    swapped, unit = torch.tensor([[3.0, 3.0, 1.0, 1.0]]), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-    stated("−3", ops.generalized_box_iou_loss(swapped, unit))
-    assert ops.box_convert(swapped, "cxcywh", "xyxy").tolist() == [[2.5, 2.5, 3.5, 3.5]]
-    assert swapped.view(1, 2, 2).sort(1).values.view(1, 4).tolist() == [[1.0, 1.0, 3.0, 3.0]]
+@pitfall("Overlaps make no sense, the loss is even negative")
+def check_boxes_in_another_format():
+    read_as_corners, unit = torch.tensor([[3.0, 3.0, 1.0, 1.0]]), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    stated("−3", ops.generalized_box_iou_loss(read_as_corners, unit))
+    corners = boxes(200)
+    centre, swapped = ops.box_convert(corners, "xyxy", "cxcywh"), corners[:, [2, 3, 0, 1]]
+    for wrong in (centre, swapped):
+        assert ops.generalized_box_iou_loss(wrong, corners.flip(0)).min() < 0
+        assert ops.box_iou(wrong, corners).diagonal().min() == 0
+    converted = ops.box_convert(centre, "cxcywh", "xyxy")
+    ordered = torch.stack([swapped[:, 0::2].sort(1).values, swapped[:, 1::2].sort(1).values], 2).flatten(1)
+    for cured in (converted, ordered):
+        assert ops.generalized_box_iou_loss(cured, corners).abs().max() < 1e-5
+        others = ops.generalized_box_iou_loss(cured, corners.flip(0))
+        assert 0 <= others.min() and others.max() < 2
+
+
+@pitfall("Disjoint boxes are never learned")
+def check_descent_from_a_disjoint_start():
+    target = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
+
+    def descended(loss):
+        box = torch.tensor([[3.0, 1.5, 4.0, 3.5]], requires_grad=True)
+        for step in range(400):
+            gradient = torch.autograd.grad(loss(box).sum(), box)[0]
+            box = (box - 0.15 * (1 - step / 400) * gradient).detach().requires_grad_()
+        return ops.box_iou(box, target).item()
+
+    def plain(box):
+        return 1 - ops.box_iou(box, target)
+
+    assert descended(plain) == 0
+    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
+        assert descended(lambda box: loss(box, target)) > 0.9
+    assert descended(lambda box: plain(box) + F.l1_loss(box, target)) > 0.9
+
+
+@pitfall("Perfect predictions still have a large loss")
+def check_matrix_against_rows():
     two = torch.tensor([[0.0, 0.0, 1.0, 1.0], [5.0, 5.0, 6.0, 6.0]])
     stated("0.9722", (1 - ops.generalized_box_iou(two, two)).mean())
     assert ops.generalized_box_iou_loss(two, two, reduction="mean") < 1e-5
-    point = torch.tensor([[1.0, 1.0, 1.0, 1.0]])
-    assert torch.isnan(ops.box_iou(point, point)).all() and torch.isnan(ops.complete_box_iou_loss(point, point)).all()
-    assert torch.isnan(ops.box_iou(point, point + 2)).all()
-    for measure, has in ((ops.distance_box_iou, True), (ops.complete_box_iou, True), (ops.generalized_box_iou, False), (ops.box_iou, False)):
-        assert ("eps" in inspect.signature(measure).parameters) is has
+    assert (1 - ops.generalized_box_iou(two, two)).diagonal().mean() < 1e-5
+
+
+@pitfall("NaN from boxes without area")
+def check_boxes_without_area():
+    point, box = torch.tensor([[1.0, 1.0, 1.0, 1.0]]), torch.tensor([[0.0, 0.0, 2.0, 3.0]])
+    assert torch.isnan(ops.box_iou(point, point)).all() and torch.isnan(ops.box_iou(point, point + 2)).all()
+    assert torch.isnan(ops.complete_box_iou_loss(point, point)).all()
+    for pair in ((point, box), (box, point)):
+        assert torch.isnan(ops.complete_box_iou_loss(*pair)).all() and torch.isfinite(ops.box_iou(*pair)).all()
+    targets = torch.cat([box, point])
+    kept = targets[(targets[:, 2] > targets[:, 0]) & (targets[:, 3] > targets[:, 1])]
+    for positive in (torch.exp, F.softplus):
+        for logit, minimum, finite in ((-3.0, 0.001, True), (-40.0, 0.001, True), (-40.0, 0.0, False)):
+            raw = torch.tensor([[1.0, 1.0, logit, logit]], requires_grad=True)
+            predicted = torch.cat([raw[:, :2], raw[:, :2] + positive(raw[:, 2:]) + minimum], 1)
+            loss = ops.complete_box_iou_loss(predicted, kept)
+            loss.sum().backward()
+            assert bool(torch.isfinite(loss).all() and torch.isfinite(raw.grad).all()) is finite
+            assert torch.isfinite(ops.box_iou(predicted, kept)).all()
+
+
+@pitfall("IoU differs slightly from an older evaluation")
+def check_inclusive_corners():
     a, b = torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.tensor([[5.0, 0.0, 14.0, 9.0]])
+
+    def inclusive(x, y):
+        size = [(box[:, 2:] - box[:, :2] + 1).prod(1) for box in (x, y)]
+        shared = (torch.min(x[:, 2:], y[:, 2:]) - torch.max(x[:, :2], y[:, :2]) + 1).clamp(min=0).prod(1)
+        return shared / (size[0] + size[1] - shared)
+
     one = torch.tensor([0.0, 0.0, 1.0, 1.0])
     stated("0.2857", ops.box_iou(a, b))
-    stated("0.3333", ops.box_iou(a + one, b + one))
+    stated("0.3333", inclusive(a, b))
+    assert torch.allclose(ops.box_iou(a + one, b + one)[0], inclusive(a, b))
+
+
+@check
+def check_measures_with_epsilon():
+    for measure, has in ((ops.distance_box_iou, True), (ops.complete_box_iou, True), (ops.generalized_box_iou, False), (ops.box_iou, False)):
+        assert ("eps" in inspect.signature(measure).parameters) is has
 
 
 @check
@@ -168,3 +234,5 @@ def check_where_epsilon_stands():
     v = measures(x[0].tolist(), y[0].tolist())[4]
     ciou = 1 / 9 - 3.25 / (25 + eps) - v * v / (1 - 1 / 9 + v + eps)
     assert abs(ops.complete_box_iou(x, y, eps=eps).item() - ciou) < 1e-6
+    ciou_loss = 1 - 1 / 9 + 3.25 / 25 + v * v / (1 - 1 / 9 + v + eps)
+    assert abs(ops.complete_box_iou_loss(x, y, eps=eps).item() - ciou_loss) < 1e-6

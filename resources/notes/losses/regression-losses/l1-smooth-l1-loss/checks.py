@@ -1,5 +1,6 @@
 import inspect
 import math
+import warnings
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.detection import roi_heads
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 CURVES = r"""
 S_\beta(e) = \begin{cases} e^2 / (2\beta) & |e| < \beta \\ |e| - \beta/2 & \text{otherwise} \end{cases}, \qquad
@@ -78,16 +79,44 @@ def check_limits_and_contract():
     assert torch.allclose(F.smooth_l1_loss(x, y, beta=1e-9), F.l1_loss(x, y))
     assert torch.allclose(F.huber_loss(x, y, delta=1e6), F.mse_loss(x, y) / 2)
     assert torch.equal(F.smooth_l1_loss(x, y), F.huber_loss(x, y))
-    for bad in (lambda: F.huber_loss(x, y, delta=0.0), lambda: F.smooth_l1_loss(x, y, beta=-1.0)):
-        raises(RuntimeError, lambda: bad(), "does not support")
+    raises(RuntimeError, lambda: F.smooth_l1_loss(x, y, beta=-1.0), "does not support")
     for loss in (F.l1_loss, F.smooth_l1_loss, F.huber_loss):
         raises(RuntimeError, lambda: loss(torch.tensor([1, 2]), torch.tensor([1, 3])))
     w = torch.tensor([0.0, 2.0, -3.0], requires_grad=True)
     F.l1_loss(w, torch.zeros(3)).backward()
     assert torch.allclose(w.grad, torch.tensor([0.0, 1.0, -1.0]) / 3)
-    for loss, slope in ((F.huber_loss(w, torch.zeros(3), delta=1e-3, reduction="sum"), 1e-3), (F.smooth_l1_loss(w, torch.zeros(3), beta=1e-3, reduction="sum"), 1.0)):
-        assert torch.allclose(torch.autograd.grad(loss, w)[0], slope * torch.tensor([0.0, 1.0, -1.0]))
     assert nn.SmoothL1Loss().beta == 1.0 and nn.HuberLoss().delta == 1.0
+
+
+@pitfall('"huber_loss does not support non-positive values for delta"')
+def check_threshold_zero():
+    x, y = torch.tensor([0.0, 2.0, -3.0], requires_grad=True), torch.zeros(3)
+    for delta in (0.0, -1.0):
+        raises(RuntimeError, lambda: F.huber_loss(x, y, delta=delta), "huber_loss does not support non-positive values for delta")
+    assert (huber(x.detach().numpy(), 0.0) == 0).all()
+    assert torch.equal(nn.L1Loss()(x, y), F.smooth_l1_loss(x, y, beta=0.0)) and abs(nn.L1Loss()(x, y).item() - 5 / 3) < 1e-6
+    for loss, slope in ((F.huber_loss(x, y, delta=1e-3, reduction="sum"), 1e-3), (F.smooth_l1_loss(x, y, beta=1e-3, reduction="sum"), 1.0)):
+        assert torch.allclose(torch.autograd.grad(loss, x, retain_graph=True)[0], slope * torch.tensor([0.0, 1.0, -1.0]))
+        assert abs(loss.item() / slope - 5) < 0.01
+
+
+@pitfall("Swapping smooth L1 for Huber changes the training, though the curves look alike")
+def check_swapping_trains_ninefold_slower():
+    inputs = torch.randn(64, 3)
+    targets = inputs @ torch.tensor([1.0, -2.0, 3.0])
+
+    def distance_left(loss):
+        w = torch.zeros(3, requires_grad=True)
+        for _ in range(60):
+            gradient = torch.autograd.grad(loss(inputs @ w, targets), w)[0]
+            w = (w - 0.1 * gradient).detach().requires_grad_()
+        return (w - torch.tensor([1.0, -2.0, 3.0])).norm().item()
+
+    delta = 1 / 9
+    smooth_l1 = distance_left(lambda p, t: F.smooth_l1_loss(p, t, beta=delta))
+    swapped = distance_left(lambda p, t: F.huber_loss(p, t, delta=delta))
+    ported = distance_left(lambda p, t: 1 / delta * F.huber_loss(p, t, delta=delta))
+    assert smooth_l1 < 0.2 and swapped > 2 and abs(ported - smooth_l1) < 1e-3
 
 
 @check
@@ -97,25 +126,36 @@ def check_torchvision_and_scikit_learn():
     stated("1.35", inspect.signature(HuberRegressor).parameters["epsilon"].default)
 
 
-@check
+@pitfall("Smooth L1 behaves exactly like the squared error")
 def check_small_errors_are_squared():
-    e = torch.rand(100).double()
-    assert torch.allclose(F.smooth_l1_loss(e, 0 * e), F.mse_loss(e, 0 * e) / 2)
+    e = torch.rand(100).double() - torch.rand(100).double()
+    e.requires_grad_()
+    losses = F.smooth_l1_loss(e, 0 * e.detach()), F.mse_loss(e, 0 * e.detach()) / 2
+    assert torch.allclose(*losses)
+    assert torch.allclose(*(torch.autograd.grad(loss, e)[0] for loss in losses))
+    assert not torch.allclose(F.smooth_l1_loss(e, 0 * e.detach(), beta=0.05), losses[1])
+    small = torch.tensor(0.01, requires_grad=True)
+    assert torch.autograd.grad(F.smooth_l1_loss(small, torch.tensor(0.0), beta=0.01), small)[0] == 1
     x = torch.tensor(0.01, requires_grad=True)
     F.smooth_l1_loss(x, torch.tensor(0.0)).backward()
     stated("0.01", x.grad)
 
 
-@check
+@pitfall("L1 training oscillates at the end")
 def check_oscillation():
-    w = torch.zeros(1, requires_grad=True)
-    seen = []
-    for _ in range(8):
-        w.grad = None
-        F.l1_loss(w, torch.ones(1)).backward()
-        with torch.no_grad():
-            w -= 0.3 * w.grad
-        seen.append(w.item())
+    def path(loss, decay=1.0, steps=8):
+        w, seen = torch.zeros(1, requires_grad=True), []
+        for step in range(steps):
+            gradient = torch.autograd.grad(loss(w, torch.ones(1)), w)[0]
+            w = (w - 0.3 * decay**step * gradient).detach().requires_grad_()
+            seen.append(w.item())
+        return seen
+
+    seen = path(F.l1_loss)
+    assert abs(path(F.l1_loss, decay=0.9, steps=100)[-1] - 1) < 1e-3
+    for beta, settles in ((1.0, True), (0.16, True), (0.14, False)):
+        assert (abs(path(lambda x, y: F.smooth_l1_loss(x, y, beta=beta), steps=200)[-1] - 1) < 1e-3) is settles
+    stated("0.15", 0.3 / 2)
     stated("0.9", seen[-2] if seen[-2] < 1 else seen[-1])
     stated("1.2", seen[-1] if seen[-1] > 1 else seen[-2])
     assert np.allclose(seen[4:6], seen[6:8], atol=1e-5)
@@ -142,15 +182,21 @@ def check_efficiency():
     assert abs(inside**2 / second - 0.95) < 1e-3
 
 
-@check
+@pitfall("The loss is wrong by broadcasting")
 def check_broadcast():
-    images, targets = torch.randn(2, 1, 4, 4), torch.randn(2, 4, 4)
-    import warnings
-
+    targets = torch.randn(2, 4, 4)
+    images = targets.clone()[:, None]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loss = F.smooth_l1_loss(images, targets, reduction="none")
     assert loss.shape == (2, 2, 4, 4) and "broadcasting" in str(caught[0].message)
+    for i in range(2):
+        for j in range(2):
+            assert torch.equal(loss[i, j], F.smooth_l1_loss(images[i, 0], targets[j], reduction="none"))
+    assert loss.mean() > 0.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert F.smooth_l1_loss(images, targets.unsqueeze(1)) == 0
 
 
 @check

@@ -5,9 +5,11 @@ import warnings
 import numpy as np
 import sklearn.metrics
 import torch
+from sklearn.datasets import load_digits
+from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LOSS = r"""
 L = \frac{1}{n}\sum_{i=1}^{n} (x_i - y_i)^2, \qquad
@@ -78,8 +80,27 @@ def check_outlier_pulls_as_much_as_the_others():
     assert abs(grid[int(np.argmin(squared))] - 6) < 1e-3 and abs(grid[int(np.argmin(absolute))] - 3) < 1e-3
 
 
-@check
+@pitfall("The loss stalls near the variance of the targets, with a warning about sizes")
 def check_broadcast():
+    inputs = torch.randn(64, 3)
+    targets = inputs @ torch.tensor([1.0, -2.0, 3.0])
+    for squeezed in (False, True):
+        layer = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(layer.parameters(), 0.1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(100):
+                pred = layer(inputs).squeeze(1) if squeezed else layer(inputs)
+                loss = F.mse_loss(pred, targets)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        assert (pred.shape == targets.shape) is squeezed and bool(caught) is not squeezed
+        if squeezed:
+            assert loss < 1e-3
+        else:
+            assert math.isclose(loss.item(), targets.var(unbiased=False).item(), rel_tol=0.01)
+            assert (pred - targets.mean()).abs().max() < 0.1
     y = torch.tensor([1.0, 2.0, 3.0])
     x = y.clone()[:, None].requires_grad_()
     with warnings.catch_warnings(record=True) as caught:
@@ -93,12 +114,71 @@ def check_broadcast():
         assert math.isclose(best.item(), y.var(unbiased=False).item(), rel_tol=1e-6)
 
 
-@check
+@pitfall("NaN gradients after taking the root")
 def check_root_is_nan_at_zero():
     for epsilon, finite in ((0.0, False), (1e-8, True)):
         x = torch.ones(3, requires_grad=True)
         (F.mse_loss(x, torch.ones(3)) + epsilon).sqrt().backward()
-        assert bool(torch.isfinite(x.grad).all()) is finite
+        assert bool(torch.isfinite(x.grad).all()) is finite and (finite or bool(torch.isnan(x.grad).all()))
+    x = torch.ones(3, requires_grad=True)
+    loss = F.mse_loss(x, torch.ones(3))
+    loss.backward()
+    assert torch.isfinite(x.grad).all() and loss.sqrt().item() == 0
+
+
+def reconstructed(reconstruction):
+    """Error of a small variational autoencoder on digits, and its KL term, after training with one reconstruction term."""
+    torch.manual_seed(0)
+    pixels = torch.tensor(load_digits().data, dtype=torch.float32) / 4
+    encoder = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 8))
+    decoder = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 64))
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 0.02)
+    for _ in range(150):
+        batch = pixels[torch.randint(len(pixels), (64,))]
+        mean, log_variance = encoder(batch).chunk(2, 1)
+        decoded = decoder(mean + torch.randn_like(mean) * (log_variance / 2).exp())
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        optimizer.zero_grad()
+        (reconstruction(decoded, batch) + kl).backward()
+        optimizer.step()
+    error = F.mse_loss(decoder(encoder(pixels)[:, :4]), pixels)
+    return (error / pixels.var(0, unbiased=False).mean()).item(), kl.item()
+
+
+@pitfall("One term of a combined loss has no effect")
+def check_reconstruction_term_is_drowned():
+    """Share of the pixels' variance left: all of it (each image becomes the mean image), or clearly less."""
+    left, kl = reconstructed(F.mse_loss)
+    assert left > 0.97 and kl < 0.02
+    left, kl = reconstructed(lambda x, y: F.mse_loss(x, y, reduction="sum") / len(x))
+    assert left < 0.8 and kl > 2
+
+
+@pitfall("Loss in the millions, unstable steps, or `inf` in float16")
+def check_units_of_the_targets():
+    inputs = torch.randn(64, 3)
+    metres = inputs @ torch.tensor([1.0, -2.0, 3.0]) + 5
+    millimetres = 1000 * metres
+    standardized = (millimetres - millimetres.mean()) / millimetres.std()
+
+    def trained(targets):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 1))
+        optimizer = torch.optim.SGD(network.parameters(), 0.05)
+        losses = []
+        for _ in range(100):
+            losses.append(F.mse_loss(network(inputs).squeeze(1), targets))
+            optimizer.zero_grad()
+            losses[-1].backward()
+            optimizer.step()
+        return losses[0].item(), losses[-1].item()
+
+    first, last = trained(millimetres)
+    assert first > 1e6 and not last < 1e12
+    first, last = trained(standardized)
+    assert first < 2 and last < 0.05
+    half, zero = torch.tensor([300.0]).half(), torch.zeros(1).half()
+    assert torch.isinf(F.mse_loss(half, zero)) and F.mse_loss(half.float(), zero.float()) == 90000
 
 
 @check
@@ -110,7 +190,6 @@ def check_scale():
     assert math.isclose((F.mse_loss(1000 * a, 1000 * b) / F.mse_loss(a, b)).item(), 1e6, rel_tol=1e-5)
     stated("90,000", 300**2)
     stated("65,504", torch.finfo(torch.float16).max)
-    assert torch.isinf(F.mse_loss(torch.tensor([300.0]).half(), torch.zeros(1).half()))
 
 
 @check

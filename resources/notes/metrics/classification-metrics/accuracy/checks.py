@@ -4,9 +4,10 @@ import warnings
 import numpy as np
 import torch
 from scipy.stats import binom
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, recall_score, top_k_accuracy_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, precision_score, recall_score, top_k_accuracy_score
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 ACCURACY = r"""
 \mathrm{ACC} = \frac{1}{n} \sum_{i=1}^{n} [\hat{y}_i = y_i] = \sum_{c=1}^{C} \frac{n_c}{n} R_c, \qquad
@@ -121,30 +122,90 @@ def check_always_negative_and_scaling():
     assert log_loss(y, softmax(10 * z)) > 3 * log_loss(y, softmax(z))
 
 
-@check
+@pitfall("99% accuracy, and not one positive is found")
+def check_majority_score_beside_it():
+    x = np.random.randn(5000, 2)
+    y = (x[:, 0] + 2 * np.random.randn(5000) > 5.2).astype(int)
+    assert 0.005 < y.mean() < 0.015
+    p = LogisticRegression().fit(x, y).predict(x)
+    assert accuracy_score(y, p) > 0.985 and recall_score(y, p) == 0
+    assert accuracy_score(y, p) <= max(y.mean(), 1 - y.mean()) and balanced_accuracy_score(y, p) <= 0.5
+    assert precision_score(y, p, zero_division=0) == 0
+
+
+@pitfall("Validation loss rises while accuracy stays or even improves")
+def check_growing_confidence():
+    """A linear model that can separate its few training samples; the two snapshots are 20 and 2,000 steps old."""
+    direction = np.random.randn(30)
+    x = np.random.randn(2060, 30)
+    y = (x @ direction + 4 * np.random.randn(2060) > 0).astype(int)
+    training, validation, fresh = slice(0, 60), slice(60, 1060), slice(1060, 2060)
+    sigmoid = lambda z: 1 / (1 + np.exp(-z))
+    weights, seen = np.zeros(30), []
+    for step in range(1, 2001):
+        weights = weights - 0.5 * x[training].T @ (sigmoid(x[training] @ weights) - y[training]) / 60
+        if step in (20, 2000):
+            logits = x @ weights
+            seen.append((log_loss(y[validation], sigmoid(logits[validation])), accuracy_score(y[validation], logits[validation] > 0), logits))
+    (loss, accuracy, _), (later_loss, later_accuracy, logits) = seen
+    assert later_loss > 2 * loss and later_accuracy > accuracy - 0.02
+    confidence = np.abs(sigmoid(logits[fresh]) - 0.5).mean() + 0.5
+    assert confidence > later_accuracy + 0.05
+    temperatures = np.linspace(1, 20, 50)
+    best = min(temperatures, key=lambda t: log_loss(y[validation], sigmoid(logits[validation] / t)))
+    assert log_loss(y[fresh], sigmoid(logits[fresh] / best)) < 0.8 * log_loss(y[fresh], sigmoid(logits[fresh]))
+
+
+@pitfall("The test accuracy was better than anything later")
 def check_best_of_many_guessers():
     hits = np.arange(101)
     at_most = binom.cdf(hits, 100, 0.5) ** 100
     stated("0.62", (hits * np.diff(np.r_[0, at_most])).sum() / 100)
+    y = np.repeat([0, 1], 50)
+    chosen_on_test, later, chosen_on_validation = [], [], []
+    for _ in range(300):
+        test, validation, new = ((np.random.randint(2, size=(100, 100)) == y).mean(1) for _ in range(3))
+        chosen_on_test.append(test.max())
+        later.append(new[test.argmax()])
+        chosen_on_validation.append(test[validation.argmax()])
+    assert abs(np.mean(chosen_on_test) - 0.62) < 0.01
+    assert abs(np.mean(later) - 0.5) < 0.01 and abs(np.mean(chosen_on_validation) - 0.5) < 0.01
 
 
-@check
-def check_top_k_error_and_shapes():
+@pitfall("\"`y_true` is binary while y_score is 2d\"")
+def check_top_k_error():
     scores = [[0.5, 0.2, 0.2], [0.3, 0.4, 0.2]]
     raises(ValueError, lambda: top_k_accuracy_score([0, 1], scores, k=1), "`y_true` is binary while y_score is 2d")
     assert top_k_accuracy_score([0, 1], scores, k=1, labels=[0, 1, 2]) == 1
     two = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert top_k_accuracy_score([0, 1], two[:, 1], k=1) == 1
+    assert top_k_accuracy_score([0, 1], two[:, 1], k=1, labels=[0, 1]) == 1
+    raises(ValueError, lambda: top_k_accuracy_score([1, 1], two[:, 1], k=1), "Number of classes in 'y_true'")
+    assert top_k_accuracy_score([1, 1], two[:, 1], k=1, labels=[0, 1]) == 0.5  # a fold with one of the two classes
+    assert top_k_accuracy_score([0, 0], scores, k=1, labels=[0, 1, 2]) == 0.5
     raises(ValueError, lambda: top_k_accuracy_score([0, 1], two, k=1, labels=[0, 1]), "`y_true` is binary while y_score is 2d")
     raises(ValueError, lambda: top_k_accuracy_score([0, 0], scores, k=1), "`y_true` is binary while y_score is 2d")
     logits = np.array([[3.0, 1.0], [2.0, 1.0], [0.0, 4.0]])  # the second column is judged by a threshold: probabilities only
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert top_k_accuracy_score([0, 0, 1], chances[:, 1], k=1) == 1 > top_k_accuracy_score([0, 0, 1], logits[:, 1], k=1)
+
+
+@pitfall("A PyTorch accuracy above 1, or stuck near chance")
+def check_shapes_of_predictions():
     y = torch.tensor([0, 1, 1, 1])
     single = torch.tensor([[-2.0], [1.0], [3.0], [0.5]])
     assert ((single.squeeze(1) > 0) == y).all() and not single.argmax(1).any()
     wrong = y[:, None] == y
     assert wrong.shape == (4, 4) and wrong.sum() / len(y) > 1 and wrong.float().mean() < 1
+    y = torch.arange(1000) % 2
+    one = (6.0 * y - 3)[:, None]  # every prediction is right
+    two = torch.cat([0 * one, one], 1)
+    for pred in ((one > 0).long(), two.argmax(1, keepdim=True)):
+        assert (pred == y).float().mean() == 0.5 and (pred == y).sum() / len(y) > 1
+    assert (two.argmax(1) == y).float().mean() == 1 and ((one.squeeze(1) > 0) == y).float().mean() == 1
+
+
+@check
+def check_average_over_batches():
     stated("0.75", accuracy_score([1] * 12, [1] * 9 + [0] * 3))
     stated("0.45", (0.9 + 0.0) / 2)
 

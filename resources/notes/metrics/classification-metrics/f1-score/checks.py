@@ -6,7 +6,7 @@ import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import f1_score, fbeta_score, jaccard_score, matthews_corrcoef, precision_recall_curve, precision_score, recall_score
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 F1 = r"F_1 = \frac{2 P R}{P + R} = \frac{2 \, TP}{2 \, TP + FP + FN}"
 F_BETA = r"F_\beta = \frac{(1 + \beta^2) P R}{\beta^2 P + R} = \frac{(1 + \beta^2) \, TP}{(1 + \beta^2) \, TP + \beta^2 FN + FP}"
@@ -60,10 +60,17 @@ def check_f_beta():
 def check_baseline():
     for y, _ in cases():
         assert math.isclose(2 * y.mean() / (1 + y.mean()), f1_score(y, np.ones(len(y), int)))
-    y = np.repeat([0, 1], 50)
+
+
+@pitfall("A poor model has F1 0.67")
+def check_everything_positive():
+    y = np.repeat([0, 1], 500)
     stated("0.6667", f1_score(y, 0 * y + 1))
     stated("0.67", f1_score(y, 0 * y + 1))
-    assert matthews_corrcoef(y, 0 * y + 1) == 0
+    assert matthews_corrcoef(y, 0 * y + 1) == matthews_corrcoef(y, 0 * y) == 0
+    poor = np.where(np.random.rand(1000) < 0.97, 1, y)
+    good = np.where(np.random.rand(1000) < 0.1, 1 - y, y)
+    assert f1_score(y, poor) < 0.69 and matthews_corrcoef(y, poor) < 0.2 < 0.7 < matthews_corrcoef(y, good)
 
 
 @formula(DERIVATIVES)
@@ -113,16 +120,48 @@ def check_best_threshold_is_half_of_the_best_f1():
     stated("0.49", max(f1_score(label, probability > t) for t in np.linspace(0.2, 0.3, 41)))
 
 
-@check
+@pitfall("F1 is low although the ranking is good")
+def check_threshold_from_validation_data():
+    rng = np.random.default_rng(1)
+    probability = rng.beta(1, 4, 40000)
+    label = rng.random(40000) < probability
+    validation, test = slice(0, 20000), slice(20000, 40000)
+    precision, recall, thresholds = precision_recall_curve(label[validation], probability[validation])
+    f1 = 2 * precision[:-1] * recall[:-1] / np.maximum(precision[:-1] + recall[:-1], 1e-12)
+    cut_at_half, chosen = (f1_score(label[test], probability[test] >= t) for t in (0.5, thresholds[f1.argmax()]))
+    assert abs(cut_at_half - 0.30) < 0.03 and abs(chosen - 0.49) < 0.02 and cut_at_half < chosen * 2 / 3
+
+
+@pitfall("The same model has F1 0.71 and 0.97")
+def check_which_class_is_positive():
+    y, p = EXAMPLE
+    stated("0.71", f1_score(y, p))
+    stated("0.97", f1_score(1 - y, 1 - p))
+    names, found = np.where(y == 1, "spam", "ham"), np.where(p == 1, "spam", "ham")
+    for labels in ((y, p), (1 - y, 1 - p)):
+        rare = min(set(labels[0]), key=lambda c: (labels[0] == c).sum())
+        assert math.isclose(f1_score(*labels, pos_label=rare), 12 / 17)
+        assert math.isclose(f1_score(*labels, average="macro"), (f1_score(y, p) + f1_score(1 - y, 1 - p)) / 2)
+    assert math.isclose(f1_score(names, found, pos_label="spam"), 12 / 17)
+
+
+@pitfall("F1 logged during training is lower than F1 of the whole set")
 def check_batches():
     one, other = ([1, 1, 1, 1], [1, 1, 1, 1]), ([0, 0, 0, 1], [0, 0, 0, 0])
     stated("1.0", f1_score(*one))
     assert f1_score(*other) == 0
     stated("0.8889", f1_score(one[0] + other[0], one[1] + other[1]))
+    y = (np.random.rand(640) < 0.1).astype(int)
+    p = np.where(np.random.rand(640) < 0.05, 1 - y, y)
+    batches = np.split(np.arange(640), 80)
+    logged = np.mean([f1_score(y[b], p[b], zero_division=0) for b in batches])
+    tp, fp, fn = np.sum([counts(y[b], p[b]) for b in batches], 0)
+    assert logged < f1_score(y, p) - 0.2 and math.isclose(2 * tp / (2 * tp + fp + fn), f1_score(y, p))
 
 
-@check
+@pitfall("Different values for 0/0")
 def check_undefined():
+    """What 1.3.0 did is computed with its formula; the installed version has the fix."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert f1_score([0, 0], [0, 0]) == 0

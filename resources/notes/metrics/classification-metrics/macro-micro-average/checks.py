@@ -12,7 +12,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MEANS = r"m_{\mathrm{macro}} = \frac{1}{C} \sum_{c=1}^{C} m_c, \qquad m_{\mathrm{weighted}} = \sum_{c=1}^{C} \frac{n_c}{n} m_c"
 POOLED = r"""
@@ -116,16 +116,51 @@ def check_copies_of_a_class():
         before = after
 
 
-@check
-def check_phantom_class_and_report():
+@pitfall("Micro F1 is exactly the accuracy: a bug?")
+def check_micro_is_accuracy():
+    for y, p in [*cases(), EXAMPLE]:
+        assert math.isclose(f1_score(y, p, average="micro"), accuracy_score(y, p))
+        assert abs(f1_score(y, p, average="macro") - accuracy_score(y, p)) > 1e-3
+
+
+@pitfall("Two programs give different macro F1")
+def check_f1_of_averages():
+    # Classes 0 and 2 are precise but hardly found, class 1 is found but drowned in false alarms.
+    y, p = np.repeat([0, 0, 1, 2, 2], [10, 90, 10, 10, 90]), np.repeat([0, 1, 1, 2, 1], [10, 90, 10, 10, 90])
+    precision, recall, each, _ = precision_recall_fscore_support(y, p)
+    of_averages = 2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean())
+    assert of_averages > 1.5 * each.mean() and math.isclose(each.mean(), f1_score(y, p, average="macro"))
+
+
+@pitfall('"micro avg" is missing from the report')
+def check_report():
+    full = classification_report(*EXAMPLE, output_dict=True)
+    assert "accuracy" in full and "micro avg" not in full and "micro avg" in classification_report(*EXAMPLE, labels=[1, 2], output_dict=True)
+    assert "micro avg" in classification_report(np.eye(3, dtype=int), np.eye(3, dtype=int), output_dict=True)
+    assert math.isclose(f1_score(*EXAMPLE, average="micro"), full["accuracy"])
+
+
+@pitfall("The score is excellent because of the background class")
+def check_background_class():
+    y = np.repeat([0, 1, 2], [950, 25, 25])
+    p = np.repeat([0, 0, 1, 0, 2], [950, 20, 5, 20, 5])  # class 0 is O: most entities are missed
+    assert f1_score(y, p, average="micro") > 0.95 and f1_score(y, p, average="micro", labels=[1, 2]) < 0.4
+    stated("0.85", f1_score(*EXAMPLE, average="micro"))
+    stated("0.5833", f1_score(*EXAMPLE, average="micro", labels=[1, 2]))
+
+
+@pitfall("A class that does not exist lowers the score")
+def check_phantom_class():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         stated("0.5556", f1_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro"))
         stated("0.8333", f1_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro", labels=[0, 1]))
         perfect = lambda **options: f1_score([0, 0, 1, 1], [0, 0, 1, 1], average="macro", labels=[0, 1, 2], **options)
         assert math.isclose(perfect(), 2 / 3) and perfect(zero_division=np.nan) == 1
-    full = classification_report(*EXAMPLE, output_dict=True)
-    assert "accuracy" in full and "micro avg" not in full and "micro avg" in classification_report(*EXAMPLE, labels=[1, 2], output_dict=True)
+
+
+@check
+def check_choices_of_average():
     raises(ValueError, lambda: f1_score(*EXAMPLE), "average='binary'")
     raises(ValueError, lambda: f1_score(*EXAMPLE, average="samples"), "Samplewise metrics are not available")
     y, p = np.random.randint(2, size=(2, 40))

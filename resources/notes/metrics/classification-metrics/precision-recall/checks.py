@@ -4,8 +4,9 @@ import warnings
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_curve, precision_score, recall_score
+from sklearn.model_selection import KFold, StratifiedKFold
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BOTH = r"P = \frac{TP}{TP + FP}, \qquad R = \frac{TP}{TP + FN}"
 NEGATIVES = r"\mathrm{TNR} = \frac{TN}{TN + FP}, \qquad \mathrm{FPR} = 1 - \mathrm{TNR}"
@@ -54,6 +55,37 @@ def check_bayes():
     stated("0.1538", bayes(0.01, 0.9, 0.05))
 
 
+@pitfall("Precision collapses in production")
+def check_share_of_positives():
+    def sample(share, n=200_000):
+        y = np.random.rand(n) < share
+        return y, np.random.rand(n) < np.where(y, 0.9, 0.05)
+
+    balanced, real = sample(0.5), sample(0.01)
+    assert abs(precision_score(*balanced) - 0.9474) < 0.005 and abs(precision_score(*real) - 0.1538) < 0.01
+    y, p = balanced
+    recall, fpr = recall_score(y, p), p[~y].mean()
+    assert abs(0.01 * recall / (0.01 * recall + 0.99 * fpr) - precision_score(*real)) < 0.01
+
+
+@pitfall("FP and FN come out exchanged")
+def check_layout_of_the_matrix():
+    y, p = EXAMPLE
+    tn, fp, fn, tp = 89, 3, 2, 6
+    book = np.array([[tp, fp], [fn, tn]])  # predictions in rows, the positive class first
+    for matrix in (confusion_matrix(y, p), confusion_matrix(y, p, labels=[1, 0])):
+        assert matrix[0, 1] in (fp, fn) and not np.array_equal(matrix, book)
+    assert np.array_equal(confusion_matrix(y, p, labels=[1, 0]).T, book)
+    assert confusion_matrix(y, p).ravel().tolist() == [tn, fp, fn, tp]
+    assert confusion_matrix(y, p, labels=[1, 0])[0, 1] == fn  # the order of labels alone leaves the exchange
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for only in (0, 1):
+            assert confusion_matrix([only] * 3, [only] * 3).shape == (1, 1)
+            assert confusion_matrix([only] * 3, [only] * 3, labels=[0, 1])[only, only] == 3
+            assert confusion_matrix([only] * 3, [only] * 3, labels=[1, 0]).T.shape == (2, 2)
+
+
 @check
 def check_by_hand():
     y, p = EXAMPLE
@@ -74,17 +106,47 @@ def check_undefined():
         assert f(y, p, zero_division=1) == 1 and math.isnan(f(y, p, zero_division=np.nan))
 
 
+@pitfall("Everything is predicted right, and precision is 0")
+def check_nothing_to_find():
+    y = np.repeat([1, 0], [5, 45])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        plain = [precision_score(y[test], y[test]) for _, test in KFold(5).split(y)]
+    assert plain == [1, 0, 0, 0, 0] and {warning.category for warning in caught} == {UndefinedMetricWarning}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (0, 1):
+            assert precision_score([0, 0], [0, 0], zero_division=value) == value
+        assert math.isnan(precision_score([0, 0], [0, 0], zero_division=np.nan))
+        assert [precision_score(y[test], y[test]) for _, test in StratifiedKFold(5).split(y, y)] == [1] * 5
+
+
 @check
-def check_one_class_only():
+def check_curve_without_positives():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert precision_recall_curve([0, 0, 0], [0.1, 0.2, 0.3])[1].tolist() == [1, 1, 1, 0]
-        assert confusion_matrix([0, 0], [0, 0]).shape == (1, 1)
-    assert confusion_matrix([0, 0], [0, 0], labels=[0, 1]).shape == (2, 2)
 
 
-@check
+@pitfall("Looking up a threshold gives an index error")
+def check_lookup_of_a_threshold():
+    y, s = np.array([0, 1, 0, 1, 1, 0]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.9])
+    precision, recall, thresholds = precision_recall_curve(y, s)
+    raises(IndexError, lambda: thresholds[precision >= 0.6])
+    raises(IndexError, lambda: thresholds[precision.argmax()])
+    assert recall[-1] == 0 and precision[-1] == 1
+    for chosen in (thresholds[precision[:-1] >= 0.6], thresholds[recall[:-1] >= 0.6]):
+        assert len(chosen) > 0
+    best = precision[:-1].argmax()
+    assert math.isclose(precision_score(y, s >= thresholds[best]), precision[best])
+
+
+@pitfall("\"Target is multiclass but average='binary'\", or \"pos_label=1 is not a valid label\"")
 def check_errors():
+    spam = np.array(["spam", "ham", "spam"]), np.array(["spam", "spam", "ham"])
+    raises(ValueError, lambda: precision_score(*spam), "pos_label=1 is not a valid label")
+    assert precision_score(*spam, pos_label="spam") == recall_score(*spam, pos_label="spam") == 0.5
+    assert precision_score([0, 1, 2], [0, 1, 2], average="macro") == 1
     for y, text in [([0, 1, 2], "Target is multiclass but average='binary'"), (["a", "b"], "pos_label=1 is not a valid label"), ([0, 2], "pos_label=1 is not a valid label")]:
         raises(ValueError, lambda: precision_score(y, y), text)
 

@@ -4,10 +4,19 @@ import warnings
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import auc, average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
-from sklearn.model_selection import StratifiedKFold
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    balanced_accuracy_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+    roc_curve,
+)
+from sklearn.model_selection import KFold, StratifiedKFold
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 RATES = r"\mathrm{TPR}(t) = \frac{\mathrm{TP}(t)}{P}, \qquad \mathrm{FPR}(t) = \frac{\mathrm{FP}(t)}{N}"
 PAIRS = r"""
@@ -73,10 +82,18 @@ def check_by_hand():
     assert rankdata(s)[y == 1].tolist() == [6, 5, 3]
 
 
-@check
+@pitfall("The ROC curve is a triangle and the AUC usually too low")
 def check_labels_instead_of_scores():
     y, s = EXAMPLE
     stated("0.8333", roc_auc_score(y, s > 0.5))
+    x = np.random.randn(600, 2)
+    y = (x[:, 0] + np.random.randn(600) > 0.5).astype(int)
+    model = LogisticRegression().fit(x, y)
+    assert len(roc_curve(y, model.predict(x))[0]) == 3  # both ends and one corner
+    low = roc_auc_score(y, model.predict(x))
+    for scores in (model.predict_proba(x)[:, 1], model.decision_function(x)):
+        assert len(roc_curve(y, scores)[0]) > 50 and roc_auc_score(y, scores) > low + 0.05
+    raises(ValueError, lambda: roc_auc_score(y, model.predict_proba(x)))
     for y, s in cases():
         labels = s > np.median(s)
         assert math.isclose(roc_auc_score(y, labels), balanced_accuracy_score(y, labels), abs_tol=1e-12)
@@ -87,8 +104,14 @@ def check_labels_instead_of_scores():
     )
 
 
-@check
+@pitfall('"Only one class is present in y_true", or nan')
 def check_single_class_and_batches():
+    sorted_labels, scores = np.repeat([1, 0], [10, 40]), np.random.randn(50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in KFold(5).split(scores)]
+    stratified = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in StratifiedKFold(5).split(scores, sorted_labels)]
+    assert np.isnan(plain).all() and np.isfinite(stratified).all()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert math.isnan(roc_auc_score([1, 1], [0.2, 0.3]))
@@ -104,29 +127,38 @@ def imbalanced(negatives):
     return np.arange(len(scores)) < 1000, scores
 
 
-@check
+@pitfall("An excellent AUC, yet most alarms are false")
 def check_imbalance():
     for negatives, text in [(1, "0.92"), (100, "0.24")]:
         y, s = imbalanced(negatives)
         stated("0.92", roc_auc_score(y, s))
         stated(text, average_precision_score(y, s))
+        precision, recall = precision_score(y, s > 1.5), recall_score(y, s > 1.5)  # what shows the difference
+        assert 0.65 < recall < 0.73 and (precision > 0.9 if negatives == 1 else precision < 0.15)
+        assert abs((s[~y] > 1.5).mean() - 0.07) < 0.01
 
 
-@check
+@pitfall("The AUC is far below 0.5")
 def check_larger_label_is_positive():
     y, s = EXAMPLE
     names = np.where(y == 1, "cancer", "healthy")
     assert math.isclose(roc_auc_score(names, s), 1 - roc_auc_score(y, s)) and roc_auc_score(names, s) < 0.5
     assert math.isclose(roc_auc_score(names == "cancer", s), roc_auc_score(y, s))
+    assert math.isclose(roc_auc_score(np.array(names.tolist()) == "cancer", s), 8 / 9)
+    assert math.isclose(roc_auc_score(names == "cancer", 1 - s), 1 - 8 / 9)
 
 
-@check
+@pitfall("Multi-class data raise \"multi_class must be in ('ovo', 'ovr')\"")
 def check_multi_class():
     y = np.array([0, 1, 2, 2])
     p = np.array([[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6], [0.4, 0.35, 0.25]])
     for options, text in [({}, "multi_class must be in ('ovo', 'ovr')"), ({"multi_class": "ovo", "average": None}, "average=None")]:
         raises((ValueError, NotImplementedError), lambda: roc_auc_score(y, p, **options), text)
-    raises(ValueError, lambda: roc_auc_score(y, 2 * p, multi_class="ovr"), "sum up to 1.0")
+    logits = np.random.randn(4, 3)
+    softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    for choice in ("ovr", "ovo"):
+        raises(ValueError, lambda: roc_auc_score(y, logits, multi_class=choice), "sum up to 1.0")
+        assert 0 <= roc_auc_score(y, softmax, multi_class=choice) <= 1
     each = roc_auc_score(y, p, multi_class="ovr", average=None)
     assert np.allclose(each, [roc_auc_score(y == c, p[:, c]) for c in range(3)])
     assert math.isclose(roc_auc_score(y, p, multi_class="ovr"), each.mean())

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from torchvision.ops import box_convert, box_iou
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 STEPS = r"\mathrm{AP} = \sum_{k} (R_k - R_{k-1}) \, P_k"
 INTERPOLATED = r"""
@@ -35,6 +35,40 @@ def area(hits, boxes):
     """The exact area of the interpolated curve, as in VOC since 2010."""
     precision, recall = curve(hits, boxes)
     return sum((r - before) * precision[recall >= r].max() for before, r in zip(np.r_[0, recall], recall))
+
+
+def matched(detections, truth, threshold):
+    """Hits, best score first, of detections (score, image, box) against a dict of the true boxes of each image."""
+    free, hits = {image: list(range(len(boxes))) for image, boxes in truth.items()}, []
+    for _, image, box in sorted(detections, key=lambda d: -d[0]):
+        overlap = box_iou(box[None], truth[image])[0]
+        best = max(free[image], key=lambda g: overlap[g], default=None)
+        hits.append(int(best is not None and overlap[best] >= threshold))
+        if hits[-1]:
+            free[image].remove(best)
+    return hits
+
+
+def scene():
+    """Forty images with three true boxes each: two found closely, with random scores, and two false alarms."""
+    corner = torch.tensor([[0.0, 0.0], [100.0, 0.0], [0.0, 100.0]])
+    truth, found = {}, []
+    for image in range(40):
+        start = corner + 20 + 10 * torch.rand(3, 2)
+        truth[image] = torch.cat([start, start + 30 + 30 * torch.rand(3, 2)], 1)
+        far = torch.tensor([200.0, 200.0, 230.0, 230.0])
+        found += [(0.3 + 0.7 * np.random.rand(), image, box + torch.rand(4)) for box in truth[image][:2]]
+        found += [(0.8 * np.random.rand(), image, far + i) for i in range(2)]
+    return found, truth
+
+
+def ap_per_class(found, truth, classes):
+    """AP at IoU 0.5 of each class, for `found` and `truth` by class; −1 for a class without true boxes, as COCO prints it."""
+    table = {}
+    for c in classes:
+        boxes = sum(len(b) for b in truth.get(c, {}).values())
+        table[c] = sampled(matched(found.get(c, []), truth[c], 0.5), boxes) if boxes else -1
+    return table
 
 
 @formula(STEPS)
@@ -72,14 +106,70 @@ def check_by_hand():
     stated("0.6250", area(hits, 4))
     stated("0.6287", sampled(hits, 4))
     stated("0.6136", sampled(hits, 4, points=11))
-    stated("0.8056", average_precision_score(hits, [4, 3, 2, 1]))
-    assert math.isclose(average_precision_score(hits, [4, 3, 2, 1]) * 3 / 4, steps(hits, 4))
     assert average_precision_score([1, 0], [0.5, 0.5]) == average_precision_score([0, 1], [0.5, 0.5]) == 0.5  # one step for tied scores
+
+
+@pitfall("`average_precision_score` gives more than the COCO tools")
+def check_missed_objects():
+    """The COCO tools are not installed: their value is the sampled interpolated curve."""
+    hits = [1, 0, 1, 1]
+    stated("0.8056", average_precision_score(hits, [4, 3, 2, 1]))
+    stated("0.6042", average_precision_score(hits, [4, 3, 2, 1]) * 3 / 4)
+    stated("0.6287", sampled(hits, 4))
+    assert average_precision_score(hits, [4, 3, 2, 1]) > sampled(hits, 4)
+
+
+@pitfall("mAP falls after raising the score threshold")
+def check_cut_tail():
     stated("0.2574", sampled([1], 4))
+    found, truth = scene()
+    kept = [[d for d in found if d[0] >= threshold] for threshold in (0.0, 0.3, 0.6, 0.9)]
+    values = [sampled(matched(some, truth, 0.5), 120) for some in kept]
+    assert values == sorted(values, reverse=True) and values[0] > values[-1] + 0.2
 
 
-@check
+@pitfall("AP is −1")
+def check_minus_one():
+    """The COCO tools are not installed: the −1 is written by `ap_per_class`, in place of 0/0."""
+    found, truth = scene()
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        assert np.isnan(np.array([0.0]) / 0).all()  # a recall without true boxes
+    table = ap_per_class({1: found, 2: found}, {1: truth}, (1, 2))
+    assert table[2] == -1 and table[1] > 0.5
+    values = np.array(list(table.values()))
+    assert values.mean() < 0 and values[values > -1].mean() == table[1]
+    shifted = ap_per_class({1: found}, {0: truth}, (1,))
+    assert shifted[1] == -1 and ap_per_class({1: found}, {1: truth}, (1,))[1] == table[1]
+    boxes = torch.cat(list(truth.values()))
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    assert (areas >= 32**2).any() and not (torch.zeros_like(areas) >= 32**2).any()  # areas left at 0: nothing is medium or large
+
+
+@pitfall("False alarms of an absent class cost nothing")
+def check_absent_class():
+    found, truth = scene()
+    alarms = [(0.99, image, torch.tensor([5.0, 5.0, 15.0, 15.0])) for image in truth]
+
+    def mean_ap(table):
+        return np.mean([v for v in table.values() if v > -1])
+
+    without = mean_ap(ap_per_class({1: found}, {1: truth}, (1, 2)))
+    assert mean_ap(ap_per_class({1: found, 2: alarms}, {1: truth}, (1, 2))) == without
+    present = {1: truth, 2: {image: torch.tensor([[60.0, 60.0, 90.0, 90.0]]) for image in truth}}
+    right = [(0.5, image, torch.tensor([60.0, 60.0, 90.0, 90.0])) for image in truth]
+    clean, noisy = ap_per_class({1: found, 2: right}, present, (1, 2)), ap_per_class({1: found, 2: right + alarms}, present, (1, 2))
+    assert clean[2] == 1 and noisy[2] < 0.6 and noisy[1] == clean[1] and mean_ap(noisy) < mean_ap(clean) - 0.1
+
+
+@pitfall("Good boxes, mAP near 0")
 def check_box_format():
+    found, truth = scene()
+    thresholds = np.linspace(0.5, 0.95, 10)
+    in_coco_format = {image: box_convert(boxes, "xyxy", "xywh") for image, boxes in truth.items()}
+    converted = {image: box_convert(boxes, "xywh", "xyxy") for image, boxes in in_coco_format.items()}
+    misread, good = (np.mean([sampled(matched(found, boxes, t), 120) for t in thresholds]) for boxes in (in_coco_format, converted))
+    assert misread < 0.05 and good > 0.45
     wrong = torch.tensor([[10.0, 20, 30, 40]])
     right = box_convert(wrong, "xywh", "xyxy")
     assert right.tolist() == [[10, 20, 40, 60]]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from note_checks import check, formula, stated
+from note_checks import formula, pitfall, stated
 
 EMISSIONS = r"""
 \overrightarrow{h}_t = \mathrm{LSTM}_{\rightarrow}(x_t, \overrightarrow{h}_{t-1}), \qquad \overleftarrow{h}_t = \mathrm{LSTM}_{\leftarrow}(x_t, \overleftarrow{h}_{t+1}), \qquad E_t = W \left[ \overrightarrow{h}_t \,;\, \overleftarrow{h}_t \right] + b
@@ -78,8 +78,31 @@ def check_parameters():
     stated("0.06%", 99 / (lstm + head + 99))
 
 
-@check
-def check_padding_changes_the_backward_half_unless_packed():
+def decoded(E, A, a, e):
+    """The best of all tag sequences."""
+    T, K = E.shape
+    return max(itertools.product(range(K), repeat=T), key=lambda y: score(E, A, a, e, y))
+
+
+@pitfall("Predictions depend on how much padding a batch has")
+def check_padding_changes_predictions_unless_packed_and_cut():
+    """Packing alone is not enough: a CRF that runs on through the padding can still change the real tags."""
+    lstm, head = nn.LSTM(3, 4, batch_first=True, bidirectional=True), nn.Linear(8, 3)
+    A, a, e = (np.random.randn(*shape) for shape in ((3, 3), (3,), (3,)))
+    head.weight.data *= 5
+    changed = {"unpacked": 0, "packed, CRF not cut": 0, "packed, cut": 0}
+    with torch.no_grad():
+        for _ in range(200):
+            x = 2 * torch.randn(1, 2, 3)
+            padded = torch.cat([x, torch.zeros(1, 2, 3)], 1)
+            packed = lstm(pack_padded_sequence(padded, [2], batch_first=True))[0]
+            packed = head(pad_packed_sequence(packed, batch_first=True, total_length=4)[0])[0].numpy()
+            plain, unpacked = (head(lstm(v)[0])[0].numpy() for v in (x, padded))
+            alone = decoded(plain, A, a, e)
+            changed["unpacked"] += decoded(unpacked[:2], A, a, e) != alone
+            changed["packed, CRF not cut"] += decoded(packed, A, a, e)[:2] != alone
+            changed["packed, cut"] += decoded(packed[:2], A, a, e) != alone
+    assert changed["unpacked"] > 0 < changed["packed, CRF not cut"] and changed["packed, cut"] == 0, changed
     lstm, x = nn.LSTM(3, 4, batch_first=True, bidirectional=True), torch.randn(1, 5, 3)
     padded = torch.cat([x, torch.zeros(1, 4, 3)], 1)
     plain, longer = lstm(x)[0], lstm(padded)[0][:, :5]
@@ -88,15 +111,31 @@ def check_padding_changes_the_backward_half_unless_packed():
     assert torch.allclose(packed, plain, atol=1e-6)
 
 
-@check
-def check_path_that_counts_padding_makes_the_loss_negative():
+@pitfall("The loss becomes negative")
+def check_wrong_sign_and_counted_padding_make_the_loss_negative():
     E, A, zero = np.random.randn(4, 3), np.random.randn(3, 3), np.zeros(3)
     E[2:, 0] += 20                                                       # two padded positions, tagged 0
     log_z = lambda n: math.log(sum(math.exp(score(E[:n], A, zero, zero, y)) for y in itertools.product(range(3), repeat=n)))
     assert log_z(2) - score(E, A, zero, zero, (1, 2, 0, 0)) < 0 <= log_z(2) - score(E[:2], A, zero, zero, (1, 2))
+    for path in itertools.product(range(3), repeat=3):
+        log_likelihood = score(E[:3], A, zero, zero, path) - log_z(3)
+        assert log_likelihood < 0 < -log_likelihood
 
 
-@check
+@pitfall("A one-word sentence is tagged START")
+def check_start_as_an_ordinary_tag():
+    """Tags B, O, START, STOP; one word that favours START."""
+    E, none = np.array([[1.0, 0.5, 2.0, 0.0]]), np.zeros(4)
+    free = np.random.randn(4, 4) * 0.1
+    ends = lambda A: (A[2], A[:, 3])                                     # from START, to STOP
+    assert decoded(E, free, *ends(free)) == (2,)
+    forbidden = free.copy()
+    forbidden[:, 2] = forbidden[3] = -10_000                             # nothing goes to START, nothing leaves STOP
+    assert decoded(E, forbidden, *ends(forbidden)) == (0,)
+    assert decoded(E[:, :2], free[:2, :2], none[:2], none[:2]) == (0,)   # separate vectors: START is no tag
+
+
+@pitfall("Softmax before the CRF")
 def check_softmax_emissions_are_bounded():
     E = torch.randn(100, 9).mul(50).softmax(-1)
     gaps = E.max(-1).values - E.min(-1).values
@@ -105,3 +144,6 @@ def check_softmax_emissions_are_bounded():
     loss = lambda E: math.log(sum(math.exp(score(E, A, zero, zero, y)) for y in itertools.product(range(3), repeat=4))) - score(E, A, zero, zero, (0, 2, 1, 1))
     assert math.isclose(loss(raw), loss(torch.tensor(raw).log_softmax(-1).numpy()), rel_tol=1e-9)
     assert abs(loss(raw) - loss(torch.tensor(raw).softmax(-1).numpy())) > 1e-3
+    sure, gap = np.array([[9.0, 0], [0, 9]]), np.array([[2.0, 0], [0, 0]])  # the second word wants tag 1, the gap is 2
+    squashed = torch.tensor(sure).softmax(-1).numpy()
+    assert decoded(squashed, gap, zero, zero) == (0, 0) and decoded(sure, gap, zero, zero) == (0, 1)

@@ -1,9 +1,9 @@
 import math
 
 import numpy as np
-from sklearn.metrics import f1_score, precision_score, recall_score
+from sklearn.metrics import classification_report, f1_score, precision_score, recall_score
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 MICRO = r"""
 P = \frac{\lvert G \cap S \rvert}{\lvert S \rvert}, \qquad R = \frac{\lvert G \cap S \rvert}{\lvert G \rvert}, \qquad F_1 = \frac{2PR}{P + R} = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}
@@ -49,7 +49,62 @@ def check_by_hand():
     stated("9", 2 * 4 + 1)
 
 
-@check
+def entities(tags):
+    """(type, start, end) of BIO tags; an I- that continues nothing is dropped."""
+    found, start = set(), None
+    for i, tag in enumerate([*tags, "O"]):
+        if start is not None and tag != "I-" + tags[start][2:]:
+            found.add((tags[start][2:], start, i))
+            start = None
+        if tag.startswith("B-"):
+            start = i
+    return found
+
+
+def span_f1(gold, found):
+    return 2 * len(gold & found) / (len(gold) + len(found))
+
+
+@pitfall("The score rises when an entity is missed")
+def check_a_wrong_border_costs_more_than_a_miss():
+    gold, border, missed = {("E", 0, 2), ("C", 4, 7)}, {("E", 0, 2), ("C", 5, 7)}, {("E", 0, 2)}
+    assert (len(border - gold), len(gold - border)) == (1, 1) and (len(missed - gold), len(gold - missed)) == (0, 1)
+    assert span_f1(gold, border) < span_f1(gold, missed)
+    overlaps = lambda e, others: any(e[0] == k and e[1] < b and a < e[2] for k, a, b in others)
+    partial = lambda found: 2 * sum(overlaps(e, found) for e in gold) / (len(gold) + len(found))
+    assert partial(border) == 1 > partial(missed)
+
+
+@pitfall("A type is missing from the report")
+def check_prefixes_or_token_scores_keep_the_type():
+    """The fixes only: seqeval, whose report drops the type, is not installed."""
+    plain = ["ORGANIZATION", "O", "PERSON", "O"]
+    assert plain[0][0] == "O"                                             # what seqeval takes for the position
+    assert "ORGANIZATION" in classification_report(plain, plain)
+    prefixed = [tag if tag == "O" else "B-" + tag for tag in plain]
+    assert {kind for kind, _, _ in entities(prefixed)} == {"ORGANIZATION", "PERSON"}
+
+
+@pitfall("A good score hides that new names are missed")
+def check_a_tagger_that_only_remembers():
+    """40 documents with three names of their own, each named in five sentences."""
+    sentences = [(document, f"{document}-{name}") for document in range(40) for name in range(3) for _ in range(5)]
+    order = np.random.permutation(len(sentences))
+
+    def recall(train, test):
+        known = {sentences[i][1] for i in train}
+        names = [sentences[i][1] for i in test]
+        unseen = [name for name in names if name not in known]
+        share = lambda those: np.mean([name in known for name in those]) if those else None
+        return share(names), share(unseen)
+
+    everything, unseen = recall(order[:300], order[300:])
+    assert everything > 0.85 and unseen == 0, (everything, unseen)
+    held_out, _ = recall(*(([i for i, s in enumerate(sentences) if (s[0] < 20) is first]) for first in (True, False)))
+    assert held_out == 0
+
+
+@pitfall("B- and I- disagree with a paper's data")
 def check_iob1_read_as_bio():
     """IOB1 writes B- only between adjacent entities of one type."""
     spans, tags = [("PER", 0, 2), ("LOC", 3, 4), ("LOC", 4, 5)], ["O"] * 6
@@ -58,14 +113,19 @@ def check_iob1_read_as_bio():
         for i in range(start, end):
             tags[i] = ("B-" if adjacent and i == start else "I-") + kind
     assert tags == ["I-PER", "I-PER", "O", "I-LOC", "B-LOC", "O"]
-    assert sum(tags[start].startswith("I-") for _, start, _ in spans) == 2
+    assert sum(tags[start].startswith("I-") for _, start, _ in spans) == 2 and entities(tags) != set(spans)
+    before = lambda i: tags[i - 1] if i else "O"
+    opens = lambda i: tags[i].startswith("I-") and before(i)[2:] != tags[i][2:]
+    converted = ["B-" + tag[2:] if opens(i) else tag for i, tag in enumerate(tags)]
+    assert entities(converted) == set(spans) and all(converted[start].startswith("B-") for _, start, _ in spans)
 
 
-@check
+@pitfall("Token-level F1 looks much better")
 def check_token_scores_flatter():
     truth, guess = [0] * 90 + [1] * 10, [0] * 100
-    assert np.mean(np.array(truth) == guess) == 0.9 and f1_score(truth, guess, zero_division=0) == 0
-    assert f1_score([0, 1, 1, 1, 0], [0, 0, 1, 1, 0]) == 0.8
+    assert f1_score(truth, guess, average="micro") == 0.9 and f1_score(truth, guess, zero_division=0) == 0
+    assert f1_score([0, 1, 1, 1, 0], [0, 0, 1, 1, 0]) == 0.8             # half a name, O left out
+    assert span_f1(entities(["O", "B-A", "I-A", "I-A", "O"]), entities(["O", "O", "B-A", "I-A", "O"])) == 0
 
 
 @check

@@ -3,9 +3,10 @@ import math
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 PAIR = r"p(r \mid i, j) = \mathrm{softmax} \left( W \left[ h_i \,;\, h_j \right] + b \right)_r"
 F1 = r"F_1 = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}"
@@ -63,9 +64,89 @@ def check_by_hand():
     assert f1(GOLD | free(GOLD), FOUND | free(FOUND)) > 0.4
 
 
-@check
+@pitfall("F1 values of two papers are not comparable")
+def check_settings_reverse_the_order_of_two_systems():
+    f1 = lambda G, S: 2 * len(G & S) / (len(G) + len(S))
+    borders = lambda triples: {(a, r, b) for a, _, r, b, _ in triples}
+    last_tokens = lambda triples: {(a.split()[-1], r, b.split()[-1]) for a, r, b in borders(triples)}
+    other = {("Ada", "PER", "works for", "Acme", "ORG")}
+    assert f1(borders(GOLD), borders(FOUND)) > f1(GOLD, other)           # as published: borders here, strict there
+    assert f1(GOLD, FOUND) < f1(GOLD, other)                             # both strict: the other way round
+    long = {("Ada Byron", "PER", "works for", "Acme", "ORG")}
+    short = {("Byron", "PER", "works for", "Acme", "ORG")}
+    assert f1(borders(long), borders(short)) == 0 and f1(last_tokens(long), last_tokens(short)) == 1
+
+
+@pitfall("The score is high although no relation is found")
+def check_no_relation_in_the_average():
+    truth, nothing = [0] * 88 + [1, 3], [0] * 90
+    assert f1_score(truth, nothing, average="micro") > 0.97
+    assert f1_score(truth, nothing, labels=list(range(1, 4)), average="micro") == 0
+    pairs = {("Ada", "works for", "Acme")}                               # Oslo was missed, and its pairs with it
+    gold = pairs | {("Acme", "based in", "Oslo")}
+    of_pairs = f1_score([1, 0], [1, 0], labels=[1, 2], average="micro")
+    of_triples = 2 * len(gold & pairs) / (len(gold) + len(pairs))
+    assert of_pairs == 1 > of_triples
+
+
+@pitfall('Everything is predicted as "no relation"')
+def check_few_positive_pairs():
+    """Two overlapping classes, 2 positives in 90; each of the three fixes alone finds some."""
+    truth = (np.arange(9000) % 45 == 0).astype(int)
+    features = np.random.randn(9000, 5) + 0.5 * truth[:, None]
+    train, test = slice(0, 4500), slice(4500, 9000)
+    score = lambda guess: f1_score(truth[test], guess, labels=[1], average="micro", zero_division=0)
+    plain = LogisticRegression().fit(features[train], truth[train])
+    assert plain.predict(features[test]).sum() == 0
+    weights = np.where(truth[train] == 0, 0.1, 1)
+    weighted = LogisticRegression().fit(features[train], truth[train], weights).predict(features[test])
+    kept = (truth[train] == 1) | (np.random.rand(4500) < 0.1)
+    subsampled = LogisticRegression().fit(features[train][kept], truth[train][kept]).predict(features[test])
+    lowered = (plain.predict_proba(features[test])[:, 1] > 0.1).astype(int)
+    assert min(score(weighted), score(subsampled), score(lowered)) > 0.1
+
+
+@pitfall("One of two relations of an entity pair gets lost")
+def check_two_relations_of_a_pair():
+    pairs, R = torch.eye(3), 2
+    truth = torch.tensor([[1.0, 0], [0, 1], [1, 1]])                     # the third pair has both
+    single, several = torch.nn.Linear(3, R + 1), torch.nn.Linear(3, R)
+    optimizer = torch.optim.Adam([*single.parameters(), *several.parameters()], 0.1)
+    targets = torch.cat([torch.zeros(3, 1), truth / truth.sum(1, keepdim=True)], 1)
+    for _ in range(200):
+        loss = torch.nn.functional.cross_entropy(single(pairs), targets)
+        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(several(pairs), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert torch.nn.functional.one_hot(single(pairs).argmax(1), R + 1)[2].sum() == 1
+    assert torch.equal((several(pairs) > 0).float(), truth)
+    names = ("born in", "lives in")
+    tags, spans, table = ["O"] * 4, {name: set() for name in names}, torch.zeros(R, 4, 4, dtype=torch.bool)
+    for r, name in enumerate(names):                                     # both relations hold between the words 0 and 3
+        tags[0], tags[3] = f"{name}: head", f"{name}: tail"
+        spans[name].add(((0, 1), (3, 4)))
+        table[r, 0, 3] = True
+    assert {tag.split(":")[0] for tag in tags} == {"O", "lives in"}
+    assert all(spans[name] == {((0, 1), (3, 4))} for name in names) and table[:, 0, 3].all()
+
+
+@pitfall("Head and tail swapped")
 def check_symmetric_score_cannot_tell_the_order():
     h = torch.randn(2, 8)
     layer, pair = torch.nn.Linear(8, 3), torch.nn.Linear(16, 3)
     assert torch.equal(layer(h[0] + h[1]), layer(h[1] + h[0]))
     assert not torch.allclose(pair(torch.cat([h[0], h[1]])), pair(torch.cat([h[1], h[0]])))
+    head, tail = torch.randn(2, 400, 8)
+    larger = (head[:, 0] > tail[:, 0]).long()                            # a relation that only one order has
+    vectors = {"sum": head + tail, "concatenated": torch.cat([head, tail], 1)}
+    accuracy = lambda x: LogisticRegression().fit(x[:200], larger[:200]).score(x[200:], larger[200:])
+    right = {name: accuracy(x) for name, x in vectors.items()}
+    assert right["sum"] < 0.6 and right["concatenated"] > 0.9, right
+    embed, encoder = torch.nn.Embedding(6, 8), torch.nn.GRU(8, 8, batch_first=True, bidirectional=True)
+    HEAD, TAIL = 4, 5                                                    # markers before the words 1 and 3 of 0 1 2 3
+    marked = torch.tensor([[0, HEAD, 1, 2, TAIL, 3], [0, TAIL, 1, 2, HEAD, 3]])
+    states = encoder(embed(marked))[0]
+    both = states[:, 2] + states[:, 5]                                   # even a sum now differs between the orders
+    assert not torch.allclose(both[0], both[1], atol=1e-3)
+

@@ -1,11 +1,12 @@
 import itertools
+import math
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 F0 = r"""
 \log p(y \mid x) = \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x)
@@ -85,7 +86,57 @@ def check_by_hand():
     assert not nn.GRU(2, 3).batch_first and nn.GRU(3, 5)(torch.randn(7, 3))[0].shape == (7, 5)
 
 
-@check
+def reversal(shifted, steps=200):
+    """Last loss of a model that learns to reverse three symbols, and the share it then writes correctly by itself."""
+    model = Seq2Seq(13, 32)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(steps):
+        source = torch.randint(3, 13, (64, 3))
+        target = torch.cat([torch.full((64, 1), 1), source.flip(1), torch.full((64, 1), 2)], 1)
+        logits = model(source, target[:, :-1] if shifted else target[:, 1:])
+        loss = F.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    written = torch.full((64, 1), 1)
+    for _ in range(3):
+        written = torch.cat([written, model(source, written)[:, -1:].argmax(-1)], 1)
+    return loss.item(), (written[:, 1:] == source.flip(1)).all(1).float().mean().item()
+
+
+@pitfall("The loss drops to zero, the output is nonsense")
+def check_targets_that_are_not_shifted():
+    loss, right = reversal(shifted=False)
+    assert loss < 0.02 and right < 0.1, (loss, right)
+    loss, right = reversal(shifted=True)
+    assert loss < 0.3 and right > 0.7, (loss, right)
+
+
+@pitfall("Good loss, poor generation")
+def check_one_wrong_token_changes_all_later_inputs():
+    """Next-token tables (row: the token before, 0 is the begin symbol); the right text is 1 1 1 1 1."""
+    lower_loss = np.array([[0, 0.45, 0.55], [0, 0.99, 0.01], [0, 0.01, 0.99]])
+    higher_loss = np.array([[0, 0.55, 0.45], [0, 0.7, 0.3], [0, 0.7, 0.3]])
+    losses, matches = [], []
+    for table in (lower_loss, higher_loss):
+        losses.append(-np.log([table[0, 1], *[table[1, 1]] * 4]).mean())
+        text = [0]
+        for _ in range(5):
+            text.append(int(table[text[-1]].argmax()))
+        matches.append(text[1:].count(1))
+    assert losses[0] < losses[1] and matches == [0, 5]                   # the loss picks the first, the text the second
+
+
+@pitfall("Beam search prefers short outputs")
+def check_sums_of_logarithms_prefer_short_outputs():
+    """A model that ends with probability 0.3 at each of four steps, and surely at the fifth."""
+    outputs = [(length + 1, length * math.log(0.35) + math.log(0.3 if length < 4 else 1)) for length in range(5)]
+    best = lambda power: max(outputs, key=lambda output: output[1] / output[0] ** power)[0]
+    assert best(0) == 1 and best(1) == 5 and best(0.9) == 5
+    assert all(longer < shorter for (_, shorter), (_, longer) in zip(outputs[:-1], outputs[1:-1]))
+
+
+@pitfall("Results depend on the padding")
 def check_padding_changes_the_state():
     gru = nn.GRU(4, 6, batch_first=True)
     short = torch.randn(1, 3, 4)
@@ -94,10 +145,17 @@ def check_padding_changes_the_state():
     packed = nn.utils.rnn.pack_padded_sequence(padded, torch.tensor([3]), batch_first=True)
     assert torch.allclose(gru(short)[1], gru(packed)[1], atol=1e-6)
     logits, target = torch.randn(5, 9), torch.tensor([4, 2, 7, 0, 0])
-    assert torch.allclose(F.cross_entropy(logits, target, ignore_index=0), F.cross_entropy(logits[:3], target[:3]))
+    real = F.cross_entropy(logits[:3], target[:3])
+    assert torch.allclose(F.cross_entropy(logits, target, ignore_index=0), real)
+    assert not torch.allclose(F.cross_entropy(logits, target), real, atol=1e-3)
+    query, states = torch.randn(6), torch.cat([gru(short)[0][0], torch.zeros(2, 6)])
+    attend = lambda memory, scores: torch.softmax(scores, -1) @ memory
+    alone, padded = attend(states[:3], states[:3] @ query), attend(states, states @ query)
+    masked = attend(states, (states @ query).masked_fill(torch.arange(5) >= 3, -torch.inf))
+    assert torch.allclose(masked, alone, atol=1e-6) and not torch.allclose(padded, alone, atol=1e-3)
 
 
-@check
+@pitfall("A bidirectional encoder does not fit the decoder")
 def check_bidirectional_state():
     encoder, decoder = nn.GRU(4, 6, batch_first=True, bidirectional=True), nn.GRU(4, 6, batch_first=True)
     state = encoder(torch.randn(3, 5, 4))[1]
@@ -105,6 +163,11 @@ def check_bidirectional_state():
     raises(RuntimeError, lambda: decoder(torch.randn(3, 2, 4), state), "hidden size")
     joined = nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))[None]
     assert decoder(torch.randn(3, 2, 4), joined)[0].shape == (3, 2, 6)
+    both = nn.LSTM(4, 6, batch_first=True, bidirectional=True)(torch.randn(3, 5, 4))[1]
+    single = nn.LSTM(4, 6, batch_first=True)
+    raises(RuntimeError, lambda: single(torch.randn(3, 2, 4), both), "hidden[0]")
+    mapped = tuple(nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))[None] for state in both)
+    assert single(torch.randn(3, 2, 4), mapped)[0].shape == (3, 2, 6)
 
 
 @check

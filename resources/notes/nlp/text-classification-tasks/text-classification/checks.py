@@ -1,9 +1,11 @@
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 F0 = r"""
 c_i = \operatorname{ReLU}\left( \sum_{j=0}^{k-1} w_j^\top x_{i+j} + b \right), \qquad \hat{c} = \max_{1 \le i \le L-k+1} c_i
@@ -43,7 +45,7 @@ def check_by_hand():
     stated("360,902", sum(parts))
 
 
-@check
+@pitfall('"TextCNN needs Conv2d"')
 def check_conv2d_of_full_width_is_conv1d():
     conv, x = nn.Conv1d(6, 4, 3), torch.randn(2, 9, 6)
     wide = nn.Conv2d(1, 4, (3, 6))
@@ -53,7 +55,7 @@ def check_conv2d_of_full_width_is_conv1d():
     assert conv(torch.randn(2, 6, 6)).shape == (2, 4, 4)
 
 
-@check
+@pitfall("The prediction changes with the amount of padding")
 def check_padding_competes_unless_masked():
     embed, conv = nn.Embedding(30, 6, padding_idx=0), nn.Conv1d(6, 40, 3)
     ids = torch.randint(1, 30, (4, 8))
@@ -63,21 +65,59 @@ def check_padding_competes_unless_masked():
     masked = scores(padded)
     masked[..., 8 - 3 + 1 :] = 0
     assert torch.allclose(masked.amax(-1), scores(ids).amax(-1), atol=1e-6)
+    to_length = lambda tokens: scores(F.pad(tokens, (0, 20 - tokens.shape[1]))).amax(-1)
+    assert torch.equal(to_length(ids), to_length(padded))                # one fixed length for all
     raises(RuntimeError, lambda: conv(torch.randn(1, 6, 2)), "Kernel size can't be greater than actual input size")
 
 
-@check
+@pitfall("95% accuracy, but the rare class is never found")
 def check_majority_class():
-    from sklearn.metrics import accuracy_score, f1_score
-
     truth = np.array([0] * 95 + [1] * 5)
     stated("95%", accuracy_score(truth, np.zeros(100, int)))
-    assert f1_score(truth, np.zeros(100, int), average="macro", zero_division=0) < 0.5
+    truth = np.tile(truth, 20)
+    features = np.random.randn(2000, 5) + 0.4 * truth[:, None]
+    macro = lambda guess: f1_score(truth, guess, average="macro", zero_division=0)
+    fitted = lambda weight: LogisticRegression(class_weight=weight).fit(features, truth)
+    found = {weight: fitted(weight).predict(features) for weight in (None, "balanced")}
+    assert found[None].sum() < 5 and accuracy_score(truth, found[None]) > 0.945 and macro(found[None]) < 0.52
+    assert found["balanced"][truth == 1].mean() > 0.6 and macro(found["balanced"]) > macro(found[None])
 
 
-@check
+@pitfall('A message that `classifier.weight` was "newly initialized"')
+def check_a_head_that_the_checkpoint_lacks():
+    """In plain PyTorch, for Transformers is not installed: the same keys are missing, whatever prints the message."""
+
+    def model(seed):
+        torch.manual_seed(seed)
+        return nn.ModuleDict({"encoder": nn.Linear(5, 8), "classifier": nn.Linear(8, 2)})
+
+    predict = lambda m, x: m["classifier"](m["encoder"](x).relu()).argmax(1)
+    x = torch.randn(200, 5)
+    truth = (x[:, 0] > 0).long()
+    pretrained = {name: value for name, value in model(0).state_dict().items() if "encoder" in name}
+    loaded = [model(seed) for seed in (1, 2)]
+    for one in loaded:
+        assert one.load_state_dict(pretrained, strict=False).missing_keys == ["classifier.weight", "classifier.bias"]
+    assert not torch.equal(predict(loaded[0], x), predict(loaded[1], x))  # random until it is fine-tuned
+    optimizer = torch.optim.Adam(loaded[0].parameters(), 0.05)
+    for _ in range(60):
+        loss = F.cross_entropy(loaded[0]["classifier"](loaded[0]["encoder"](x).relu()), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    saved = loaded[0].state_dict()
+    assert model(3).load_state_dict(saved, strict=False).missing_keys == []
+    assert (predict(loaded[0], x) == truth).float().mean() > 0.9
+    renamed = {name.replace("classifier", "head"): value for name, value in saved.items()}
+    assert model(3).load_state_dict(renamed, strict=False).missing_keys == ["classifier.weight", "classifier.bias"]
+
+
+@pitfall("\"Kernel size can't be greater than actual input size\"")
 def check_short_texts_keep_their_first_window():
     embed, conv = nn.Embedding(30, 6, padding_idx=0), nn.Conv1d(6, 40, 5)
+
+    short = embed(torch.tensor([[3, 4]])).transpose(1, 2)
+    raises(RuntimeError, lambda: conv(short), "Kernel size can't be greater than actual input size")
 
     def pooled(ids, length, kept):
         scores = conv(embed(F.pad(torch.tensor([ids]), (0, length - len(ids)))).transpose(1, 2)).relu()

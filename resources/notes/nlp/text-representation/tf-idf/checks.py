@@ -1,9 +1,15 @@
 import math
+import resource
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SMOOTH = r"\operatorname{idf}(t) = \ln \frac{1 + n}{1 + \operatorname{df}(t)} + 1"
 PLAIN = r"\operatorname{idf}(t) = \ln \frac{n}{\operatorname{df}(t)} + 1"
@@ -83,7 +89,7 @@ def check_contract():
     assert TfidfVectorizer().fit_transform(["one document"]).shape == (1, 2)
 
 
-@check
+@pitfall("The numbers differ from the textbook, and stop words stay on top")
 def check_the_word_of_every_document_stays_on_top():
     docs = ["the cat sat on the mat", "the dog sat on the log", "the cat chased the dog", "the bird sang"]
     model = TfidfVectorizer()
@@ -91,6 +97,7 @@ def check_the_word_of_every_document_stays_on_top():
     names = model.get_feature_names_out().tolist()
     assert model.idf_[names.index("the")] == 1 and model.idf_.min() == 1 and names[X[0].argmax()] == "the"
     assert "the" not in TfidfVectorizer(max_df=0.9).fit(docs).get_feature_names_out()
+    assert "the" not in TfidfVectorizer(stop_words=["the"]).fit(docs).get_feature_names_out()
     damped = TfidfVectorizer(sublinear_tf=True).fit_transform(docs).toarray()[0]
     assert names[damped.argmax()] != "the"
     counts = CountVectorizer().fit_transform(docs).toarray()
@@ -98,25 +105,51 @@ def check_the_word_of_every_document_stays_on_top():
     np.testing.assert_allclose(plain - counts, counts * np.log(len(docs) / (counts > 0).sum(0)), atol=1e-12)
 
 
-@check
+@pitfall("Chinese sentences become single words")
 def check_chinese():
+    """A splitter at marks stands for jieba, which is not installed."""
     assert TfidfVectorizer().fit(["我喜欢猫"]).get_feature_names_out().tolist() == ["我喜欢猫"]
     split = TfidfVectorizer(tokenizer=lambda text: text.split("/"), token_pattern=None).fit(["我/喜欢/猫"])
     assert sorted(split.get_feature_names_out()) == sorted(["我", "喜欢", "猫"])
     for ngrams, pairs in (({}, 0), ({"ngram_range": (1, 2)}, 3)):
         names = TfidfVectorizer(analyzer="char", **ngrams).fit(["我喜欢猫"]).get_feature_names_out()
         assert sum(len(name) == 2 for name in names) == pairs
+    assert TfidfVectorizer().fit(["I saw a cat"]).get_feature_names_out().tolist() == ["cat", "saw"]
 
 
-@check
+@pitfall("Training and test matrices do not fit together")
 def check_refitting_changes_the_columns():
     train, test = ["red green", "green blue"], ["blue yellow violet", "green"]
     model = TfidfVectorizer().fit(train)
     assert model.transform(test).shape[1] == 3 and TfidfVectorizer().fit_transform(test).shape[1] == 4
+    classifier = LogisticRegression().fit(model.transform(train), [0, 1])
+    raises(ValueError, lambda: classifier.predict(TfidfVectorizer().fit_transform(test)), "4 features")
+    assert len(classifier.predict(model.transform(test))) == 2
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(train, [0, 1])
+    assert (pipeline[0].idf_ == model.idf_).all() and len(pipeline.predict(test)) == 2
     before = model.idf_.copy()
     model.transform(test)
     assert (model.idf_ == before).all()
     assert not np.allclose(TfidfVectorizer().fit([*train, "green"]).idf_, before)
+
+
+@pitfall("Memory runs out at `toarray()`")
+def check_a_dense_matrix_does_not_fit():
+    """With 4 GB of address space left."""
+    texts = [f"word{i} word{i + 1} common" for i in range(50)]
+    X = TfidfVectorizer().fit_transform(texts)
+    large = csr_matrix((X.data, X.indices, np.concatenate([X.indptr, np.full(10_000 - 50, X.nnz)])), (10_000, 100_000))
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 4 * 2**30, before[1]))
+    try:
+        raises(MemoryError, large.toarray)
+        for model in (LogisticRegression(), LinearSVC()):
+            assert model.fit(large, np.arange(10_000) < 25).coef_.shape == (1, 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert TfidfVectorizer(max_features=3).fit_transform(texts).shape == (50, 3)
+    assert TfidfVectorizer(min_df=3).fit_transform(texts).shape == (50, 1)
 
 
 @check
@@ -125,15 +158,11 @@ def check_other_numbers():
     stated("8", 10_000 * 100_000 * 8 / 1e9)
     assert math.isclose(math.log(10_000), 2 * math.log(100))
     X = TfidfVectorizer().fit_transform(["a cat sat", "the cat ran", "dogs bark"]).toarray()
-    from sklearn.metrics.pairwise import cosine_similarity
-
     np.testing.assert_allclose(X @ X.T, cosine_similarity(CountVectorizer().fit_transform(["a cat sat", "the cat ran", "dogs bark"]).toarray() * TfidfVectorizer().fit(["a cat sat", "the cat ran", "dogs bark"]).idf_))
 
 
-@check
+@pitfall("A document has similarity NaN to everything")
 def check_documents_without_known_words():
-    from sklearn.metrics.pairwise import cosine_similarity
-
     model = TfidfVectorizer().fit(["cat dog", "dog fish"])
     X = model.transform(["bird", "cat", "fish"]).toarray()
     assert (cosine_similarity(X)[0] == 0).all() and cosine_similarity(X)[1, 2] == 0

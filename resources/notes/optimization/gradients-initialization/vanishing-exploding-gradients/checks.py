@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 CHAIN = r"""
 \frac{\partial L}{\partial h_0} = J_1^\top J_2^\top \cdots J_D^\top \frac{\partial L}{\partial h_D}, \qquad
@@ -142,6 +143,50 @@ def check_initialization_fits_its_activation():
         assert norms[0] / norms[-1] < 1e-8 if fades else norms[0] / norms[-1] > 0.02
 
 
+DIGITS = load_digits()
+PIXELS, CLASSES = torch.tensor(DIGITS.data, dtype=torch.float32) / 16, torch.tensor(DIGITS.target)
+
+
+def last_loss(model, optimizer, steps=60, count=len(PIXELS), step=None):
+    """The loss on the last batch of a short training on digits; `step` replaces backward and update."""
+    for _ in range(steps):
+        batch = torch.randint(0, count, (128,))
+        loss = F.cross_entropy(model(PIXELS[batch]), CLASSES[batch])
+        optimizer.zero_grad()
+        if step is None:
+            loss.backward()
+            optimizer.step()
+        else:
+            step(loss)
+    return loss.item()
+
+
+class Residual(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm, self.layer = nn.LayerNorm(width), nn.Linear(width, width)
+
+    def forward(self, h):
+        return h + torch.relu(self.layer(self.norm(h)))
+
+
+@pitfall("A deep ReLU MLP does not start to learn")
+def check_twenty_relu_layers():
+    """And the factor per layer of the cause."""
+    losses = {}
+    for name in ("default", "Kaiming", "norm and residual"):
+        layers = []
+        for _ in range(20):
+            layers += [Residual(64)] if name == "norm and residual" else [nn.Linear(64, 64), nn.ReLU()]
+        if name == "Kaiming":
+            for layer in layers[::2]:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        model = nn.Sequential(*layers, nn.Linear(64, 10))
+        losses[name] = last_loss(model, torch.optim.Adam(model.parameters(), 1e-3))
+    assert losses["default"] > 2.2 and losses["Kaiming"] < 1.2 and losses["norm and residual"] < 0.5, losses
+    assert abs(factor(gradient_norms(torch.relu)) - 6**-0.5) < 0.01
+
+
 @check
 def check_default_weights_of_linear():
     for n in (64, 300):
@@ -151,11 +196,19 @@ def check_default_weights_of_linear():
     assert abs(float(weight.var()) * 300 / 2 - 1) < 0.02
 
 
-@check
+@pitfall('"Batch normalization solves vanishing gradients and overfitting"')
 def check_batch_normalization_does_not_keep_gradients_level():
     norms = gradient_norms(torch.relu, depth=50, norm=nn.BatchNorm1d)
-    assert norms[0] / norms[-1] > 1000
+    with_paths = gradient_norms(torch.relu, depth=50, norm=nn.BatchNorm1d, residual=True)
+    assert norms[0] / norms[-1] > 1000 and 1 < with_paths[0] / with_paths[-1] < 100
     stated("1,000", 1000)
+    gaps = []
+    for count in (60, 1200):                                             # its own means, here more data
+        model = nn.Sequential(nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 10))
+        last_loss(model, torch.optim.Adam(model.parameters(), 1e-2), count=count)
+        right = (model.eval()(PIXELS).argmax(1) == CLASSES).float()
+        gaps.append(right[:count].mean().item() - right[1200:].mean().item())
+    assert gaps[0] > 0.15 > 0.1 > gaps[1], gaps
 
 
 @check
@@ -169,7 +222,7 @@ def check_residual_paths():
     assert torch.allclose(whole, torch.eye(4, dtype=torch.float64) + branch)
 
 
-@check
+@pitfall("NaN in spite of clipping")
 def check_clipping_and_non_finite_gradients():
     (p,) = parameters_with([math.inf, 1.0])
     assert clip_grad_norm_([p], 1.0).item() == math.inf
@@ -179,10 +232,43 @@ def check_clipping_and_non_finite_gradients():
     (p,) = parameters_with([math.inf, math.nan, -5.0])
     clip_grad_value_([p], 1.0)
     assert p.grad[0] == 1 and math.isnan(p.grad[1]) and p.grad[2] == -1
+    for guarded in (False, True):
+        (p,) = parameters_with([0.0, 0.0])
+        optimizer = torch.optim.SGD([p], lr=0.1)
+        for gradient in ([math.inf, 1.0], [0.6, 0.8]):
+            p.grad = torch.tensor(gradient, dtype=torch.float64)
+            if torch.isfinite(clip_grad_norm_([p], 1.0)) or not guarded:
+                optimizer.step()
+        assert torch.isfinite(p).all() if guarded else p.isnan().any()
+    for value, moves in ((math.inf, False), (1.0, True)):                # a GradScaler skips such a step itself
+        p = nn.Parameter(torch.ones(2))
+        optimizer, scaler = torch.optim.SGD([p], lr=0.1), torch.amp.GradScaler("cpu", init_scale=4.0)
+        scaler.scale((p * torch.tensor([value, 1.0])).sum()).backward()
+        scaler.unscale_(optimizer)
+        clip_grad_norm_([p], 1.0)
+        scaler.step(optimizer)
+        assert torch.equal(p.detach(), torch.ones(2)) is not moves
 
 
-@check
+@pitfall("Clipping with mixed precision flattens the learning curve")
 def check_clipping_scaled_gradients_is_too_strict():
+    losses = {}
+    for kind, rate in ((torch.optim.SGD, 0.5), (torch.optim.Adam, 1e-2)):
+        for unscaled in (False, True):
+            model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+            optimizer, scaler = kind(model.parameters(), rate), torch.amp.GradScaler("cpu")
+
+            def step(loss):
+                scaler.scale(loss).backward()
+                if unscaled:
+                    scaler.unscale_(optimizer)
+                clip_grad_norm_(model.parameters(), 1.0)
+                scaler.step(optimizer)
+                scaler.update()
+
+            losses[kind.__name__, unscaled] = last_loss(model, optimizer, 100, step=step)
+    assert losses["SGD", False] > 2.2 and losses["SGD", True] < 0.7, losses
+    assert max(losses["Adam", False], losses["Adam", True]) < 0.4, losses
     scale = 2.0**16
     late, early = parameters_with([3.0 * scale, 4.0 * scale]), parameters_with([3.0 * scale, 4.0 * scale])
     late[0].grad /= scale
@@ -198,14 +284,3 @@ def check_cell_state_passes_through_the_forget_gate():
     (gradient,) = torch.autograd.grad((f * c + rest).sum(), c)
     assert torch.equal(gradient, f)
 
-
-@check
-def check_a_gradient_scaler_skips_the_step():
-    for value, moves in ((math.inf, False), (1.0, True)):
-        p = nn.Parameter(torch.ones(2))
-        optimizer, scaler = torch.optim.SGD([p], lr=0.1), torch.amp.GradScaler("cpu", init_scale=4.0)
-        scaler.scale((p * torch.tensor([value, 1.0])).sum()).backward()
-        scaler.unscale_(optimizer)
-        clip_grad_norm_([p], 1.0)
-        scaler.step(optimizer)
-        assert torch.equal(p.detach(), torch.ones(2)) is not moves

@@ -3,9 +3,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 FANS = r"n_\text{in} = s_1 \prod_j k_j, \qquad n_\text{out} = s_0 \prod_j k_j"
 VARIANCES = r"""
@@ -114,12 +116,47 @@ def check_defaults():
     assert math.isclose(math.sqrt(3) * leaky_gain(math.sqrt(5)), 1.0)
 
 
-@check
+class Layer(nn.Module):
+    """Linear and ReLU, with layer normalization before or a residual path around them if wanted."""
+
+    def __init__(self, width, norm, residual):
+        super().__init__()
+        self.linear, self.residual = nn.Linear(width, width), residual
+        self.norm = nn.LayerNorm(width) if norm else nn.Identity()
+
+    def forward(self, h):
+        new = torch.relu(self.linear(self.norm(h)))
+        return h + new if self.residual else new
+
+
+@pitfall("A deep ReLU network without normalization hardly learns")
+def check_twenty_layers_on_digits():
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    losses = {}
+    for name in ("default", "Kaiming", "norm", "residual"):
+        model = nn.Sequential(*(Layer(64, name == "norm", name == "residual") for _ in range(20)), nn.Linear(64, 10))
+        if name == "Kaiming":
+            for layer in model[:-1]:
+                nn.init.kaiming_normal_(layer.linear.weight, nonlinearity="relu")
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        for _ in range(60):
+            batch = torch.randint(0, len(pixels), (128,))
+            loss = F.cross_entropy(model(pixels[batch]), classes[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[name] = loss.item()
+    assert losses.pop("default") > 2.2 and max(losses.values()) < 1.5, losses
+
+
+@pitfall("All units of a layer stay equal")
 def check_constant_weights_stay_equal():
-    def trained(constant):
-        model = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+    def trained(constant, activation=nn.Tanh):
+        model = nn.Sequential(nn.Linear(3, 5), activation(), nn.Linear(5, 1))
         for p in model.parameters():
-            nn.init.constant_(p, constant)
+            if constant is not None or p.ndim == 1:
+                nn.init.constant_(p, constant or 0)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         x = torch.randn(20, 3)
         for _ in range(50):
@@ -133,11 +170,14 @@ def check_constant_weights_stay_equal():
     layer = nn.Linear(3, 5)
     nn.init.constant_(layer.weight, 0.3)
     assert layer(torch.ones(3)).detach().unique().numel() == 5        # the default random biases still tell the units apart
-    zeros = trained(0.0)
-    assert (zeros[0].weight == 0).all() and (zeros[2].weight == 0).all() and float(zeros[2].bias.detach().abs()) > 0
+    for activation in (nn.Tanh, nn.ReLU):
+        zeros = trained(0.0, activation)
+        assert all((p == 0).all() for p in list(zeros.parameters())[:-1]) and float(zeros[2].bias.detach().abs()) > 0
+    drawn = trained(None)[0].weight.detach()                          # weights at random, biases 0
+    assert torch.pdist(drawn).min() > 0.01
 
 
-@check
+@pitfall("`trunc_normal_(w, std=2.0)` has a standard deviation of about 1.08")
 def check_trunc_normal_bounds_are_absolute():
     w = torch.empty(2_000_000)
     stated("1.08", nn.init.trunc_normal_(w, std=2.0).std())
@@ -146,7 +186,7 @@ def check_trunc_normal_bounds_are_absolute():
     stated("0.88", nn.init.trunc_normal_(w, std=0.02, a=-0.04, b=0.04).std() / 0.02)
 
 
-@check
+@pitfall("Transposed or grouped convolutions get the wrong scale")
 def check_fans_of_transposed_and_grouped_convolutions():
     n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.ConvTranspose2d(3, 64, 7).weight)
     stated("3,136", n_in)
@@ -159,6 +199,26 @@ def check_fans_of_transposed_and_grouped_convolutions():
         assert abs(float((inner**2).mean()) - 1) < 0.1
     n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.Conv2d(64, 64, 3, groups=16).weight)
     assert n_in == 4 * 9 and n_out == 16 * (4 * 9)
+
+    def sizes(layer):
+        """Mean squares after a ReLU and of the gradient, inside the borders, for inputs and gradients of size 1."""
+        x = torch.randn(8, layer.in_channels, 20, 20, requires_grad=True)
+        y = layer(x)
+        back = torch.autograd.grad(y, x, torch.randn_like(y))[0]
+        return float((torch.relu(y.detach()) ** 2)[..., 7:-7, 7:-7].mean()), float((back**2)[..., 7:-7, 7:-7].mean())
+
+    wide = nn.ConvTranspose2d(3, 64, 7, bias=False)
+    nn.init.kaiming_normal_(wide.weight, nonlinearity="relu")
+    assert sizes(wide)[0] < 0.1
+    nn.init.kaiming_normal_(wide.weight, mode="fan_out", nonlinearity="relu")
+    assert abs(sizes(wide)[0] - 1) < 0.2
+    grouped = nn.Conv2d(64, 64, 3, padding=1, groups=16, bias=False)
+    nn.init.kaiming_normal_(grouped.weight, nonlinearity="relu")
+    assert abs(sizes(grouped)[0] - 1) < 0.2
+    nn.init.kaiming_normal_(grouped.weight, mode="fan_out", nonlinearity="relu")
+    assert sizes(grouped)[1] < 0.2                                    # wanted: 2, which a ReLU would halve
+    nn.init.normal_(grouped.weight, std=math.sqrt(2 / (n_out / 16)))
+    assert abs(sizes(grouped)[1] - 2) < 0.4
 
 
 @check

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 RECURSION = r"\bar\theta_1 = \theta_1, \qquad \bar\theta_t = \beta\,\bar\theta_{t-1} + (1-\beta)\,\theta_t \quad (t > 1)"
 UNROLLED = r"\bar\theta_T = \beta^{T-1}\,\theta_1 + (1-\beta) \sum_{t=2}^{T} \beta^{T-t}\,\theta_t"
@@ -91,7 +92,27 @@ def check_buffers():
         assert same is not use_buffers
 
 
-@check
+@pitfall("Buffers of the averaged model do not fit its weights")
+def check_batch_norm_statistics_of_the_average():
+    """Moving weights in front of a BatchNorm: how far its running mean is from the mean that it really receives."""
+
+    def misfit(use_buffers, renewed):
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.BatchNorm1d(4))
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99), use_buffers=use_buffers)
+        for step in range(600):
+            nn.init.constant_(model[0].weight, step / 600)
+            model(torch.randn(64, 4) + 3)
+            averaged.update_parameters(model)
+        if renewed:
+            update_bn([torch.randn(64, 4) + 3 for _ in range(50)], averaged)
+        real = averaged.module[0](torch.full((1, 4), 3.0))[0]
+        return (averaged.module[1].running_mean - real).abs().max().item()
+
+    assert misfit(False, False) > 1 and misfit(True, False) < 0.4 and misfit(False, True) < 0.1
+
+
+@pitfall("In bfloat16 the average stands still")
 def check_bfloat16_stands_still():
     for dtype, moves in ((torch.bfloat16, False), (torch.float32, True)):
         model = nn.Linear(1, 1, bias=False, dtype=dtype)
@@ -112,7 +133,7 @@ def check_batch_norm_momentum_is_the_new_share():
     assert torch.allclose(norm.running_mean, 0.1 * x.mean(0))
 
 
-@check
+@pitfall("In bfloat16 the average stands still")
 def check_float32_copy_of_a_bfloat16_model():
     model = torch.nn.Linear(2, 2).bfloat16()
 
@@ -128,3 +149,62 @@ def check_float32_copy_of_a_bfloat16_model():
     copy = after(AveragedModel(model, avg_fn=lambda a, w, n: a.lerp(w.float(), 0.001)).float())
     assert torch.allclose(copy, torch.tensor(1.5 - 0.5 * 0.999**100), atol=1e-5)
     raises(RuntimeError, lambda: after(AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999)).float()), "dtype")
+
+
+def least_squares(steps, decay=0.99, cosine=False, first=0, every=1, growing=False, state=None):
+    """The regression of the article: the distances of the trained and of the averaged weights from the best ones."""
+    torch.manual_seed(0)
+    x = torch.randn(4000, 5)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5], [0.0], [3.0]]) + torch.randn(4000, 1)
+    best, model = torch.linalg.lstsq(x, y).solution.T, nn.Linear(5, 1)
+    grown = lambda a, w, n: a.lerp(w, 1 - min(decay, (1 + float(n)) / (10 + float(n))))
+    how = {"avg_fn": grown} if growing else {"multi_avg_fn": get_ema_multi_avg_fn(decay)}
+    ema = AveragedModel(model, **how)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = CosineAnnealingLR(optimizer, T_max=steps) if cosine else None
+    if state:
+        model.load_state_dict(state[0])
+        ema.load_state_dict(state[1]) if "n_averaged" in state[1] else ema.module.load_state_dict(state[1])
+        torch.manual_seed(1)
+    for step in range(steps):
+        rows = torch.randint(0, 4000, (8,))
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        if step >= first and step % every == 0:
+            ema.update_parameters(model)
+    distances = [(net.weight - best).norm().item() for net in (model, ema.module)]
+    return distances, (model.state_dict(), ema.state_dict(), ema.module.state_dict())
+
+
+@pitfall("EMA filed under learning-rate schedules")
+def check_averaging_is_no_schedule():
+    (constant, averaged), _ = least_squares(2000)
+    (scheduled, both), _ = least_squares(2000, cosine=True)
+    assert averaged < 0.6 * constant and scheduled < 0.6 * constant    # each of the two calms the weights
+    assert scheduled - both < 0.2 * (constant - averaged)    # after the schedule there is little left to gain
+    optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    swa = SWALR(optimizer, swa_lr=0.01, anneal_epochs=1)
+    optimizer.step()
+    swa.step()
+    assert math.isclose(optimizer.param_groups[0]["lr"], 0.01)
+
+
+@pitfall("The EMA model is bad early in training")
+def check_first_weights_linger():
+    early = {"decay": 0.999, "steps": 500}
+    (trained, lagging), _ = least_squares(**early)
+    assert lagging > 1.5 and trained < 0.5
+    for fix in ({"growing": True}, {"first": 200}):
+        assert least_squares(**early, **fix)[0][1] < 0.3
+    assert least_squares(1500, decay=0.999, every=50)[0][1] > 3 * least_squares(1500, decay=0.999)[0][1]
+
+
+@pitfall("After resuming, the averaged model is worse than before")
+def check_resuming():
+    (_, averaged), (model, whole, module) = least_squares(1960)
+    (trained, restarted), _ = least_squares(1, state=(model, module))
+    (_, restored), _ = least_squares(1, state=(model, whole))
+    assert restarted == trained > 1.5 * averaged and abs(restored / averaged - 1) < 0.05

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.optim import lr_scheduler
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 STEP = r"\eta_t = \eta_0\,\gamma^{\lfloor t/s \rfloor}"
 WARMUP_COSINE = r"""
@@ -116,19 +116,26 @@ def check_noise_floor():
     assert loss(0.01, 300) > 0.088 > loss(0.01, 1000)
 
 
-@check
+@pitfall("The rate hardly changes, or only rises")
 def check_one_cycle_stepped_per_epoch_stays_where_it_starts():
     cycle = trace(lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, epochs=5, steps_per_epoch=1000), 5000, 0.1, momentum=0.9)
     stated("5,000", len(cycle))
     stated("0.04", cycle[0])
     stated("0.04", cycle[5])
+    assert all(before < after for before, after in zip(cycle[:5], cycle[1:6]))
     assert max(cycle) == 1.0 and cycle[-1] < 1e-5 and abs(cycle.index(1.0) - 0.3 * 5000) < 2
+    cosine = trace(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=5000), 5)
+    assert min(cosine) > 0.99999
+    in_epochs = trace(lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=10), 10, 0.1, momentum=0.9)
+    assert max(in_epochs) == 1.0 and in_epochs[-1] < 1e-5
 
 
-@check
+@pitfall("The rate climbs again at the end")
 def check_beyond_the_end():
     cosine = trace(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=20), 61)
     assert abs(cosine[20]) < 1e-12 and abs(cosine[30] - 0.5) < 1e-9 and abs(cosine[40] - 1) < 1e-9
+    whole = trace(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=61), 61)
+    assert all(before > after for before, after in zip(whole, whole[1:]))
     optimizer = optimizer_with(0.1, momentum=0.9)
     scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
     for _ in range(10):
@@ -137,7 +144,10 @@ def check_beyond_the_end():
     raises(ValueError, lambda: scheduler.step(), "total steps is 10")
 
 
-@check
+WARNING = '"Detected call of `lr_scheduler.step()` before `optimizer.step()`"'
+
+
+@pitfall(WARNING)
 def check_order_of_the_two_steps():
     optimizer, used = optimizer_with(1.0), []
     scheduler = lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
@@ -147,11 +157,13 @@ def check_order_of_the_two_steps():
             scheduler.step()
             used.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
-    assert used == [0.5, 0.25] and "Detected call of `lr_scheduler.step()` before" in str(caught[0].message)
-    assert trace(lambda o: lr_scheduler.StepLR(o, 1, 0.5), 2) == [1.0, 0.5]
+    assert used == [0.5, 0.25] and WARNING.strip('"') in str(caught[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert trace(lambda o: lr_scheduler.StepLR(o, 1, 0.5), 2) == [1.0, 0.5]
 
 
-@check
+@pitfall(WARNING)
 def check_scaler_that_skips_the_first_update():
     for careful in (False, True):
         w = torch.ones(1, requires_grad=True)
@@ -171,12 +183,13 @@ def check_scaler_that_skips_the_first_update():
         assert scheduler.get_last_lr() == [0.5 if careful else 0.25]
 
 
-@check
+@pitfall("Momentum is lost when the rate is changed")
 def check_change_in_place():
     w = torch.ones(3, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.9)
     w.grad = torch.ones(3)
     optimizer.step()
+    assert not torch.optim.SGD([w], lr=0.01, momentum=0.9).state
     for group in optimizer.param_groups:
         group["lr"] *= 0.1
     assert optimizer.state[w]["momentum_buffer"].tolist() == [1.0] * 3 and math.isclose(optimizer.param_groups[0]["lr"], 0.01)
@@ -198,7 +211,7 @@ def check_change_in_place():
         assert math.isclose(optimizer.param_groups[0]["lr"], untouched[2]) is overwrites
 
 
-@check
+@pitfall("`ReduceLROnPlateau` lowers the rate while accuracy rises")
 def check_plateau():
     def calls_until_cut(metric, **options):
         optimizer = optimizer_with(1.0)

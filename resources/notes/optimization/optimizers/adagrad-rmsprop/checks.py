@@ -3,9 +3,10 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 ADAGRAD = r"s_t = s_{t-1} + g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{s_t} + \varepsilon}"
 RMSPROP = r"v_t = \alpha v_{t-1} + (1-\alpha)\,g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{v_t} + \varepsilon}"
@@ -132,6 +133,7 @@ def check_claims_about_step_sizes():
     assert 5 < max(moved(torch.optim.Adam, [0.0] * 1000 + [5.0] * 30, lr=1.0)) < 6    # shorter: not so far
     assert abs(max(moved(torch.optim.Adam, [5.0] * 30, lr=1.0)) - 1) < 1e-6
     stated("0.0032", math.sqrt(1e-6 / 0.1))
+    stated("0.0014", moved(torch.optim.Adadelta, [1.0], rho=0.95, eps=1e-7)[0])    # the defaults of Keras
     for g in (0.1, 100.0):
         stated("0.0032", moved(torch.optim.Adadelta, [g])[0])
     assert moved(torch.optim.Adadelta, [1.0] * 5, lr=1e-3).max() < 1e-5
@@ -145,13 +147,19 @@ def check_claims_about_step_sizes():
     assert abs((math.sqrt(1e-6) + 1) / math.sqrt(1e-6 + 1) - 1) < 0.002        # a wide gap does not follow from a large eps
 
 
-@check
+@pitfall("`weight_decay` acts unevenly")
 def check_weight_decay_is_uneven():
     # Two weights at 1 with gradients of mean zero, one a hundred times larger: the small one is decayed more.
     noise = np.random.choice([-1.0, 1.0], size=(3000, 1)) * np.array([[1.0, 0.01]])
-    lost = [by_library(torch.optim.RMSprop, np.ones(2), noise, lr=1e-3, weight_decay=d)[-1] for d in (0.0, 0.01)]
-    shrunk = lost[0] - lost[1]
-    assert shrunk[0] > 0 and shrunk[1] > 5 * shrunk[0]
+    def shrunk(kind, *decays):
+        without, decayed = (by_library(kind, np.ones(2), noise, lr=1e-3, weight_decay=d)[-1] for d in decays)
+        return without - decayed
+
+    for kind in (torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adadelta):
+        large, small = shrunk(kind, 0.0, 0.001)
+        assert large > 0 and small > 5 * large
+    large, small = shrunk(torch.optim.AdamW, 0.0, 0.1)
+    assert large > 0.2 and 0.9 < small / large < 1.1
 
 
 @check
@@ -179,3 +187,81 @@ def check_sparse_adagrad_leaves_other_rows():
     assert (optimizer.state[table.weight]["sum"].sum(1) > 0).tolist() == changed
     for refused in ({"weight_decay": 0.1}, {"fused": True}):
         raises(RuntimeError, lambda: torch.optim.Adagrad(table.parameters(), **refused).step(), "sparse grad")
+
+
+def trained_on_digits(kind, steps, warmup=0, **options):
+    """The loss of a small network before each step and after the last."""
+    torch.manual_seed(0)
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer, losses = kind(network.parameters(), **options), []
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup + 1)
+    for _ in range(steps + 1):
+        optimizer.zero_grad()
+        losses.append(nn.functional.cross_entropy(network(pixels), classes))
+        losses[-1].backward()
+        optimizer.step()
+        scheduler.step()
+    return torch.stack(losses).detach()
+
+
+@pitfall("AdaGrad makes progress, then slows to a crawl")
+def check_adagrad_slows_down():
+    fading = trained_on_digits(torch.optim.Adagrad, 200, lr=0.001)
+    assert fading[0] - fading[20] > 1.5 * (fading[180] - fading[200]) and fading[200] > 1.9
+    for kind in (torch.optim.RMSprop, torch.optim.Adam):
+        assert trained_on_digits(kind, 200, lr=0.001)[200] < 0.8
+    # One feature, present in every tenth step, with the same gradient each time: how far its weight gets.
+    sparse = [float(t % 10 == 0) for t in range(2_000)]
+    small, large = (moved(torch.optim.Adagrad, sparse, lr=lr).sum() for lr in (0.01, 0.1))
+    assert small < 0.3 and large > 2.5
+
+
+@pitfall("The loss jumps up in RMSProp's first steps")
+def check_first_steps_of_rmsprop():
+    jumping = trained_on_digits(torch.optim.RMSprop, 5)
+    assert jumping.max() > 1.5 * jumping[0]
+    for calm in (
+        trained_on_digits(torch.optim.RMSprop, 5, warmup=20),
+        trained_on_digits(torch.optim.Adam, 5, lr=0.01),
+        trained_on_digits(torch.optim.Adam, 5),
+    ):
+        assert calm.max() == calm[0] and calm[5] < calm[0]
+
+
+class EpsilonInside(torch.optim.Optimizer):
+    """RMSProp as Keras 3 writes it, and TensorFlow 1 with a start at 1."""
+
+    def __init__(self, params, lr, alpha, eps, start):
+        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "start": start})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for w in group["params"]:
+                v = self.state[w].setdefault("v", torch.full_like(w, group["start"]))
+                v.mul_(group["alpha"]).addcmul_(w.grad, w.grad, value=1 - group["alpha"])
+                w.sub_(group["lr"] * w.grad / (v + group["eps"]).sqrt())
+
+
+@pitfall("Results of a TensorFlow model cannot be reproduced")
+def check_epsilon_inside_the_root():
+    options = {"lr": 0.1, "alpha": 0.9, "eps": 0.001}
+    for start in (0.0, 1.0):
+        v, expected = start, []
+        for _ in range(200):
+            v = 0.9 * v + 0.1 * 1e-6
+            expected.append(0.1 * 0.001 / math.sqrt(v + 0.001))
+        copied = moved(torch.optim.RMSprop, [0.001] * 200, **options)
+        written = moved(EpsilonInside, [0.001] * 200, **options, start=start)
+        assert copied[-1] / expected[-1] > 15    # the same eps in PyTorch: 0.0316 / 0.002
+        np.testing.assert_allclose(written, expected, rtol=1e-9)
+
+
+@pitfall("AdaDelta learns almost nothing")
+def check_adadelta_with_the_rate_of_keras():
+    stuck = trained_on_digits(torch.optim.Adadelta, 150, lr=0.001)
+    assert stuck[0] - stuck[150] < 0.02
+    cured, faster = (trained_on_digits(torch.optim.Adadelta, 150, lr=1.0, eps=eps) for eps in (1e-6, 1e-4))
+    assert cured[150] < 0.4 and faster[30] < cured[30] - 0.2

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 GRADIENT = r"g_t = \nabla f(\theta_{t-1}) + \lambda\,\theta_{t-1}"
 MOMENTS = r"""
@@ -157,7 +157,10 @@ def check_amsgrad_uses_the_largest_v():
     assert largest > v
 
 
-@check
+UNEVEN = "`weight_decay` does not shrink weights in proportion to their size"
+
+
+@pitfall(UNEVEN)
 def check_l2_term_is_uneven_but_not_void():
     for decay in (0.01, 1.0):
         path, _ = by_library(np.array([1.0]), [0.0], weight_decay=decay)
@@ -168,9 +171,15 @@ def check_l2_term_is_uneven_but_not_void():
     without, _ = by_library(np.array([1.0, 1.0]), gradients)
     lost = without[-1] - with_decay[-1]
     assert lost[0] > 0.005 and lost[1] > 5 * lost[0], lost
+    for start in (1.0, 0.1):
+        l2, decoupled = (
+            by_library(np.array([start]), [0.0], kind=kind, weight_decay=1.0)[0][0][0]
+            for kind in (torch.optim.Adam, torch.optim.AdamW)
+        )
+        assert math.isclose(l2, start - 0.001, rel_tol=1e-6) and math.isclose(decoupled, start * 0.999)
 
 
-@check
+@pitfall(UNEVEN)
 def check_decoupled_adam_is_adamw():
     theta, gradients = np.random.randn(4), np.random.randn(10, 4)
     ours, _ = by_library(theta, gradients, weight_decay=0.1, decoupled_weight_decay=True)
@@ -179,18 +188,45 @@ def check_decoupled_adam_is_adamw():
     assert not np.allclose(by_library(theta, gradients, weight_decay=0.1)[0], wanted, rtol=1e-6)
 
 
-@check
+@pitfall("A frozen weight keeps moving")
+def check_a_frozen_weight():
+    def moves(to_none, left_out=False):
+        w, other = (torch.ones(1, requires_grad=True) for _ in range(2))
+        optimizer = torch.optim.Adam([w, other])
+        for step in range(40):
+            if step == 20:
+                before = w.item()
+                w.requires_grad_(False)
+                if left_out:
+                    optimizer = torch.optim.Adam([other])
+            optimizer.zero_grad(set_to_none=to_none)
+            (w + other).sum().backward()
+            optimizer.step()
+        return before - w.item()
+
+    assert moves(to_none=False) > 0.005
+    assert moves(to_none=True) == 0 and moves(to_none=False, left_out=True) == 0
+
+
+@pitfall("A frozen weight keeps moving")
 def check_zero_gradients_still_move_a_weight():
     stated("9.05", -moved([1.0] * 2000 + [0.0] * 300)[2000:].sum())
 
 
-@check
+@pitfall("One step far larger than `lr`")
 def check_step_is_not_bounded_by_lr():
     stated("3.16", -moved([0.0] * 10000 + [1.0], eps=1e-30)[-1])
     stated("0.447", -moved([0.0] * 10000 + [1.0], betas=(0.9, 0.95), eps=1e-30)[-1])
     stated("0.0316", math.sqrt(1 - 0.999))
     spike = -moved([0.0] * 10000 + [1e-3], eps=1e-30)[-1]
     assert math.isclose(spike, -moved([0.0] * 10000 + [1.0], eps=1e-30)[-1], rel_tol=1e-9)
+    w = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.Adam([w], lr=1.0)
+    for gradient in [0.0] * 500 + [50.0]:
+        w.grad = torch.tensor([gradient])
+        torch.nn.utils.clip_grad_norm_([w], 1.0)
+        optimizer.step()
+    assert w.grad == 1 and math.isclose(w.item(), moved([0.0] * 500 + [50.0])[-1], rel_tol=1e-4) and w.item() < -1.9
     # Cauchy-Schwarz gives the largest possible step after t gradients; gradients that grow by beta2/beta1 reach it.
     t = np.arange(1, 20001)
     series = np.cumsum((0.9**2 / 0.999) ** (t - 1.0))
@@ -207,7 +243,7 @@ def check_without_bias_correction_the_first_step_is_larger():
     stated("0.1", 1 - 0.9)
 
 
-@check
+@pitfall("NaN, `inf` or no progress with half-precision weights")
 def check_half_precision():
     def first_step(dtype, gradient, **options):
         w = torch.ones(1, dtype=dtype, requires_grad=True)
@@ -227,7 +263,18 @@ def check_half_precision():
     assert math.isnan(first_step(torch.float16, 0.0)) and math.isinf(first_step(torch.float16, 1e-3))
     assert float(torch.tensor(1e-8, dtype=torch.float16)) == 0.0
     assert first_step(torch.bfloat16, 1.0) == 1.0
-    assert abs(first_step(torch.float32, 1e-3) - 0.999) < 1e-6
+    assert abs(first_step(torch.float32, 1e-3) - 0.999) < 1e-6 and first_step(torch.float32, 0.0) == 1.0
+    for dtype, moves in ((torch.bfloat16, False), (torch.float32, True)):
+        layer = torch.nn.Linear(4, 1, bias=False, dtype=dtype)
+        torch.nn.init.ones_(layer.weight)
+        optimizer = torch.optim.Adam(layer.parameters())
+        for _ in range(100):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=moves):
+                loss = layer(torch.ones(8, 4, dtype=dtype)).square().mean()
+            loss.backward()
+            optimizer.step()
+        assert bool((layer.weight < 0.95).all()) is moves and bool((layer.weight == 1).all()) is not moves
 
 
 @check

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 MOMENTS = r"""
 \hat m_t = \frac{\beta_1 m_{t-1} + (1-\beta_1)\,g_t}{1-\beta_1^t}, \qquad
@@ -82,7 +82,7 @@ def check_worked_example():
     stated("0.99", 1 - 0.1 * 0.1)
 
 
-@check
+@pitfall('"An L2 term has no effect in Adam"')
 def check_numbers_of_the_figure():
     def final_means(kind):
         torch.manual_seed(0)
@@ -101,7 +101,33 @@ def check_numbers_of_the_figure():
     stated("0.14", (1 - 0.01 * 0.1) ** 2000)
 
 
-@check
+@pitfall("The decay seems to do nothing")
+def check_decay_fitted_to_the_length_of_the_run():
+    steps = 1000
+    assert by_library([1.0], [0.0] * steps)[0] > 0.98
+    fitted = by_library([1.0], [0.0] * steps, weight_decay=1 / (1e-3 * steps))[0]
+    assert math.isclose(fitted, math.exp(-1), rel_tol=0.01)
+
+
+@pitfall("Norm gains, biases and rare embedding rows shrink")
+def check_groups_without_decay():
+    def after(grouped):
+        torch.manual_seed(0)
+        table, norm = nn.Embedding(4, 3), nn.LayerNorm(3)
+        nn.init.ones_(norm.bias)
+        before = [table.weight[2:].detach().clone(), norm.weight.detach().clone(), norm.bias.detach().clone()]
+        kept = [*table.parameters(), *norm.parameters()]
+        optimizer = torch.optim.AdamW([{"params": kept, "weight_decay": 0.0}] if grouped else kept)
+        for _ in range(1000):
+            optimizer.zero_grad()
+            (0 * norm(table(torch.tensor([0, 1])))).sum().backward()
+            optimizer.step()
+        return [float((now / then).mean()) for now, then in zip((table.weight[2:], norm.weight, norm.bias), before)]
+
+    assert all(abs(share - 0.99) < 1e-3 for share in after(False)) and after(True) == [1, 1, 1]
+
+
+@pitfall("Norm gains, biases and rare embedding rows shrink")
 def check_half_life_and_rare_rows():
     stated("69,314", math.log(0.5) / math.log(1 - 1e-3 * 1e-2))
     stated("0.368", (1 - 1e-3 * 1e-2) ** 100_000)
@@ -129,12 +155,14 @@ def check_schedule_lowers_the_decay():
     assert math.isclose(values[0], 0.99) and values[0] == values[1] == values[2]
 
 
-@check
+@pitfall("Replacing `Adam` by `AdamW` changes the result")
 def check_without_decay_the_two_are_identical():
     gradients = np.random.randn(10, 5)
     theta = np.random.randn(5)
     assert (by_library(theta, gradients, weight_decay=0) == by_library(theta, gradients, torch.optim.Adam)).all()
     assert not np.allclose(by_library(theta, gradients), by_library(theta, gradients, torch.optim.Adam), rtol=1e-9, atol=0)
+    same = [by_library(theta, gradients, kind, weight_decay=0.1) for kind in (torch.optim.Adam, torch.optim.AdamW)]
+    assert not np.allclose(*same, rtol=1e-6)
 
 
 @check

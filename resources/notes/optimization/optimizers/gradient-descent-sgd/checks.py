@@ -3,9 +3,10 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 GRADIENT = r"g_t = \frac{1}{B}\sum_{i=1}^{B} \nabla \ell_i(\theta_{t-1}) + \lambda\,\theta_{t-1}"
 BUFFER = r"b_1 = g_1, \qquad b_t = \mu\,b_{t-1} + (1-\tau)\,g_t \quad (t > 1)"
@@ -97,6 +98,8 @@ def check_defaults_memory_and_skipped_parameters():
     defaults = {name: p.default for name, p in inspect.signature(torch.optim.SGD).parameters.items()}
     assert (defaults["lr"], defaults["momentum"], defaults["dampening"], defaults["weight_decay"]) == (1e-3, 0, 0, 0)
     assert defaults["nesterov"] is False
+    for wrong in ({}, {"momentum": 0.9, "dampening": 0.1}):
+        raises(ValueError, lambda: torch.optim.SGD([torch.zeros(1)], nesterov=True, **wrong), "Nesterov")
     for momentum, text in ((0.0, "8"), (0.9, "12")):
         w = torch.ones(1000, requires_grad=True)
         optimizer = torch.optim.SGD([w], lr=1e-3, momentum=momentum)
@@ -109,7 +112,7 @@ def check_defaults_memory_and_skipped_parameters():
     assert torch.equal(skipped.detach(), torch.ones(3))
 
 
-@check
+@pitfall("Results differ from a paper's momentum once the learning rate changes")
 def check_two_forms_of_momentum():
     def paper_form(lrs, gradients, mu=0.9):
         velocity = theta = 0.0
@@ -120,10 +123,12 @@ def check_two_forms_of_momentum():
             path.append(theta)
         return np.array(path)
 
-    def library_form(lrs, gradients, mu=0.9):
+    def library_form(lrs, gradients, mu=0.9, rescaled=False):
         w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
         optimizer, path = torch.optim.SGD([w], lr=1.0, momentum=mu), []
         for lr, g in zip(lrs, gradients):
+            if rescaled and path:
+                optimizer.state[w]["momentum_buffer"] *= optimizer.param_groups[0]["lr"] / lr
             optimizer.param_groups[0]["lr"] = lr
             w.grad = torch.tensor([g], dtype=torch.float64)
             optimizer.step()
@@ -135,12 +140,14 @@ def check_two_forms_of_momentum():
     changed = [0.1] * 100 + [0.01] * 100
     steps = [np.diff(form(changed, gradients)) for form in (paper_form, library_form)]
     assert steps[0][99] / steps[1][99] > 5
+    noisy = np.random.randn(200).tolist()
+    np.testing.assert_allclose(paper_form(changed, noisy), library_form(changed, noisy, rescaled=True), rtol=1e-9)
     assert abs(steps[0][150] / steps[1][150] - 1) < 0.05
     slow = [np.diff(form([0.1] * 100 + [0.01] * 900, [1.0] * 1000, 0.99)) for form in (paper_form, library_form)]
     assert slow[0][250] / slow[1][250] > 2 and abs(slow[0][900] / slow[1][900] - 1) < 0.05
 
 
-@check
+@pitfall("Training falters after the learning rate was changed with a new optimizer")
 def check_steady_gradients_and_a_new_optimizer():
     for mu, factor in ((0.9, 10), (0.99, 100)):
         w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
@@ -155,6 +162,17 @@ def check_steady_gradients_and_a_new_optimizer():
         last = w.item()
         fresh.step()
         assert math.isclose(last - w.item(), 1.0)
+        last = w.item()
+        for group in optimizer.param_groups:
+            group["lr"] *= 0.1
+        optimizer.step()
+        assert math.isclose(last - w.item(), 0.1 * factor, rel_tol=1e-6)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+        optimizer.step()
+        scheduler.step()
+        last = w.item()
+        optimizer.step()
+        assert math.isclose(last - w.item(), 0.05 * factor, rel_tol=1e-6)
 
 
 def by_library_step(x, y, decay, reduction, lr):
@@ -164,7 +182,29 @@ def by_library_step(x, y, decay, reduction, lr):
     return w.detach()
 
 
-@check
+@pitfall("The loss jumps up after raising momentum from 0.9 to 0.99")
+def check_more_momentum_needs_a_smaller_rate():
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+
+    def losses(rate, momentum):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+        optimizer, found = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum), []
+        for _ in range(200):
+            batch = torch.randperm(len(pixels))[:128]
+            optimizer.zero_grad()
+            found.append(nn.functional.cross_entropy(network(pixels[batch]), classes[batch]))
+            found[-1].backward()
+            optimizer.step()
+        return torch.stack(found).detach()
+
+    before, raised, kept = losses(0.3, 0.9), losses(0.3, 0.99), losses(0.03, 0.99)
+    assert before[-50:].mean() < 0.1 and raised[40:].max() > 3 and raised[-50:].mean() > 1.5
+    assert kept[40:].max() < 1 and kept[-50:].mean() < 0.4
+
+
+@pitfall("The step grows when the batch does")
 def check_sum_reduction_scales_the_step():
     x, y = torch.randn(40, 3), torch.randn(40, 1)
     moves = []
@@ -177,6 +217,13 @@ def check_sum_reduction_scales_the_step():
         optimizer.step()
         moves.append(layer.weight.detach() - before)
     assert torch.allclose(4 * moves[0], moves[1], rtol=1e-3)
+    same_rows = [by_library_step(x[:10].repeat(n, 1), y[:10].repeat(n, 1), 0.0, "mean", 0.1) for n in (1, 4)]
+    assert torch.allclose(*same_rows, atol=1e-6)
+    for kind, grows in ((torch.optim.SGD, True), (torch.optim.Adam, False)):
+        small, large = (torch.zeros(1, requires_grad=True) for _ in range(2))
+        small.grad, large.grad = torch.ones(1), 4 * torch.ones(1)
+        kind([small, large], lr=0.1).step()
+        assert abs(large.item() / small.item() - (4 if grows else 1)) < 1e-5
     one_step = lambda decay, reduction, lr: by_library_step(x, y, decay, reduction, lr)
     assert torch.allclose(one_step(0.0, "sum", 0.1 / 40), one_step(0.0, "mean", 0.1), atol=1e-5)
     assert not torch.allclose(one_step(0.5, "sum", 0.1 / 40), one_step(0.5, "mean", 0.1), atol=1e-3)

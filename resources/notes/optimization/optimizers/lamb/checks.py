@@ -3,18 +3,22 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated, unexecuted
 
 # verified: formula-only for the trust ratio; the update inside it is compared with torch.optim.AdamW
 UPDATE = r"r = \frac{\hat m}{\sqrt{\hat v} + \varepsilon}, \qquad u = r + \lambda\,\theta"
 STEP = r"\theta \leftarrow \theta - \eta\,\frac{\phi(\lVert\theta\rVert)}{\lVert u \rVert}\,u"
 
 
-def lamb(theta, gradients, lr, decay, eps=1e-6, ratio_of=None, corrected=True):
+def lamb(theta, gradients, lr, decay, eps=1e-6, ratio_of=None, corrected=True, outside=False, clip=None):
     """The formulas of the article in NumPy, for one tensor."""
     m = v = np.zeros_like(theta)
     path = []
     for t, g in enumerate(gradients, 1):
+        if clip:
+            g = g * min(1, clip / np.linalg.norm(g))
+        if outside:
+            theta, decay = theta * (1 - lr * outside), 0.0
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
         c1, c2 = (1 - 0.9**t, 1 - 0.999**t) if corrected else (1, 1)
         u = (m / c1) / (np.sqrt(v / c2) + eps) + decay * theta
@@ -72,22 +76,46 @@ def check_worked_example():
     stated("1%", np.linalg.norm(theta - np.array([3.0, 4.0])) / 5)
 
 
-@check
+@pitfall("A tensor that starts at zero never moves, or jumps")
 def check_zero_start():
     zero, g = np.zeros(3), [np.ones(3)] * 2
     assert (lamb(zero, g, 0.01, 0.0, ratio_of=lambda a, b: a / b)[0] == 0).all()
+    unscaled = lamb(zero, g, 0.01, 0.0, ratio_of=lambda a, b: 1.0)    # the fix: steady steps
+    for plain in np.diff([zero, *unscaled], axis=0):
+        np.testing.assert_allclose(plain, -0.01, rtol=1e-5)
     first, second = lamb(zero, g, 0.01, 0.0)
     assert math.isclose(-first[0], 0.01, rel_tol=1e-5)
     assert math.isclose(np.linalg.norm(second - first) / np.linalg.norm(first), 0.01, rel_tol=1e-9)
 
 
-@check
-def check_common_factor_cancels():
+def with_adam_inside(theta, gradients, lr, decay, clip):
+    """A second implementation: r is a step of torch's Adam at rate 1, the decay comes first as in Keras."""
+    w = torch.tensor(theta, requires_grad=True)
+    optimizer = torch.optim.Adam([w], lr=1.0, eps=1e-6)
+    for g in gradients:
+        w.grad = torch.tensor(g)
+        torch.nn.utils.clip_grad_norm_([w], clip)
+        with torch.no_grad():
+            before = w.mul_(1 - lr * decay).clone()
+            optimizer.step()
+            r = before - w
+            w.copy_(before - lr * before.norm() / r.norm() * r)
+    return w.detach().numpy()
+
+
+@pitfall("Two implementations disagree")
+def check_options_and_the_common_factor():
     theta, gradients = np.random.randn(6), [np.random.randn(6) for _ in range(4)]
     a = lamb(theta, gradients, 0.01, 0.0, eps=1e-12)
     b = lamb(theta, gradients, 0.01, 0.0, eps=1e-12, corrected=False)
     np.testing.assert_allclose(a, b, rtol=1e-6)
-    assert not np.allclose(lamb(theta, gradients, 0.01, 0.1)[0], lamb(theta, gradients, 0.01, 0.1, corrected=False)[0], rtol=1e-6)
+    theta = theta / np.linalg.norm(theta) * 5
+    for other in ({"corrected": False}, {"ratio_of": lambda a, b: min(a / b, 1)}, {"clip": 1.0}, {"outside": 0.1}):
+        ours, theirs = (lamb(theta, gradients, 0.01, 0.1, **options)[-1] for options in ({}, other))
+        assert np.abs(ours - theirs).max() > 1e-4
+    keras = with_adam_inside(theta, gradients, 0.01, 0.1, clip=1.0)
+    assert np.abs(keras - lamb(theta, gradients, 0.01, 0.1)[-1]).max() > 1e-4
+    np.testing.assert_allclose(keras, lamb(theta, gradients, 0.01, 0.1, outside=0.1, clip=1.0)[-1], rtol=1e-6)
 
 
 @check
@@ -102,3 +130,33 @@ def check_claims():
     theta, g = np.random.randn(5), [np.random.randn(5)]
     small, large = (lamb(theta, [s * g[0]], 0.01, 0.0, eps=1e-12)[0] for s in (1.0, 1000.0))
     np.testing.assert_allclose(small, large, rtol=1e-6)
+
+
+@pitfall('"LAMB makes gradients more precise for large batches"')
+def check_precision_comes_from_the_batch():
+    """A larger batch gives a better gradient; LAMB's step has AdamW's direction and errors, only another length."""
+    exact = np.random.randn(50)
+    errors = []
+    for batch in (16, 1024):
+        noisy = exact + np.random.randn(batch, 50).mean(0)
+        errors.append(np.linalg.norm(noisy - exact))
+        theta = np.random.randn(50)
+        scaled = lamb(theta, [noisy], 0.01, 0.0)[0] - theta
+        plain = lamb(theta, [noisy], 0.01, 0.0, ratio_of=lambda a, b: 1.0)[0] - theta
+        np.testing.assert_allclose(scaled / np.linalg.norm(scaled), plain / np.linalg.norm(plain), rtol=1e-9)
+        assert math.isclose(np.linalg.norm(scaled), 0.01 * np.linalg.norm(theta), rel_tol=1e-9)
+    assert 5 < errors[0] / errors[1] < 12
+
+
+unexecuted("It behaves like Adam", "timm is not installed; read in its Lamb source")
+
+
+@pitfall("One trust ratio for the whole model")
+def check_flattened_parameters():
+    small, large = 0.01 * np.random.randn(20), np.random.randn(20)
+    gradients = [np.random.randn(40)]
+    share = lambda before, after: np.linalg.norm(after - before) / np.linalg.norm(before)
+    flat = lamb(np.concatenate([small, large]), gradients, 0.01, 0.0)[0]
+    assert share(small, flat[:20]) > 50 * share(large, flat[20:])
+    for tensor, part in ((small, slice(20)), (large, slice(20, 40))):
+        assert math.isclose(share(tensor, lamb(tensor, [gradients[0][part]], 0.01, 0.0)[0]), 0.01, rel_tol=1e-9)

@@ -3,9 +3,10 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 UPDATE = r"""
 m_t = a\,m_{t-1} + b\,g_t, \qquad V_t = c\,V_{t-1} + d\,g_t^2, \qquad
@@ -83,6 +84,8 @@ def check_defaults_and_state():
         assert sum(torch.is_tensor(s) and s.numel() == 7 for s in optimizer.state[w].values()) == states
         assert torch.equal(skipped.detach(), torch.ones(7))
     torch.optim.SGD(nn.Linear(2, 2).named_parameters(), lr=0.1)
+    two = [{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(2)]
+    raises(ValueError, lambda: torch.optim.LBFGS(two), "parameter groups")
 
 
 @check
@@ -110,7 +113,62 @@ def check_weak_weights_keep_up_and_rare_ones_lag_less():
         assert 0.99 < moved[1] / moved[0] < 1.01 and 2 / 20 < moved[2] / moved[0] < 0.25
 
 
-@check
+def on_digits(kind, steps, restart=None, batch=1797, **options):
+    """A small network's loss before each step; `restart` = (step, whether the new optimizer gets the old state)."""
+    torch.manual_seed(0)
+    digits = load_digits()
+    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    network = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer, losses = kind(network.parameters(), **options), []
+    for step in range(steps):
+        with torch.no_grad():
+            losses.append(nn.functional.cross_entropy(network(pixels), classes).item())
+        if restart and step == restart[0]:
+            state, optimizer = optimizer.state_dict(), kind(network.parameters(), **options)
+            if restart[1]:
+                optimizer.load_state_dict(state)
+        rows = torch.randperm(len(pixels))[:batch]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(pixels[rows]), classes[rows]).backward()
+        optimizer.step()
+    return losses
+
+
+@pitfall("Worse after a change of optimizer")
+def check_each_optimizer_needs_its_own_rate():
+    sgd, adam = (on_digits(kind, 61, lr=0.5)[-1] for kind in (torch.optim.SGD, torch.optim.Adam))
+    assert sgd < 0.5 and adam > 2
+    searched = min(on_digits(torch.optim.Adam, 61, lr=0.5 / 3**k)[-1] for k in range(1, 5))
+    assert searched < 0.1
+    searched = min(on_digits(torch.optim.SGD, 61, lr=0.01 * 3**k)[-1] for k in range(1, 5))
+    assert on_digits(torch.optim.SGD, 61, lr=0.01)[-1] > 2 and searched < 0.5
+
+
+@pitfall("`weight_decay` does not mean the same everywhere")
+def check_decay_of_adam_and_adamw():
+    for weight in (1.0, 10.0):
+        step = lambda kind: by_library(kind, np.array([weight]), [np.zeros(1)], lr=0.1, weight_decay=0.2)[0, 0]
+        l2, decoupled = step(torch.optim.Adam), step(torch.optim.AdamW)
+        assert math.isclose(l2, weight - 0.1, rel_tol=1e-6) and math.isclose(decoupled, weight * (1 - 0.1 * 0.2))
+    layers = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    exempt = {"params": [layers[0].bias, *layers[1].parameters()], "weight_decay": 0.0}
+    optimizer = torch.optim.AdamW([{"params": [layers[0].weight]}, exempt], lr=0.1, weight_decay=0.2)
+    before = [p.detach().clone() for p in layers.parameters()]
+    for p in layers.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    assert [torch.equal(p, old) for p, old in zip(layers.parameters(), before)] == [False, True, True, True]
+
+
+@pitfall("The loss jumps after resuming")
+def check_adam_jumps_without_its_state():
+    resumed = lambda saved: on_digits(torch.optim.Adam, 510, restart=(500, saved), batch=64, lr=0.01)
+    without, restored = resumed(False), resumed(True)
+    assert without[:501] == restored[:501]
+    assert max(without[501:]) > 1.4 * without[500] and max(restored[501:]) < 1.15 * restored[500]
+
+
+@pitfall("The loss jumps after resuming")
 def check_resuming_needs_the_state():
     def run(restore):
         w = torch.ones(1, requires_grad=True)
@@ -128,17 +186,29 @@ def check_resuming_needs_the_state():
     assert math.isclose(run(False), 0.1, rel_tol=1e-5) and run(True) > 0.4
 
 
-@check
+@pitfall("Some layers never change")
 def check_a_replaced_layer_shows_in_the_ids():
     model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     ids = lambda: [{id(p) for group in optimizer.param_groups for p in group["params"]}, {id(p) for p in model.parameters()}]
     assert ids()[0] == ids()[1]
+
+    def changed():
+        before = model[1].weight.detach().clone()
+        model(torch.randn(5, 3)).square().sum().backward()
+        optimizer.step()
+        return not torch.equal(before, model[1].weight)
+
+    assert changed()
     model[1] = torch.nn.Linear(3, 3)
-    assert ids()[0] != ids()[1]
+    assert ids()[0] != ids()[1] and not changed()
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    assert ids()[1] - ids()[0] == {id(p) for p in model[1].parameters()} and not changed()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert ids()[0] == ids()[1] and changed()
 
 
-@check
+@pitfall("\"missing 1 required positional argument: 'closure'\"")
 def check_lbfgs_needs_a_closure():
     w = torch.ones(2, requires_grad=True)
     optimizer = torch.optim.LBFGS([w])

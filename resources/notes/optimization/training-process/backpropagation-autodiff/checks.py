@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 CHAIN = r"\frac{\partial L}{\partial x_i} = \sum_{j} \frac{\partial L}{\partial y_j}\, \frac{\partial y_j}{\partial x_i}"
 LINEAR = r"""
@@ -111,17 +111,50 @@ def check_contract():
     assert layer(x).requires_grad
 
 
-@check
+@pitfall('"Trying to backward through the graph a second time"')
+def check_second_pass_through_a_graph():
+    message = "Trying to backward through the graph a second time"
+    cell = nn.RNNCell(2, 3)
+
+    def three_steps(detach):
+        h = torch.zeros(1, 3)
+        for _ in range(3):
+            h = cell(torch.ones(1, 2), h.detach() if detach else h)
+            h.sum().backward()
+
+    raises(RuntimeError, lambda: three_steps(False), message)
+    three_steps(True)
+
+    def two_losses():
+        y = torch.ones(2, requires_grad=True).exp()
+        return y.sum(), (y**2).sum()
+
+    first, second = two_losses()
+    first.backward()
+    raises(RuntimeError, second.backward, message)
+    first, second = two_losses()
+    (first + second).backward()
+    first, second = two_losses()
+    first.backward(retain_graph=True)
+    second.backward()
+
+
+@pitfall("NaN gradients although the forward pass is fine")
 def check_nan_from_the_branch_not_taken():
     x = torch.tensor([0.0], requires_grad=True)
-    torch.where(x > 0, x.sqrt(), x * 0).sum().backward()
+    forward = torch.where(x > 0, x.sqrt(), x * 0)
+    assert forward.item() == 0
+    forward.sum().backward()
     assert x.grad.isnan().all()
     x.grad = None
     torch.where(x > 0, torch.where(x > 0, x, 1.0).sqrt(), x * 0).sum().backward()
     assert x.grad.item() == 0
 
 
-@check
+INPLACE = '"one of the variables needed for gradient computation has been modified by an inplace operation"'
+
+
+@pitfall(INPLACE)
 def check_inplace_and_leaves():
     x = torch.ones(2, requires_grad=True)
     y = x.exp()
@@ -129,19 +162,50 @@ def check_inplace_and_leaves():
     raises(
         RuntimeError,
         lambda: y.sum().backward(),
-        "one of the variables needed for gradient computation has been modified by an inplace operation",
+        INPLACE.strip('"'),
     )
     y = x.exp()
     y = y + 1
     y.sum().backward()
+    assert torch.allclose(x.grad, x.detach().exp())
+
+
+@pitfall("`.grad` is `None`")
+def check_gradients_of_tensors_that_are_no_leaves():
+    doubled = torch.ones(2, requires_grad=True) * 2
+    doubled.sum().backward()
+    assert quietly(lambda: doubled.grad) is None
+    final = (torch.ones(2) * 2).requires_grad_()
+    final.sum().backward()
+    assert final.grad.tolist() == [1, 1]
     doubled = torch.ones(2, requires_grad=True) * 2
     assert not doubled.is_leaf
     doubled.retain_grad()
     doubled.sum().backward()
     assert doubled.grad.tolist() == [1, 1]
+    for needed in (False, True):
+        w, v = torch.ones(2), torch.ones(2, requires_grad=True)
+        if needed:
+            w.requires_grad_()
+        (w * v).sum().backward()
+        assert (w.grad is not None) is needed
 
 
-@check
+@pitfall("`.grad` is `None`")
+def check_gradients_without_a_path():
+    u, v = torch.tensor([1.0, 3.0], requires_grad=True), torch.tensor([2.0, 5.0], requires_grad=True)
+    for cut, joined in (
+        (lambda: u.detach() * v, lambda: u * v),
+        (lambda: torch.from_numpy(np.exp(u.detach().numpy())) * v, lambda: u.exp() * v),
+        (lambda: u.argmax() * v, lambda: (u.softmax(0) * torch.arange(2.0)).sum() * v),
+    ):
+        for expression, found in ((cut, False), (joined, True)):
+            u.grad = v.grad = None
+            expression().sum().backward()
+            assert v.grad is not None and (u.grad is not None) is found
+
+
+@pitfall("Each step behaves as if the learning rate grew")
 def check_zero_grad_and_missing_gradients():
     def path(kind, zero, loss=lambda w: w**2, count=5):
         w, steps = torch.tensor([5.0], requires_grad=True), []

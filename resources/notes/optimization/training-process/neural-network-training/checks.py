@@ -3,10 +3,16 @@ import math
 import numpy as np
 import torch
 from scipy.stats import binom
+from sklearn.datasets import load_digits
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, quietly, stated
 
 MODEL_AND_LOSS = r"\hat y = f(W, x), \qquad L(W) = \frac{1}{N} \sum_{i=1}^{N} \ell\big(f(W, x_i),\, y_i\big)"
 STEP = r"W_{t+1} = W_t - \eta\, \nabla L(W_t)"
@@ -70,15 +76,73 @@ def check_numbers_of_the_pitfalls():
     stated("62%", (hits * np.diff(np.concatenate([[0.0], best]))).sum() / 100)
 
 
-@check
+def kept_activations(model, x):
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.nbytes), lambda nothing: nothing):
+        output = model(x)
+    return sum(kept), output.requires_grad
+
+
+@pitfall("Validation is random, or runs out of memory")
 def check_eval_does_not_stop_gradients():
-    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
-    x = torch.randn(4, 3)
-    assert model.eval()(x).requires_grad and torch.equal(model(x), model(x))
+    model = nn.Sequential(nn.Linear(30, 30), nn.ReLU(), nn.Dropout(0.5), nn.Linear(30, 3))
+    x = torch.randn(64, 30)
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))
+    size, gradients = kept_activations(model, x)
+    assert size >= x.nbytes and gradients
     with torch.inference_mode():
-        assert not model(x).requires_grad
+        assert kept_activations(model, x) == (0, False) and torch.equal(model(x), model(x))
+    assert model.train()(x).requires_grad and not torch.equal(model(x), model(x))
+
+
+@pitfall('"Converged" because the loss fell below a threshold')
+def check_threshold_and_patience():
+    x, y = (torch.tensor(part) for part in load_digits(return_X_y=True))
+    x, y, no_information = x.float() / 16, y[torch.randperm(len(y))], math.log(10)
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    best, waited, by_patience, fitted = math.inf, 0, None, math.inf
+    while fitted > 0.5:                               # the threshold on the training loss
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x[:150]), y[:150])
+        loss.backward()
+        optimizer.step()
+        fitted = loss.item()
+        with torch.inference_mode():
+            held_out = nn.functional.cross_entropy(model(x[150:]), y[150:]).item()
+        best, waited = (held_out, 0) if held_out < best else (best, waited + 1)
+        by_patience = best if by_patience is None and waited >= 5 else by_patience
+    assert held_out > no_information + 1 and abs(by_patience - no_information) < 0.1
+
+
+@pitfall("The test result is better than reality")
+def check_chosen_on_the_test_set():
+    by_test, by_validation = [], []
+    for _ in range(200):
+        validation, test = np.random.binomial(100, 0.5, (2, 100)) / 100
+        by_test.append(test.max())
+        by_validation.append(test[validation.argmax()])
+    assert np.mean(by_test) > 0.61 and abs(np.mean(by_validation) - 0.5) < 0.015
+
+
+@pitfall("Validation good, new data bad")
+def check_leakage():
+    x, y = np.random.randn(80, 2000), np.random.randint(0, 2, 80)
+    selected = SelectKBest(k=20).fit_transform(x, y)
+    honest = make_pipeline(SelectKBest(k=20), LogisticRegression())
+    assert cross_val_score(LogisticRegression(), selected, y).mean() > 0.8
+    assert cross_val_score(honest, x, y).mean() < 0.65
+    patient = np.repeat(np.arange(60), 5)
+    x, y = np.random.randn(60, 4)[patient] + 0.1 * np.random.randn(300, 4), np.random.randint(0, 2, 60)[patient]
+    nearest = KNeighborsClassifier(1)
+    assert cross_val_score(nearest, x, y, cv=ShuffleSplit(5, random_state=0)).mean() > 0.9
+    assert cross_val_score(nearest, x, y, cv=GroupShuffleSplit(20, random_state=0), groups=patient).mean() < 0.65
 
 
 @check
 def check_scikit_learn_default():
-    assert MLPClassifier().early_stopping is False
+    assert MLPClassifier().early_stopping is False and MLPClassifier().solver == "adam"
+    fitted = quietly(lambda: MLPClassifier(max_iter=50).fit(np.eye(4), [0, 1, 0, 1]))
+    assert fitted.best_loss_ == min(fitted.loss_curve_) and fitted.validation_scores_ is None

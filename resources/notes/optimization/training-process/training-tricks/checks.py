@@ -1,14 +1,18 @@
+import functools
 import inspect
 import math
+import time
 import warnings
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, Dataset
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 CLIP = r"g \leftarrow g \cdot \min\!\Big(1,\; \frac{c}{\lVert g \rVert_2 + 10^{-6}}\Big)"
 MEMORY = r"M(S) = a\,\Big(S + \frac{L}{S}\Big), \qquad S^{*} = \sqrt{L}"
@@ -112,21 +116,135 @@ def check_clipped_sgd_steps_are_equally_long():
         assert math.isclose(w.detach().norm().item(), 0.1, rel_tol=1e-5)
 
 
-@check
-def check_clipping_scaled_gradients_is_too_strict():
-    moves = []
-    for scale in (1.0, 65536.0):
-        w = nn.Parameter(torch.zeros(2))
-        w.grad = torch.tensor([0.3, 0.4]) * scale
-        nn.utils.clip_grad_norm_([w], 1.0)
-        w.grad /= scale
-        torch.optim.SGD([w], lr=0.1).step()
-        moves.append(w.detach().norm().item())
-    assert moves[1] < moves[0] / 10_000
+def length_of_a_step(clip_at, size, scaled=False, unscale=False):
+    """Length of one SGD step of rate 0.1 where the gradient has norm 5 · size and is clipped to 1 at some moment."""
+    w = nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", enabled=scaled)
+    for moment in ("before backward", "before step", "after step"):
+        if moment == "before step":
+            scaler.scale(w @ torch.tensor([3.0, 4.0]) * size).backward()
+            if unscale:
+                scaler.unscale_(optimizer)
+        if moment == "after step":
+            scaler.step(optimizer)
+        if moment == clip_at:
+            nn.utils.clip_grad_norm_([w], 1.0)
+    return w.detach().norm().item()
 
 
-@check
+@pitfall("Clipping does nothing, or far too much")
+def check_place_of_clipping():
+    assert math.isclose(length_of_a_step("before step", 1), 0.1, rel_tol=1e-5)
+    for useless in ("before backward", "after step"):
+        assert math.isclose(length_of_a_step(useless, 1), length_of_a_step(None, 1), rel_tol=1e-6)
+        assert length_of_a_step(useless, 1) > 0.4
+    for size, wanted in ((1, 0.1), (0.1, 0.05)):
+        assert length_of_a_step("before step", size, scaled=True) < 1e-5
+        for scaled in (True, False):
+            assert math.isclose(length_of_a_step("before step", size, scaled, unscale=scaled), wanted, rel_tol=1e-5)
+
+
+class Root(nn.Module):
+    def __init__(self, floor):
+        super().__init__()
+        self.floor = floor
+
+    def forward(self, x):
+        return (x * x.relu()).clamp(min=self.floor).sqrt() if self.floor else (x * x.relu()).sqrt()
+
+
+@pitfall("NaN gradients survive clipping")
+def check_nan_is_found_and_not_clipped():
+    for floor in (0.0, 1e-6):
+        model = nn.Sequential(nn.Linear(3, 8), Root(floor), nn.Linear(8, 1))
+        broken = []
+        for name, layer in model.named_children():
+
+            def note(layer, into, out, name=name):
+                if not into[0].isfinite().all():
+                    broken.append(name)
+
+            layer.register_full_backward_hook(note)
+        model(torch.randn(16, 3, requires_grad=True)).sum().backward()
+        if floor:
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
+            assert not broken and all(p.grad.isfinite().all() for p in model.parameters())
+        else:
+            assert broken[0] == "1"
+            strict = functools.partial(nn.utils.clip_grad_norm_, error_if_nonfinite=True)
+            raises(RuntimeError, lambda: strict(model.parameters(), 1.0), "non-finite")
+            assert all(p.isfinite().all() for p in model.parameters())
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            assert all(p.grad.isnan().all() for p in model.parameters())
+    w = nn.Parameter(torch.ones(2))
+    optimizer, scaler = torch.optim.SGD([w], lr=0.1), torch.amp.GradScaler("cpu")
+    scaler.scale(w.sum() * 1e38).backward()
+    scaler.unscale_(optimizer)
+    raises(RuntimeError, lambda: nn.utils.clip_grad_norm_([w], 1.0, error_if_nonfinite=True), "non-finite")
+    scaler.step(optimizer)
+    assert torch.equal(w.detach(), torch.ones(2))
+
+
+class Slow(Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        time.sleep(0.1)
+        return torch.ones(2)
+
+
+@pitfall("Faster kernels, same time per epoch")
+def check_waiting_for_data():
+    """Pauses of 10 ms and of 1 ms stand for the kernels, of 100 ms for reading a sample; limits leave room for a busy machine."""
+
+    def epoch(kernel, loader):
+        begin = time.perf_counter()
+        for _ in loader:
+            time.sleep(kernel)
+        return time.perf_counter() - begin
+
+    alone = DataLoader(Slow())
+    slow, fast, loader = epoch(0.01, alone), epoch(0.001, alone), epoch(0, alone)
+    assert fast > 0.6 * slow and loader > 0.6 * fast
+    options = {"num_workers": 4, "persistent_workers": True, "multiprocessing_context": "fork", "timeout": 60}
+    workers = quietly(lambda: DataLoader(Slow(), **options))
+    epoch(0, workers)                                 # starts them
+    assert min(epoch(0.001, workers) for _ in range(3)) < 0.7 * fast
+
+
+@pitfall("Several tricks at once, and the result is worse")
+def check_one_trick_at_a_time():
+    pixels, classes = (torch.tensor(part) for part in load_digits(return_X_y=True))
+    pixels = pixels.float() / 16
+
+    def accuracy(batch, rate, clip=math.inf):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        optimizer = torch.optim.SGD(model.parameters(), rate)
+        for _ in range(3):
+            for rows in torch.randperm(1200).split(batch):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(pixels[rows]), classes[rows]).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+                optimizer.step()
+        return (model(pixels[1200:]).argmax(1) == classes[1200:]).float().mean().item()
+
+    plain, both = accuracy(8, 0.03), accuracy(64, 0.03, clip=2.0)
+    assert both < plain - 0.3
+    assert accuracy(8, 0.03, clip=2.0) > plain - 0.03 and accuracy(64, 0.03) < plain - 0.3   # it is the batch
+    assert accuracy(64, 0.24, clip=2.0) > plain - 0.05
+
+
+@pitfall("The checkpointed part does not learn")
 def check_reentrant():
+    for reentrant in (True, False):
+        part, head = nn.Linear(3, 3), nn.Linear(3, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            head(checkpoint(part, torch.randn(2, 3), use_reentrant=reentrant)).sum().backward()
+        assert (part.weight.grad is None) is reentrant and head.weight.grad is not None
     layer, x = nn.Linear(3, 3), torch.randn(2, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -148,3 +266,11 @@ def check_batch_norm_is_updated_twice():
         y.square().sum().backward()
         counts.append(int(norm.num_batches_tracked))
     assert counts == [1, 2]
+
+
+@check
+def check_rrelu_at_the_end_of_a_segment():
+    x = (-torch.ones(100)).requires_grad_()
+    y = checkpoint(nn.RReLU(), x, use_reentrant=False)
+    y.sum().backward()
+    assert not torch.allclose(x.grad, -y.detach())

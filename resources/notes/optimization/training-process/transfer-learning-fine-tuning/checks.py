@@ -2,9 +2,11 @@ import copy
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
+from torchvision.models import ResNet18_Weights
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LAYERWISE = r"\theta_l \leftarrow \theta_l - \eta\,\xi^{D-l}\, \frac{\partial L}{\partial \theta_l}"
 LORA = r"""
@@ -68,25 +70,40 @@ def check_numbers():
     stated("2.1%", 12288 / 589824)
 
 
-@check
+@pitfall('"size mismatch for fc.weight", even with `strict=False`')
 def check_size_mismatch_despite_strict_false():
     source = nn.ModuleDict({"body": nn.Linear(3, 3), "fc": nn.Linear(3, 5)}).state_dict()
     target = nn.ModuleDict({"body": nn.Linear(3, 3), "fc": nn.Linear(3, 2)})
     raises(RuntimeError, lambda: target.load_state_dict(source, strict=False), "size mismatch for fc.weight")
-    found = target.load_state_dict({n: v for n, v in source.items() if not n.startswith("fc.")}, strict=False)
+    rest = {n: v for n, v in source.items() if not n.startswith("fc.")}
+    raises(RuntimeError, lambda: target.load_state_dict(rest), "Missing key")
+    found = target.load_state_dict(rest, strict=False)
     assert found.missing_keys == ["fc.weight", "fc.bias"] and torch.equal(target["body"].weight, source["body.weight"])
+    first = nn.ModuleDict({"body": nn.Linear(3, 3), "fc": nn.Linear(3, 5)})
+    first.load_state_dict(source)
+    first["fc"] = nn.Linear(3, 2)
+    assert torch.equal(first["body"].weight, source["body.weight"]) and first["fc"](torch.ones(3)).shape == (2,)
 
 
-@check
+@pitfall("Frozen layers still change")
 def check_frozen_batch_norm_moves_in_train_mode():
-    norm = nn.BatchNorm1d(4).requires_grad_(False)
-    for mode in (True, False):
-        before = norm.running_mean.clone()
-        norm.train(mode)(torch.randn(16, 4) + 2)
-        assert torch.equal(before, norm.running_mean) is not mode
+    frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)).requires_grad_(False)
+    model = nn.Sequential(frozen, nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for mended in (False, True):
+        before = copy.deepcopy(frozen.state_dict())
+        model.train()
+        if mended:
+            frozen.eval()
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(16, 4) + 2).square().sum().backward()
+            optimizer.step()
+        changed = {name for name, value in frozen.state_dict().items() if not torch.equal(value, before[name])}
+        assert changed == (set() if mended else {"1.running_mean", "1.running_var", "1.num_batches_tracked"})
 
 
-@check
+@pitfall("The new head does not learn")
 def check_optimizer_built_too_early():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -95,7 +112,96 @@ def check_optimizer_built_too_early():
     model(torch.randn(5, 3)).pow(2).sum().backward()
     optimizer.step()
     assert torch.equal(before, model[1].weight)
-    raises(RuntimeError, lambda: model.requires_grad_(False)(torch.randn(5, 3)).sum().backward(), "does not require grad")
+    model.requires_grad_(False)
+    raises(RuntimeError, lambda: model(torch.randn(5, 3)).sum().backward(), "does not require grad")
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2)).requires_grad_(False)
+    model[1] = nn.Linear(3, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    old = copy.deepcopy(model)
+    model(torch.randn(5, 3)).pow(2).sum().backward()
+    optimizer.step()
+    assert torch.equal(old[0].weight, model[0].weight) and not torch.equal(old[1].weight, model[1].weight)
+
+
+def digits():
+    """Images, digits, a grouping of them into five classes; rows for pretraining, fine-tuning and testing."""
+    x, y = (torch.tensor(part) for part in load_digits(return_X_y=True))
+    return x.float() / 16, y, y * 3 % 10 // 2, torch.randperm(len(y)).split([900, 100, 797])
+
+
+def fit(model, parameters, x, y, rate, steps, warm=0):
+    optimizer = torch.optim.Adam(parameters, rate)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * min(1, (step + 1) / (warm or 1))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def accuracy(model, x, y):
+    return (model(x).argmax(1) == y).float().mean().item()
+
+
+@pitfall("Fine-tuning destroys what was learned")
+def check_head_first_keeps_the_body():
+    x, y, groups, (source, target, test) = digits()
+    body, old_head = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()), nn.Linear(64, 10)
+    pretrained = nn.Sequential(body, old_head)
+    fit(pretrained, pretrained.parameters(), x[source], y[source], 0.03, 200)
+    learned = accuracy(pretrained, x[test], y[test])
+    kept = {}
+    for way in ("at once", "head first"):
+        model = nn.Sequential(copy.deepcopy(body), nn.Linear(64, 5))
+        if way == "at once":
+            fit(model, model.parameters(), x[target], groups[target], 0.03, 100)
+        else:
+            fit(model, model[1].parameters(), x[target], groups[target], 0.03, 100)
+            fit(model, model.parameters(), x[target], groups[target], 0.0015, 100, warm=10)
+        kept[way] = accuracy(nn.Sequential(model[0], old_head), x[test], y[test])
+    assert kept["at once"] < learned - 0.15 and kept["head first"] > learned - 0.05
+    assert accuracy(model, x[test], groups[test]) > 0.85
+
+
+def probe(features, labels, train, test, rate=0.01):
+    head = nn.Linear(features.shape[1], int(labels.max()) + 1)
+    fit(head, head.parameters(), features[train], labels[train], rate, 300)
+    return accuracy(head, features[test], labels[test])
+
+
+@pitfall("Good features, poor accuracy")
+def check_preprocessing_of_images():
+    x, y, groups, (source, target, test) = digits()
+    images = torch.stack([x, 0.5 * x.roll(1, 1), 1 - x], 1).reshape(-1, 3, 8, 8)
+    mean, deviation = (moment(images[source], (0, 2, 3), keepdim=True) for moment in (torch.mean, torch.std))
+    body = nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2)),
+        *(nn.Conv2d(16, 32, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten()),
+    )
+    pretrained = nn.Sequential(body, nn.Linear(128, 10))
+    as_pretrained = (images - mean) / deviation
+    fit(pretrained, pretrained.parameters(), as_pretrained[source], y[source], 0.01, 150)
+    half_as_large = nn.functional.pad(nn.functional.avg_pool2d(as_pretrained, 2), (2, 2, 2, 2))
+    inputs = as_pretrained, as_pretrained.flip(1), images * 255, half_as_large
+    right, *wrong = (probe(body(pixels).detach(), groups, target, test) for pixels in inputs)
+    assert max(wrong) < right - 0.03, (right, wrong)
+    transforms = ResNet18_Weights.DEFAULT.transforms()
+    out = transforms(torch.randint(0, 256, (3, 300, 400), dtype=torch.uint8))
+    assert out.shape == (3, 224, 224) and transforms.mean == [0.485, 0.456, 0.406]
+
+
+@pitfall("Good features, poor accuracy")
+def check_preprocessing_of_texts():
+    def documents(count):
+        topics, about = torch.randint(0, 4, (count,)), torch.rand(count, 12) < 0.6
+        of_the_topic = topics[:, None] * 50 + torch.randint(0, 50, (count, 12))
+        return torch.where(about, of_the_topic, torch.randint(0, 200, (count, 12))), topics
+
+    (words, topics), body, other_tokenizer = documents(3000), nn.EmbeddingBag(200, 8), torch.randperm(200)
+    pretrained = nn.Sequential(body, nn.Linear(8, 4))
+    fit(pretrained, pretrained.parameters(), words[:2000], topics[:2000], 0.05, 150)
+    few, test = slice(2000, 2040), slice(2040, 3000)
+    right, wrong = (probe(body(ids).detach(), topics // 2, few, test, 0.05) for ids in (words, other_tokenizer[words]))
+    assert right > 0.9 and wrong < 0.75
 
 
 @check

@@ -56,6 +56,7 @@ def transfer_on_related_and_unrelated_images() -> Figure:
             panel.plot(COUNTS, curves[way], color=colour, marker=marker, markersize=4, label=way)
         scratch, frozen, tuned = curves.values()
         if title == "related images":
+            assert frozen[0] > max(tuned[0], scratch[0])
             assert frozen[1] > tuned[1] > scratch[1] + 0.03 and tuned[-1] > max(frozen[-1], scratch[-1])
         else:
             assert all(a < b - 0.08 for a, b in zip(frozen, scratch, strict=True))

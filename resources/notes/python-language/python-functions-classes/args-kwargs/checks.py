@@ -3,7 +3,7 @@ import random
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BINDING = r"|\text{args}| = \max(0,\, n - m), \qquad \text{keys}(\text{kwargs}) = K \setminus P"
 
@@ -51,36 +51,81 @@ def check_order_of_a_definition():
     raises(TypeError, lambda: scope["g"](a=1, b=2, d=3), "missing 1 required positional argument")
 
 
-@check
+class Added(nn.Module):
+    def forward(self, pair):
+        first, second = pair
+        return first + second
+
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Bilinear(2, 2, 1)
+
+    def forward(self, first, second):
+        return self.layer(first, second)
+
+
+@pitfall('"Sequential.forward() takes 2 positional arguments but 3 were given"')
 def check_sequential():
-    raises(TypeError, lambda: nn.Sequential(nn.Linear(2, 2))(torch.ones(2), torch.ones(2)), "Sequential.forward() takes 2 positional arguments but 3 were given")
+    one, two = torch.ones(3, 2), torch.ones(3, 2)
+    words = "Sequential.forward() takes 2 positional arguments but 3 were given"
+    for first_layer in (nn.Linear(2, 2), nn.Bilinear(2, 2, 1), Added()):
+        raises(TypeError, lambda: nn.Sequential(first_layer)(one, two), words)
+    assert nn.Sequential(Added(), nn.Linear(2, 1))((one, two)).shape == Both()(one, two).shape == (3, 1)
 
 
-@check
-def check_pitfalls():
+@pitfall("A misspelled option has no effect")
+def check_misspelled_option():
     def train(model, **kwargs):
         return kwargs.get("lr", 0.5)
 
-    assert train(None, lern_rate=0.1) == 0.5
-    raises(TypeError, lambda: torch.optim.SGD(nn.Linear(1, 1).parameters(), lern_rate=0.1), "got an unexpected keyword argument 'lern_rate'")
+    def strict(model, *, lr=0.1):
+        return lr
 
-    def f(a):
-        return a
+    def forwarding(model, **kwargs):
+        return torch.optim.SGD(model.parameters(), **kwargs)
 
-    raises(TypeError, lambda: f(1, **{"a": 2}), "got multiple values for argument 'a'")
+    layer, words = nn.Linear(1, 1), "got an unexpected keyword argument 'lern_rate'"
+    assert train(layer, lern_rate=0.1) == 0.5 and train(layer, lr=0.1) == strict(layer) == 0.1
+    raises(TypeError, lambda: strict(layer, lern_rate=0.1), words)
+    raises(TypeError, lambda: forwarding(layer, lern_rate=0.1), words)
+    assert forwarding(layer, lr=0.2).defaults["lr"] == 0.2
+
+
+@pitfall('"got multiple values for argument \'a\'"')
+def check_multiple_values():
+    def f(a, b=0):
+        return a, b
+
+    config = {"a": 2, "b": 3}
+    raises(TypeError, lambda: f(1, a=2), "got multiple values for argument 'a'")
+    raises(TypeError, lambda: f(1, **config), "got multiple values for argument 'a'")
+    del config["a"]
+    assert f(1, **config) == (1, 3)
     scope = {}
     exec("def bare(a, /):\n    return a\ndef open_(a, /, **kwargs):\n    return a, kwargs", scope)
     raises(TypeError, lambda: scope["bare"](1, **{"a": 2}), "positional-only")
     assert scope["open_"](1, **{"a": 2}) == (1, {"a": 2})
 
+
+@pitfall("The default list grows from call to call")
+def check_default_list():
     def add(x, seen=[]):
         seen.append(x)
         return list(seen)
 
+    def mended(x, seen=None):
+        seen = [] if seen is None else seen
+        seen.append(x)
+        return seen
+
     assert add(1) == [1] and add(2) == [1, 2]
+    own = []
+    assert mended(1) == [1] and mended(2) == [2] and mended(3, own) is own == [3]
 
 
-@check
+@pitfall("A forward hook does not see a keyword argument")
 def check_hooks():
     class Model(nn.Module):
         def forward(self, x, mask=None):

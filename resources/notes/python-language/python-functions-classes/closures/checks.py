@@ -5,11 +5,13 @@ import random
 import sys
 import types
 import weakref
+from multiprocessing.reduction import ForkingPickler
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LOOP = (
     r"f_k^{\text{captured}}(x) = g(x, n-1), \qquad f_k^{\text{default}}(x) = g(x, k), \qquad k = 0, \dots, n-1"
@@ -36,17 +38,54 @@ def check_functions_made_in_a_loop():
     assert functions[0].__code__.co_freevars == ("i",) and functions[0].__closure__[0].cell_contents == 2
 
 
-@check
+@pitfall("All hooks write to the last layer's name")
+def check_hooks_made_in_a_loop():
+    def store(seen, name, module, inputs, output):
+        seen.append(name)
+
+    def factory(seen, name):
+        return lambda module, inputs, output: seen.append(name)
+
+    def names(bound):
+        model, seen = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), []
+        for name, layer in model.named_children():
+            if bound == "default":
+                layer.register_forward_hook(lambda m, i, out, name=name: seen.append(name))
+            elif bound == "partial":
+                layer.register_forward_hook(functools.partial(store, seen, name))
+            elif bound == "factory":
+                layer.register_forward_hook(factory(seen, name))
+            else:
+                layer.register_forward_hook(lambda m, i, out: seen.append(name))
+        model(torch.ones(1, 2))
+        return seen
+
+    assert names(None) == ["2", "2", "2"]
+    assert names("default") == names("partial") == names("factory") == ["0", "1", "2"]
+
+
+@pitfall("\"cannot access local variable 'n'\" (`UnboundLocalError`)")
 def check_unbound_local():
-    def outer():
+    def outer(mended):
         n = 0
 
-        def inner():
+        def broken():
             n += 1  # noqa: F821
 
-        return inner
+        def inner():
+            nonlocal n
+            n += 1
+            return n
 
-    raises(UnboundLocalError, lambda: outer()(), "cannot access local variable 'n'")
+        return inner if mended else broken
+
+    raises(UnboundLocalError, lambda: outer(False)(), "cannot access local variable 'n'")
+    step = outer(True)
+    assert (step(), step()) == (1, 2)
+    scope = {}
+    exec("n = 0\ndef broken():\n    n += 1\ndef inner():\n    global n\n    n += 1\n    return n", scope)
+    raises(UnboundLocalError, scope["broken"], "cannot access local variable 'n'")
+    assert (scope["inner"](), scope["inner"]()) == (1, 2)
 
 
 DECORATED = """
@@ -68,6 +107,58 @@ class Warm:
 
     def __call__(self, epoch):
         return min(1.0, epoch / self.steps)
+
+
+MODULE = """
+import functools
+def collate(batch, factor=1):
+    return [factor * one for one in batch]
+fixed = functools.partial(collate, factor=3)
+class Collate:
+    def __init__(self, factor):
+        self.factor = factor
+    def __call__(self, batch):
+        return collate(batch, self.factor)
+"""
+
+
+@pitfall('"Can\'t pickle local object" with data-loading workers')
+def check_collate_functions_of_workers():
+    """A real spawn fails while it pickles; what is mended goes through the same pickler and back."""
+    factor = 3
+    for start in ("spawn", "forkserver"):
+        options = {"num_workers": 1, "multiprocessing_context": start}
+        loader = DataLoader([1, 2], collate_fn=lambda batch: [factor * one for one in batch], **options)
+        raises((AttributeError, pickle.PicklingError), lambda: iter(loader), "Can't pickle local object")
+    module = sys.modules["closures_collate"] = types.ModuleType("closures_collate")
+    exec(MODULE, vars(module))
+    try:
+        for work, wanted in ((module.collate, [1, 2]), (module.fixed, [3, 6]), (module.Collate(3), [3, 6])):
+            assert pickle.loads(ForkingPickler.dumps(work))([1, 2]) == wanted
+    finally:
+        del sys.modules["closures_collate"]
+
+
+@pitfall("A resumed `LambdaLR` has lost its function")
+def check_resumed_scheduler():
+    def rates(function, state=None, steps=3):
+        optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+        schedule, seen = torch.optim.lr_scheduler.LambdaLR(optimizer, function), []
+        if state:
+            schedule.load_state_dict(pickle.loads(pickle.dumps(state)))
+        for _ in range(steps):
+            optimizer.step()
+            schedule.step()
+            seen.append(schedule.get_last_lr()[0])
+        return seen, schedule.state_dict()
+
+    other = lambda epoch: 0.5  # noqa: E731
+    for function in (lambda epoch: 1 / (1 + epoch), functools.partial(pow, 0.9), Warm(20)):
+        whole, (_, half) = rates(function, steps=6)[0], rates(function)
+        assert rates(function, half)[0] == whole[3:]
+        if not isinstance(function, Warm):
+            assert rates(other, half)[0] == [0.5] * 3
+    assert rates(Warm(2), rates(Warm(20))[1])[0] == rates(Warm(20), steps=6)[0][3:]
 
 
 @check
@@ -97,17 +188,30 @@ def check_pickle_and_scheduler():
     assert resumed.lr_lambdas[0].steps == 5
 
 
-@check
+@pitfall("Memory is not freed")
 def check_memory_is_held():
-    def keep():
-        batch = torch.zeros(1000)
-        return weakref.ref(batch), lambda: batch.sum()
+    def keep(mended):
+        batch = torch.zeros(1000, requires_grad=True)
+        loss = (2 * batch).sum()
+        number = loss.item()
+        return weakref.ref(batch), (lambda: number) if mended else (lambda: loss)
 
-    reference, function = keep()
+    (held, function), (freed, small) = keep(False), keep(True)
     gc.collect()
-    assert reference() is not None
+    assert held() is not None and freed() is None and small() == function().item()
     del function
-    assert reference() is None
+    assert held() is None
+
+    def hooked(layer):
+        batch = torch.zeros(1000)
+        return weakref.ref(batch), layer.register_forward_hook(lambda m, i, out: batch.sum())
+
+    layer = nn.Linear(1, 1)
+    held, handle = hooked(layer)
+    assert held() is not None
+    handle.remove()
+    gc.collect()
+    assert held() is None
 
 
 @check

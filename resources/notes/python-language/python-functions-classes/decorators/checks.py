@@ -6,7 +6,7 @@ import weakref
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 ORDER = r"f \leftarrow A\big(B(f)\big)"
 CALLS = r"c(n) = 2 F_{n+1} - 1, \qquad m(n) = n + 1 \quad (n \ge 2)"
@@ -69,7 +69,7 @@ def plain(f):
     return wrapper
 
 
-@check
+@pitfall("The decorated function is called `wrapper` and has lost its docstring")
 def check_wraps():
     def original(a, b=1):
         """text"""
@@ -77,10 +77,10 @@ def check_wraps():
     bare, kept = plain(original), functools.wraps(original)(plain(original))
     assert bare.__name__ == "wrapper" and bare.__doc__ is None
     assert kept.__name__ == "original" and kept.__doc__ == "text" and kept.__wrapped__ is original
-    assert str(inspect.signature(kept)) == "(a, b=1)"
+    assert str(inspect.signature(kept)) == "(a, b=1)" != str(inspect.signature(bare))
 
 
-@check
+@pitfall("A decorator with a `with` block has no effect on a generator")
 def check_generator():
     def modes():
         yield torch.is_grad_enabled()
@@ -100,7 +100,7 @@ def check_generator():
     assert list(plain(modes)()) == [True] and list(torch.no_grad()(modes)()) == list(whole(modes)()) == [False]
 
 
-@check
+@pitfall("A cached function returns stale values for a tensor")
 def check_cache_on_tensors_and_methods():
     @functools.lru_cache
     def total(t):
@@ -111,6 +111,11 @@ def check_cache_on_tensors_and_methods():
     t.mul_(5)
     assert total(t) == 3 and total(t.clone()) == 15 and total.cache_info().misses == 2
     raises(TypeError, lambda: total([1]), "unhashable type")
+    by_values = functools.lru_cache(sum)
+    assert by_values(tuple(t.tolist())) == by_values(tuple(t.clone().tolist())) == 15
+    assert by_values.cache_info().hits == 1
+    t.mul_(2)
+    assert by_values(tuple(t.tolist())) == 30
 
     class Model:
         @functools.lru_cache
@@ -125,29 +130,40 @@ def check_cache_on_tensors_and_methods():
     assert reference() is not None
 
 
-@check
-def check_brackets_and_property():
+@pitfall("`@repeat` works as `@repeat(3)` only")
+def check_brackets():
     def repeat(times):
         def decorate(f):
             return lambda *args: [f(*args) for _ in range(times)]
 
         return decorate
 
-    assert repeat(3)(abs)(-1) == [1, 1, 1] and callable(repeat(abs)(-1))
+    @repeat
+    def bare(x):
+        return -x
+
+    @repeat(3)
+    def written(x):
+        return -x
+
+    assert callable(bare(1)) and written(1) == [-1, -1, -1]
+    raises(TypeError, lambda: bare(abs)(1), "'function' object cannot be interpreted as an integer")
     w = torch.ones(1, requires_grad=True)
     for decorator in (torch.no_grad, torch.no_grad()):
         assert not decorator(lambda w: 2 * w)(w).requires_grad
 
+
+@pitfall("\"'Model' object has no attribute 'size'\", but the property exists")
+def check_property():
     class Model(nn.Module):
         @property
         def size(self):
             return self.missing
 
-        @property
-        def fixed(self):
-            return 1
-
-    raises(AttributeError, lambda: Model().size, "'Model' object has no attribute 'size'")
+    model = Model()
+    raises(AttributeError, lambda: model.size, "'Model' object has no attribute 'size'")
+    model.missing = 3
+    assert model.size == 3
 
     class Read:
         fixed = property(lambda self: 1)

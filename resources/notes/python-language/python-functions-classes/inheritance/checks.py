@@ -4,7 +4,7 @@ import random
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 C3 = r"L[C] = C + \mathrm{merge}\big(L[B_1], \dots, L[B_n],\ (B_1, \dots, B_n)\big)"
 
@@ -71,14 +71,14 @@ class D(B, C):
         return ["D", *super().chain()]
 
 
-@check
+@pitfall('"Cannot create a consistent method resolution order (MRO)"')
 def check_diamond():
     stated("5", len(D.__mro__))
     assert D.__mro__ == (D, B, C, A, object) and D().chain() == ["D", "B", "C", "A"] and B().chain() == ["B", "A"]
     top = type("Top", (), {"chain": lambda self: super(top, self).chain()})
     raises(AttributeError, top().chain, "'super' object has no attribute 'chain'")
     raises(TypeError, lambda: type("X", (A, B), {}), "Cannot create a consistent method resolution")
-    assert type("X", (B, A), {}).__mro__[1:] == (B, A, object)
+    assert type("X", (B, A), {}).__mro__[1:] == type("X", (B,), {}).__mro__[1:] == (B, A, object)
 
 
 class Mixin:
@@ -87,31 +87,63 @@ class Mixin:
         self.mixed = True
 
 
+@pitfall('"cannot assign module before Module.__init__() call"')
+def check_module_assigned_too_early():
+    class Network(nn.Module):
+        def __init__(self, place):
+            if place == "first":
+                super().__init__()
+            self.layer = nn.Linear(1, 1)
+            if place == "last":
+                super().__init__()
+
+    for place in (None, "last"):
+        raises(AttributeError, lambda: Network(place), "cannot assign module before Module.__init__() call")
+    assert len(list(Network("first").parameters())) == 2
+
+
+class Selfish:
+    def __init__(self):
+        self.mixed = True
+
+
+@pitfall("The `__init__` of a mixin never runs")
+def check_mixins_and_modules():
+    for base, arguments in ((nn.Module, ()), (nn.Linear, (2, 1))):
+        last, first = type("Last", (base, Mixin), {}), type("First", (Mixin, base), {})
+        asked = type("Asked", (base, Mixin), {"call_super_init": True})
+        assert [hasattr(kind(*arguments), "mixed") for kind in (last, first, asked)] == [False, True, True]
+        assert all(isinstance(kind(*arguments)._parameters, dict) for kind in (last, first, asked))
+    assert not hasattr(type("First", (Selfish, nn.Module), {})(), "_parameters")
+
+
 @check
 def check_modules():
-    class Forgot(nn.Module):
-        def __init__(self):
-            self.layer = nn.Linear(1, 1)
-
-    raises(AttributeError, Forgot, "cannot assign module before Module.__init__() call")
-    last, first = type("Last", (nn.Module, Mixin), {}), type("First", (Mixin, nn.Module), {})
-    asked = type("Asked", (nn.Module, Mixin), {"call_super_init": True})
-    assert [hasattr(kind(), "mixed") for kind in (last, first, asked)] == [False, True, True]
     raises(NotImplementedError, lambda: type("N", (nn.Module,), {})()(1), 'missing the required "forward" function')
     assert type(nn.Linear(1, 1)) is not nn.Module and isinstance(nn.Linear(1, 1), nn.Module)
     assert all(kind.__bases__ == (nn.Module,) for kind in (nn.Linear, nn.ReLU, nn.Embedding))
     assert [c.__name__ for c in nn.Conv2d.__mro__] == ["Conv2d", "_ConvNd", "Module", "object"]
 
 
-@check
-def check_attributes():
-    first, second = A(), A()
-    first.items.append(1)
-    assert second.items == [1] and A.items is first.items
+@pitfall("All instances share one list")
+def check_shared_list():
+    class Mended:
+        def __init__(self):
+            self.items = []
 
+    for kind, others in ((A, [1]), (Mended, [])):
+        first, second = kind(), kind()
+        first.items.append(1)
+        assert first.items == [1] and second.items == others
+    assert A.items is A().items
+
+
+@pitfall("A private attribute of the base is missing in the subclass")
+def check_attributes():
     class Base:
         def __init__(self):
             self.__x = 1
+            self._y = 2
 
         fixed = property(lambda self: "class")
         plain = "class"
@@ -120,8 +152,11 @@ def check_attributes():
         def read(self):
             return self.__x
 
+        def read_one_underscore(self):
+            return self._y
+
     child = Child()
-    assert child.__dict__ == {"_Base__x": 1}
+    assert child.__dict__ == {"_Base__x": 1, "_y": 2} and child.read_one_underscore() == 2
     raises(AttributeError, child.read, "_Child__x")
     child.__dict__.update(fixed="instance", plain="instance")
     assert child.fixed == "class" and child.plain == "instance"

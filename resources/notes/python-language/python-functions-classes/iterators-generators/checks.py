@@ -1,5 +1,6 @@
 import itertools
 import math
+import random
 import sys
 import types
 import warnings
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 ALL = r"N = \max(1, W)\, n"
 SHARE = r"n_w = \left\lceil \frac{n - w}{W} \right\rceil, \qquad \sum_{w=0}^{W-1} n_w = n, \qquad w = 0, \dots, W - 1"
@@ -88,63 +89,118 @@ def check_protocol():
     assert not started and iter(g) is g and next(g) == 1 and started == [1]
 
 
-@check
+@pitfall("Each sample arrives once per worker")
+def check_workers_repeat_or_share():
+    assert loaded(Plain(4), 2) == [0, 0, 1, 1, 2, 2, 3, 3]
+    for W in (0, 1, 2, 3):
+        assert loaded(Divided(4), W) == [0, 1, 2, 3]
+
+
+@pitfall("The second loop sees nothing")
 def check_exhausted():
     model = nn.Linear(2, 2)
     parameters = model.parameters()
-    list(parameters)
+    assert len(list(parameters)) == 2 and list(parameters) == []
     raises(ValueError, lambda: torch.optim.SGD(parameters, 0.1), "optimizer got an empty parameter list")
     model(torch.full((1, 2), 100.0)).sum().backward()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nn.utils.clip_grad_norm_(parameters, 1.0)
     assert model.weight.grad.norm() > 100
+    stored = list(model.parameters())
+    for _ in range(2):
+        assert len(list(stored)) == len(list(model.parameters())) == 2
+        torch.optim.SGD(stored, 0.1)
+        torch.optim.SGD(model.parameters(), 0.1)
+    gradients = [p.grad.clone() for p in stored]
+    for mended in (lambda: stored, model.parameters):
+        for p, g in zip(stored, gradients):
+            p.grad = g.clone()
+        nn.utils.clip_grad_norm_(mended(), 1.0)
+        assert model.weight.grad.norm() <= 1
 
 
-@check
-def check_other_pitfalls():
-    def broken():
-        yield 1
-        next(iter([]))
-
-    raises(RuntimeError, lambda: list(broken()), "generator raised StopIteration")
-    numbers = [1, 2, 3, 4]
-    for q in numbers:
-        numbers.remove(q)
-    assert numbers == [2, 4]
-    first = iter([1, 2, 3])
-    assert list(zip(first, [1])) == [(1, 1)] and next(first) == 3
-    first = iter([1, 2, 3])
-    try:
-        list(zip(first, [1], strict=True))
-    except ValueError:
-        assert next(first) == 3    # reported, but lost all the same
-    else:
-        raise AssertionError("strict")
-    second = iter([1, 2, 3])
-    assert list(zip([1], second)) == [(1, 1)] and next(second) == 2
-    second = iter([1, 2, 3])
-    try:
-        list(zip([1], second, strict=True))
-    except ValueError:
-        assert next(second) == 3    # strict takes one from the longer one even then
-    else:
-        raise AssertionError("strict")
-
+@pitfall('"generator raised StopIteration"')
+def check_stop_iteration_inside_a_generator():
     def pairs(it):
-        while (x := next(it, None)) is not None:
-            yield x
+        while True:
+            yield next(it), next(it)
 
-    assert list(pairs(iter([1, 2]))) == [1, 2]
+    def caught(it):
+        while True:
+            try:
+                pair = next(it), next(it)
+            except StopIteration:
+                return
+            yield pair
+
+    def with_default(it):
+        while True:
+            x = next(it, None)
+            if x is None:
+                return
+            yield x, next(it)
+
+    raises(RuntimeError, lambda: list(pairs(iter(range(4)))), "generator raised StopIteration")
+    assert list(caught(iter(range(4)))) == list(with_default(iter(range(4)))) == [(0, 1), (2, 3)]
+
+
+@pitfall("A loop that removes elements skips some")
+def check_removing_while_looping():
+    l = [1, 2, 3, 4]  # noqa: E741
+    for q in l:
+        l.remove(q)
+    assert l == [2, 4]
+    numbers = [2, 2, 3, 4]
+    for q in numbers:
+        if q % 2 == 0:
+            numbers.remove(q)
+    assert numbers == [2, 3] and [q for q in [2, 2, 3, 4] if q % 2] == [3]
+
+
+@pitfall("`zip` loses an element")
+def check_zip():
+    def left_over(first, second, strict, refused):
+        first, second = iter(first), iter(second)
+        if refused:
+            raises(ValueError, lambda: list(zip(first, second, strict=strict)), "argument 2 is")
+        else:
+            assert list(zip(first, second, strict=strict)) == [(1, 1)]
+        return list(first), list(second)
+
+    assert left_over([1, 2, 3], [1], strict=False, refused=False) == ([3], [])
+    assert left_over([1, 2, 3], [1], strict=True, refused=True) == ([3], [])    # reported, but lost all the same
+    assert left_over([1], [1, 2, 3], strict=False, refused=False) == ([], [2, 3])
+    assert left_over([1], [1, 2, 3], strict=True, refused=True) == ([], [3])    # strict takes one even then
+
+
+@pitfall("`shuffle=True` is refused for an `IterableDataset`")
+def check_shuffling_a_stream():
+    class Shuffled(Plain):
+        def __init__(self, files, size):
+            super().__init__(sum(map(len, files)))
+            self.files, self.size = files, size
+
+        def __iter__(self):
+            buffer = []
+            for file in random.sample(self.files, len(self.files)):
+                for sample in file:
+                    buffer.append(sample)
+                    if len(buffer) >= self.size:
+                        yield buffer.pop(random.randrange(len(buffer)))
+            random.shuffle(buffer)
+            yield from buffer
+
+    refused = "DataLoader with IterableDataset: expected unspecified shuffle option"
+    raises(ValueError, lambda: DataLoader(Plain(3), shuffle=True), refused)
+    for files, size in (([range(0, 20), range(20, 40), range(40, 60)], 1), ([range(60)], 10)):
+        loader = DataLoader(Shuffled(files, size), batch_size=4)
+        epochs = [[int(x) for batch in loader for x in batch] for _ in range(4)]
+        assert all(sorted(epoch) == list(range(60)) for epoch in epochs) and len(set(map(tuple, epochs))) > 1
 
 
 @check
-def check_shuffle_and_memory():
-    raises(
-        ValueError,
-        lambda: DataLoader(Plain(3), shuffle=True),
-        "DataLoader with IterableDataset: expected unspecified shuffle option",
-    )
+def check_memory():
     stated("8,000,000", sys.getsizeof(list(range(10**6))) - sys.getsizeof([]))
     assert sys.getsizeof(x for x in range(10)) == sys.getsizeof(x for x in range(10**6))
 

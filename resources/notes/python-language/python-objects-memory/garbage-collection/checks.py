@@ -1,11 +1,14 @@
 import gc
+import os
 import random
 import sys
+import time
 import weakref
 
+import numpy as np
 import torch
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 ROOT = r"\mathrm{rc}(o) - \mathrm{in}_U(o) > 0"
 SWEEP = r"\text{garbage} = U \setminus \mathrm{reach}\big(\{o \in U : \mathrm{rc}(o) - \mathrm{in}_U(o) > 0\}\big)"
@@ -120,14 +123,56 @@ def check_thresholds_are_exceeded():
     assert middle[1] - middle[0] == 12  # 11 young collections between, then the middle one
 
 
-@check
-def check_pitfalls():
-    w, total = torch.ones(2, requires_grad=True), 0
+class Parent:
+    """Holds a tensor; its child points back: strongly, weakly, or not any more."""
+
+    def __init__(self, kind):
+        self.data = torch.ones(1000)
+        self.child = Node()
+        self.child.parent = weakref.ref(self) if kind == "weakref" else self
+
+
+@pitfall("CUDA runs out of memory although no variable refers to the tensors")
+def check_tensors_on_cycles():
+    """With tensors on the CPU. That the CUDA allocator starts no collector does not run here (issue #50185)."""
+    gc.disable()
+    held = {}
+    for kind in ("cycle", "weakref", "broken", "collected"):
+        parent = Parent(kind)
+        held[kind] = weakref.ref(parent.data)
+        if kind == "broken":
+            parent.child.parent = None
+        del parent
+        if kind == "cycle":
+            assert held[kind]() is not None
+    assert held["weakref"]() is None and held["broken"]() is None and held["collected"]() is not None
+    gc.collect()
+    gc.enable()
+    assert held["cycle"]() is None and held["collected"]() is None
+
+
+@pitfall("Memory grows with each step")
+def check_memory_that_is_still_referred_to():
+    w, kept = torch.ones(50, requires_grad=True), {"sum": 0, "sum of numbers": 0.0, "outputs": [], "detached": []}
+    graphs = {name: [] for name in kept}
     for _ in range(3):
-        loss = (2 * w).sum()
-        watch = weakref.ref(loss)
-        total = total + loss
-    assert total.grad_fn is not None
+        for name, store in kept.items():
+            output = (2 * w).exp()
+            # A node of the graph lives as long as the exponential that it saved: the object below hangs on the node.
+            mark = Node()
+            output.grad_fn.metadata["mark"] = mark
+            graphs[name].append(weakref.ref(mark))
+            if name == "sum":
+                kept[name] = store + output.sum()
+            elif name == "sum of numbers":
+                kept[name] = store + output.sum().item()
+            else:
+                store.append(output if name == "outputs" else output.detach().cpu())
+            del output, mark, store
+    gc.collect()
+    alive = {name: sum(mark() is not None for mark in marks) for name, marks in graphs.items()}
+    assert alive == {"sum": 3, "sum of numbers": 0, "outputs": 3, "detached": 0}
+    assert torch.ones(1000)[:1].detach().untyped_storage().nbytes() == 4000      # a slice keeps the whole
 
     def fail():
         big = torch.ones(10)
@@ -137,19 +182,82 @@ def check_pitfalls():
     try:
         fail()
     except ValueError as error:
-        kept = error
-        assert fail.watch() is not None
+        exception = error
     assert fail.watch() is not None
-    del kept
+    del exception
     assert fail.watch() is None
     try:
         fail()
     except ValueError:
         pass
     assert fail.watch() is None
-    assert (2 * w).detach().grad_fn is None and torch.ones(1000)[:1].detach().untyped_storage().nbytes() == 4000
+
+
+def private_kilobytes_after_reading(data):
+    """What a forked process has for itself, in kB, after it went through the data."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        gc.disable()
+        for index in range(len(data)):
+            data[index]
+        with open("/proc/self/smaps_rollup") as lines:
+            os.write(writer, next(line.split()[1] for line in lines if line.startswith("Private_Dirty")).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as answer:
+        return int(answer.read())
+
+
+@pitfall("Data-loader workers slowly copy the dataset")
+def check_reading_copies_pages():
+    if not os.path.exists("/proc/self/smaps_rollup"):
+        return
+    names = [f"image-{index}" for index in range(200_000)]
+    alone = private_kilobytes_after_reading([])
+    assert min(private_kilobytes_after_reading(o) for o in (names, np.array(names, dtype=object))) > alone + 8000
+    for mended in (np.array(names), np.arange(200_000), torch.arange(20_000)):
+        assert private_kilobytes_after_reading(mended) < alone + 4000
+
+
+@pitfall('"The gc module counts references"')
+def check_counting_without_the_collector():
+    gc.disable()
+    plain, cyclic = [], []
+    for _ in range(1000):
+        node = Node()
+        plain.append(weakref.ref(node))
+        node = Node()
+        node.me = node
+        cyclic.append(weakref.ref(node))
+    del node
+    assert not any(one() for one in plain) and all(one() for one in cyclic)
+    gc.enable()
+    work = [[] for _ in range(1000)]
+    assert sum(one() is not None for one in cyclic) < 10 and len(work) == 1000
+
+
+def seconds_of_a_collection():
+    begin = time.process_time()
+    gc.collect()
+    return time.process_time() - begin
+
+
+@pitfall("A collection is slow although little is freed")
+def check_time_of_a_collection():
+    gc.collect()
     gc.freeze()
-    assert gc.get_freeze_count() > 0
+    small = [[index] for index in range(400_000)]
+    slow = min(seconds_of_a_collection() for _ in range(3))
+    gc.freeze()
+    assert gc.get_freeze_count() > 400_000 and min(seconds_of_a_collection() for _ in range(3)) < slow / 5
+    gc.unfreeze()
+    del small
+    gc.collect()
+    gc.freeze()
+    one = np.arange(400_000)
+    assert min(seconds_of_a_collection() for _ in range(3)) < slow / 5 and one.nbytes > 10**6
     gc.unfreeze()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LIST = r"x \in L \iff \exists\, e \in L:\ (x \ \mathrm{is}\ e) \lor (x = e)"
 HASHED = (
@@ -102,34 +102,75 @@ def check_facts():
     assert v is not a and v.data_ptr() == a.data_ptr() != c.data_ptr()
 
 
-@check
-def check_pitfalls():
+@pitfall('"Boolean value of Tensor with more than one value is ambiguous" from `x in tensors`')
+def check_membership_of_a_tensor():
     a, b = torch.zeros(2), torch.ones(2)
+    same_object = lambda x, tensors: any(x is t for t in tensors)
+    same_values = lambda x, tensors: any(torch.equal(x, t) for t in tensors)
     assert a in [a, b]
-    raises(RuntimeError, lambda: b in [a], "Boolean value of Tensor with more than one value is ambiguous")
-    assert any(torch.equal(b.clone(), t) for t in (a, b)) and not any(b.clone() is t for t in (a, b))
-    assert int("200") is int("200") and int("300") is not int("300")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        compile("n is 3", "x", "eval")
-    assert caught[0].category is SyntaxWarning
+    raises(RuntimeError, lambda: b in [a, b], "Boolean value of Tensor with more than one value is ambiguous")
+    assert same_object(b, [a, b]) and not same_object(b.clone(), [a, b])
+    assert same_values(b.clone(), [a, b]) and not same_values(b + 1, [a, b]) and not same_values(torch.ones(3), [a, b])
+
+
+@pitfall("A test with `is` works for 200 and fails for 300")
+def check_integers_computed_at_run_time():
+    for text, one_object in (("200", True), ("300", False)):
+        assert (int(text) is int(text)) == one_object and int(text) == int(text)
+    for source in ("n is 3", "n is 'a'"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            compile(source, "x", "eval")
+        assert caught[0].category is SyntaxWarning
+
+
+@pitfall("`if x == None` fails for an array")
+def check_comparison_with_none():
     elementwise = np.array([1, 2]) == None  # noqa: E711
     assert elementwise.shape == (2,)
     raises(ValueError, lambda: bool(elementwise), "ambiguous")
+
+    class Agreeable:
+        def __eq__(self, other):
+            return True
+
+    assert Agreeable() == None and Agreeable() is not None and np.array([1, 2]) is not None  # noqa: E711
+
+
+@pitfall("A deep model has the weights of a single layer")
+def check_layers_of_their_own():
+    layer = nn.Linear(2, 2)
+    repeated = nn.Sequential(*[layer] * 3)
+    assert repeated[0] is repeated[1] and len(list(repeated.parameters())) == 2
+    x = torch.ones(1, 2)
+    assert torch.equal(repeated(x), layer(layer(layer(x))))
+    for own in ([nn.Linear(2, 2) for _ in range(3)], [copy.deepcopy(layer) for _ in range(3)]):
+        model = nn.Sequential(*own)
+        assert model[0] is not model[1] and len(list(model.parameters())) == 6
+    together = copy.deepcopy([layer] * 2)
+    assert together[0] is together[1] is not layer
+
+
+@pitfall('Two objects "have the same id"')
+def check_ids_of_short_lived_objects():
     assert id([]) == id([])
-    assert not torch.equal(torch.ones(2), torch.ones(1, 2)) and torch.allclose(torch.tensor([0.1 + 0.2]), torch.tensor([0.3]))
+    one, two = [], []
+    assert id(one) != id(two) and one is not two
+
+
+@check
+def check_comparisons_of_tensors():
+    assert not torch.equal(torch.ones(2), torch.ones(1, 2))
+    assert torch.allclose(torch.tensor([0.1 + 0.2]), torch.tensor([0.3]))
     unknown = torch.tensor([float("nan")])
     assert not torch.equal(unknown, unknown) and torch.allclose(torch.ones(1), torch.ones(3))
     raises(RuntimeError, lambda: torch.allclose(torch.ones(1), torch.ones(1).double()), "did not match")
 
 
 @check
-def check_one_sided_equality_and_deep_copies():
+def check_one_sided_equality():
     x, e = Odd(-1, 0, like_all=True), Odd(-1, 0)
     assert x == e and not e == x and x not in [e] and x not in {e} and e in [x]
-    layer = nn.Linear(2, 2)
-    together, singly = copy.deepcopy([layer] * 2), [copy.deepcopy(layer) for _ in range(2)]
-    assert together[0] is together[1] and singly[0] is not singly[1]
 
 
 @check

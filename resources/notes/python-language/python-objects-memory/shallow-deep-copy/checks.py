@@ -1,11 +1,13 @@
 import copy
+import io
+import threading
 
 import numpy as np
 import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 COUNT = r"N_{\text{shallow}} = 1, \qquad N_{\text{deep}} = \sum_{k=0}^{d-1} b^k = \frac{b^d - 1}{b - 1}"
 MEMORY = r"M = \sum_t n_t\, s_t\ \text{bytes}"
@@ -94,44 +96,92 @@ def check_facts_about_tensors_and_modules():
     assert layer.bias is None
     a, numbers = np.zeros(3), [0, 0]
     assert not np.shares_memory(copy.copy(a), a)
-    raises(TypeError, lambda: copy.copy(number for number in numbers), "cannot pickle")
+    with open(__file__) as file:
+        for refused in ((number for number in numbers), threading.Lock(), file):
+            raises(TypeError, lambda: copy.copy(refused), "cannot pickle")
+            raises(TypeError, lambda: copy.deepcopy(refused), "cannot pickle")
     a[:][0], numbers[:][0], view = 1, 1, t[1:]
     assert a[0] == 1 and numbers == [0, 0] and view.untyped_storage().data_ptr() == t.untyped_storage().data_ptr()
 
 
-@check
-def check_pitfalls():
-    model = nn.Linear(2, 2)
-    before = model.weight.detach().clone()
-    live, shallow, deep = model.state_dict(), model.state_dict().copy(), copy.deepcopy(model.state_dict())
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    new = copy.deepcopy(model)
+def stepped(model, optimizer):
+    optimizer.zero_grad()
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
+
+
+@pitfall("The best checkpoint equals the last one")
+def check_snapshots_of_the_weights():
+    model, file = nn.Linear(2, 2), io.BytesIO()
+    before = model.weight.detach().clone()
+    live, shallow, deep = model.state_dict(), model.state_dict().copy(), copy.deepcopy(model.state_dict())
+    torch.save(model.state_dict(), file)
+    stepped(model, torch.optim.SGD(model.parameters(), lr=1.0))
     assert torch.equal(live["weight"], model.weight) and torch.equal(shallow["weight"], model.weight)
-    assert torch.equal(deep["weight"], before) and not torch.equal(model.weight, before)
-    new(torch.ones(1, 2)).sum().backward()
-    optimizer.step()
-    assert torch.equal(new.weight, before)
-    normed, parametrized = nn.utils.weight_norm(nn.Linear(2, 2)), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
-    raises(RuntimeError, lambda: copy.deepcopy(normed), "support the deepcopy protocol")
-    parametrized(torch.ones(1, 2))
-    assert torch.equal(copy.deepcopy(parametrized).weight, parametrized.weight)
+    file.seek(0)
+    assert torch.equal(deep["weight"], before) and torch.equal(torch.load(file)["weight"], before)
+    assert not torch.equal(model.weight, before)
+
+
+class Computed(nn.Module):
+    """Its weight is computed in `forward`, nothing computed is stored."""
+
+    def __init__(self):
+        super().__init__()
+        self.raw = nn.Parameter(torch.randn(2, 2))
+
+    def forward(self, x):
+        return x @ self.raw.exp()
+
+
+@pitfall('"Only Tensors created explicitly by the user … support the deepcopy protocol"')
+def check_stored_results():
+    message = ("Only Tensors created explicitly by the user", "support the deepcopy protocol")
+    normed = quietly(lambda: nn.utils.weight_norm(nn.Linear(2, 2)))
+    parametrized = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+    raises(RuntimeError, lambda: copy.deepcopy(normed), *message)
+    for healthy in (parametrized, Computed()):
+        y = healthy(torch.ones(1, 2))
+        assert torch.equal(copy.deepcopy(healthy)(torch.ones(1, 2)), y)
+    model = nn.Linear(2, 2)
     model.stored = model(torch.ones(1, 2))
-    try:
-        copy.deepcopy(model)
-    except RuntimeError as error:
-        assert "Only Tensors created explicitly by the user" in str(error) and "support the deepcopy protocol" in str(error)
-    else:
-        raise AssertionError("a non-leaf cannot be deep-copied")
-    model.stored = model.stored.detach()
-    copy.deepcopy(model)
+    raises(RuntimeError, lambda: copy.deepcopy(model), *message)
+    model.stored = model(torch.ones(1, 2)).detach()
+    assert torch.equal(copy.deepcopy(model).stored, model.stored)
+
+
+@pitfall("The copied model does not train")
+def check_optimizer_of_the_copy():
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    new_model = copy.deepcopy(model)
+    before = new_model.weight.detach().clone()
+    stepped(new_model, optimizer)
+    assert torch.equal(new_model.weight, before)
+    stepped(new_model, torch.optim.SGD(new_model.parameters(), lr=1.0))
+    assert not torch.equal(new_model.weight, before)
+
+
+@pitfall("Tied weights come apart")
+def check_tied_weights():
+    tied = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 5, bias=False))
+    tied[1].weight = tied[0].weight
+    apart, whole = [copy.deepcopy(layer) for layer in tied], copy.deepcopy(tied)
+    assert apart[0].weight is not apart[1].weight
+    assert whole[0].weight is whole[1].weight is not tied[0].weight
+
+
+@pitfall("One row changes and all rows change")
+def check_repeated_rows():
     rows = [[0] * 3] * 2
-    other = copy.copy(rows)
+    outer, deep = copy.copy(rows), copy.deepcopy(rows)
     rows[0][0] = 1
-    assert rows == other == [[1, 0, 0], [1, 0, 0]]
-    deep = copy.deepcopy(rows)
-    assert deep[0] is deep[1] and deep[0] is not rows[0]
+    assert rows == outer == [[1, 0, 0], [1, 0, 0]] and deep == [[0] * 3, [0] * 3]
+    deep[0][0] = 1
+    assert deep == rows
+    own = [[0] * 3 for _ in range(2)]
+    own[0][0] = 1
+    assert own == [[1, 0, 0], [0, 0, 0]]
 
 
 @check

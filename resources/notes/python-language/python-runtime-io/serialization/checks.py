@@ -2,13 +2,16 @@ import io
 import json
 import pickle
 import random
+import sys
+import types
 import zipfile
 
+import joblib
 import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SIZE = r"B = \sum_{s} n_s\, b_s \ + \ \text{pickle and headers}"
 
@@ -63,7 +66,7 @@ def moved(file, device):
     return result
 
 
-@check
+@pitfall('"Attempting to deserialize object on a CUDA device" on a machine without a GPU')
 def check_device_of_the_file():
     file = moved(saved(torch.ones(2)), "cuda:0")
     if not torch.cuda.is_available():
@@ -91,27 +94,97 @@ def refused(kind, text, work):
     raises(kind, lambda: work(), text)
 
 
-@check
-def check_pitfalls():
-    file = saved(Own())
-    refused(pickle.UnpicklingError, "Weights only load failed", lambda: torch.load(file))
+def loaded(x, *safe, **options):
+    with torch.serialization.safe_globals(list(safe)):
+        return torch.load(saved(x), **options)
+
+
+@pitfall('"Weights only load failed" after an update of PyTorch')
+def check_what_is_accepted():
+    model, values = nn.Sequential(nn.Linear(2, 1)), [np.ones(1), np.float64(1), np.random.get_state()]
+    for refuse in (Own(), model, *values):
+        refused(pickle.UnpicklingError, "Weights only load failed", lambda: loaded(refuse))
+    assert isinstance(loaded(Own(), weights_only=False), Own) and isinstance(loaded(Own(), Own), Own)
+    refused(pickle.UnpicklingError, "torch.nn.modules.linear.Linear", lambda: loaded(model, nn.Sequential))
+    assert torch.equal(loaded(model, nn.Sequential, nn.Linear)[0].weight, model[0].weight)
+    rebuild = np.ones(1).__reduce__()[0]
+    assert loaded(np.ones(1), rebuild, np.ndarray, np.dtype, type(np.dtype(float))).tolist() == [1.0]
+    again = nn.Sequential(nn.Linear(2, 1))
+    again.load_state_dict(loaded(model.state_dict()))
+    assert torch.equal(again[0].weight, model[0].weight)
+    plain = {"step": 3, "rates": [0.1, None], "shape": (2, True), "text": "x", "weight": torch.ones(2)}
+    assert list(loaded(plain)) == list(plain)
+
+
+ran = []
+
+
+class Call:
+    """Names a function of this module, as a file from elsewhere names one of the standard library."""
+
+    def __reduce__(self):
+        return note, ("by the file",)
+
+
+def note(text):
+    ran.append(text)
+
+
+@pitfall("Loading a downloaded pickle runs foreign code")
+def check_calls_made_by_a_file():
+    file = io.BytesIO()
+    joblib.dump(Call(), file)
     file.seek(0)
-    assert isinstance(torch.load(file, weights_only=False), Own)
-    file.seek(0)
-    with torch.serialization.safe_globals([Own]):
-        assert isinstance(torch.load(file), Own)
-    for value in (np.ones(1), np.float64(1), np.random.get_state()):
-        refused(pickle.UnpicklingError, "Weights only load failed", lambda: torch.load(saved(value)))
-    with torch.serialization.safe_globals([nn.Sequential]):
-        refused(pickle.UnpicklingError, "torch.nn.modules.linear.Linear", lambda: torch.load(saved(nn.Sequential(nn.Linear(2, 1)))))
-    text = pickle.dumps(Own()).replace(b"Own", b"Old")
-    refused(AttributeError, "Old", lambda: pickle.loads(text))
-    refused(TypeError, "Object of type float32 is not JSON serializable", lambda: json.dumps(np.float32(1)))
-    refused(TypeError, "Object of type Tensor is not JSON serializable", lambda: json.dumps(torch.ones(1)))
-    refused(TypeError, "Object of type int64 is not JSON serializable", lambda: json.dumps(np.int64(1)))
-    assert json.dumps(np.float64(0.5)) == "0.5"
-    assert json.dumps(float("nan")) == "NaN" and json.dumps(torch.ones(2).tolist()) == "[1.0, 1.0]"
+    unsafe = lambda: loaded(Call(), weights_only=False)
+    for load in (lambda: pickle.loads(pickle.dumps(Call())), lambda: joblib.load(file), unsafe):
+        ran.clear()
+        load()
+        assert ran == ["by the file"]
+    ran.clear()
+    refused(pickle.UnpicklingError, "Weights only load failed", lambda: loaded(Call(), weights_only=True))
+    assert not ran and loaded(nn.Linear(2, 1).state_dict(), weights_only=True)["weight"].shape == (1, 2)
+
+
+@pitfall("A saved model cannot be loaded after refactoring")
+def check_renamed_modules_and_classes():
+    old = types.ModuleType("old_nets")
+    exec("from torch import nn\nclass Net(nn.Linear):\n    pass", old.__dict__)
+    sys.modules["old_nets"] = old
+    net = old.Net(2, 1)
+    whole, weights = saved(net), saved(net.state_dict())
+    NewNet = type("NewNet", (nn.Linear,), {"__module__": "new_nets"})
+    del old.Net
+    refused(AttributeError, "Net", lambda: torch.load(whole, weights_only=False))
+    del sys.modules["old_nets"]
+    whole.seek(0)
+    refused(ModuleNotFoundError, "old_nets", lambda: torch.load(whole, weights_only=False))
+    built = NewNet(2, 1)
+    built.load_state_dict(torch.load(weights))
+    assert torch.equal(built.weight, net.weight)
+
+
+@pitfall("The file is far larger than the tensor")
+def check_storage_of_a_view():
+    t = torch.zeros(1_000_000)
+    large, small = saved(t[:10]), saved(t[:10].clone())
+    assert len(large.getvalue()) > 4_000_000 and len(small.getvalue()) < 4_000
+    assert torch.equal(torch.load(large), torch.load(small))
+
+
+@pitfall('"Object of type float32 is not JSON serializable"')
+def check_numbers_in_json():
+    array, tensor = np.ones(2, np.float32), torch.ones(2)
+    numpy_values = (array[0], "float32"), (np.int64(1), "int64"), (np.bool_(True), "bool"), (array, "ndarray")
+    for value, name in (*numpy_values, (tensor, "Tensor")):
+        refused(TypeError, f"Object of type {name}", lambda: json.dumps(value))
+    refused(TypeError, "Object of type float32 is not JSON serializable", lambda: json.dumps(array[0]))
+    assert json.dumps([array[0].item(), tensor[0].item()]) == json.dumps(array.tolist()) == json.dumps(tensor.tolist())
+    assert json.dumps(np.float64(0.5)) == "0.5" and json.dumps(float("nan")) == "NaN"
     refused(ValueError, "not JSON compliant", lambda: json.dumps(float("nan"), allow_nan=False))
+
+
+@check
+def check_object_arrays():
     buffer = io.BytesIO()
     np.save(buffer, np.array([{}], dtype=object))
     buffer.seek(0)

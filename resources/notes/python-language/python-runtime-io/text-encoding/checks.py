@@ -1,8 +1,14 @@
 import codecs
+import csv
+import os
 import random
+import subprocess
+import sys
+import tempfile
 import unicodedata
+from pathlib import Path
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LENGTH = (
     r"\mathrm{len}(c) = \begin{cases} 1 & c < 2^{7} \\ 2 & 2^{7} \le c < 2^{11} \\ 3 & 2^{11} \le c < 2^{16} \\"
@@ -69,31 +75,82 @@ def check_other_encodings():
     assert len(gb18030) == len(utf16) == len(characters) and "😀" not in gbk and "♀" in gbk
     chinese = [one for one in gbk if "\u4e00" <= one <= "\u9fff"]
     assert 20_000 < len(chinese) < 30_000 and all(gbk[one] == 2 for one in chinese)
+    assert all(one.encode("gbk") == one.encode("gb18030") for one in gbk)
     assert list(lengths("latin-1")) == [chr(c) for c in range(256)]
     for one in random.sample(chinese, 50):
         pair = one.encode("gbk").decode("latin-1")
         assert len(pair) == 2
 
 
-@check
-def check_pitfalls():
-    for data, encoding in (("😀", "gbk"),):
-        try:
-            data.encode(encoding)
-        except UnicodeEncodeError:
-            continue
-        raise AssertionError("GBK has no emoji")
-    raises(UnicodeDecodeError, lambda: "注册®“引”".encode("utf-8").decode("gbk"), "'gbk' codec can't decode byte")
-    bad = "中文é".encode("utf-8").decode("latin-1")
-    assert bad != "中文é" and bad.encode("latin-1").decode("utf-8") == "中文é"
-    assert "\ufffd\ufffd".encode("utf-8").decode("gbk") == "锟斤拷"
+@pitfall("\"'gbk' codec can't decode byte 0xae\" on Windows")
+def check_default_encoding_of_open():
+    """No GBK locale here: the message comes from naming GBK, the part of the locale from one that means ASCII."""
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "text.txt")
+        path.write_bytes("亮\n中文".encode("utf-8"))
+        raises(UnicodeDecodeError, lambda: path.read_text("gbk"), "'gbk' codec can't decode byte 0xae")
+        assert path.read_text(encoding="utf-8") == "亮\n中文"
+        for mode, works in (("utf8=0", False), ("utf8", True)):
+            command = [sys.executable, "-X", mode, "-c", "import sys; print(open(sys.argv[1]).read())", path]
+            ended = subprocess.run(command, env=plain, capture_output=True, encoding="utf-8", timeout=60)
+            assert ("UnicodeDecodeError: 'ascii' codec" in ended.stderr) is not works, ended.stderr
+            assert ("中文" in ended.stdout) is works
+        raises(UnicodeEncodeError, lambda: path.write_text("😀", encoding="gbk"))
+        path.write_text("😀", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "😀"
+
+
+@pitfall("The text is garbled, without any error")
+def check_silent_garbage():
+    original = "你好é".encode("utf-8")
+    bad = original.decode("latin-1")
+    assert bad != "你好é" and original[:6].decode("gbk") == "浣犲ソ"
+    assert bytes(range(256)).decode("latin-1").encode("latin-1") == bytes(range(256))
+    assert original.decode("utf-8") == bad.encode("latin-1").decode("utf-8") == "你好é"
+
+
+@pitfall("\"锟斤拷\" in the data")
+def check_replacement_characters():
+    source = "编码".encode("gbk")
+    replaced = source.decode("utf-8", errors="replace")
+    assert "锟斤拷" in replaced.encode("utf-8").decode("gbk", errors="replace") and "�" in replaced
+    assert replaced == "中文".encode("gbk").decode("utf-8", errors="replace")
+    assert source.decode("utf-8", errors="ignore") != "编码"
+    raises(UnicodeDecodeError, lambda: source.decode("utf-8"))
+    assert source.decode("gbk") == "编码"
+
+
+@pitfall("A stream of tokens shows \"�\"")
+def check_characters_cut_by_tokens():
     decoder = codecs.getincrementaldecoder("utf-8")()
-    pieces = [bytes([byte]) for byte in "中a".encode("utf-8")]
-    assert "".join(decoder.decode(one) for one in pieces) == "中a"
-    assert "\ufffd" in "".join(one.decode("utf-8", errors="replace") for one in pieces)
+    tokens = [b"\xe4\xb8", b"\xad", b"a"]
+    assert "�" in "".join(one.decode("utf-8", errors="replace") for one in tokens)
+    assert b"".join(tokens).decode("utf-8") == "".join(decoder.decode(one) for one in tokens) == "中a"
+
+
+@pitfall("Two equal-looking words are different tokens")
+def check_normal_forms():
+    one, two = "caf\u00e9", "cafe\u0301"
+    assert len({one, two}) == 2 and len({unicodedata.normalize("NFC", s) for s in (one, two)}) == 1
     assert unicodedata.normalize("NFKC", "ＡＢＣ") == "ABC" != unicodedata.normalize("NFC", "ＡＢＣ")
-    assert len("👍🏽") == 2 and bytes.fromhex("d6d0").decode("latin-1") == "ÖÐ"
-    bom = b"\xef\xbb\xbfid"
-    assert bom.decode("utf-8") == "\ufeffid" and bom.decode("utf-8-sig") == "id"
+    assert unicodedata.normalize("NFKC", two) == one
+
+
+@pitfall("The first column is called `\\ufeffid`")
+def check_byte_order_mark():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "table.csv")
+        path.write_bytes(b"\xef\xbb\xbfid,x\n1,2\n")
+        for encoding, name in (("utf-8", "\ufeffid"), ("utf-8-sig", "id")):
+            with open(path, encoding=encoding, newline="") as file:
+                assert next(csv.DictReader(file)) == {name: "1", "x": "2"}
+    assert "\ufeff".encode("utf-8") == bytes.fromhex("EFBBBF") and b"id".decode("utf-8-sig") == "id"
+
+
+@check
+def check_other_facts():
+    raises(UnicodeEncodeError, lambda: "😀".encode("gbk"))
     raises(TypeError, lambda: "a" + b"a")
+    assert len("👍🏽") == 2 and bytes.fromhex("d6d0").decode("latin-1") == "ÖÐ"
     assert len("𠀀".encode("utf-8")) == 4 and ord("𠀀") > 0xFFFF

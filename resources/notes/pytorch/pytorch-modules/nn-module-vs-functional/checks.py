@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 LINEAR = r"\mathrm{Linear}_{W,b}(x) = \mathrm{linear}(x, W, b) = x\,W^{\top} + b"
 COUNT = r"n = d_{\text{out}}\,d_{\text{in}} + d_{\text{out}}"
@@ -45,42 +45,100 @@ def check_worked_example():
     assert not Plain().state_dict() and Plain().to(torch.float64).W.dtype == torch.float32
 
 
-@check
-def check_modes():
+@pitfall("Predictions vary although `eval()` was called")
+def check_dropout_and_the_mode():
     assert inspect.signature(F.dropout).parameters["training"].default is True
-    assert inspect.signature(F.batch_norm).parameters["training"].default is False
 
-    class Both(nn.Module):
-        def forward(self, x, bind):
-            return F.dropout(x, 0.5, training=self.training) if bind else F.dropout(x, 0.5)
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
 
-    model, x = Both().eval(), torch.ones(1000)
-    assert torch.equal(model(x, True), x) and not torch.equal(model(x, False), x)
-    assert not torch.equal(model.train()(x, True), x)
-    assert not torch.equal(nn.Sequential(nn.Identity()).eval()(nn.Dropout()(x)), x)    # made inside forward: in train mode
-    x, mean, variance = torch.randn(50, 3) + 4, torch.zeros(3), torch.ones(3)
-    assert torch.allclose(F.batch_norm(x, mean, variance), x, atol=1e-4)
-    assert torch.allclose(nn.BatchNorm1d(3)(x).mean(0), torch.zeros(3), atol=1e-5)
+        def forward(self, x, style):
+            if style == "module":
+                return self.drop(x)
+            return F.dropout(x, 0.5, training=self.training) if style == "bound" else F.dropout(x, 0.5)
+
+    model, x = Net().eval(), torch.ones(1000)
+    assert not torch.equal(model(x, "plain"), model(x, "plain"))
+    for style in ("module", "bound"):
+        assert torch.equal(model.eval()(x, style), x) and not torch.equal(model.train()(x, style), x)
 
 
-@check
-def check_layer_in_forward():
-    class Forgetful(nn.Module):
+@pitfall("A weight never changes and is missing in the checkpoint")
+def check_registration():
+    class Net(nn.Module):
+        def __init__(self, weight, layers):
+            super().__init__()
+            self.w, self.layers, self.out = weight, layers, nn.Linear(3, 1)
+            self.register_buffer("offset", torch.ones(3))
+
         def forward(self, x):
-            return nn.Linear(4, 4)(x)
+            for layer in self.layers:
+                x = layer(x)
+            return self.out(self.w * x - self.offset)
 
-    model, x = Forgetful(), torch.ones(1, 4)
-    assert not torch.equal(model(x), model(x)) and not list(model.parameters())
+    for wrap, wrap_list, learns in ((lambda t: t, list, False), (nn.Parameter, nn.ModuleList, True)):
+        net = Net(wrap(torch.randn(3, requires_grad=True)), wrap_list([nn.Linear(3, 3)]))
+        before = net.w.clone(), net.layers[0].weight.clone()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        net(torch.randn(5, 3)).square().sum().backward()
+        optimizer.step()
+        keys = net.state_dict()
+        assert torch.equal(before[0], net.w) != learns and ("w" in keys) == learns
+        assert torch.equal(before[1], net.layers[0].weight) != learns and ("layers.0.weight" in keys) == learns
+        assert "offset" in keys and torch.equal(net.offset, torch.ones(3))
 
 
-@check
-def check_missing_super():
-    class Early(nn.Module):
+@pitfall("The same input gives different outputs, and one layer never learns")
+def check_layer_in_forward():
+    class Net(nn.Module):
+        def __init__(self, forgetful):
+            super().__init__()
+            self.forgetful, self.out = forgetful, nn.Linear(4, 1)
+            if not forgetful:
+                self.hidden = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.out((nn.Linear(4, 4) if self.forgetful else self.hidden)(x))
+
+    x = torch.ones(1, 4)
+    for forgetful in (True, False):
+        model = Net(forgetful)
+        assert torch.equal(model(x), model(x)) != forgetful
+        assert len(list(model.parameters())) == (2 if forgetful else 4)
+
+
+@pitfall("`F.batch_norm` behaves as in evaluation")
+def check_batch_norm_default():
+    assert inspect.signature(F.batch_norm).parameters["training"].default is False
+    x, mean, variance = torch.randn(50, 3) + 4, torch.zeros(3), torch.ones(3)
+    raises(TypeError, lambda: F.batch_norm(x), "running_mean", "running_var")
+    assert torch.allclose(F.batch_norm(x, mean, variance), x, atol=1e-4) and torch.equal(mean, torch.zeros(3))
+    image, layer = torch.randn(8, 3, 5, 5) + 4, nn.BatchNorm2d(3)
+    assert torch.allclose(layer(image).mean((0, 2, 3)), torch.zeros(3), atol=1e-5) and (layer.running_mean > 0.3).all()
+    assert not torch.allclose(layer.eval()(image), layer.train()(image), atol=0.1)
+
+
+@pitfall('"cannot assign module before Module.__init__() call"')
+def check_place_of_super():
+    class Missing(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(2, 2)
+
+    class Late(nn.Module):
         def __init__(self):
             self.layer = nn.Linear(2, 2)
             super().__init__()
 
-    raises(AttributeError, lambda: Early(), "cannot assign module before Module.__init__() call")
+    class First(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+    for broken in (Missing, Late):
+        raises(AttributeError, broken, "cannot assign module before Module.__init__() call")
+    assert len(list(First().parameters())) == 2
 
 
 @check
@@ -105,18 +163,32 @@ def check_other_claims():
     assert not top
 
 
+@pitfall("A replaced layer is not trained")
+def check_replaced_layer():
+    def replaced():
+        model = nn.Sequential()
+        model.hidden, model.out = nn.Linear(4, 8), nn.Linear(8, 5)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        model.out = nn.Linear(8, 3)
+        return model, optimizer
+
+    def changed(model, optimizer):
+        before = [p.clone() for p in model.parameters()]
+        optimizer.zero_grad()
+        model(torch.randn(5, 4)).square().sum().backward()
+        optimizer.step()
+        return [not torch.equal(a, b) for a, b in zip(before, model.parameters())]
+
+    model, optimizer = replaced()
+    assert changed(model, optimizer) == [True, True, False, False]
+    optimizer.add_param_group({"params": model.out.parameters()})
+    assert all(changed(model, optimizer))
+    model, _ = replaced()
+    assert all(changed(model, torch.optim.SGD(model.parameters(), lr=0.1)))
+
+
 @check
-def check_replaced_layer_and_buffers():
-    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    model[1] = nn.Linear(8, 3)
-    before = [p.clone() for p in model.parameters()]
-    model(torch.randn(5, 4)).square().sum().backward()
-    optimizer.step()
-    assert [torch.equal(a, b) for a, b in zip(before, model.parameters())] == [False, False, True, True]
-    optimizer.add_param_group({"params": model[1].parameters()})
-    optimizer.step()
-    assert not any(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+def check_buffers():
     module = nn.Module()
     module.register_buffer("kept", torch.zeros(2))
     module.register_buffer("temporary", torch.zeros(2), persistent=False)

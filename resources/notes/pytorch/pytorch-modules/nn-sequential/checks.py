@@ -3,7 +3,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 CHAIN = r"y = f_n\big(\cdots f_2(f_1(x))\big)"
 COUNT = r"P = \sum_{l=1}^{L} (d_{l-1} + 1)\, d_l"
@@ -77,51 +77,119 @@ def check_container():
     assert "0.2.weight" in nested.state_dict()
 
 
-@check
-def check_lists():
-    class Hidden(nn.Module):
-        def __init__(self, wrap):
+@pitfall('"optimizer got an empty parameter list", or some layers never train')
+def check_layers_in_a_list():
+    class Net(nn.Module):
+        def __init__(self, wrap, with_output):
             super().__init__()
             self.layers = wrap([nn.Linear(2, 2)])
+            self.out = nn.Linear(2, 1) if with_output else nn.Identity()
 
-    raises(ValueError, lambda: torch.optim.SGD(Hidden(list).parameters(), lr=1), "optimizer got an empty parameter list")
-    assert len(list(Hidden(nn.ModuleList).parameters())) == 2
-    raises(TypeError, lambda: nn.Sequential([nn.ReLU()]), "list is not a Module subclass")
-    raises(TypeError, lambda: nn.Sequential(lambda v: v), "is not a Module subclass")
+        def forward(self, x):
+            return self.out(self.layers(x) if isinstance(self.layers, nn.Sequential) else self.layers[0](x))
+
+    empty = Net(list, False).parameters()
+    raises(ValueError, lambda: torch.optim.SGD(empty, lr=1), "optimizer got an empty parameter list")
+    for wrap, trains in ((list, False), (nn.ModuleList, True), (lambda layers: nn.Sequential(*layers), True)):
+        net = Net(wrap, True)
+        before, optimizer = net.layers[0].weight.clone(), torch.optim.SGD(net.parameters(), lr=1)
+        net(torch.ones(1, 2)).square().sum().backward()
+        optimizer.step()
+        assert torch.equal(before, net.layers[0].weight) != trains and ("layers.0.weight" in net.state_dict()) == trains
+        assert net.to("meta").layers[0].weight.is_meta == trains
     raises(NotImplementedError, lambda: nn.ModuleList([nn.ReLU()])(torch.ones(1)), "forward")
     raises(NotImplementedError, lambda: nn.ModuleDict({"a": nn.ReLU()})(torch.ones(1)), "forward")
 
 
-@check
-def check_tuples_and_shapes():
-    x = torch.randn(4, 1, 2)
-    raises(TypeError, lambda: nn.Sequential(nn.LSTM(2, 3), nn.Linear(3, 1))(x), "linear(): argument 'input' (position 1) must be Tensor, not tuple")
+class Applied(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pitfall('"list is not a Module subclass"')
+def check_arguments():
+    layers, x = [nn.Linear(2, 3), nn.ReLU()], torch.ones(1, 2)
+    raises(TypeError, lambda: nn.Sequential(layers), "list is not a Module subclass")
+    assert nn.Sequential(*layers)(x).shape == (1, 3)
+    raises(TypeError, lambda: nn.Sequential(lambda v: v + 1), "is not a Module subclass")
+    assert torch.equal(nn.Sequential(Applied(lambda v: v + 1))(x), x + 1)
+
+
+@pitfall("\"linear(): argument 'input' (position 1) must be Tensor, not tuple\"")
+def check_tuples():
+    x, lstm, linear = torch.randn(4, 1, 2), nn.LSTM(2, 3), nn.Linear(3, 1)
+    message = "linear(): argument 'input' (position 1) must be Tensor, not tuple"
+    raises(TypeError, lambda: nn.Sequential(lstm, linear)(x), message)
     raises(TypeError, lambda: nn.Sequential(nn.Bilinear(2, 2, 1))(x, x), "positional arguments")
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm, self.pair, self.linear = lstm, nn.Bilinear(2, 2, 1), linear
+
+        def forward(self, x, y):
+            return self.linear(self.lstm(x)[0]), self.pair(x, y)
+
+    picked = nn.Sequential(lstm, Applied(lambda output: output[0]), linear)(x)
+    assert picked.shape == (4, 1, 1) and torch.allclose(picked, Own()(x, x)[0])
+
+
+@pitfall('"mat1 and mat2 shapes cannot be multiplied" between convolution and linear layer')
+def check_convolution_before_linear():
     images = torch.randn(1, 3, 8, 8)
-    raises(RuntimeError, lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 2))(images), "mat1 and mat2 shapes cannot be multiplied")
+    for features in (8, 8 * 6 * 6):
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(features, 2))
+        raises(RuntimeError, lambda: model(images), "mat1 and mat2 shapes cannot be multiplied")
     assert nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(6, 2))(images).shape == (1, 8, 6, 2)
     assert nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 2))(images).shape == (1, 2)
 
 
-@check
+@pitfall("Three layers learn as one")
 def check_repeated_object():
-    stated("2", len(list(nn.Sequential(*[nn.Linear(2, 2)] * 3).parameters())))
-    stated("6", len(list(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))).parameters())))
+    one, three = nn.Sequential(*[nn.Linear(2, 2)] * 3), nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
+    stated("2", len(list(one.parameters())))
+    stated("6", len(list(three.parameters())))
+    for model, alike in ((one, True), (three, False)):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        model(torch.ones(1, 2)).square().sum().backward()
+        optimizer.step()
+        assert torch.equal(model[0].weight, model[2].weight) == alike
 
 
-@check
+def named(*layers):
+    return nn.Sequential(OrderedDict(layers))
+
+
+@pitfall('"Missing key(s) in state_dict" after a small change')
 def check_keys():
     old = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     new = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
     raises(RuntimeError, lambda: new.load_state_dict(old.state_dict()), "Missing key(s) in state_dict")
-    named = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2))]))
-    raises(KeyError, lambda: named.insert(1, nn.Tanh()), "2")
-    assert len(named.insert(3, nn.Tanh())) == 4
-    longer = nn.Sequential(OrderedDict([("hidden", nn.Linear(2, 2)), ("more", nn.Linear(2, 2)), ("out", nn.Linear(2, 2))]))
-    missing = longer.load_state_dict(nn.Sequential(OrderedDict(hidden=nn.Linear(2, 2), out=nn.Linear(2, 2))).state_dict(), strict=False)
-    assert missing.missing_keys == ["more.weight", "more.bias"]
-    del longer[1]
-    assert [name for name, _ in longer.named_children()] == ["0", "1"]
+    first, last, more = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+    saved = named(("hidden", first), ("out", last)).state_dict()
+    activated = named(("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2)))
+    activated.load_state_dict(saved)
+    assert torch.equal(activated.out.weight, last.weight)
+    longer = named(("hidden", nn.Linear(2, 2)), ("more", more), ("out", nn.Linear(2, 2)))
+    raises(RuntimeError, lambda: longer.load_state_dict(saved), "Missing key(s) in state_dict", "more.weight")
+    result = longer.load_state_dict(saved, strict=False)
+    assert result.missing_keys == ["more.weight", "more.bias"] and not result.unexpected_keys
+    assert torch.equal(longer.hidden.weight, first.weight) and torch.equal(longer.out.weight, last.weight)
+
+
+@check
+def check_changes_of_named_and_lazy_modules():
+    model = named(("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2)))
+    raises(KeyError, lambda: model.insert(1, nn.Tanh()), "2")
+    assert len(model.insert(3, nn.Tanh())) == 4
+    del model[1]
+    assert [name for name, _ in model.named_children()] == ["0", "1", "2"]
     lazy = nn.Sequential(nn.LazyLinear(4))
     lazy(torch.randn(3, 5))
     assert lazy[0].weight.shape == (4, 5)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 DROPOUT = r"\operatorname{Dropout}(x)_i = \begin{cases} m_i x_i / (1 - p) & \text{train} \\ x_i & \text{eval} \end{cases}"
 BATCH_NORM = r"""
@@ -137,18 +137,61 @@ def check_table_of_modes():
             assert torch.equal(dropped, x) != train
 
 
-@check
+def distance_to_the_truth(batches, size):
+    """How far the running statistics of 200 channels are from mean 5 and variance 4, in units of 2 and of 4."""
+    layer = nn.BatchNorm1d(200)
+    for _ in range(batches):
+        layer(5 + 2 * torch.randn(size, 200))
+    return ((layer.running_mean - 5) / 2).square().mean().sqrt(), ((layer.running_var - 4) / 4).square().mean().sqrt()
+
+
+@pitfall("\"`eval()` turns batch norm off\", yet the outputs jump")
+def check_poor_running_statistics():
+    norm, x = nn.BatchNorm1d(20), 5 + 2 * torch.randn(64, 20)
+    trained = norm(x)
+    evaluated = norm.eval()(x)
+    assert not torch.equal(evaluated, x) and (evaluated - trained).mean() > 1
+    norm.train()
+    for _ in range(100):
+        norm(5 + 2 * torch.randn(64, 20))
+    assert (norm.eval()(x) - trained).abs().mean() < 0.3
+    few, long, tiny = distance_to_the_truth(3, 64), distance_to_the_truth(100, 64), distance_to_the_truth(100, 2)
+    for error in (0, 1):
+        assert long[error] < 0.08 and few[error] > 4 * long[error] and tiny[error] > 3 * long[error]
+    group = nn.GroupNorm(1, 20)
+    assert torch.equal(group.train()(x), group.eval()(x))
+    alone = [nn.BatchNorm1d(20)(torch.cat([x[:1], x[i : i + 1]]))[0] for i in (1, 2)]
+    assert not torch.allclose(*alone, atol=0.1)
+
+
+@pitfall("\"No gradients in eval mode\", yet validation runs out of memory")
+def check_memory_of_validation():
+    model, x, kept = nn.Sequential(nn.Linear(30, 30), nn.ReLU(), nn.Linear(30, 1)).eval(), torch.randn(8, 30), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        assert model(x).grad_fn is not None and sum(kept) >= 2 * 8 * 30
+        for mode in (torch.no_grad, torch.inference_mode):
+            kept.clear()
+            with mode():
+                assert model(x).grad_fn is None and not kept
+
+
+@pitfall("Predictions stay random after `eval()`")
 def check_functional_dropout_ignores_the_flag():
     class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout()
+
         def forward(self, x):
-            return F.dropout(x), nn.Dropout()(x), F.dropout(x, 0.5, training=self.training)
+            return F.dropout(x), nn.Dropout()(x), F.dropout(x, 0.5, training=self.training), self.drop(x)
 
     x = torch.ones(100)
-    always, built_late, right = Net().eval()(x)
-    assert not torch.equal(always, x) and not torch.equal(built_late, x) and torch.equal(right, x)
+    always, built_late, *right = Net().eval()(x)
+    assert not torch.equal(always, x) and not torch.equal(built_late, x) and all(torch.equal(one, x) for one in right)
+    assert not any(torch.equal(one, x) for one in Net().train()(x))
 
 
-@check
+@pitfall("A frozen backbone drifts")
 def check_frozen_batch_norm_drifts():
     class Model(nn.Module):
         def __init__(self):
@@ -172,12 +215,20 @@ def check_frozen_batch_norm_drifts():
         assert torch.equal(model.backbone[1].running_mean, torch.zeros(3)) != moves and model.training
 
 
-@check
+@pitfall('"Expected more than 1 value per channel when training"')
 def check_one_value_per_channel():
     layer = nn.BatchNorm1d(3)
     raises(ValueError, lambda: layer(torch.randn(1, 3)), "Expected more than 1 value per channel when training")
     layer.eval()(torch.randn(1, 3))
     nn.BatchNorm2d(3)(torch.randn(1, 3, 2, 2))
+
+    def epoch(**options):
+        for batch in torch.utils.data.DataLoader(torch.randn(9, 3), **options):
+            layer.train()(batch)
+
+    for options in ({"batch_size": 1, "drop_last": True}, {"batch_size": 4}):
+        raises(ValueError, lambda: epoch(**options), "Expected more than 1 value per channel when training")
+    epoch(batch_size=4, drop_last=True)
 
 
 @check
@@ -201,9 +252,15 @@ def check_one_recurrent_layer_has_no_dropout():
 @check
 def check_models_that_return_something_else():
     with torch.device("meta"):
-        model = torchvision.models.googlenet(weights=None, init_weights=False)
-        x = torch.zeros(2, 3, 224, 224)
-        assert isinstance(model.train()(x), tuple) and isinstance(model.eval()(x), torch.Tensor)
+        for make, size in ((torchvision.models.googlenet, 224), (torchvision.models.inception_v3, 299)):
+            model, x = make(weights=None, init_weights=False), torch.zeros(2, 3, size, size)
+            assert isinstance(model.train()(x), tuple) and isinstance(model.eval()(x), torch.Tensor)
+    detection = torchvision.models.detection
+    detector = detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    images = [torch.rand(3, 32, 32) for _ in range(2)]
+    truth = [{"boxes": torch.tensor([[2.0, 2.0, 20.0, 20.0]]), "labels": torch.tensor([1])} for _ in images]
+    # In train mode losses; the boxes of eval mode need torchvision's C++ operators.
+    assert set(detector(images, truth)) == {"bbox_regression", "classification"}
 
 
 @check

@@ -4,7 +4,7 @@ import threading
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 FLAG = r"\mathrm{rg}(y) = G \wedge \big(\mathrm{rg}(x_1) \vee \dots \vee \mathrm{rg}(x_n)\big)"
 MEMORY = r"M = 4\,N d\,(L+1)\ \text{bytes}"
@@ -137,61 +137,77 @@ def check_enable_grad_inside():
             assert (2 * w).requires_grad
 
 
-@check
+@pitfall("Validation runs out of memory although `model.eval()` is called")
 def check_eval_does_not_touch_autograd():
-    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).eval()
-    model(torch.randn(4, 3)).sum().backward()
+    model, x = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1)).eval(), torch.randn(4, 3)
+    model(x).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+    assert held(model, x, contextlib.nullcontext()) >= 2 * 4 * x.numel() and held(model, x, torch.inference_mode()) == 0
+    with torch.inference_mode():
+        assert torch.equal(model(x), model(x)) and not model(x).requires_grad
 
 
-@check
+@pitfall("Predictions vary, and batch-norm statistics move during validation")
 def check_no_grad_does_not_touch_the_mode():
-    norm, dropout = nn.BatchNorm1d(2), nn.Dropout(0.5)
-    with torch.no_grad():
-        norm(torch.randn(8, 2) + 5)
-        assert norm.running_mean.min() > 0.1
-        assert (dropout(torch.ones(1000)) == 0).any()
+    model, x = nn.Sequential(nn.BatchNorm1d(200), nn.Dropout(0.5)), torch.randn(8, 200) + 5
+    for mode, varies in ((model.train, True), (model.eval, False)):
+        mode()
+        before = model[0].running_mean.clone()
+        with torch.no_grad():
+            assert torch.equal(model(x), model(x)) != varies
+        assert torch.equal(before, model[0].running_mean) != varies
 
 
-@check
+@pitfall('"Inference tensors cannot be saved for backward"')
 def check_inference_tensors_cannot_train():
     w = torch.ones(3, requires_grad=True)
     with torch.inference_mode():
         b = 2 * w
-    raises(RuntimeError, lambda: (w * b).sum(), "Inference tensors cannot be saved for backward")
+        still = b.clone()
+    for refuse in (b, still):
+        raises(RuntimeError, lambda: (w * refuse).sum(), "Inference tensors cannot be saved for backward")
     raises(RuntimeError, lambda: b._version, "do not track version counter")
     (w + b).sum().backward()
-    w.grad = None
-    (w * b.clone()).sum().backward()
-    assert w.grad.tolist() == [2.0] * 3
     with torch.no_grad():
         a = 2 * w
-    (w * a).sum().backward()
+    for usable in (b.clone(), a):
+        w.grad = None
+        (w * usable).sum().backward()
+        assert w.grad.tolist() == [2.0] * 3
 
 
-@check
+@pitfall('"element 0 of tensors does not require grad and does not have a grad_fn"')
 def check_loss_inside_and_backward_inside():
     w = torch.ones(3, requires_grad=True)
-    with torch.no_grad():
-        loss = (w * w).sum()
-    raises(RuntimeError, loss.backward, "element 0 of tensors does not require grad and does not have a grad_fn")
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            loss = (w * w).sum()
+        raises(RuntimeError, loss.backward, "element 0 of tensors does not require grad and does not have a grad_fn")
     loss = (w * w).sum()
     with torch.no_grad():
         loss.backward()
     assert w.grad.tolist() == [2.0] * 3
 
 
-@check
+@pitfall("Layers before a frozen one stop learning")
 def check_frozen_layer_in_the_middle():
     first, frozen, last = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
     x = torch.randn(1, 2)
     with torch.no_grad():
-        middle = frozen(first(x))
-    last(middle).sum().backward()
-    assert first.weight.grad is None and last.weight.grad is not None
-    frozen.requires_grad_(False)
-    last(frozen(first(x))).sum().backward()
-    assert first.weight.grad is not None and frozen.weight.grad is None
+        weight = frozen.weight.clone()
+    for block, learns in ((torch.no_grad(), False), (contextlib.nullcontext(), True)):
+        frozen.requires_grad_(not learns)
+        before = first.weight.clone()
+        parts = nn.ModuleList([first, frozen, last])
+        optimizer = torch.optim.SGD(parts.parameters(), lr=0.1)
+        optimizer.zero_grad()
+        h = first(x)
+        with block:
+            h = frozen(h)
+        last(h).square().sum().backward()
+        optimizer.step()
+        assert torch.equal(before, first.weight) != learns and torch.equal(weight, frozen.weight)
+        assert last.weight.grad is not None and frozen.weight.grad is None
 
 
 @check

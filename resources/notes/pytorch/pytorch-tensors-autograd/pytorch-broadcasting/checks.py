@@ -1,11 +1,12 @@
 import itertools
+import resource
 import warnings
 
 import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 SIZE = r"d_k = \begin{cases} a_k & \text{if } b_k = a_k \text{ or } b_k = 1 \\ b_k & \text{if } a_k = 1 \end{cases}"
 STRETCH = r"""
@@ -94,10 +95,38 @@ def check_the_table_is_smallest_at_the_mean():
     np.testing.assert_allclose(p.grad[:, 0].numpy(), 2 / 50 * (p.detach()[:, 0] - t.mean()).numpy(), rtol=1e-9)
 
 
-@check
+@pitfall("The regression predicts the mean of the targets")
+def check_a_line_is_flat_until_the_shapes_agree():
+    x = torch.linspace(-1, 1, 24)[:, None]
+    y = 1.5 * x[:, 0] + 1
+
+    def slope(loss):
+        line = nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(line.parameters(), lr=0.3)
+        for _ in range(300):
+            optimizer.zero_grad()
+            quietly(lambda: loss(line(x))).backward()
+            optimizer.step()
+        return line.weight.item()
+
+    mse = nn.functional.mse_loss
+    for wrong in (lambda p: (p - y).square().mean(), lambda p: mse(p, y)):
+        assert abs(slope(wrong)) < 0.01
+    for right in (lambda p: (p.squeeze(1) - y).square().mean(), lambda p: mse(p, y[:, None])):
+        assert abs(slope(right) - 1.5) < 0.01
+    assert x.shape != y.shape and x.shape == y[:, None].shape and x.squeeze(1).shape == y.shape
+
+
+@pitfall('"With unequal ranks the smaller shape must equal the end of the larger one"')
+def check_the_narrow_rule_refuses_what_works():
+    assert (3, 1, 4)[-2:] != (5, 4) and (torch.empty(3, 1, 4) + torch.empty(5, 4)).shape == (3, 5, 4)
+    assert common_shape((3, 1, 4), (5, 4)) == (3, 5, 4) and common_shape((3, 2, 4), (5, 4)) is None
+    raises(RuntimeError, lambda: torch.empty(3, 2, 4) + torch.empty(5, 4), "must match the size")
+
+
+@pitfall("Per-channel values hit the width of an image")
 def check_other_claims():
     assert (torch.ones(1) + torch.ones(0)).shape == (0,)
-    assert (torch.empty(3, 1, 4) + torch.empty(5, 4)).shape == (3, 5, 4)
     assert (torch.ones(3, 1) + torch.ones(4, dtype=torch.int64)).dtype == torch.float32
     assert torch.ones(3, 4).masked_fill(torch.zeros(4, dtype=torch.bool), 0).shape == (3, 4)
     assert torch.where(torch.ones(3, 1, dtype=torch.bool), torch.ones(4), 0.0).shape == (3, 4)
@@ -111,25 +140,33 @@ def check_other_claims():
     assert not np.broadcast_to(np.ones(3), (2, 3)).flags.writeable
 
 
-@check
+@pitfall('"more than one element of the written-to tensor refers to a single memory location"')
 def check_in_place():
-    raises(RuntimeError, lambda: torch.ones(3, 1).expand(3, 4).add_(1), "more than one element of the written-to tensor")
-    raises(RuntimeError, lambda: torch.ones(3, 1).expand(3, 4).copy_(torch.ones(3, 4)), "more than one element of the written-to tensor")
+    words = "more than one element of the written-to tensor refers to a single memory location"
+    raises(RuntimeError, lambda: torch.ones(3, 1).expand(3, 4).add_(1), words)
+    raises(RuntimeError, lambda: torch.ones(3, 1).expand(3, 4).copy_(torch.ones(3, 4)), words)
     torch.ones(3, 1).expand(3, 4).clone().add_(1)
     wide = torch.zeros(3, 1).expand(3, 4)
     wide[0, 0] = 1
     assert wide.tolist() == [[1] * 4, [0] * 4, [0] * 4] and (wide.fill_(2) == 2).all()
     raises(RuntimeError, lambda: wide.__setitem__(0, 5), "more than one element of the written-to tensor")
     raises(RuntimeError, lambda: torch.ones(3, 1).add_(torch.ones(3, 4)), "doesn't match the broadcast shape")
+    assert (torch.ones(3, 1) + torch.ones(3, 4)).shape == (torch.ones(3, 1).expand(3, 4) + 1).shape == (3, 4)
     assert torch.ones(3, 1).expand(3, 4).data_ptr() != torch.ones(3, 1).repeat(1, 4).data_ptr()
     column = torch.ones(3, 1)
     assert column.expand(3, 4).data_ptr() == column.data_ptr() != column.repeat(1, 4).data_ptr()
 
 
-@check
+@pitfall("Out of memory in a distance matrix")
 def check_distances():
     stated("51.2", torch.empty(100, 100, 128).nbytes * 1e4 / 1e9)
     x, y = torch.randn(7, 5, dtype=torch.float64), torch.randn(9, 5, dtype=torch.float64)
     table = (x[:, None] - y[None]).pow(2).sum(-1)
+    pages = int(open("/proc/self/statm").read().split()[0])
+    x_many, y_many = torch.randn(2000, 128), torch.randn(2000, 128)
+    # each check runs in a process of its own: half of the 2 GB that the table needs is a machine that is too small
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 10**9,) * 2)
+    raises(RuntimeError, lambda: x_many[:, None] - y_many[None], "memory")
+    assert torch.cdist(x_many, y_many).shape == (x_many @ y_many.T).shape == (2000, 2000)
     assert torch.allclose(torch.cdist(x, y) ** 2, table)
     assert torch.allclose((x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T, table)

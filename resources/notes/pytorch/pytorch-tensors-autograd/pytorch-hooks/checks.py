@@ -2,12 +2,13 @@ import copy
 import io
 import pickle
 import warnings
+import weakref
 
 import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 TENSOR = r"\bar x = J^{\top} h(\bar y), \qquad J = \frac{\partial y}{\partial x}"
 LINEAR = r"\bar X = \bar Y\,W, \qquad \bar W = \bar Y^{\top} X"
@@ -70,7 +71,7 @@ def check_contributions_are_summed():
     raises(RuntimeError, lambda: torch.ones(2).register_hook(print), "doesn't require gradient")
 
 
-@check
+@pitfall("`grad_input` has too few entries")
 def check_old_backward_hook():
     class Add(nn.Module):
         def forward(self, x, y, z):
@@ -85,7 +86,7 @@ def check_old_backward_hook():
         assert seen == [expected]
 
 
-@check
+@pitfall("The hook is not called")
 def check_when_hooks_run():
     layer, log = nn.Linear(2, 2), []
     layer.register_forward_hook(lambda *_: log.append("after"))
@@ -100,6 +101,10 @@ def check_when_hooks_run():
     attention.out_proj.register_forward_hook(lambda *_: log.append(1))
     attention(*[torch.randn(3, 1, 8)] * 3)
     assert log == []
+    attention.register_forward_hook(lambda *_: log.append("called"))
+    attention(*[torch.randn(3, 1, 8)] * 3)
+    assert log == ["called"]
+    log.clear()
     same = lambda *_: log.append(1)
     layer = nn.Linear(2, 2)
     handles = [layer.register_forward_hook(same), layer.register_forward_hook(same)]
@@ -120,27 +125,66 @@ def check_replacement():
     assert layer(torch.ones(2)).tolist() == [2.0, 2.0]
 
 
-@check
-def check_none_and_in_place():
+@pitfall("`grad_input` is `(None,)`")
+def check_the_first_layer_gets_a_gradient_if_asked():
     layer, seen = nn.Linear(3, 2), []
     layer.register_full_backward_hook(lambda m, gi, go: seen.append(gi))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         layer(torch.randn(4, 3)).sum().backward()
     assert seen == [(None,)] and "no inputs require gradients" in str(caught[0].message)
+    seen.clear()
+    layer(torch.randn(4, 3).requires_grad_()).sum().backward()
+    assert seen[0][0].shape == (4, 3)
+    raises(RuntimeError, torch.arange(3).requires_grad_, "floating point")
+
+
+@pitfall('"Output 0 of BackwardHookFunction is a view and is being modified inplace"')
+def check_none_and_in_place():
+    layer = nn.Linear(3, 2)
+    layer.register_full_backward_hook(lambda m, gi, go: None)
     model = nn.Sequential(layer, nn.ReLU(inplace=True))
     x = torch.randn(4, 3, requires_grad=True)
+    raises(RuntimeError, lambda: quietly(lambda: model(x.detach())), "is a view and is being modified inplace")
     raises(RuntimeError, lambda: model(x), "Output 0 of BackwardHookFunction is a view and is being modified inplace")
     model[1].inplace = False
     model(x).sum().backward()
     plain, seen = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True)), []
     plain[0].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None)
     plain(x).sum().backward()
-    assert len(seen) == 1
+    assert torch.equal(*seen, (plain[0](x) > 0).float())
+
+
+@pitfall("The graph stays in memory, or stored features change")
+def check_what_is_stored():
+    plain = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True))
     stored = []
-    plain[0].register_forward_hook(lambda m, i, o: stored.extend([o.detach(), o.detach().clone()]))
+    handle = plain[0].register_forward_hook(lambda m, i, o: stored.extend([o, o.detach(), o.detach().clone()]))
     plain(torch.randn(50, 3))
-    assert stored[0].min() == 0 > stored[1].min()
+    assert stored[0].min() == stored[1].min() == 0 > stored[2].min()
+    handle.remove()
+    plain(torch.randn(50, 3))
+    assert len(stored) == 3
+
+    class Held:
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()
+
+    def held_graph(keep):
+        alive, model = weakref.WeakSet(), nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+
+        def pack(tensor):
+            held = Held(tensor)
+            alive.add(held)
+            return held
+
+        kept = []
+        model[2].register_forward_hook(lambda m, i, o: kept.append(keep(o)))
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
+            model(torch.randn(5, 3))
+        return len(alive)
+
+    assert held_graph(lambda o: o) > 0 == held_graph(lambda o: o.detach().clone())
 
 
 @check
@@ -174,6 +218,20 @@ def check_remaining_claims():
     nested(torch.ones(1))
     assert order == ["0.0", "0", ""]
     assert isinstance(nn.LSTM(2, 2)(torch.ones(1, 2)), tuple)
+
+    class Root(nn.Module):
+        def forward(self, x):
+            return x.sqrt()
+
+    def stop_at(name, output):
+        if output.isnan().any():
+            raise ValueError(f"NaN in <{name}>")
+
+    nested = nn.Sequential(nn.Tanh(), nn.Sequential(Root(), nn.Identity()))
+    for name, part in nested.named_modules():
+        part.register_forward_hook(lambda m, i, o, name=name: stop_at(name, o))
+    nested(torch.ones(1))
+    raises(ValueError, lambda: nested(-torch.ones(1)), "NaN in <1.0>")
     from torchvision.models.feature_extraction import create_feature_extractor
 
     part = nn.Linear(2, 3)
@@ -188,3 +246,8 @@ def check_order_of_hooks():
     layer.register_forward_hook(lambda m, i, o: seen.append(("second", o.item())) or o * 10)
     layer.register_forward_hook(lambda m, i, o: seen.append(("front", o.item())), prepend=True)
     assert layer(torch.tensor(1.0)).item() == 20 and seen == [("front", 1.0), ("first", 1.0), ("second", 2.0)]
+    layer, x = nn.Linear(1, 1), torch.ones(1, requires_grad=True)
+    layer.register_full_backward_hook(lambda m, gi, go: (gi[0] * 0 + 1,))
+    layer.register_full_backward_hook(lambda m, gi, go: (gi[0] + 5,))
+    layer(x).backward()
+    assert x.grad.item() == 6

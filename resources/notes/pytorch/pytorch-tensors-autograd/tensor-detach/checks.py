@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, quietly, raises, stated
 
 STOP = r"\mathrm{sg}(x) = x, \qquad \frac{\partial\,\mathrm{sg}(x)}{\partial x} = 0"
 STRAIGHT = r"y = x + \mathrm{sg}\big(q(x) - x\big) \quad\Rightarrow\quad y = q(x), \qquad \frac{\partial y}{\partial x} = 1"
@@ -51,7 +51,7 @@ def check_worked_example():
     stated("6", x.grad.item())
 
 
-@check
+@pitfall("Changing the detached tensor changes the original")
 def check_shared_memory_and_data():
     x = torch.tensor([0.5], requires_grad=True)
     y = x.exp()
@@ -67,6 +67,10 @@ def check_shared_memory_and_data():
     x.grad = None
     y.sum().backward()
     assert torch.allclose(x.grad, x.detach().exp())
+    doubled = 2 * x
+    doubled.detach().zero_()
+    doubled.sum().backward()
+    assert doubled.item() == 0
 
 
 class Held:
@@ -90,7 +94,7 @@ def loop(after, backward):
             loss = model(torch.randn(16, 8)).square().mean()
         if backward:
             loss.backward()
-        total = total + after(loss)
+        total += after(loss)
         del loss
         counts.append(sum(h.tensor.nbytes for h in alive))
     nodes, queue = set(), [total.grad_fn] if torch.is_tensor(total) and total.grad_fn else []
@@ -102,7 +106,7 @@ def loop(after, backward):
     return counts, len(nodes)
 
 
-@check
+@pitfall("Memory grows with every batch")
 def check_running_total():
     counts, nodes = loop(lambda v: v, False)
     assert counts[0] > 0 and counts == [counts[0] * k for k in range(1, 6)] and nodes > 20
@@ -113,7 +117,7 @@ def check_running_total():
             assert loop(after, backward) == ([0] * 5, 0)
 
 
-@check
+@pitfall('"Trying to backward through the graph a second time"')
 def check_hidden_state():
     for kind in (nn.RNN, nn.GRU, nn.LSTM):
         cell = kind(2, 3)
@@ -130,11 +134,13 @@ def check_hidden_state():
     raises(RuntimeError, lambda: chunks(lambda s: (s[0].detach(), s[1])), "a second time")
 
 
-@check
+@pitfall("`clone()` does not stop the gradient")
 def check_clone_and_leaves():
     x = torch.tensor([2.0], requires_grad=True)
     (5 * x.clone()).sum().backward()
     assert x.grad.item() == 5
+    (5 * x.detach().clone() + 3 * x).sum().backward()
+    assert x.grad.item() == 5 + 3
     assert torch.equal(x.detach().clone(), x.clone().detach())
     assert not x.detach().clone().requires_grad and x.detach().clone().data_ptr() != x.data_ptr()
     fresh = (x * 2).detach().requires_grad_()
@@ -148,7 +154,7 @@ def check_clone_and_leaves():
         assert (x * 2).grad_fn is None and not (x * 2).requires_grad
 
 
-@check
+@pitfall("\"Can't call numpy() on Tensor that requires grad\"")
 def check_numpy():
     x = torch.tensor([2.0], requires_grad=True)
     raises(RuntimeError, x.numpy, "Can't call numpy() on Tensor that requires grad")
@@ -167,11 +173,21 @@ def check_detached_input_against_frozen_layer():
     assert first.weight.grad is not None and second.weight.grad is None
 
 
-@check
+@pitfall("Some weights stay at their initial values")
 def check_a_silent_cut():
     first, second, x = nn.Linear(2, 2), nn.Linear(2, 2), torch.randn(3, 2)
-    for cut in (torch.Tensor.detach, lambda t: torch.from_numpy(t.detach().numpy()), lambda t: torch.tensor(t.tolist())):
-        second.zero_grad()
-        second(cut(first(x))).sum().backward()
-        missing = [n for n, p in nn.ModuleList([first, second]).named_parameters() if p.grad is None]
-        assert missing == ["0.weight", "0.bias"]
+    both, start = nn.ModuleList([first, second]), first.weight.detach().clone()
+    items = lambda t: torch.stack([torch.stack([torch.tensor(v.item()) for v in row]) for row in t])
+    for cut in (torch.Tensor.detach, items, lambda t: quietly(lambda: torch.tensor(t)), lambda t: t):
+        losses, optimizer = [], torch.optim.SGD(both.parameters(), 0.05)
+        for _ in range(20):
+            optimizer.zero_grad()
+            losses.append((second(cut(first(x))) - x).square().mean())
+            losses[-1].backward()
+            optimizer.step()
+        missing = [n for n, p in both.named_parameters() if p.grad is None]
+        assert losses[-1] < losses[0]
+        if missing:
+            assert missing == ["0.weight", "0.bias"] and torch.equal(first.weight, start)
+    assert not missing and not torch.equal(first.weight, start)
+    raises(RuntimeError, lambda: first(x).detach().sum().backward(), "does not require grad")

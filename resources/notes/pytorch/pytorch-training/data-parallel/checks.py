@@ -1,11 +1,12 @@
 import math
-import re
+import os
+import tempfile
 
 import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated, unexecuted
 
 SIZES = r"n_k = \min\big(c,\; N - (k-1)\,c\big), \qquad c = \lceil N/K \rceil"
 GRADIENT = r"\nabla L = \sum_{k=1}^{K} \frac{n_k}{N}\,\nabla L_k, \qquad L_k = \frac{1}{n_k} \sum_{i \in S_k} \ell_i"
@@ -58,29 +59,118 @@ def check_wrapper():
     assert defaults["device_ids"] is None and defaults["output_device"] is None and defaults["dim"] == 0
     assert "recommended to use" in nn.DataParallel.__doc__ and "replicated" in nn.DataParallel.__doc__ and "are summed" in nn.DataParallel.__doc__
     model = nn.Linear(2, 2)
-    try:
-        model.load_state_dict(nn.DataParallel(model).state_dict())
-    except RuntimeError as error:
-        assert 'Missing key(s) in state_dict: "weight"' in str(error) and 'Unexpected key(s) in state_dict: "module.weight"' in str(error)
-    else:
-        raise AssertionError("expected an error")
     if not torch.cuda.is_available():
         x = torch.randn(3, 2)
         assert nn.DataParallel(model).device_ids == [] and torch.equal(nn.DataParallel(model)(x), model(x))
 
 
-@check
-def check_what_ddp_documents():
-    # two processes would be needed to run it; the averaging itself is check_gradient's `plain`
-    assert re.search(r"gradients\s+between different nodes are averaged", nn.parallel.DistributedDataParallel.__doc__)
+unexecuted('"The model is copied once, and every GPU computes its own loss"', "replicas need two GPUs")
+unexecuted("More GPUs, hardly faster", "needs several GPUs to be timed")
+
+
+@pitfall("GPU 0 runs out of memory first")
+def check_a_loss_per_sample_is_less_to_gather():
+    """What is gathered and which gradient comes out; the memory itself needs GPUs. The shards take turns on the CPU."""
+
+    class WithLoss(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x, y):
+            return nn.functional.cross_entropy(self.model(x), y, reduction="none")
+
+    model, x, y = nn.Linear(5, 1000), torch.randn(10, 5), torch.randint(1000, (10,))
+    shards = list(zip(x.chunk(4), y.chunk(4)))
+    outputs = torch.cat([nn.DataParallel(model)(a) for a, _ in shards])
+    losses = torch.cat([nn.DataParallel(WithLoss(model))(a, b) for a, b in shards])
+    assert outputs.shape == (10, 1000) and losses.shape == (10,)
+    whole = torch.autograd.grad(nn.functional.cross_entropy(outputs, y), model.weight)[0]
+    assert torch.allclose(torch.autograd.grad(losses.mean(), model.weight)[0], whole, atol=1e-6)
+
+
+@pitfall('"Missing key(s) in state_dict: "weight"… Unexpected key(s): "module.weight""')
+def check_the_prefix():
+    model, fresh = nn.DataParallel(nn.Linear(2, 2)), nn.Linear(2, 2)
+    saved = model.state_dict()
+    words = ('Missing key(s) in state_dict: "weight"', 'Unexpected key(s) in state_dict: "module.weight"')
+    raises(RuntimeError, lambda: fresh.load_state_dict(saved), *words)
+    for state in (model.module.state_dict(), {key.removeprefix("module."): value for key, value in saved.items()}):
+        fresh = nn.Linear(2, 2)
+        fresh.load_state_dict(state)
+        assert torch.equal(fresh.weight, model.module.weight)
+
+
+@pitfall("The loss is a vector")
+def check_one_value_per_shard():
+    """The gathering itself needs GPUs; the vector that it makes does not."""
+    x, y, w = torch.randn(10, 3), torch.randn(10), torch.randn(3, requires_grad=True)
+    loss_of = lambda a, b: (a @ w - b).square().mean()
+    for n, equal in ((8, True), (10, False)):
+        parts = list(zip(x[:n].chunk(4), y[:n].chunk(4)))
+        vector = torch.stack([loss_of(a, b) for a, b in parts])
+        assert vector.shape == (4,)
+        raises(RuntimeError, vector.backward, "only for scalar outputs")
+        weight = torch.tensor([len(a) / n for a, _ in parts])
+        assert torch.allclose(vector.mean(), loss_of(x[:n], y[:n])) == equal
+        assert torch.allclose((weight * vector).sum(), loss_of(x[:n], y[:n]))
+
+
+def ddp_gradient(rank, file, x, y, found):
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    torch.manual_seed(rank)  # replicas start equal although they were built differently
+    model = nn.parallel.DistributedDataParallel(nn.Linear(3, 1).double())
+    nn.functional.mse_loss(model(x), y).backward()
+    found.put((rank, [p.tolist() for p in model.parameters()], model.module.weight.grad.tolist()))
+    torch.distributed.destroy_process_group()
 
 
 @check
+def check_ddp_takes_the_plain_mean():
+    x, y = torch.randn(10, 3).double(), torch.randn(10, 1).double()
+    context = torch.multiprocessing.get_context("fork")
+    found = context.Queue()
+    with tempfile.TemporaryDirectory() as folder:
+        shards = (slice(0, 7), slice(7, 10))
+        replicas = [
+            context.Process(target=ddp_gradient, args=(rank, f"{folder}/store", x[part], y[part], found))
+            for rank, part in enumerate(shards)
+        ]
+        [replica.start() for replica in replicas]
+        (_, weights, gradient), (_, others, other) = sorted(found.get(timeout=60) for _ in replicas)
+        [replica.join() for replica in replicas]
+    assert weights == others and gradient == other
+    model = nn.Linear(3, 1).double()
+    with torch.no_grad():
+        [p.copy_(torch.tensor(value)) for p, value in zip(model.parameters(), weights)]
+    of = lambda part: torch.autograd.grad(nn.functional.mse_loss(model(x[part]), y[part]), model.weight)[0]
+    parts = [of(part) for part in shards]
+    assert torch.allclose(torch.tensor(gradient, dtype=torch.float64), (parts[0] + parts[1]) / 2)
+    assert not torch.allclose((parts[0] + parts[1]) / 2, of(slice(None)), atol=1e-3)
+
+
+@pitfall("A counter in `forward` stays at its start value")
 def check_replica_keeps_its_attributes_to_itself():
-    model = nn.Linear(2, 2)
-    model.counter = 0
-    model._replicate_for_data_parallel().counter += 1
-    assert model.counter == 0
+    """On the CPU with the copy that the wrapper starts from: the first GPU's replica shares the model's buffers."""
+
+    class Counter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.plain = 0
+            self.register_buffer("new", torch.zeros(()))
+            self.register_buffer("in_place", torch.zeros(()))
+
+        def forward(self, x):
+            self.plain += 1
+            self.new = self.new + 1
+            self.in_place.add_(1)
+            return x
+
+    model = Counter()
+    for _ in range(3):
+        model._replicate_for_data_parallel()(torch.zeros(1))
+    assert (model.plain, model.new, model.in_place) == (0, 0, 3)
 
 
 @check

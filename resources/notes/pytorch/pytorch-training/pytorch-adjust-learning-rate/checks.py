@@ -1,9 +1,10 @@
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.optim import lr_scheduler
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MOMENTUM = r"v_t = \mu\,v_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta_t\,v_t"
 LAYERS = r"\eta_l = \eta\,\xi^{\,L-l}"
@@ -65,7 +66,35 @@ def check_worked_example():
     assert abs(1 - 0.9**20 - 0.88) < 0.01
 
 
-@check
+@pitfall("The loss behaves oddly after each change of the rate")
+def check_a_new_optimizer_disturbs_the_loss():
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32)[:600] / 16, torch.tensor(digits.target)[:600]
+
+    def losses(make, rate, fresh):
+        torch.manual_seed(0)
+        model, values = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), []
+        optimizer = make(model.parameters(), rate)
+        for step in range(106):
+            if step == 100 and fresh:
+                optimizer = make(model.parameters(), rate / 2)
+            elif step == 100:
+                optimizer.param_groups[0]["lr"] = rate / 2
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            values.append(loss.item())
+        return np.array(values[100:])
+
+    assert losses(torch.optim.Adam, 0.05, True).max() > 2 * losses(torch.optim.Adam, 0.05, False).max()
+    with_momentum = lambda parameters, rate: torch.optim.SGD(parameters, rate, momentum=0.9)
+    gain = lambda values: values[0] - values[2]
+    assert gain(losses(with_momentum, 0.3, False)) > 3 * gain(losses(with_momentum, 0.3, True)) > 0
+    assert (np.diff(losses(torch.optim.Adam, 0.05, False)) < 0).all()
+
+
+@pitfall("The new rate is overwritten")
 def check_scheduler_overwrites():
     for make, expected in (
         (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t), 0.5),
@@ -77,9 +106,13 @@ def check_scheduler_overwrites():
         optimizer.param_groups[0]["lr"] = 5.0
         scheduler.step()
         assert optimizer.param_groups[0]["lr"] == expected
+        alone = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+        alone.param_groups[0]["lr"] = 5.0
+        alone.step()
+        assert alone.param_groups[0]["lr"] == 5.0
 
 
-@check
+@pitfall("A group added later is scheduled wrongly")
 def check_late_group():
     for make in (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 10), lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t)):
         optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
@@ -94,6 +127,17 @@ def check_late_group():
         optimizer.step()
         scheduler.step()
         stated(expected, optimizer.param_groups[1]["lr"])
+    for make, expected in (
+        (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t), 0.5),
+        (lr_scheduler.LinearLR, 1 / 3 + 2 / 15),
+        (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2), 0.5),
+    ):
+        frozen, w = torch.ones(1), torch.ones(1, requires_grad=True)
+        optimizer = torch.optim.SGD([{"params": [w]}, {"params": [frozen]}], lr=1.0)
+        scheduler = make(optimizer)
+        optimizer.step()
+        scheduler.step()
+        np.testing.assert_allclose([group["lr"] for group in optimizer.param_groups], expected)
 
 
 @check
@@ -107,35 +151,60 @@ def check_scheduler_built_anew_starts_over():
     assert [group["lr"] for group in optimizer.param_groups] == [1.0, 0.3]
 
 
-@check
+@pitfall("After resuming, the old rate is back")
 def check_a_scheduler_after_loading_reads_the_initial_rate():
     w = torch.ones(1, requires_grad=True)
     old = torch.optim.SGD([w], lr=1.0)
-    lr_scheduler.LambdaLR(old, lambda t: 0.5**t)
+    plan = lr_scheduler.LambdaLR(old, lambda t: 0.5**t)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    optimizer.load_state_dict(old.state_dict())
+    assert optimizer.param_groups[0]["lr"] == 1.0
     for names, expected in ((("lr",), 1.0), (("lr", "initial_lr"), 0.1)):
         optimizer = torch.optim.SGD([w], lr=0.1)
         optimizer.load_state_dict(old.state_dict())
         for name in names:
             optimizer.param_groups[0][name] = 0.1
-        lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
+        scheduler = lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
         assert optimizer.param_groups[0]["lr"] == expected
+    scheduler.load_state_dict(plan.state_dict())
+    optimizer.step()
+    scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+@pitfall("`optimizer.lr = 0.001` does nothing")
+def check_an_attribute_nobody_reads():
+    for write, expected in (
+        (lambda o: setattr(o, "lr", 0.001), 0.0),
+        (lambda o: [group.update(lr=0.001) for group in o.param_groups], 0.999),
+    ):
+        w = torch.ones(1, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=1.0)
+        write(optimizer)
+        w.grad = torch.ones(1)
+        optimizer.step()
+        assert abs(w.item() - expected) < 1e-6
+
+
+@pitfall('"some parameters appear in more than one parameter group"')
+def check_the_head_is_listed_once():
+    model = nn.Sequential()
+    model.body, model.head = nn.Linear(3, 2), nn.Linear(2, 1)
+    head = {"params": model.head.parameters(), "lr": 0.1}
+    twice = [{"params": model.parameters()}, {"params": model.head.parameters(), "lr": 0.1}]
+    raises(ValueError, lambda: torch.optim.SGD(twice, lr=1), "some parameters appear in more than one parameter group")
+    body = [p for n, p in model.named_parameters() if not n.startswith("head.")]
+    groups = torch.optim.SGD([{"params": body}, head], lr=1).param_groups
+    assert [len(group["params"]) for group in groups] == [2, 2]
 
 
 @check
 def check_remaining_claims():
     w, v = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=1.0)
-    optimizer.lr = 0.001
-    w.grad = torch.ones(1)
-    optimizer.step()
-    assert w.item() == 0 and optimizer.param_groups[0]["lr"] == 1.0
     optimizer.defaults["lr"] = 0.3
     optimizer.add_param_group({"params": [v]})
     assert [g["lr"] for g in optimizer.param_groups] == [1.0, 0.3]
-    raises(ValueError, lambda: torch.optim.SGD([{"params": [w]}, {"params": [w]}], lr=1), "some parameters appear in more than one parameter group")
-    other = torch.optim.SGD([w, v], lr=0.5)
-    other.load_state_dict(torch.optim.SGD([w, v], lr=1.0).state_dict())
-    assert other.param_groups[0]["lr"] == 1.0
     raises(ValueError, lambda: torch.optim.Adam([v], lr=torch.tensor(0.5), foreach=True), "lr as a Tensor is not supported")
     tensor_rate = torch.optim.SGD([v], lr=torch.tensor(0.5))
     v.grad, old = torch.ones(1), v.item()
@@ -152,3 +221,6 @@ def check_remaining_claims():
         optimizer.step()
         scheduler.step()
         np.testing.assert_allclose([g["lr"] for g in optimizer.param_groups], [0.04, 0.002])
+    optimizer = torch.optim.SGD([{"params": [w], "lr": 0.4}, {"params": [v]}], lr=0.02, momentum=0.9)
+    lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    np.testing.assert_allclose([g["lr"] for g in optimizer.param_groups], 0.04)

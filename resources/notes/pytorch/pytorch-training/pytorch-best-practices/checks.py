@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 STATE = r"s_{t+1} = \Phi(s_t), \qquad s = (\theta,\ \text{optimizer},\ \text{scheduler},\ \text{random state},\ t)"
 BYTES = r"M = 4\,P\,(1 + k)\ \text{bytes}"
@@ -51,6 +51,40 @@ def check_resumed_run():
             assert same == (left_out is None), left_out
 
 
+@pitfall("The loss jumps after resuming")
+def check_weights_alone_make_the_loss_jump():
+    def build():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 1))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        return [model, optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)]
+
+    def losses(parts, steps):
+        model, optimizer, scheduler = parts
+        values = []
+        for _ in range(steps):
+            x = torch.randn(64, 8)
+            loss = (model(x) - x.prod(1, keepdim=True).tanh() - x[:, :1]).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            values.append(loss.item())
+        return values
+
+    parts = build()
+    losses(parts, 120)
+    states, random_state = [copy.deepcopy(part.state_dict()) for part in parts], torch.get_rng_state()
+    whole = losses(parts, 40)
+    for count in (1, 3):
+        parts = build()
+        for part, state in list(zip(parts, states))[:count]:
+            part.load_state_dict(state)
+        torch.set_rng_state(random_state)
+        resumed = losses(parts, 40)
+        assert resumed == whole if count == 3 else max(resumed) > 2 * max(whole)
+
+
 @formula(BYTES)
 def check_bytes():
     options = [(0, lambda p: torch.optim.SGD(p, 0.1)), (1, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
@@ -82,7 +116,7 @@ def saved(value):
     return file
 
 
-@check
+@pitfall('"Weights only load failed"')
 def check_load():
     model = nn.Linear(2, 2)
     for value in (np.random.get_state(), model):
@@ -94,35 +128,67 @@ def check_load():
     file = saved(model.state_dict())
     file.seek(0)
     assert torch.equal(torch.load(file)["weight"], model.weight)
+    state = np.random.get_state()
+    expected = np.random.rand()
+    for plain in (torch.from_numpy(state[1]), state[1].tolist()):
+        file = saved((state[0], plain, *state[2:]))
+        file.seek(0)
+        np.random.set_state(torch.load(file))
+        assert np.random.rand() == expected
 
 
-@check
+@pitfall('The "best" weights equal the last ones')
 def check_state_dict_is_live():
     model = nn.Linear(2, 2)
-    best, copied = model.state_dict(), copy.deepcopy(model.state_dict())
+    best, copied, file = model.state_dict(), copy.deepcopy(model.state_dict()), saved(model.state_dict())
     with torch.no_grad():
         model.weight.add_(1)
     assert torch.equal(best["weight"], model.weight) and not torch.equal(copied["weight"], model.weight)
+    file.seek(0)
+    assert torch.equal(torch.load(file)["weight"], copied["weight"])
 
 
-@check
+class Noise(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return torch.rand(())
+
+
+@pitfall("Same seed, different numbers")
+def check_what_the_seed_does_not_fix():
+    """The workers and the order of the addition; kernels that vary, other devices and versions cannot run here."""
+
+    def drawn(workers):
+        torch.manual_seed(0)
+        return torch.cat(list(torch.utils.data.DataLoader(Noise(), num_workers=workers)))
+
+    assert torch.equal(drawn(2), drawn(2))
+    assert not torch.equal(drawn(1), drawn(2)) and not torch.equal(drawn(0), drawn(1))
+    a, b, c = torch.tensor([1e8, -1e8, 1.0])
+    assert (a + b) + c == 1 and a + (b + c) == 0
+    twice = lambda: torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
+    twice()
+    torch.use_deterministic_algorithms(True)
+    raises(RuntimeError, twice, "does not have a deterministic implementation")
+
+
+@pitfall("A tiny tensor makes a huge file", "`strict=False` loads nothing and says nothing")
 def check_slice_and_strict():
     x = torch.randn(1_000_000)
     stated("4", round(len(saved(x[:10]).getvalue()) / 1e6, 2))
     assert len(saved(x[:10].clone()).getvalue()) < 3000
     model = nn.Linear(2, 2)
-    result = model.load_state_dict({"module.weight": torch.zeros(2, 2), "module.bias": torch.zeros(2)}, strict=False)
+    state = {"module.weight": torch.zeros(2, 2), "module.bias": torch.zeros(2)}
+    result = model.load_state_dict(state, strict=False)
     assert result.missing_keys == ["weight", "bias"] and result.unexpected_keys == ["module.weight", "module.bias"]
     assert (model.weight != 0).all()
+    result = model.load_state_dict({key.removeprefix("module."): value for key, value in state.items()}, strict=False)
+    assert not result.missing_keys and not result.unexpected_keys and (model.weight == 0).all()
 
 
 @check
 def check_loader_has_no_state():
     loader = torch.utils.data.DataLoader(range(3))
     assert not hasattr(loader, "state_dict")
-
-
-@check
-def check_addition_is_not_associative():
-    a, b, c = torch.tensor([1e8, -1e8, 1.0])
-    assert (a + b) + c == 1 and a + (b + c) == 0

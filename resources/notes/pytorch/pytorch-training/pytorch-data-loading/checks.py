@@ -1,14 +1,22 @@
+import io
 import math
+import pickle
 import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import (
-    BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, WeightedRandomSampler, get_worker_info,
+    BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, TensorDataset,
+    WeightedRandomSampler, get_worker_info,
 )
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BATCHES = r"B = \begin{cases} \lceil N / b \rceil & \text{drop last = False} \\ \lfloor N / b \rfloor & \text{drop last = True} \end{cases}"
 WEIGHTED = r"P(i) = \frac{w_i}{\sum_{j=1}^{N} w_j}"
@@ -81,7 +89,11 @@ class Numbers(Dataset):
         return [int(self.own.integers(10**9)), int(np.random.randint(10**9)), random.randrange(10**9), int(torch.randint(10**9, ()))]
 
 
-@check
+def own_generator(worker):
+    get_worker_info().dataset.own = np.random.default_rng(torch.initial_seed())
+
+
+@pitfall("Workers produce the same random augmentation")
 def check_seeds_of_workers():
     rows = [[int(v) for v in batch] for batch in DataLoader(Numbers(), num_workers=2)]
     assert [a == b for a, b in zip(*rows)] == [True, False, False, False]
@@ -89,6 +101,8 @@ def check_seeds_of_workers():
         loader = DataLoader(Numbers(), num_workers=2, persistent_workers=persistent)
         first, second = ([int(row[0]) for row in loader] for _ in range(2))
         assert (first == second) == (not persistent)
+    loader = DataLoader(Numbers(), num_workers=2, worker_init_fn=own_generator)
+    assert len({int(row[0]) for _ in range(2) for row in loader}) == 4
 
 
 class Stream(IterableDataset):
@@ -97,24 +111,83 @@ class Stream(IterableDataset):
 
     def __iter__(self):
         info = get_worker_info()
+        if info is None:
+            return iter(range(6))
         return iter(range(info.id, 6, info.num_workers) if self.shared else range(6))
 
 
-@check
+@pitfall("Every sample arrives once per worker")
 def check_iterable_dataset():
     assert sorted(int(v) for v in DataLoader(Stream(False), num_workers=2)) == sorted(list(range(6)) * 2)
-    assert sorted(int(v) for v in DataLoader(Stream(True), num_workers=2)) == list(range(6))
+    for workers in (0, 1, 2):
+        assert sorted(int(v) for v in DataLoader(Stream(True), num_workers=workers)) == list(range(6))
     raises(ValueError, lambda: DataLoader(Stream(False), sampler=SequentialSampler(range(3))), "expected unspecified")
 
 
-@check
+@pitfall('"stack expects each tensor to be equal size"', '"sampler option is mutually exclusive with shuffle"')
 def check_errors():
     ragged = [torch.ones(2), torch.ones(3)]
-    raises(RuntimeError, lambda: next(iter(DataLoader(ragged, batch_size=2))), "stack expects each tensor to be equal size")
-    raises(ValueError, lambda: DataLoader(ragged, shuffle=True, sampler=SequentialSampler(ragged)), "sampler option is mutually exclusive with shuffle")
-    norm = nn.BatchNorm1d(3)
-    raises(ValueError, lambda: norm(torch.randn(1, 3)), "Expected more than 1 value per channel when training")
-    assert norm.eval()(torch.randn(1, 3)).shape == (1, 3)
-    import pickle
+    words = "stack expects each tensor to be equal size"
+    raises(RuntimeError, lambda: next(iter(DataLoader(ragged, batch_size=2))), words)
+    pad = lambda samples: pad_sequence(samples, batch_first=True)
+    assert next(iter(DataLoader(ragged, batch_size=2, collate_fn=pad))).tolist() == [[1, 1, 0], [1, 1, 1]]
+    words = "sampler option is mutually exclusive with shuffle"
+    raises(ValueError, lambda: DataLoader(range(20), shuffle=True, sampler=RandomSampler(range(20))), words)
+    order = [int(v) for v in DataLoader(range(20), sampler=RandomSampler(range(20)))]
+    assert order != sorted(order) == list(range(20))
 
-    raises((pickle.PicklingError, AttributeError), lambda: pickle.dumps(lambda v: v), "lambda")
+
+@pitfall('"Expected more than 1 value per channel when training"')
+def check_a_last_batch_of_one():
+    data, model = TensorDataset(torch.randn(9, 3)), nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    run = lambda **options: [model(x) for x, in DataLoader(data, batch_size=4, **options)]
+    raises(ValueError, run, "Expected more than 1 value per channel when training")
+    assert sum(len(y) for y in run(drop_last=True)) == 8
+    model.eval()
+    assert sum(len(y) for y in run()) == 9
+
+
+class Holding(Dataset):
+    def __init__(self, thing):
+        self.thing = thing
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, i):
+        return i
+
+
+SCRIPT = """
+import multiprocessing
+
+print("imported", flush=True)
+
+def start():
+    worker = multiprocessing.get_context("spawn").Process(target=print, args=("worker",))
+    worker.start()
+    worker.join()
+    print("exit code", worker.exitcode)
+
+"""
+
+
+@pitfall("Workers fail to start, or the script runs again and again")
+def check_workers_that_are_not_forked():
+    """The script starts its worker with multiprocessing, as DataLoader does: importing torch twice takes seconds."""
+    for thing in (lambda v: v, io.open(__file__)):
+        raises((pickle.PicklingError, AttributeError, TypeError), lambda: pickle.dumps(Holding(thing)), "pickle")
+        loader = DataLoader(Holding(thing), num_workers=1, multiprocessing_context="spawn")
+        raises((pickle.PicklingError, AttributeError, TypeError), lambda: next(iter(loader)), "pickle")
+        forked = DataLoader(Holding(thing), num_workers=1, multiprocessing_context="fork")
+        assert next(iter(forked)).item() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "program.py")
+        printed = []
+        for start in ("start()", 'if __name__ == "__main__":\n    start()'):
+            program.write_text(SCRIPT + start)
+            printed.append(subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60))
+    bare, guarded = printed
+    assert bare.stdout.split("\n")[:3] == ["imported", "imported", "exit code 1"]
+    assert "before the\n        current process has finished its bootstrapping phase" in bare.stderr
+    assert guarded.stdout.split("\n")[:4] == ["imported", "imported", "worker", "exit code 0"] and not guarded.stderr

@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 STEP = r"""
 P(x \mid v, t) = \frac{\alpha_{tx}\, w_{vx}}{\sum_{y \in \mathcal{N}(v)} \alpha_{ty}\, w_{vy}}, \qquad
@@ -86,6 +87,123 @@ def check_by_hand():
     stated("0.9808", target(KITE, 1, 1)[2, 3])
     stated("0.6931", target(KITE, 1, 1)[0, 1])
     stated("128,000,000", 1_000_000 * 128)
+
+
+@pitfall("node2vec behaves like DeepWalk whatever p and q are")
+def check_a_small_graph_shows_whether_p_and_q_are_read():
+    """The test on a walker that resets p and q as the old torch-cluster did, and on one that reads them."""
+
+    def frequencies(p, q, reset):
+        if reset:
+            p = q = 1.0
+        chances = torch.tensor(next_step(KITE, 1, 2, p, q))
+        return torch.bincount(torch.multinomial(chances, 20_000, replacement=True), minlength=4) / 20_000
+
+    for reset in (True, False):
+        gap = (frequencies(4.0, 0.5, reset) - frequencies(1.0, 1.0, reset)).abs().max()
+        assert gap < 0.02 if reset else gap > 0.2
+
+
+@pitfall("Raising q does not explore further")
+def check_small_q_goes_outward():
+    rng = np.random.default_rng(0)
+    moves = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
+
+    def distance_and_returns(p, q, walks=1000):
+        """Walks of 30 steps on an endless grid with 8 neighbours: how far they get, and how often straight back."""
+        here = np.zeros((walks, 2), int)
+        before, back = here - moves[rng.integers(8, size=walks)], 0
+        for _ in range(30):
+            options = here[:, None] + moves
+            gap = np.abs(options - before[:, None]).max(2)
+            weights = np.where(gap == 0, 1 / p, np.where(gap == 1, 1.0, 1 / q))
+            chosen = (weights.cumsum(1) > rng.random(walks)[:, None] * weights.sum(1, keepdims=True)).argmax(1)
+            after = options[np.arange(walks), chosen]
+            back += (after == before).all(1).mean() / 30
+            before, here = here, after
+        return np.abs(here).max(1).mean(), back
+
+    plain, raised, lowered = (distance_and_returns(1.0, q)[0] for q in (1.0, 4.0, 0.25))
+    assert raised < 0.9 * plain < plain < 0.9 * lowered, (raised, plain, lowered)
+    assert distance_and_returns(10.0, 1.0)[1] < 0.5 * distance_and_returns(1.0, 1.0)[1]
+
+
+@pitfall("Edge weights make no difference")
+def check_neighbours_are_drawn_by_weight():
+    A = torch.tensor([[0.0, 9.0, 1.0], [9.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    start = torch.zeros(20_000, dtype=torch.long)
+    share = lambda table: (torch.multinomial(table[start], 1) == 1).float().mean().item()
+    assert abs(share((A > 0).float()) - 0.5) < 0.02 and abs(share(A) - 0.9) < 0.02
+
+
+def trained(A, seed, d=8):
+    """Two tables by the code of the article, with smaller batches."""
+    torch.manual_seed(seed)
+    n = len(A)
+    walk = [torch.arange(n).repeat(10)]
+    for _ in range(19):
+        walk.append(torch.multinomial(A[walk[-1]], 1).squeeze(1))
+    walk = torch.stack(walk, dim=1)
+    steps = [(i, i + r) for r in (1, 2, 3) for i in range(20 - r)]
+    pairs = torch.cat([torch.stack([walk[:, i], walk[:, j]]) for i, j in steps], dim=1)
+    z, c = (torch.randn(n, d).mul(0.1).requires_grad_() for _ in range(2))
+    optimizer = torch.optim.Adam([z, c], 0.02)
+    for _ in range(150):
+        u, v = pairs[:, torch.randint(pairs.shape[1], (1024,))]
+        noise = walk.flatten()[torch.randint(walk.numel(), (1024, 5))]
+        loss = -F.logsigmoid((z[u] * c[v]).sum(1)) - F.logsigmoid(-(z[u, None] * c[noise]).sum(2)).sum(1)
+        optimizer.zero_grad()
+        loss.mean().backward()
+        optimizer.step()
+    return z.detach(), c.detach()
+
+
+@pitfall("Vectors of two runs do not match")
+def check_similarities_match_and_vectors_only_after_a_rotation():
+    torch.manual_seed(0)
+    label = torch.arange(90) // 30
+    upper = torch.bernoulli(torch.where(label[:, None] == label, 0.3, 0.02)).triu(1)
+    first, second = (trained(upper + upper.T, seed)[0] for seed in (1, 2))
+    assert F.cosine_similarity(first, second).mean() < 0.4
+    left, _, right = torch.linalg.svd(first.T @ second)
+    assert F.cosine_similarity(first @ left @ right, second).mean() > 0.8
+    one, two = (F.normalize(z, dim=1) @ F.normalize(z, dim=1).T for z in (first, second))
+    i, j = torch.triu_indices(90, 90, 1)
+    assert torch.corrcoef(torch.stack([one[i, j], two[i, j]]))[0, 1] > 0.8
+    ranks = torch.stack([one[i, j].argsort().argsort(), two[i, j].argsort().argsort()]).double()
+    assert torch.corrcoef(ranks)[0, 1] > 0.8
+
+
+@pitfall("Link prediction looks too good")
+def check_edges_by_chance_cannot_be_predicted():
+    upper = torch.bernoulli(torch.full((100, 100), 0.1)).triu(1)
+    A, edges = upper + upper.T, upper.nonzero()
+    test = edges[torch.randperm(len(edges))[: len(edges) // 5]]
+    none = (A + torch.eye(100) == 0).triu(1).nonzero()
+    none = none[torch.randperm(len(none))[: len(test)]]
+    rest = A.clone()
+    rest[test[:, 0], test[:, 1]] = rest[test[:, 1], test[:, 0]] = 0
+    scores = {}
+    for name, graph in (("leaked", A), ("removed", rest)):
+        z, c = trained(graph, 0, d=16)
+        both = torch.cat([test, none])
+        score = (z[both[:, 0]] * c[both[:, 1]] + z[both[:, 1]] * c[both[:, 0]]).sum(1)
+        scores[name] = roc_auc_score([1] * len(test) + [0] * len(none), score)
+    assert scores["leaked"] > 0.85 and scores["removed"] < 0.7, scores
+
+
+@check
+def check_distant_hubs_are_not_alike():
+    """Two stars of ten leaves, joined by a path: DeepWalk's matrix, factorized."""
+    edges = [(hub, 2 + 10 * hub + leaf) for hub in (0, 1) for leaf in range(10)]
+    chain = [0, *range(22, 30), 1]
+    A = np.zeros((30, 30))
+    for i, j in edges + list(zip(chain, chain[1:])):
+        A[i, j] = A[j, i] = 1
+    vectors, values, _ = np.linalg.svd(np.maximum(target(A, 3, 1), math.log(0.01)))
+    z = vectors[:, :8] * np.sqrt(values[:8])
+    alike = lambda i, j: z[i] @ z[j] / np.linalg.norm(z[i]) / np.linalg.norm(z[j])
+    assert alike(0, 1) < 0.1 and alike(0, 2) > 0.7
 
 
 @check

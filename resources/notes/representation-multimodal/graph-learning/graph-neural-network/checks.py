@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 MESSAGE = r"h_v' = \phi\left( h_v,\; \bigoplus_{u \in \mathcal{N}(v)} \psi(h_u) \right)"
 MATRIX = r"""
@@ -122,12 +122,90 @@ def check_parameters():
     stated("23,063", sum(p.numel() for layer in (nn.Linear(1433, 16), nn.Linear(16, 7)) for p in layer.parameters()))
 
 
-@check
-def check_one_way_edges_and_isolated_nodes():
-    x = torch.tensor([[5.0], [0.0]])
-    source, target = torch.tensor([[0], [1]])
-    received = torch.zeros(2, 1).index_add(0, target, x[source])
-    assert received.flatten().tolist() == [0.0, 5.0]
+def received(x, edges):
+    source, target = edges
+    return torch.zeros_like(x).index_add(0, target, x[source])
+
+
+@pitfall("Information flows one way in an undirected graph")
+def check_one_way_edges():
+    x, edges = torch.tensor([[5.0], [7.0]]), torch.tensor([[0], [1]])
+    assert received(x, edges).flatten().tolist() == [0.0, 5.0]
+    assert received(x, torch.cat([edges, edges.flip(0)], dim=1)).flatten().tolist() == [7.0, 5.0]
+
+
+@pitfall("A node ignores its own features")
+def check_self_loops():
+    """PyTorch Geometric, of which the article speaks, is not installed."""
+    edges, own = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]), nn.Linear(1, 1)
+    x, changed = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[9.0], [2.0], [3.0]])
+    loops = torch.arange(3).expand(2, -1)
+    for layer, ignores in (
+        (lambda v: received(v, edges), True),
+        (lambda v: received(v, torch.cat([edges, loops], dim=1)), False),
+        (lambda v: received(v, edges) + own(v), False),
+    ):
+        assert torch.equal(layer(x)[0], layer(changed)[0]) == ignores
+
+
+class Stack(nn.Module):
+    """GCN layers of width 16: plain, with residual connections, or with all layers read by the classifier."""
+
+    def __init__(self, depth, kind):
+        super().__init__()
+        self.kind = kind
+        self.layers = nn.ModuleList(nn.Linear(16 if i else 8, 16) for i in range(depth))
+        self.out = nn.Linear(16 * depth if kind == "jumping" else 16, 2)
+
+    def forward(self, step, x):
+        states = []
+        for layer in self.layers:
+            new = torch.relu(step @ layer(x))
+            x = x + new if self.kind == "residual" and states else new
+            states.append(x)
+        return self.out(torch.cat(states, dim=1) if self.kind == "jumping" else x)
+
+
+@pitfall("More layers, worse accuracy")
+def check_depth():
+    found = {}
+    for seed in range(2):
+        torch.manual_seed(seed)
+        y = torch.arange(200) // 100
+        upper = torch.bernoulli(torch.where(y[:, None] == y, 0.06, 0.02)).triu(1)
+        step, x = torch.tensor(propagation(upper + upper.T)).float(), torch.randn(200, 8)
+        x[:, 0] += 0.4 * (2 * y - 1)
+        train = torch.cat([torch.arange(10), torch.arange(100, 110)])
+        test = torch.ones(200, dtype=torch.bool).index_fill(0, train, False)
+        for depth, kind in ((2, "plain"), (4, "plain"), (16, "plain"), (16, "residual"), (16, "jumping")):
+            model = Stack(depth, kind)
+            optimizer = torch.optim.Adam(model.parameters(), 0.01)
+            for _ in range(40):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(step, x)[train], y[train]).backward()
+                optimizer.step()
+            found.setdefault((depth, kind), []).append((model(step, x).argmax(1) == y)[test].float().mean().item())
+    mean = {key: np.mean(values) for key, values in found.items()}
+    assert mean.pop((16, "plain")) < 0.6 and min(mean.values()) > 0.7, found
+
+
+@pitfall("NaN at isolated nodes")
+def check_isolated_nodes():
+    x, edges = torch.ones(3, 1), torch.tensor([[0, 1], [1, 0]])
+
+    def propagated(pairs, guard):
+        scale = torch.bincount(pairs[1], minlength=3).rsqrt()[:, None]
+        if guard:
+            scale = scale.masked_fill(scale.isinf(), 0)
+        return received(x * scale, pairs) * scale
+
     assert torch.isinf(torch.tensor(0.0).rsqrt())
+    assert propagated(edges, False).isnan().flatten().tolist() == [False, False, True]
+    assert propagated(edges, True).flatten().tolist() == [1, 1, 0]
+    assert propagated(torch.cat([edges, torch.arange(3).expand(2, -1)], dim=1), False).isfinite().all()
+
+
+@check
+def check_the_mean_cannot_count():
     one, two = torch.ones(1, 1), torch.ones(2, 1)
     assert one.mean() == two.mean() and one.sum() != two.sum()

@@ -3,9 +3,10 @@ import math
 import numpy as np
 import torch
 from sklearn.metrics import recall_score
+from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 RANK = r"\mathrm{rank}_q(d) = 1 + \sum_{d' \ne d} \mathbf{1}\left[ s(q, d') > s(q, d) \right]"
 HIT = r"\mathrm{R@}K = \frac{1}{Q} \sum_{q} \mathbf{1}\left[ \min_{d \in G_q} \mathrm{rank}_q(d) \le K \right]"
@@ -73,6 +74,51 @@ def check_by_hand():
     stated("2,048,000,000", torch.empty(1_000_000, 512, device="meta").nelement() * 4)
 
 
+def best_rank(scores, correct):
+    """The function of the article."""
+    best = scores.masked_fill(~correct, -torch.inf).amax(1, keepdim=True)
+    return 1 + ((scores >= best) & ~correct).sum(1)
+
+
+@pitfall('"R@1 cannot exceed 1/5 with five captions"')
+def check_a_hit_rate_reaches_1_where_recall_stops_at_a_fifth():
+    images = torch.eye(20)
+    correct = torch.arange(20)[:, None] == torch.arange(20).repeat_interleave(5)
+    scores = images @ images.repeat_interleave(5, 0).T  # perfect embeddings
+    top = scores.argmax(1, keepdim=True)
+    assert (best_rank(scores, correct) <= 1).all()
+    assert (correct.gather(1, top).sum(1) / correct.sum(1) == 1 / 5).all()
+
+
+def pairs_of_images_and_captions(images):
+    x = F.normalize(torch.randn(images, 32), dim=1)
+    owner = torch.arange(images).repeat_interleave(5)
+    texts = F.normalize(x[owner] + 0.35 * torch.randn(5 * images, 32), dim=1)
+    return x @ texts.T, torch.arange(images)[:, None] == owner
+
+
+@pitfall("Numbers far below the paper")
+def check_another_gallery_and_one_caption_of_five():
+    share = lambda s, c: (best_rank(s, c) <= 1).float().mean()
+    scores, correct = pairs_of_images_and_captions(1000)
+    test = share(scores[:100, :500], correct[:100, :500])
+    assert share(scores, correct) < test - 0.2  # the full set
+    first = correct & (torch.arange(5000) % 5 == 0)
+    assert share(scores[:100, :500], first[:100, :500]) < test - 0.4  # four of five captions counted as wrong
+    for part in (scores[100:200, 500:1000], scores[200:300, 1000:1500]):  # the same size, all captions
+        assert abs(share(part, correct[:100, :500]) - test) < 0.15
+
+
+@pitfall("A collapsed model scores 100 %")
+def check_ties_count_against_the_model():
+    same, correct = torch.zeros(50, 250), torch.arange(50)[:, None] == torch.arange(250) // 5
+    strict = 1 + (same > same.masked_fill(~correct, -torch.inf).amax(1, keepdim=True)).sum(1)
+    assert (strict <= 1).all() and (best_rank(same, correct) > 10).all()
+    assert best_rank(torch.full((3, 6), torch.nan), torch.eye(3, 6, dtype=torch.bool)).tolist() == [1, 1, 1]
+    order = same.argsort(dim=1, descending=True, stable=True)
+    assert torch.equal(order, torch.arange(250).expand(50, -1))  # the order of the files, whatever the model
+
+
 @check
 def check_nan_ranks_first():
     scores, correct = torch.full((3, 6), torch.nan), torch.eye(3, 6, dtype=torch.bool)
@@ -80,6 +126,52 @@ def check_nan_ranks_first():
     assert (1 + ((scores >= best) & ~correct).sum(1)).tolist() == [1, 1, 1]
     scores = torch.tensor([[0.5, torch.nan, 0.7]])  # a wrong item's NaN is not counted
     assert (1 + ((scores >= 0.5) & (torch.arange(3) > 0)).sum(1)).item() == 2
+
+
+@pitfall("The same few items appear again and again")
+def check_hubs():
+    """Queries share a direction, as photos or sentences do; the items nearest to it win until each item's mean is taken off."""
+    torch.manual_seed(0)
+    common = 0.15 * torch.randn(64)
+    queries, bank = (F.normalize(torch.randn(1000, 64) / 8 + common, dim=1) for _ in range(2))
+    gallery = F.normalize(torch.randn(500, 64) / 8 - common / 2, dim=1)
+    most = lambda scores: torch.bincount(scores.topk(10).indices.flatten(), minlength=500).max() / 1000
+    scores = queries @ gallery.T
+    assert most(scores) > 0.4 and most(scores - (bank @ gallery.T).mean(0)) < 0.1
+    check_long_vectors_win_without_normalization()
+
+
+def same_product(by_class):
+    """R@1 for the photo of the same product, the share of the same category, and R@1 with the title's score added."""
+    torch.manual_seed(0)
+    category = torch.arange(20).repeat_interleave(20)
+    style, product = 1.5 * torch.randn(20, 16)[category], torch.randn(400, 16)
+    photo = lambda: torch.cat([style, product], 1) + 0.5 * torch.randn(400, 32)
+    title = lambda: F.normalize(product + 0.5 * torch.randn(400, 16), dim=1)
+    network = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 8))
+    optimizer = torch.optim.Adam(network.parameters(), 5e-3)
+    alike = category[:, None] == category
+    for _ in range(100):
+        a, b = (F.normalize(network(photo()), dim=1) for _ in range(2))
+        scores = a @ b.T / 0.1
+        if by_class:
+            loss = F.cross_entropy(scores, alike / 20)
+        else:
+            loss = F.cross_entropy(scores.masked_fill(~alike, -torch.inf), torch.arange(400))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    scores = F.normalize(network(photo()), dim=1) @ F.normalize(network(photo()), dim=1).T
+    right = lambda s: (s.argmax(1) == torch.arange(400)).float().mean()
+    return right(scores), (category[scores.argmax(1)] == category).float().mean(), right(scores + title() @ title().T)
+
+
+@pitfall("Same style, wrong product")
+def check_classes_do_not_tell_products_apart():
+    found, style, _ = same_product(by_class=True)
+    assert found < 0.15 and style > 0.95
+    found, _, with_title = same_product(by_class=False)
+    assert found > 0.3 and with_title > 0.7
 
 
 @check

@@ -1,8 +1,10 @@
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
+from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 CONCATENATION = r"""
 W \begin{bmatrix} x \\ y \end{bmatrix} = W_x x + W_y y, \qquad W = \begin{bmatrix} W_x & W_y \end{bmatrix}
@@ -107,6 +109,140 @@ def check_attention_over_masked_keys_only_is_nan():
     assert attention(x, y, y, key_padding_mask=mask)[0].isfinite().all()
     assert attention(x, y, y, key_padding_mask=torch.ones_like(mask))[0].isnan().all()
     assert attention(x, y, y, key_padding_mask=torch.ones_like(mask), need_weights=False)[0].isfinite().all()  # hence "by default"
+
+
+def accuracy(logit, label):
+    return ((logit.squeeze(1) > 0) == (label > 0)).float().mean().item()
+
+
+def fitted(inputs, label, network, rate=1e-2, steps=100):
+    """Trains with all of the data in each step; `inputs` is called for each."""
+    optimizer = torch.optim.Adam(network.parameters(), rate)
+    for _ in range(steps):
+        loss = F.binary_cross_entropy_with_logits(network(inputs()).squeeze(1), label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return network.requires_grad_(False)
+
+
+def perceptron(features):
+    return nn.Sequential(nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, 1))
+
+
+@pitfall("Fusion is no better than the best single modality")
+def check_the_overfitting_modality_silences_the_other():
+    torch.manual_seed(0)
+
+    def draw(n):
+        y = torch.randn(n, 2)
+        label = ((y[:, 0] * y[:, 1] > 0) != (torch.rand(n) < 0.1)).float()
+        x = torch.randn(n, 100)  # one of 100 numbers tells something: easy to memorize
+        x[:, 0] += (2 * label - 1) * 1.5
+        return x, y, label
+
+    (x, y, label), held_out, (x_test, y_test, test) = draw(400), draw(200), draw(5000)
+    one, two = fitted(lambda: x, label, perceptron(100)), fitted(lambda: y, label, perceptron(2))
+    best = max(accuracy(one(x_test), test), accuracy(two(y_test), test))
+    both = torch.cat([x_test, y_test], 1)
+    joint = accuracy(fitted(lambda: torch.cat([x, y], 1), label, perceptron(102))(both), test)
+    kept = lambda: torch.cat([x * (torch.rand(400, 1) > 0.5), y], 1)
+    dropped = accuracy(fitted(kept, label, perceptron(102))(both), test)
+    logits = lambda a, b: torch.cat([one(a), two(b)], 1).numpy()
+    stack = LogisticRegression().fit(logits(*held_out[:2]), held_out[2].numpy())
+    combined = stack.score(logits(x_test, y_test), test.numpy())
+    assert joint < best - 0.04 and dropped > joint + 0.02 and combined > max(best - 0.02, joint + 0.05)
+
+
+@pitfall("It fails when a modality is missing")
+def check_zeros_never_seen():
+    torch.manual_seed(0)
+
+    def draw(n):
+        label = (torch.rand(n) < 0.5).float()
+        x, y = (torch.randn(n, 4) + 4 + 1.5 * label[:, None] for _ in range(2))
+        return x, y, label
+
+    (x, y, label), (x_test, _, test) = draw(1000), draw(2000)
+    joined = lambda a, b, seen: torch.cat([a, b * seen, seen], 1)  # with a mask
+    ones, absent = torch.ones(1000, 1), torch.zeros(2000, 1)
+    plain = fitted(lambda: joined(x, y, ones), label, perceptron(9))
+    some = lambda: (torch.rand(1000, 1) > 0.3).float()
+    trained = fitted(lambda: joined(x, y, some()), label, perceptron(9))
+    alone = fitted(lambda: x, label, perceptron(4))  # late fusion over what is there
+    without = joined(x_test, torch.zeros(2000, 4), absent)
+    assert accuracy(plain(without), test) < 0.7
+    assert accuracy(trained(without), test) > 0.9 and accuracy(alone(x_test), test) > 0.9
+    missing = torch.zeros(4, requires_grad=True)  # the learned vector in place of the mask
+    body = perceptron(8)
+    optimizer = torch.optim.Adam([missing, *body.parameters()], 1e-2)
+    for _ in range(100):
+        logit = body(torch.cat([x, torch.where(some() > 0, y, missing)], 1))
+        loss = F.binary_cross_entropy_with_logits(logit.squeeze(1), label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert accuracy(body(torch.cat([x_test, missing.expand(2000, 4)], 1)), test) > 0.9
+
+
+@pitfall("Combined confidence is too high")
+def check_shared_errors():
+    torch.manual_seed(0)
+
+    def draw(n):
+        label = torch.randint(0, 2, (n,))
+        shared = torch.randn(n) + 2.0 * label - 1  # both modalities see the same evidence, each is calibrated
+        return F.log_softmax(torch.stack([-shared, shared], 1), 1), label
+
+    single, label = draw(20000)
+    right = (single.argmax(1) == label).double().mean()
+    confidence = lambda log_p: log_p.log_softmax(1).exp().max(1).values.double().mean()
+    assert abs(confidence(single) - right) < 0.01 and confidence(2 * single) > right + 0.05
+    mean = ((single.exp() + single.exp()) / 2).log()
+    assert abs(confidence(mean) - right) < 0.01
+    validation, truth = draw(5000)
+    exponents = np.linspace(0.1, 1.5, 29)
+    best = exponents[np.argmin([F.cross_entropy(e * 2 * validation, truth).item() for e in exponents])]
+    assert abs(confidence(best * 2 * single) - right) < 0.02
+    three = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.001, 0.999]])  # the veto
+    assert three.mean(0).argmax() == 0 and three.prod(0).argmax() == 1
+
+
+@pitfall("A bilinear layer exhausts memory")
+def check_low_rank():
+    count = lambda *layers: sum(p.numel() for layer in layers for p in layer.parameters())
+    full = count(nn.Bilinear(4096, 4096, 1024, device="meta"))
+    assert 4 * full > 60e9  # bytes
+    projections = [nn.Linear(4096, 512, bias=False, device="meta") for _ in range(2)]
+    low = count(*projections, nn.Linear(512, 1024, device="meta"))
+    assert 4 * low < 20e6
+
+
+@pitfall("Concatenation ignores one input")
+def check_normalizing_brings_the_input_back():
+    torch.manual_seed(0)
+    x, y = 100 * torch.randn(1200, 4), torch.randn(1200, 4)
+    label = (y[:, 0] > 0).float()
+    normal = lambda z: (z - z.mean(0)) / z.std(0)
+
+    def nearest(a, b):
+        z = torch.cat([a, b], 1)
+        return (label[torch.cdist(z[1000:], z[:1000]).argmin(1)] == label[1000:]).float().mean()
+
+    def linear(a, b, rate):
+        torch.manual_seed(0)
+        z, layer = torch.cat([a, b], 1), nn.Linear(8, 1)
+        optimizer = torch.optim.SGD(layer.parameters(), rate)
+        for _ in range(100):
+            loss = F.binary_cross_entropy_with_logits(layer(z[:1000]).squeeze(1), label[:1000])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return accuracy(layer(z[1000:]), label[1000:])
+
+    assert nearest(x, y) < 0.6 and nearest(normal(x), normal(y)) > 0.7
+    assert all(linear(x, y, rate) < 0.7 for rate in (1e-4, 1e-3, 1e-2, 0.1))
+    assert linear(normal(x), normal(y), 1.0) > 0.95
 
 
 @check

@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 RECONSTRUCTION = r"L = \frac{1}{N} \sum_{i=1}^{N} \left\lVert x_i - g(f(\tilde{x}_i)) \right\rVert^2"
 LINEAR = r"\min_{f, g\ \text{linear}} L = \sum_{k > d} \lambda_k"
@@ -75,6 +76,84 @@ def check_sparse_penalty():
         np.testing.assert_allclose(ours, library.item(), rtol=1e-9)
     penalty = lambda m: (0.05 * torch.log(0.05 / m) + 0.95 * torch.log(0.95 / (1 - m))).item()
     assert math.isnan(penalty(torch.tensor(1.5))) and penalty(torch.tensor(0.0)) == math.inf
+
+
+def trained(x, last=nn.Identity(), noise=0.0, clean=True, steps=120):
+    """A net without bottleneck; returns its last loss and itself."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), last)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(steps):
+        noisy = x + noise * torch.randn_like(x)
+        loss = F.mse_loss(net(noisy), x if clean else noisy)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item(), net.requires_grad_(False)
+
+
+def digits():
+    return torch.tensor(load_digits().data[:600] / 16, dtype=torch.float32)
+
+
+@pitfall("Reconstructions are pale or cut off")
+def check_the_last_activation_reaches_the_data():
+    x = digits()
+    normalized = (x - x.mean()) / x.std()
+    free, net = trained(normalized)
+    assert net(normalized).max() > 1.2 and net(normalized).min() < -1
+    for last, matched, lowest in ((nn.Sigmoid(), x, 0), (nn.Tanh(), 2 * x - 1, -1)):
+        cut, net = trained(normalized, last)
+        assert cut > 3 * free and lowest <= net(normalized).min() and net(normalized).max() <= 1
+        fitting, _ = trained(matched, last)
+        assert fitting / matched.var() < 0.6 * cut  # the normalized data have variance 1
+
+
+@pitfall("Binary cross-entropy stops far above zero")
+def check_the_floor_of_binary_cross_entropy():
+    x = digits()
+    floor = F.binary_cross_entropy(x, x).item()  # a perfect reconstruction
+    assert floor > 0.1 and F.mse_loss(x, x) == 0
+    logits = torch.zeros_like(x).requires_grad_()
+    optimizer = torch.optim.Adam([logits], 0.3)
+    for _ in range(100):
+        loss = F.binary_cross_entropy_with_logits(logits, x)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert floor <= loss.item() and loss.item() - floor < 0.01
+
+
+@pitfall("The error is tiny, the features are no better than the input")
+def check_a_wide_code_copies():
+    x = digits() - digits().mean(0)
+    turn, _ = torch.linalg.qr(torch.randn(64, 64))
+    code = x @ turn.T
+    assert F.mse_loss(code @ turn, x) < 1e-10
+    assert torch.allclose(torch.cdist(code, code), torch.cdist(x, x), atol=1e-2)  # the same neighbours
+    narrow, penalty = PCA(8).fit(x.numpy()), code.abs().mean()
+    assert ((narrow.inverse_transform(narrow.transform(x.numpy())) - x.numpy()) ** 2).mean() > 0.01 and penalty > 0.1
+    noisy = x + 0.3 * torch.randn_like(x)
+    best = torch.linalg.lstsq(noisy, x).solution
+    assert F.mse_loss(noisy @ turn.T @ turn, x) > 2 * F.mse_loss(noisy @ best, x)  # copying is no longer the best
+
+
+@pitfall("A denoiser that leaves the noise in")
+def check_the_target_is_clean():
+    x = digits()
+    noisy = x + 0.3 * torch.randn_like(x)
+    error = lambda clean: F.mse_loss(trained(x, noise=0.3, clean=clean)[1](noisy), x).item()
+    copied, restored = error(False), error(True)
+    assert copied > 0.05 and restored < 0.6 * copied, (copied, restored)
+
+
+@pitfall("Infinity or NaN from the sparsity penalty")
+def check_relu_units_leave_the_interval():
+    units = torch.tensor([[-2.0, 3.0], [-1.0, 4.0]])  # the first is dead
+    penalty = lambda m: 0.05 * torch.log(0.05 / m) + 0.95 * torch.log(0.95 / (1 - m))
+    dead, large = penalty(units.relu().mean(0))
+    assert dead == math.inf and large.isnan()
+    assert penalty(units.sigmoid().mean(0)).isfinite().all() and units.relu().abs().mean(0).isfinite().all()
 
 
 @check

@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 LOSS = r"L = -\frac{s_+}{\tau} + \ln\left( e^{s_+/\tau} + \sum_{k} e^{s_k/\tau} \right)"
 GRADIENT = r"\frac{\partial L}{\partial z} = -\frac{1}{\tau} \left( (1 - p_+)\, z_+ - \sum_{k} p_k\, z_k \right)"
@@ -55,7 +57,85 @@ def check_by_hand():
     stated("−4.3963", torch.pdist(square).pow(2).mul(-2).exp().mean().log())
 
 
-@check
+def pretrained(view, encoder, loss, steps=100, rate=1e-2):
+    """Trains the encoder on two views in each step; returns the last loss."""
+    optimizer = torch.optim.Adam(encoder.parameters(), rate)
+    for _ in range(steps):
+        value = loss(*(F.normalize(encoder(view()), dim=1) for _ in range(2)))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    encoder.requires_grad_(False)
+    return value.item()
+
+
+def info_nce(tau):
+    return lambda a, b: F.cross_entropy(a @ b.T / tau, torch.arange(len(a)))
+
+
+def nearest_agrees(z, label):
+    found = torch.cdist(z, z).fill_diagonal_(torch.inf).argmin(1)
+    return (label[found] == label).float().mean().item()
+
+
+@pitfall("The loss is low, the features are useless")
+def check_a_shortcut_and_its_augmentation():
+    results = []
+    for jitter in (False, True):
+        torch.manual_seed(0)
+        colour, shape = 2 * torch.randn(256, 4), torch.randn(256, 4)
+        seen = lambda: 2 * torch.randn(256, 4) if jitter else colour
+        view = lambda: torch.cat([seen(), shape], 1) + 0.3 * torch.randn(256, 8)
+        network = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        loss = pretrained(view, network, info_nce(0.1))
+        results.append((loss, nearest_agrees(F.normalize(network(view()), dim=1), shape[:, 0] > 0)))
+    (low, useless), (higher, useful) = results
+    assert low < 0.5 * math.log(256) and low < higher and useless < 0.65 and useful > 0.75
+
+
+@pitfall("Embeddings of the projection head do worse than expected")
+def check_the_layer_before_the_head():
+    torch.manual_seed(0)
+    colour, shape = torch.randn(600, 4), torch.randn(600, 4)
+    view = lambda: torch.cat([colour + 2 * torch.randn(600, 4), shape], 1)  # hides the colour
+    encoder, head = nn.Sequential(nn.Linear(8, 64), nn.ReLU()), nn.Linear(64, 4)
+    pretrained(view, nn.Sequential(encoder, head), info_nce(0.1), steps=80)
+    before = encoder(torch.cat([colour, shape], 1))
+    label = (colour[:, 0] > 0).numpy()  # the task asks for it
+
+    def probe(f):
+        return LogisticRegression(max_iter=300).fit(f[:300].numpy(), label[:300]).score(f[300:].numpy(), label[300:])
+
+    assert probe(before) > 0.8 and probe(head(before)) < 0.7
+
+
+@pitfall("Samples of one class are pushed apart")
+def check_false_negatives():
+    label = torch.arange(128) % 4
+    same = label[:, None] == label
+    others = same & ~torch.eye(128, dtype=torch.bool)
+
+    def debiased(a, b, tau=0.5, share=0.25):
+        s = (a @ b.T / tau).exp()
+        positive = s.diag()
+        negative = (s.sum(1) - positive) / 127
+        estimate = ((negative - share * positive) / (1 - share)).clamp(min=math.exp(-1 / tau))
+        return -(positive / (positive + 127 * estimate)).log().mean()
+
+    def likeness(loss):
+        torch.manual_seed(0)
+        x = torch.randn(4, 8)[label] + torch.randn(128, 8)
+        network = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 8))
+        pretrained(lambda: x + 0.2 * torch.randn_like(x), network, loss, rate=5e-3)
+        z = F.normalize(network(x), dim=1)
+        return (z @ z.T)[others].mean().item()
+
+    apart, softer, unbiased = likeness(info_nce(0.1)), likeness(info_nce(1.0)), likeness(debiased)
+    supervised = likeness(lambda a, b: F.cross_entropy(a @ b.T / 0.1, same / 32))
+    assert apart < 0.25 and softer > apart + 0.04 and unbiased > apart + 0.15 and supervised > 0.8
+
+
+@pitfall("The loss stays around 5 and seems stuck")
 def check_pitfall_numbers():
     z = F.normalize(torch.ones(256, 4), dim=1)
     logits = (z @ z.T / 0.1).fill_diagonal_(-torch.inf)
@@ -67,6 +147,10 @@ def check_pitfall_numbers():
     found = (labels[:, 1:] == labels[:, :1]).sum(1).double().mean().item()
     stated("25.5", 255 / 10)
     assert 24.5 < found < 26.5
+    x, noise = F.normalize(torch.randn(512, 32), dim=1), 0.05 * torch.randn(512, 32)
+    a, b = x, F.normalize(x + noise, dim=1)  # one encoder, two batch sizes
+    assert info_nce(0.5)(a, b) > info_nce(0.5)(a[:64], b[:64]) + 1
+    assert (a @ b.T).argmax(1).equal(torch.arange(512))  # every nearest neighbour is right in both
 
 
 @check

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -5,7 +6,7 @@ import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 MOCO = r"L_q = -\ln \frac{e^{q^\top k_+/\tau}}{e^{q^\top k_+/\tau} + \sum_{i=1}^{K} e^{q^\top k_i/\tau}}"
 MOMENTUM = r"\theta_k^{(t)} = m\, \theta_k^{(t-1)} + (1 - m)\, \theta_q^{(t)}"
@@ -65,7 +66,7 @@ def check_by_hand():
     stated("67,108,864", (2 * 4096) ** 2)
 
 
-@check
+@pitfall("The loss never falls below ln 2")
 def check_enqueue_before_the_loss_is_bounded_by_ln_2():
     q = F.normalize(torch.randn(8, 16), dim=1)
     far = F.normalize(torch.randn(30, 16), dim=1)
@@ -82,6 +83,84 @@ def check_batchnorm_mixes_samples():
     norm = torch.nn.BatchNorm1d(4)
     x = torch.randn(6, 4)
     assert not torch.allclose(norm(x)[:1], norm(torch.cat([x[:1], x[1:] + 2]))[:1], atol=0.1)
+
+
+@pitfall("The loss falls fast, but the features are poor")
+def check_batch_statistics_tell_the_pair():
+    """What the batch adds to an embedding is alike for query and key of one small batch; no training on GPUs."""
+    torch.manual_seed(0)
+    images = torch.randn(256, 32)
+    norm = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.BatchNorm1d(32, affine=False))
+    view = lambda: images + 0.1 * torch.randn_like(images)
+
+    def added(batch, order, size):
+        """Embeddings in batches of a size, in an order, minus those with the statistics of all images."""
+        parts = torch.cat([norm(part) for part in batch[order].split(size)])[order.argsort()]
+        return F.normalize(parts - norm(batch), dim=1) if size < len(batch) else torch.zeros_like(parts)
+
+    same, shuffled = torch.arange(256), torch.randperm(256)
+    with torch.no_grad():
+        likeness = lambda a, b: (a * b).sum(1).mean()
+        query = added(view(), same, 4)
+        assert likeness(query, added(view(), same, 4)) > 0.8
+        assert abs(likeness(query, added(view(), shuffled, 4))) < 0.25  # as MoCo does
+        assert (added(view(), same, 256) == 0).all()  # synchronized: the same statistics for all
+
+
+def little_moco(m, steps=350):
+    """The training of the figure: losses, accuracies, and the cosine of the mean new key with the queue's mean."""
+    torch.manual_seed(0)
+    query_net = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 16))
+    key_net = copy.deepcopy(query_net).requires_grad_(False)
+    queue = F.normalize(torch.randn(1024, 16), dim=1)
+    optimizer = torch.optim.SGD(query_net.parameters(), 0.2)
+    losses, right, turned = [], [], []
+    for _ in range(steps):
+        x = torch.randn(64, 32)
+        q = F.normalize(query_net(x + 0.3 * torch.randn_like(x)), dim=1)
+        for k, p in zip(key_net.parameters(), query_net.parameters()):
+            k.lerp_(p.detach(), 1 - m)
+        key = F.normalize(key_net(x + 0.3 * torch.randn_like(x)), dim=1)
+        logits = torch.cat([(q * key).sum(1, keepdim=True), q @ queue.T], dim=1) / 0.2
+        loss = F.cross_entropy(logits, torch.zeros(64, dtype=torch.long))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        right.append((logits.argmax(1) == 0).float().mean().item())
+        turned.append((key.mean(0) @ queue.mean(0)).item())
+        queue = torch.cat([key, queue])[:1024]
+    return losses, right, turned, key.mean(0).norm()
+
+
+@pitfall("Accuracy starts at 100 % and then collapses, the loss rises", "Training swings instead of converging")
+def check_the_first_steps_and_the_momentum():
+    losses, right, turned, common = little_moco(0.99)
+    assert right[0] > 0.9 and min(right[1:16]) < 0.7 and max(losses[1:32]) > losses[0] + 0.5
+    assert np.mean(right[-30:]) > 0.9  # long after 1,024 / 64 = 16 steps
+    low, _, turning, shared = little_moco(0.0)
+    assert shared > 2 * common and np.mean(turning[-50:]) < -0.02 < np.mean(turned[-50:])
+    assert np.mean(low[-50:]) < np.mean(losses[-50:]) - 0.1
+
+
+@pitfall("More GPUs, no better SimCLR")
+def check_each_process_sees_only_its_part():
+    """Four parts of a batch stand for four processes, concatenation for the gathering with gradient."""
+
+    def loss(z):  # views 2n and 2n + 1 of image n
+        scores = (z @ z.T / 0.1).masked_fill(torch.eye(len(z), dtype=torch.bool), -torch.inf)
+        return F.cross_entropy(scores, torch.arange(len(z)) ^ 1)
+
+    one = F.normalize(torch.randn(16, 8, dtype=torch.float64), dim=1)
+    parts = [one.clone().requires_grad_() for _ in range(4)]  # all four processes crowd the same places
+    apart = sum(loss(part) for part in parts) / 4
+    assert torch.isclose(apart, loss(one))  # as with one process
+    gathered = loss(torch.cat(parts))
+    assert gathered > apart + 1
+    whole = torch.cat([one] * 4).requires_grad_()
+    loss(whole).backward()
+    gathered.backward()
+    assert torch.allclose(torch.cat([part.grad for part in parts]), whole.grad)
 
 
 @check

@@ -2,11 +2,14 @@ import math
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.semi_supervised import SelfTrainingClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 PRETEXT = r"\min_{f, h} \frac{1}{N} \sum_{i=1}^{N} \ell\left( h(f(T(x_i))),\; t(x_i) \right)"
 MASKED = r"\ell = -\frac{1}{|M|} \sum_{j \in M} \ln p\left( x_j \mid x_{\setminus M} \right)"
@@ -82,19 +85,82 @@ def check_numbers():
     assert (49 / 196) ** 2 == 1 / 16
 
 
-@check
+@pitfall('"Frozen" features change during the probe')
 def check_batchnorm_moves_although_frozen():
-    norm = nn.BatchNorm1d(3).requires_grad_(False)
-    before = norm.running_mean.clone()
-    norm(torch.randn(8, 3) + 2)
-    assert not torch.equal(before, norm.running_mean)
-    norm.eval()
-    before = norm.running_mean.clone()
-    norm(torch.randn(8, 3) + 2)
-    assert torch.equal(before, norm.running_mean)
+    backbone = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).requires_grad_(False)
+    model = nn.Sequential(backbone, nn.Linear(4, 2))
+    fixed = torch.randn(5, 3)
+    for cured in (False, True):
+        before = backbone.eval()(fixed)
+        model.train()
+        if cured:
+            backbone.eval()
+        model(torch.randn(8, 3) + 2)
+        assert torch.equal(before, backbone.eval()(fixed)) is cured
 
 
-@check
+@pitfall("The pretext is solved, the features are empty")
+def check_a_shortcut():
+    """Pairs are matched by a colour that both views share; the probe asks for the shape."""
+    found = []
+    for jitter in (False, True):
+        torch.manual_seed(0)
+        colour, shape = 2 * torch.randn(256, 4), torch.randn(256, 4)
+        view = lambda: torch.cat([2 * torch.randn(256, 4) if jitter else colour, shape], 1) + 0.3 * torch.randn(256, 8)
+        f = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        optimizer = torch.optim.Adam(f.parameters(), 1e-2)
+        for _ in range(100):
+            a, b = (F.normalize(f(view()), dim=1) for _ in range(2))
+            loss = F.cross_entropy(a @ b.T / 0.1, torch.arange(256))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        z = F.normalize(f(view()), dim=1).detach()
+        nearest = torch.cdist(z, z).fill_diagonal_(torch.inf).argmin(1)
+        found.append((loss.item(), ((shape[:, 0] > 0) == (shape[nearest, 0] > 0)).float().mean().item()))
+    (low, empty), (higher, full) = found
+    assert low < higher and low < 0.5 * math.log(256) and empty < 0.65 and full > 0.75
+
+
+@pitfall("The probe's loss stays at chance or blows up")
+def check_the_scale_of_the_features():
+    x, y = load_digits(return_X_y=True)
+    x, y = torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y)
+
+    def probe(features, rate=0.1):
+        torch.manual_seed(0)
+        layer = nn.Linear(64, 10)
+        optimizer = torch.optim.SGD(layer.parameters(), rate)
+        for _ in range(60):
+            loss = F.cross_entropy(layer(features), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    chance = math.log(10)
+    assert abs(probe(x / 1000) - chance) < 0.05 and probe(1000 * x) > 10 * chance
+    for scale in (0.001, 1000):
+        features = scale * x
+        standard = (features - features.mean(0)) / features.std(0).clamp(min=1e-6 * scale)
+        assert min(probe(standard, rate) for rate in (0.01, 0.1, 1.0)) < 0.3 * chance
+
+
+@pitfall("Self-, semi- and unsupervised are mixed up")
+def check_who_needs_labels():
+    x, y = load_digits(return_X_y=True)
+    x, y = x[:300], y[:300]
+    assert len(set(KMeans(10, n_init=1, random_state=0).fit(x).labels_)) == 10  # no labels, no target
+    few = np.where(np.arange(300) < 60, y, -1)  # −1: unlabelled
+    semi = SelfTrainingClassifier(LogisticRegression(max_iter=200)).fit(x, few)
+    assert semi.score(x[60:], y[60:]) > 0.8
+    raises(ValueError, lambda: SelfTrainingClassifier(LogisticRegression()).fit(x, np.full(300, -1)))
+    hidden = x[:, 27]  # a pixel of the input is the target
+    rest = np.delete(x, 27, 1)
+    assert Ridge(100.0).fit(rest[:200], hidden[:200]).score(rest[200:], hidden[200:]) > 0.3
+
+
+@pitfall("Masked loss soon becomes tiny")
 def check_visible_positions_make_the_loss_tiny():
     tokens = torch.randint(0, 50, (1, 100))
     copied = F.one_hot(tokens, 50).double() * 20
@@ -104,3 +170,4 @@ def check_visible_positions_make_the_loss_tiny():
     everywhere = F.cross_entropy(copied.transpose(1, 2), tokens)
     masked = F.cross_entropy(copied.transpose(1, 2), tokens.masked_fill(~hidden, -100))
     assert math.isclose(masked.item(), math.log(50), rel_tol=1e-9) and everywhere < 0.2 * masked
+    assert torch.isclose(F.cross_entropy(copied[hidden], tokens[hidden]), masked)

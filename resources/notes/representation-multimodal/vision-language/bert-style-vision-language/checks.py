@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 EMBEDDING = r"""
 t_j = E_{w_j} + P_j + s_{\mathrm{text}}, \qquad v_r = W_f f_r + W_b b_r + s_{\mathrm{image}}
@@ -90,7 +91,94 @@ def check_by_hand():
     stated("5,000,000", 1000 * 5000)
 
 
+@pitfall("Accuracy collapses with features of your own")
+def check_features_of_another_extractor():
+    """A linear classifier stands for LXMERT, random convolutions for the detectors; the colours decide the class."""
+    torch.manual_seed(0)
+    label = torch.arange(600) % 3
+    images = 0.3 * torch.randn(600, 3, 8, 8) + F.one_hot(label, 3)[:, :, None, None]
+    first, second = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.ReLU()), nn.Sequential(nn.Conv2d(16, 16, 3), nn.ReLU())
+    other = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU())
+    with torch.no_grad():
+        pooled = lambda net, x: net(x).mean((2, 3)).numpy()
+        original = nn.Sequential(first, second)
+        model = LogisticRegression(C=1e3, max_iter=2000).fit(pooled(original, images[:400]), label[:400])
+        score = lambda features: model.score(features, label[400:])
+        test = images[400:]
+        assert score(pooled(original, test)) > 0.95
+        for features in (pooled(other, test), pooled(first, test), pooled(original, test.flip(1))):
+            assert score(features) < 0.7, score(features)
+        assert np.abs(pooled(original, test[:1]) - pooled(other, test[:1])).max() > 1e-2  # one image shows it
+
+
+@pitfall("Boxes in pixels")
+def check_boxes_between_0_and_1():
+    torch.manual_seed(0)
+    corners = torch.rand(500, 4).view(500, 2, 2).sort(1).values.flatten(1)  # left, top, right, bottom
+    label = (corners[:, 0] + corners[:, 2] > 1).long()  # is the object in the right half?
+    net = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 2))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(150):
+        loss = F.cross_entropy(net(corners), label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    right = lambda boxes: (net(boxes).argmax(1) == label).float().mean()
+    size = torch.tensor([640.0, 480, 640, 480])
+    pixels = corners * size
+    assert right(pixels) < 0.75 and right(pixels / size) > 0.95
+    assert right((pixels / size)[:, [1, 0, 3, 2]]) < 0.75  # the order of the coordinates
+
+
+@pitfall("The model answers without looking")
+def check_balanced_answers_and_whole_words():
+    torch.manual_seed(0)
+
+    def drop(agreement):
+        """Accuracy lost with shuffled images, where the question agrees with the answer this often."""
+        answer = torch.randint(0, 2, (4000,))
+        sign = 2.0 * answer - 1
+        question = torch.where(torch.rand(4000) < agreement, sign, -sign)
+        image = sign + 1.5 * torch.randn(4000)
+        model = LogisticRegression().fit(torch.stack([question, image], 1)[:2000], answer[:2000])
+        score = lambda seen: model.score(torch.stack([question, seen], 1)[2000:], answer[2000:])
+        return score(image) - score(image[torch.randperm(4000)])
+
+    assert drop(0.98) < 0.08 and drop(0.5) > 0.15
+    pieces = torch.tensor([[0, 1], [2, 3], [4, 5]])  # three words of two pieces each, equally frequent
+    second = torch.zeros(6, 6).index_put((pieces[:, 0], pieces[:, 1]), torch.ones(3))
+    assert torch.special.entr(second[pieces[:, 0]]).sum() == 0  # one piece tells the other, no image needed
+    assert torch.special.entr(torch.full((3,), 1 / 3)).sum() > 1  # nothing tells the whole word
+
+
+@pitfall("Search takes hours")
+def check_passes():
+    stated("5,000,000", 1000 * 5000)
+    torch.manual_seed(0)
+    images = F.normalize(torch.randn(40, 16), dim=1)
+    captions = F.normalize(images.repeat_interleave(5, 0) + 0.1 * torch.randn(200, 16), dim=1)
+    joint = lambda i, j: images[i] @ captions[j]  # a pass of a joint model, here as good as the towers
+    calls, answers = 0, []
+    for j, top in enumerate((captions @ images.T).topk(4, dim=1).indices.tolist()):
+        answers.append(max(top, key=lambda i: joint(i, j).item()))
+        calls += len(top)
+    assert calls + 40 + 200 < 0.2 * 40 * 200
+    assert answers == [j // 5 for j in range(200)]
+
+
 @check
+def check_order_plays_no_role_but_boxes_do():
+    torch.manual_seed(0)
+    region, box = nn.Linear(5, 8), nn.Linear(4, 8)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).eval()
+    text, f, b = torch.randn(1, 3, 8), torch.randn(1, 4, 5), torch.rand(1, 4, 4)
+    first = lambda f, b: layer(torch.cat([text, region(f) + box(b)], 1))[:, 0]
+    order = torch.tensor([2, 0, 3, 1])
+    assert torch.allclose(first(f, b), first(f[:, order], b[:, order]), atol=1e-5)
+    assert not torch.allclose(first(f, b), first(f, b[:, order]), atol=1e-3)
+
+
+@pitfall("Padding is read, content is ignored")
 def check_mask_polarity():
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).eval()
     x = torch.randn(1, 4, 8)
@@ -100,3 +188,8 @@ def check_mask_polarity():
     assert torch.allclose(layer(x, src_key_padding_mask=keep == 0)[:, :3], layer(changed, src_key_padding_mask=keep == 0)[:, :3], atol=1e-6)
     wrong = keep == 1
     assert not torch.allclose(layer(x, src_key_padding_mask=wrong)[:, 0], layer(changed, src_key_padding_mask=wrong)[:, 0], atol=1e-3)
+    content = x.clone()
+    content[:, 1] += torch.randn(8)
+    first = lambda z, mask: layer(z, src_key_padding_mask=mask)[:, 0]
+    assert torch.allclose(first(x, wrong), first(content, wrong), atol=1e-6)
+    assert not torch.allclose(first(x, keep == 0), first(content, keep == 0), atol=1e-3)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 LOGITS = r"\ell_{ij} = e^{t}\, \frac{u_i^\top v_j}{\lVert u_i \rVert\, \lVert v_j \rVert}"
 LOSS = r"""
@@ -64,6 +64,93 @@ def check_by_hand():
         stated(text, value)
     stated("1.8883", rows.sum() + columns.sum())
     stated("0.4721", (rows.mean() + columns.mean()) / 2)
+
+
+@pitfall("Zero-shot probabilities change with the length of the features")
+def check_lengths():
+    torch.manual_seed(0)
+    image, texts = torch.randn(64), torch.randn(5, 64)
+    raw = lambda u, v: (u @ v.T).softmax(0)
+    unit = lambda u, v: (100 * F.normalize(u, dim=0) @ F.normalize(v, dim=1).T).softmax(0)
+    longer = texts * torch.tensor([1.0, 2.0, 0.5, 1.5, 1.0])[:, None]
+    assert not torch.allclose(raw(image / 8, texts), raw(image / 4, texts), atol=1e-2)
+    assert not torch.allclose(raw(image / 8, texts), raw(image / 8, longer), atol=1e-2)
+    assert torch.allclose(unit(image, texts), unit(2 * image, longer), atol=1e-5)
+
+
+@pitfall("All classes get nearly the same probability")
+def check_missing_scale_and_its_logarithm():
+    cosines, t = torch.tensor([0.28, 0.25, 0.20]), torch.tensor(1 / 0.07).log()
+    spread = lambda p: (p.max() - p.min()).item()
+    assert spread(cosines.softmax(0)) < 0.03 and spread((t * cosines).softmax(0)) < 0.08
+    assert spread((t.exp() * cosines).softmax(0)) > 0.3 and (100 * cosines).softmax(0)[0] > 0.9
+
+
+@pitfall("A confident answer where no class fits")
+def check_refusal():
+    """Images hold a third of the direction of their sentence and much else, as cosines of CLIP do."""
+    torch.manual_seed(0)
+    sentences = F.normalize(torch.randn(5, 512), dim=1)
+    rest = F.normalize(torch.randn(3, 512), dim=1)  # what the classes leave out
+    draw = lambda kinds: F.normalize(0.35 * kinds + F.normalize(torch.randn(len(kinds), 512), dim=1), dim=1)
+    known, unknown = draw(sentences.repeat(60, 1)), draw(rest.repeat(100, 1))
+    assert (100 * unknown @ sentences.T).softmax(1).amax(1).mean() > 0.8
+    with_rest = torch.cat([sentences, rest])
+    assert ((unknown @ with_rest.T).argmax(1) >= 5).float().mean() > 0.95
+    assert ((known @ with_rest.T).argmax(1) < 5).float().mean() > 0.95
+    threshold = (known[:150] @ sentences.T).amax(1).quantile(0.05)  # validation data
+    assert ((known[150:] @ sentences.T).amax(1) > threshold).float().mean() > 0.85
+    assert ((unknown @ sentences.T).amax(1) > threshold).float().mean() < 0.1
+
+
+def bag_of_words_clip():
+    """A small CLIP, trained on sentences "a photo of a NAME, a type of KIND"; name 0 is a bird and a machine."""
+    torch.manual_seed(0)
+    names, kinds = torch.tensor([0, 1, 2, 0, 3, 4]), torch.tensor([5, 5, 5, 6, 6, 6])
+    draw = torch.randn(6, 32)
+    words, image = nn.EmbeddingBag(11, 16), nn.Linear(32, 16)
+    frame = torch.tensor([7, 8, 9])  # "a photo of"
+    sentence = lambda c: torch.cat([frame.expand(len(c), 3), names[c][:, None], kinds[c][:, None]], 1)
+    embed = lambda tokens: F.normalize(words(tokens), dim=1)
+    see = lambda c: F.normalize(image(draw[c] + 0.3 * torch.randn(len(c), 32)), dim=1)
+    optimizer = torch.optim.Adam([*words.parameters(), *image.parameters()], 1e-2)
+    classes = torch.arange(6)
+    for _ in range(150):
+        pairs = see(classes) @ embed(sentence(classes)).T / 0.07
+        loss = (F.cross_entropy(pairs, classes) + F.cross_entropy(pairs.T, classes)) / 2
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    seen = classes.repeat(50)
+    right = lambda prompts: ((see(seen) @ embed(prompts).T).argmax(1) == seen).float()
+    return right(names[:, None]), right(sentence(classes)), seen
+
+
+@pitfall("Bare class names score low")
+def check_templates():
+    """The released models are not run; the averaging of several templates is the third formula."""
+    bare, template, seen = bag_of_words_clip()
+    cranes = (seen == 0) | (seen == 3)
+    assert bare[cranes].mean() < 0.7 and template[cranes].mean() > 0.95 and template.mean() > bare.mean() + 0.1
+
+
+@pitfall("One threshold fits text queries and fails for image queries")
+def check_modality_gap():
+    torch.manual_seed(0)
+    content = F.normalize(torch.randn(200, 64), dim=1)
+    gap = F.normalize(torch.randn(64), dim=0)
+    embed = lambda sign: F.normalize(content + sign * gap + 0.06 * torch.randn(200, 64), dim=1)
+    texts, images, other_photos = embed(-1), embed(1), embed(1)
+    same = torch.eye(200, dtype=torch.bool)
+    by_text, by_image = texts @ images.T, other_photos @ images.T
+    assert by_image[~same].mean() > by_text[same].mean()
+    half, part = same[:100, :100], lambda scores: scores[:100, :100]
+    middle = lambda scores: (part(scores)[half].mean() + part(scores)[~half].mean()) / 2
+    accepted = lambda scores, threshold: (scores[100:, 100:] > threshold) == same[100:, 100:]
+    threshold = middle(by_text)  # calibrated on the first hundred
+    assert accepted(by_text, threshold).float().mean() > 0.95 and accepted(by_image, threshold).float().mean() < 0.1
+    assert accepted(by_image, middle(by_image)).float().mean() > 0.95
+    assert (by_image.argmax(1) == torch.arange(200)).float().mean() > 0.95  # ranking within one kind
 
 
 def count(*modules):

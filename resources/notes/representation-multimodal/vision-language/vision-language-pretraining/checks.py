@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated, unexecuted
 
 ITC = r"""
 y_{ij} = (1 - \alpha)\, \delta_{ij} + \alpha\, q_{ij}, \qquad
@@ -74,13 +74,15 @@ def check_by_hand():
     stated("10.3262", F.cross_entropy(torch.zeros(1, 30522, dtype=torch.float64), torch.tensor([3])))
 
 
-@check
+@pitfall("\"invalid multinomial distribution (sum of probabilities <= 0)\"")
 def check_multinomial_error():
     for s in (torch.tensor([[5.0]]), torch.tensor([[200.0, 0.0], [0.0, 200.0]])):
         weights = s.softmax(1).fill_diagonal_(0)
         raises(RuntimeError, lambda: torch.multinomial(weights, 1), "invalid multinomial distribution")
     s = torch.tensor([[200.0, 0.0], [0.0, 200.0]]).fill_diagonal_(-torch.inf)
     assert torch.multinomial(s.softmax(1), 1).flatten().tolist() == [1, 0]
+    sizes = [len(batch) for batch in torch.utils.data.DataLoader(range(5), batch_size=2)]
+    assert sizes[-1] == 1 and min(map(len, torch.utils.data.DataLoader(range(5), batch_size=2, drop_last=True))) == 2
 
 
 @check
@@ -88,3 +90,63 @@ def check_label_order():
     logits, label = torch.randn(9, 2), torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0])
     order = torch.randperm(9)
     assert torch.allclose(F.cross_entropy(logits, label), F.cross_entropy(logits[order], label[order]))
+
+
+@pitfall("Right pairs are labelled wrong")
+def check_second_caption_as_negative():
+    image_id = torch.tensor([0, 0, 1, 2])
+    u = torch.eye(3)[image_id]
+    s, own = u @ u.T / 0.07, torch.eye(4, dtype=torch.bool)
+    same = image_id[:, None] == image_id
+    chances = lambda hidden: s.masked_fill(hidden, -math.inf).softmax(1)
+    drawn = lambda hidden: image_id[torch.multinomial(chances(hidden), 100, replacement=True)]
+    assert (drawn(own)[:2] == 0).all() and not (drawn(same) == image_id[:, None]).any()
+    contrast = lambda scores: F.cross_entropy(scores[:1], torch.tensor([0])).item()
+    assert contrast(s) > math.log(2) and contrast(s.masked_fill(same & ~own, -math.inf)) < 1e-4
+
+
+def matching_network(steps):
+    """Accuracy, loss and accuracy on the positives of a small matcher, one positive and two negatives per pair."""
+    head = torch.nn.Linear(16, 2)
+    optimizer = torch.optim.Adam(head.parameters(), 0.05)
+    for step in range(steps + 1):
+        u = F.normalize(torch.randn(64, 16), dim=1) * 4
+        v = u + 0.5 * torch.randn(64, 16)
+        x = torch.cat([u * v, u * v.roll(1, 0), u.roll(1, 0) * v]) if steps else torch.zeros(192, 16)
+        label = torch.cat([torch.ones(64), torch.zeros(128)]).long()
+        if not steps:  # the best constant answer
+            with torch.no_grad():
+                head.bias.copy_(torch.tensor([2 / 3, 1 / 3]).log())
+        logits = head(x)
+        loss = F.cross_entropy(logits, label)
+        if step < steps:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    right = logits.argmax(1) == label
+    return right.float().mean().item(), loss.item(), right[:64].float().mean().item()
+
+
+@pitfall("A matching accuracy of 67 % looks like learning")
+def check_matching_baseline():
+    accuracy, loss, positives = matching_network(0)
+    assert abs(accuracy - 2 / 3) < 1e-6 and abs(loss - 0.6365) < 1e-4 and positives == 0
+    accuracy, loss, positives = matching_network(200)
+    assert accuracy > 0.9 and loss < 0.3 and positives > 0.8
+
+
+@pitfall("Masking both sides at once")
+def check_one_side_stays_visible():
+    """The word names the region: it is guessed from the visible region, and by chance when both are hidden."""
+    head = torch.nn.Linear(9, 8)
+    optimizer = torch.optim.Adam(head.parameters(), 0.1)
+    word = torch.arange(8).repeat(20)
+    seen, hidden = F.one_hot(word, 9).float(), F.one_hot(torch.full_like(word, 8), 9).float()
+    for _ in range(200):
+        optimizer.zero_grad()
+        (F.cross_entropy(head(seen), word) + F.cross_entropy(head(hidden), word)).backward()
+        optimizer.step()
+    assert F.cross_entropy(head(seen), word) < 0.05 and F.cross_entropy(head(hidden), word) > math.log(8) - 1e-3
+
+
+unexecuted('Weights "newly initialized" with `BlipModel`', "needs the transformers library and downloaded checkpoints")

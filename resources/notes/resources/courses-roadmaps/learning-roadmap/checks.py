@@ -1,11 +1,14 @@
 import numpy as np
+import torch
 from scipy.stats import binom
+from sklearn.cluster import KMeans
 from sklearn.feature_selection import SelectKBest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from torchvision.ops import box_iou
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 ERROR = r"\mathrm{SE} = \sqrt{\frac{p\,(1-p)}{n}}"
 BEST = r"P\Big(\max_{j \le k} \hat p_j \ge x\Big) = 1 - F(x)^k"
@@ -38,10 +41,85 @@ def check_worked_example():
     stated("0.71", 1 - (1 - single) ** 20)
 
 
-@check
+@pitfall("A high score in cross-validation, a poor one on the board")
 def check_leakage():
     generator = np.random.default_rng(0)
     X, y = generator.normal(size=(100, 2000)), np.arange(100) % 2
     chosen = SelectKBest(k=20).fit_transform(X, y)
     stated("0.90", cross_val_score(LogisticRegression(), chosen, y, cv=5).mean())
     stated("0.47", cross_val_score(make_pipeline(SelectKBest(k=20), LogisticRegression()), X, y, cv=5).mean())
+    board, truth = generator.normal(size=(2000, 2000)), np.arange(2000) % 2
+    best = SelectKBest(k=20).fit(X, y)
+    model = LogisticRegression().fit(best.transform(X), y)
+    assert model.score(best.transform(board), truth) < 0.55
+
+
+def k_means(X, centres):
+    for _ in range(300):
+        nearest = ((X[:, None] - centres) ** 2).sum(-1).argmin(1)
+        centres = np.stack([X[nearest == j].mean(0) for j in range(len(centres))])
+    return centres
+
+
+def overlap(a, b):
+    """IoU of two boxes given by their corners."""
+    sides = torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])
+    shared, area = sides.clamp(min=0).prod(), lambda box: (box[2:] - box[:2]).prod()
+    return shared / (area(a) + area(b) - shared)
+
+
+def suppress(boxes, scores, limit):
+    kept = []
+    for i in scores.argsort(descending=True).tolist():
+        if all(overlap(boxes[i], boxes[j]) <= limit for j in kept):
+            kept.append(i)
+    return kept
+
+
+def attend(q, k, v):
+    return (q @ k.T / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+@pitfall('"Interviews test derivations, written exams test data structures"')
+def check_programs_from_scratch():
+    """The opinion cannot be run; the four programs of the fix can."""
+    X = np.concatenate([np.random.normal(c, 0.1, (30, 2)) for c in (0, 3, 6)])
+    start = X[[0, 30, 60]]
+    library = KMeans(3, init=start, n_init=1, tol=0).fit(X).cluster_centers_
+    np.testing.assert_allclose(k_means(X, start), library, atol=1e-9)
+    corner = torch.rand(20, 2) * 5
+    boxes, scores = torch.cat([corner, corner + 1 + torch.rand(20, 2) * 3], 1), torch.rand(20)
+    ours = torch.stack([torch.stack([overlap(a, b) for b in boxes]) for a in boxes])
+    assert torch.allclose(ours, box_iou(boxes, boxes), atol=1e-6)
+    kept = suppress(boxes, scores, 0.3)                               # torchvision's operator needs its compiled part
+    dropped = set(range(20)) - set(kept)
+    assert dropped and (box_iou(boxes[kept], boxes[kept]).fill_diagonal_(0) <= 0.3).all()
+    assert all(any(ours[i, j] > 0.3 and scores[j] > scores[i] for j in kept) for i in dropped)
+    q, k, v = torch.randn(3, 6, 8)
+    assert torch.allclose(attend(q, k, v), torch.nn.functional.scaled_dot_product_attention(q, k, v), atol=1e-6)
+
+
+@pitfall("Months go into re-implementing every algorithm")
+def check_re_implementation_against_the_library():
+    """The months cannot be run; comparing numbers finds a mistake of one's own (here a penalised intercept)."""
+    X, y = np.random.normal(size=(50, 3)), np.random.normal(5, 1, 50)
+    library = Ridge(alpha=2.0).fit(X, y)
+    solve = lambda A, b: np.linalg.solve(A.T @ A + 2 * np.eye(A.shape[1]), A.T @ b)
+    assert abs(solve(np.c_[X, np.ones(50)], y)[3] - library.intercept_) > 0.1
+    np.testing.assert_allclose(solve(X - X.mean(0), y - y.mean()), library.coef_, rtol=1e-9)
+
+
+@pitfall("The leaderboard rank falls at the end")
+def check_rank_after_the_final_data():
+    """100 equal teams, one with 100 tries; where models differ, a larger validation set chooses a better one."""
+    generator = np.random.default_rng(0)
+    others = generator.binomial(500, 0.8, (2, 300, 99)) / 500                 # public and final part, 300 contests
+    tries = generator.binomial(500, 0.8, (300, 100)) / 500
+    rank = lambda own, rivals: (rivals > own[:, None]).mean()
+    final = generator.binomial(500, 0.8, 300) / 500                           # the chosen one is as good as any
+    assert rank(tries.max(1), others[0]) < 0.05 and 0.4 < rank(final, others[1]) < 0.6
+    once = tries[:, 0]
+    assert abs(rank(once, others[0]) - rank(final, others[1])) < 0.1           # one submission: no fall to expect
+    quality = generator.uniform(0.75, 0.85, (300, 100))
+    chosen = lambda n: np.take_along_axis(quality, generator.binomial(n, quality).argmax(1)[:, None], 1).mean()
+    assert chosen(20_000) > chosen(50) + 0.01

@@ -2,12 +2,14 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models import ResNet50_Weights, convnext_tiny, resnet50, swin_t
+from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import functional as transform
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated, unexecuted
 
 NORMALISATION = r"\hat{x}_c = \frac{x_c / 255 - \mu_c}{\sigma_c}"
 RESIZE = r"r = \left\lfloor \frac{s}{p} \right\rfloor"
@@ -73,8 +75,8 @@ def check_by_hand():
     stated("0.6", converted(np.array([0.2, 0.5, -0.1]).reshape(1, 3, 1, 1), 1).item())
 
 
-@check
-def check_train_mode_and_a_new_head():
+@pitfall("Predictions change with the batch")
+def check_train_mode():
     torch.manual_seed(0)
     net = resnet50(num_classes=10)
     assert net.training
@@ -85,8 +87,9 @@ def check_train_mode_and_a_new_head():
         assert torch.allclose(net(x)[:2], net(x[:2]), atol=1e-4)
 
 
-@check
+@pitfall("`features_only=True` fails or all maps have one size")
 def check_vit_blocks_share_one_stride():
+    """timm's option is not run; the blocks and stages of torchvision's models of these names are."""
     from torchvision.models.vision_transformer import VisionTransformer
 
     net = VisionTransformer(image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32)
@@ -95,3 +98,49 @@ def check_vit_blocks_share_one_stride():
         layer.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape)))
     net(torch.randn(1, 3, 32, 32))
     assert shapes == [(1, 17, 16)] * 3
+    with torch.device("meta"):
+        for create, layout in ((convnext_tiny, None), (swin_t, (0, 3, 1, 2))):
+            net = create_feature_extractor(create().eval(), [f"features.{i}" for i in (1, 3, 5, 7)])
+            maps = [m.permute(layout) if layout else m for m in net(torch.randn(1, 3, 64, 64)).values()]
+            assert [tuple(m.shape[1:]) for m in maps] == [(96, 16, 16), (192, 8, 8), (384, 4, 4), (768, 2, 2)]
+
+
+def trained_on_digits(steps=200):
+    """A small network trained on digits that were normalized with their own mean and deviation."""
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    data = (x.mean(), x.std())
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    fit(model, (x[:1000] - data[0]) / data[1], y[:1000], model.parameters(), steps)
+    score = lambda model, mean, std: (model((x[1000:] - mean) / std).argmax(1) == y[1000:]).float().mean().item()
+    return model, x, y, data, score
+
+
+def fit(model, x, y, parameters, steps):
+    optimizer = torch.optim.Adam(parameters, 0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+@pitfall("Accuracy is a few points too low")
+def check_normalisation_of_other_weights():
+    """timm's two functions are not run; what they restore, the values of the weights, is."""
+    model, _, _, data, score = trained_on_digits()
+    assert score(model, *data) > score(model, 0.9, 0.5) + 0.02
+    assert score(model, *data) > 0.88
+
+
+@pitfall("A model with pretrained weights predicts at random")
+def check_a_new_head():
+    model, x, y, data, score = trained_on_digits()
+    kept, model[2] = model[2], nn.Linear(32, 10)
+    assert score(model, *data) < 0.35
+    fit(model, (x[:1000] - data[0]) / data[1], y[:1000], model[2].parameters(), 100)
+    assert score(model, *data) > 0.85
+    model[2] = kept
+    assert score(model, *data) > 0.85
+
+
+unexecuted('"resnet50" differs between two machines', "needs timm in two versions and downloaded weights")

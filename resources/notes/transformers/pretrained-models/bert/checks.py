@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 EMBEDDING = r"h_t = \operatorname{LN}\left( E_{x_t} + P_t + S_{s_t} \right)"
 MASKED_LOSS = r"\mathcal{L}_{\text{MLM}} = -\frac{1}{|M|} \sum_{t \in M} \log \operatorname{softmax}(z_t)_{x_t}"
@@ -88,15 +88,23 @@ def check_numbers():
     stated("510", 512 - 2)
 
 
-@check
+@pitfall('"index out of range in self" on long texts (CPU)')
 def check_positions_end_at_512():
     model = Bert(20, 512, 8, 2, 16, 1)
     ids = torch.zeros(1, 513, dtype=torch.long)
     assert model(ids[:, :512], ids[:, :512])[0].shape == (1, 512, 8)
     raises(IndexError, lambda: model(ids, ids), "index out of range in self")
+    start, end = torch.tensor([1]), torch.tensor([2])                # stand for [CLS] and [SEP]
+    text = torch.randint(3, 20, (1200,))
+    raises(IndexError, lambda: model(text[None], text[None] * 0))
+    windows = [torch.cat([start, text[i : i + 510], end])[None] for i in range(0, 1200 - 255, 255)]
+    covered = torch.cat([torch.arange(1200)[i : i + 510] for i in range(0, 1200 - 255, 255)]).unique()
+    assert len(covered) == 1200 and max(w.shape[1] for w in windows) == 512
+    pooled = torch.stack([model(w, w * 0)[1] for w in windows]).mean(0)
+    assert pooled.shape == (1, 8) and model(text[None, :512], text[None, :512] * 0)[1].shape == (1, 8)
 
 
-@check
+@pitfall("Padding changes the result")
 def check_mask_polarity():
     model = Bert(20, 16, 8, 2, 16, 2).eval()
     ids, attention_mask = torch.randint(0, 20, (1, 6)), torch.tensor([[1, 1, 1, 1, 0, 0]])
@@ -108,7 +116,7 @@ def check_mask_polarity():
     assert torch.allclose(real(ids, right), real(other, right), atol=1e-6)
     assert not torch.allclose(real(ids, wrong), real(other, wrong), atol=1e-3)
     alone = model(ids[:, :4], segments[:, :4])[0]
-    assert torch.allclose(real(ids, right), alone, atol=1e-5)
+    assert torch.allclose(real(ids, right), alone, atol=1e-5) and not torch.allclose(real(ids, wrong), alone, atol=1e-3)
 
 
 @check
@@ -124,3 +132,63 @@ def check_contract():
     assert not torch.equal(model(ids, ids * 0)[0], model(ids, ids * 0)[0])
     model.eval()
     assert torch.equal(model(ids, ids * 0)[0], model(ids, ids * 0)[0])
+
+
+@pitfall('"15% of the tokens are replaced by [MASK]"')
+def check_shares_of_masked_tokens():
+    """The short form masks 15% of all tokens; the rule within the chosen ones masks 12% and keeps 15% in the loss."""
+    ids = torch.randint(1000, 30522, (400, 512))
+    chosen, dice = torch.rand(ids.shape) < 0.15, torch.rand(ids.shape)
+    short = torch.where(chosen, 103, ids)
+    masked = torch.where(chosen & (dice < 0.8), 103, ids)
+    masked = torch.where(chosen & (dice > 0.9), torch.randint(1000, 30522, ids.shape), masked)
+    share = lambda where: where.float().mean().item()
+    assert abs(share(short == 103) - 0.15) < 0.005 and abs(share(masked == 103) - 0.12) < 0.005
+    assert abs(share(masked[chosen] == ids[chosen]) - 0.1) < 0.01 and torch.equal(masked[~chosen], ids[~chosen])
+    labels, z = torch.where(chosen, ids, -100)[:1, :64], torch.randn(1, 64, 30522)
+    terms = F.cross_entropy(z.transpose(1, 2), labels, reduction="none")
+    assert torch.equal(terms != 0, chosen[:1, :64])
+
+
+def marked_texts(n):
+    """Texts after [CLS] (0) in two halves: words 1 to 32 of four topics, each half opened by a mark (33 or 34)."""
+    topic = torch.randint(0, 4, (n, 1))
+    own, foreign = 1 + topic * 8 + torch.randint(0, 8, (n, 8)), torch.randint(1, 33, (n, 8))
+    words = torch.where(torch.rand(n, 8) < 0.3, foreign, own)
+    a, b = torch.randint(0, 2, (2, n, 1))
+    return torch.cat([torch.zeros_like(a), 33 + a, words[:, :4], 33 + b, words[:, 4:]], 1), (a == b).long(), topic
+
+
+@pitfall("Raw `[CLS]` vectors compare sentences badly")
+def check_raw_first_vectors():
+    """A tiny encoder whose [CLS] learnt one question on two halves, as in NSP; the published weights are not run."""
+    token, position, head = nn.Embedding(35, 32), nn.Embedding(11, 32), nn.Linear(32, 2)
+    layer = nn.TransformerEncoderLayer(32, 2, 64, 0.0, batch_first=True, norm_first=True)
+    weights = [p for part in (token, position, head, layer) for p in part.parameters()]
+    states = lambda ids: layer(token(ids) + position.weight)
+    first, mean = lambda ids: states(ids)[:, 0], lambda ids: states(ids).mean(1)
+
+    def same_topic(vectors):
+        """The share of texts whose nearest text by cosine has the same topic."""
+        ids, _, topic = marked_texts(600)
+        z = F.normalize(vectors(ids).detach(), dim=1)
+        return (topic[(z @ z.T).fill_diagonal_(-2).argmax(1)] == topic).float().mean().item()
+
+    optimizer, loss = torch.optim.Adam(weights, 3e-3), torch.tensor(1.0)
+    while loss > 0.1:
+        ids, answer, _ = marked_texts(64)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(head(first(ids)), answer.flatten())
+        loss.backward()
+        optimizer.step()
+    assert same_topic(first) < 0.75 and same_topic(lambda ids: token(ids).mean(1)) > 0.88
+    optimizer = torch.optim.Adam(weights, 1e-2)
+    for _ in range(100):
+        ids, _, topic = marked_texts(64)
+        z, itself = F.normalize(mean(ids), dim=1), torch.eye(64, dtype=torch.bool)
+        alike = ((topic == topic.T) & ~itself).float()
+        scores = (z @ z.T / 0.2).masked_fill(itself, -1e9).log_softmax(1)
+        optimizer.zero_grad()
+        (-(scores * alike).sum(1) / alike.sum(1).clamp(min=1)).mean().backward()
+        optimizer.step()
+    assert same_topic(mean) > 0.95                                    # fine-tuned for similarity, as in Sentence-BERT

@@ -1,10 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 F0 = r"""
 M_{kv} = 2 \, n \, B \, H_{kv} \, L \, d_h \, b
@@ -74,12 +76,67 @@ def check_adam_needs_sixteen_bytes():
 
 
 @check
-def check_sums_depend_on_the_order():
-    x = torch.randn(10_000)
-    assert x.sum() != x.flip(0).cumsum(0)[-1] or x.sum() != x.cumsum(0)[-1]
-
-
-@check
 def check_cache_overtakes_weights():
     crossing = 16e9 / cache_bytes(32, 1, 32, 1, 128, 2)
     assert 29_000 < crossing < 32_000
+
+
+@pitfall("The weights fit, yet long prompts run out of memory")
+def check_cache_of_long_prompts():
+    """In 24 GB, 16 GB of weights leave no room for 32,768 tokens with 32 key heads; concatenation doubles a cache."""
+    room = 24e9 - 16e9
+    assert cache_bytes(32, 1, 32, 1024, 128, 2) < room < cache_bytes(32, 1, 32, 32_768, 128, 2)
+    assert cache_bytes(32, 1, 8, 32_768, 128, 2) < room > cache_bytes(32, 1, 32, 32_768, 128, 0.5)
+    tracemalloc.start()
+    cache, peaks = np.zeros((1, 8, 4096, 16), np.float32), []
+    tracemalloc.reset_peak()
+    np.concatenate([cache, cache[:, :, :1]], 2)
+    peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.reset_peak()
+    cache[:, :, 4095:] = 1
+    peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert peaks[0] > 1.9 * cache.nbytes and peaks[1] < 1.1 * cache.nbytes
+    lengths = np.array([100, 900, 300, 8000])
+    pages = np.ceil(lengths / 16).sum() * 16
+    assert pages < lengths.sum() + 16 * len(lengths) < 0.4 * lengths.max() * len(lengths)
+
+
+@pitfall("Greedy answers change from run to run")
+def check_batch_composition_flips_a_near_tie():
+    W, x = torch.randn(1000, 300), torch.randn(64, 1000)
+    alone, together = (x[:1] @ W)[0], (x @ W)[0]
+    i = (alone - together).abs().argmax()
+    rival = (alone[i].double() + together[i].double()) / 2
+    chosen = [torch.stack([rival, logits[i].double()]).argmax().item() for logits in (alone, together)]
+    assert chosen[0] != chosen[1] and torch.allclose(alone, together, atol=1e-3)
+    assert torch.equal(together, (x @ W)[0])                          # same batch, same kernel: same bits
+
+
+@pitfall("Fluent and wrong")
+def check_probable_is_not_true():
+    """In 70 of 100 texts a myth (1) follows the question; texts that show a source repeat it. Class 0 is the truth."""
+    model = nn.Linear(3, 2)                                           # reads: no source, source says 0, source says 1
+    inputs = torch.eye(3).repeat_interleave(100, 0)
+    answers = torch.cat([torch.arange(100) < 70, torch.zeros(100), torch.ones(100)]).long()
+    optimizer = torch.optim.Adam(model.parameters(), 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(inputs), answers).backward()
+        optimizer.step()
+    said = model(torch.eye(3)).softmax(1)
+    assert said[0].argmax() == 1 and abs(said[0, 1] - 0.7) < 0.05     # probable and wrong
+    assert said[1].argmax() == 0 and said[1, 0] > 0.9                 # with a true source
+    assert said[2].argmax() == 1                                      # a false source misleads: check what is cited
+
+
+@pitfall("The benchmark score does not show in use")
+def check_seen_questions():
+    random = np.random.default_rng(0)
+    questions, answers = random.normal(size=(400, 8)), random.integers(0, 4, 400)
+    nearest = lambda asked: answers[((asked[:, None] - questions) ** 2).sum(-1).argmin(1)]
+    own, truth = random.normal(size=(400, 8)), random.integers(0, 4, 400)
+    assert (nearest(questions) == answers).all() and (nearest(own) == truth).mean() < 0.35
+    prompts = random.integers(0, 4, (200, 50))                        # 200 prompts, all guessing
+    scores = (prompts == answers[:50]).mean(1)
+    assert scores.max() > 0.38 and (random.integers(0, 4, 400) == truth).mean() < 0.33

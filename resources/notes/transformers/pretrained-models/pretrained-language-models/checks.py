@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 F0 = r"""
 \mathcal{L} = -\frac{1}{L - 1} \sum_{t=2}^{L} \ln p(x_t \mid x_1, \dots, x_{t-1}), \qquad \mathrm{PPL} = e^{\mathcal{L}}
@@ -27,10 +27,12 @@ class GPT2(nn.Module):
         layer = nn.TransformerEncoderLayer(d, heads, 4 * d, 0.1, nn.GELU("tanh"), batch_first=True, norm_first=True)
         self.blocks = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(d), enable_nested_tensor=False)
 
-    def forward(self, ids):
-        h = self.token(ids) + self.position(torch.arange(ids.shape[1]))
-        mask = nn.Transformer.generate_square_subsequent_mask(ids.shape[1], dtype=h.dtype)
-        return self.blocks(h, mask=mask, is_causal=True) @ self.token.weight.T
+    def forward(self, ids, padding=None):
+        """`padding` is True at tokens to ignore; positions then count the real tokens only."""
+        places = torch.arange(ids.shape[1]) if padding is None else ((~padding).cumsum(1) - 1).clamp(min=0)
+        h = self.token(ids) + self.position(places)
+        future = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).triu(1)
+        return self.blocks(h, mask=future, src_key_padding_mask=padding) @ self.token.weight.T
 
 
 def parameters(*sizes):
@@ -89,7 +91,7 @@ def check_numbers():
     assert math.isclose(math.exp(loss), 4)
 
 
-@check
+@pitfall("GPT-2 small: 117M, 124M or 163M parameters?")
 def check_shared_tensors_are_listed_once():
     layer = nn.Linear(4, 9, bias=False)
     table = nn.Embedding(9, 4)
@@ -97,12 +99,77 @@ def check_shared_tensors_are_listed_once():
     assert sum(p.numel() for p in pair.parameters()) == 72
     layer.weight = table.weight
     assert sum(p.numel() for p in pair.parameters()) == 36
+    with torch.device("meta"):
+        model = GPT2(50257, 1024, 768, 12, 12)
+        model.output = nn.Linear(768, 50257, bias=False)
+    model.output.weight = model.token.weight
+    stated("163,037,184", sum(t.numel() for t in model.state_dict().values()))  # lists the shared tensor twice
+    stated("124,439,808", sum(p.numel() for p in model.parameters()))
 
 
-@check
-def check_right_padding_moves_the_last_position():
-    model = GPT2(20, 16, 8, 2, 2).double().eval()
-    prompt = torch.randint(1, 20, (1, 5))
-    padded = F.pad(prompt, (0, 3))
-    assert not torch.allclose(model(padded)[:, -1], model(prompt)[:, -1])
-    assert torch.allclose(model(padded)[:, 4], model(prompt)[:, -1])
+def counting(shifts):
+    """A small model that learnt to count: token t is followed by t + 1, in a circle from 1 to 10; 0 is padding."""
+    model = GPT2(11, 12, 16, 2, 1)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(100):
+        ids = (torch.randint(0, 10, (64, 1)) + torch.arange(12)) % 10 + 1
+        logits, labels = model(ids), ids
+        for _ in range(shifts):
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        optimizer.zero_grad()
+        F.cross_entropy(logits.flatten(0, 1), labels.flatten()).backward()
+        optimizer.step()
+    return model.eval()
+
+
+@pitfall("Batched generation continues some prompts with nonsense")
+def check_padding_side_in_generation():
+    model, full = counting(1), (torch.arange(10)[:, None] + torch.arange(6)) % 10 + 1
+    wanted = full[:, 5] % 10 + 1
+    long, short = full, full[:, 3:]
+    assert (model(long)[:, -1].argmax(-1) == wanted).all()
+    right, left = F.pad(short, (0, 3)), F.pad(short, (3, 0))
+    assert (model(right)[:, -1].argmax(-1) == wanted).float().mean() < 0.5  # read after padding
+    assert (model(right)[:, 2].argmax(-1) == wanted).all()                  # at the last real token
+    assert (model(left, left == 0)[:, -1].argmax(-1) == wanted).all()       # mask and matching positions
+    alone = model(short)[:, -1]
+    assert torch.allclose(model(left, left == 0)[:, -1], alone, atol=1e-4)
+    assert torch.allclose(model(right)[:, 2], alone, atol=1e-4)
+
+
+@pitfall("The labels are shifted twice")
+def check_double_shift():
+    """The library's model is not run: the second shift is the one it would make on labels that were shifted before."""
+    ids = (torch.arange(10)[:, None] + torch.arange(6)) % 10 + 1
+    last = ids[:, -1]
+    assert (counting(2)(ids)[:, -1].argmax(-1) == (last + 1) % 10 + 1).all()
+    assert (counting(1)(ids)[:, -1].argmax(-1) == last % 10 + 1).all()
+    z, y = torch.randn(2, 5, 11), torch.tensor([[1, 2, 3, -100, -100], [4, 5, 6, 7, -100]])
+    kept = y[:, 1:] != -100
+    mean = F.cross_entropy(z[:, :-1][kept], y[:, 1:][kept])
+    assert torch.isclose(F.cross_entropy(z[:, :-1].flatten(0, 1), y[:, 1:].flatten()), mean)
+
+
+@pitfall("Perplexities of two models contradict their quality")
+def check_perplexity_per_token():
+    """Words are random pairs of four letters: the exact model of words against a worse model of letters."""
+    letters = torch.randint(0, 4, (500, 2))
+    words = letters[:, 0] * 4 + letters[:, 1]
+    exact = F.cross_entropy(torch.zeros(500, 16), words)                    # knows that all 16 words are equally likely
+    worse = F.cross_entropy(torch.tensor([0.6, 0, 0, 0]).expand(1000, 4), letters.flatten())
+    assert worse.exp() < exact.exp() / 3                                    # the worse model has the lower perplexity
+    bits = lambda loss, tokens: loss.item() * tokens / math.log(2) / letters.numel()
+    assert math.isclose(bits(exact, 500), 2, rel_tol=1e-6) and bits(worse, 1000) > 2.01
+    same = F.cross_entropy(torch.zeros(1000, 4), letters.flatten())
+    assert same.exp() < worse.exp()                                         # same tokens: perplexity ranks rightly
+
+
+@pitfall('"ELMo is bidirectional like BERT"')
+def check_which_inputs_reach_a_layer():
+    x = torch.randn(1, 7, 8, requires_grad=True)
+    reached = lambda h: torch.autograd.grad(h[0, 3].pow(3).sum(), x, retain_graph=True)[0][0].abs().sum(1) > 0
+    forward, backward = nn.LSTM(8, 8, 2, batch_first=True), nn.LSTM(8, 8, 2, batch_first=True)
+    past, future = forward(x)[0], backward(x.flip(1))[0].flip(1)
+    assert reached(past).tolist() == [True] * 4 + [False] * 3 and reached(future).tolist() == [False] * 3 + [True] * 4
+    assert reached(torch.cat([past, future], -1)).all()                     # joined afterwards
+    assert reached(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)(x)).all()

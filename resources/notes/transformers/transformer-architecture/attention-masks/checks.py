@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 WEIGHTS = r"""
 a_{ij} = \frac{A_{ij} \exp(e_{ij})}{\sum_{l=1}^{S} A_{il} \exp(e_{il})} = \operatorname{softmax}_j (e_{ij} + m_{ij}), \qquad
@@ -90,7 +90,7 @@ def check_by_hand():
     stated("0.4223", (scores + torch.tensor([1.0, 1, 0])).softmax(0)[2])
 
 
-@check
+@pitfall("The mask works the wrong way round")
 def check_polarity():
     q = torch.randn(1, 4, 8)
     mha = nn.MultiheadAttention(8, 1, batch_first=True)
@@ -101,12 +101,22 @@ def check_polarity():
     ours = mha(q, q, q, attn_mask=ignore)[0]
     assert torch.allclose(ours, F.scaled_dot_product_attention(q, q, q, attn_mask=~ignore), atol=1e-6)
     assert torch.allclose(ours, F.scaled_dot_product_attention(q, q, q, is_causal=True), atol=1e-6)
+    moved = q.clone()
+    moved[:, 3] += 1
+    for mask, shows in ((ignore, True), (~ignore, False)):               # the same mask, read as keep: the future shows
+        out, other = (F.scaled_dot_product_attention(v, v, v, attn_mask=mask)[0] for v in (q, moved))
+        assert all(torch.allclose(out[i], other[i]) is not shows for i in range(3))
+    layer = nn.Transformer(8, 2, 1, 1, 16, batch_first=True).eval()
+    out, other = (layer(q, v, tgt_mask=ignore) for v in (q, moved))
+    assert torch.allclose(out[:, :3], other[:, :3], atol=1e-6) and not torch.allclose(out[:, 3], other[:, 3], atol=1e-3)
+    out, other = (layer(q, v, tgt_mask=~ignore) for v in (q, moved))
+    assert not torch.allclose(out[:, 0], other[:, 0], atol=1e-3)
     assert mha(q[0], q[0], q[0], key_padding_mask=ignore[0])[0].shape == (4, 8)
     heads = nn.MultiheadAttention(8, 2, batch_first=True)
     assert heads(q.repeat(3, 1, 1), q.repeat(3, 1, 1), q.repeat(3, 1, 1), attn_mask=ignore.repeat(6, 1, 1))[0].shape == (3, 4, 8)
 
 
-@check
+@pitfall("NaN in the first rows after left padding")
 def check_left_padding_gives_nan():
     mha = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     x = torch.randn(1, 4, 8)
@@ -114,6 +124,9 @@ def check_left_padding_gives_nan():
     left, right = torch.tensor([[True, False, False, False]]), torch.tensor([[False, False, False, True]])
     out = mha(x, x, x, attn_mask=future, key_padding_mask=left)[0]
     assert out[0, 0].isnan().all() and not out[0, 1:].isnan().any()
+    itself = (future | left[:, None, :]) & ~torch.eye(4, dtype=torch.bool)
+    cured = mha(x, x, x, attn_mask=itself.repeat_interleave(2, 0))[0]
+    assert not cured.isnan().any() and torch.allclose(cured[0, 1:], out[0, 1:], atol=1e-6)
     keep = ~future & ~left[:, None, :]
     assert (F.scaled_dot_product_attention(x, x, x, attn_mask=keep)[0, 0] == 0).all()
     assert not mha(x, x, x, attn_mask=future, key_padding_mask=right)[0].isnan().any()  # padded queries have outputs
@@ -122,7 +135,7 @@ def check_left_padding_gives_nan():
     assert torch.allclose(before[:, :3], after[:, :3]) and not torch.allclose(before[:, 3], after[:, 3])
 
 
-@check
+@pitfall('"Explicit attn_mask should not be set when is_causal=True"', "A warning about mismatched masks")
 def check_errors_and_warning():
     x = torch.randn(1, 3, 4)
     mha = nn.MultiheadAttention(4, 2, batch_first=True)
@@ -132,10 +145,17 @@ def check_errors_and_warning():
         (lambda: mha(x, x, x, is_causal=True), "Need attn_mask if specifying the is_causal hint"),
     ]:
         raises(RuntimeError, lambda: call(), text)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        mha(x, x, x, attn_mask=causal, key_padding_mask=torch.tensor([[False, False, True]]))
-    assert any("mismatched" in str(w.message) for w in caught) and causal.is_floating_point()
+    keep, causal_keep = torch.tensor([True, True, False]), torch.ones(3, 3, dtype=torch.bool).tril()
+    both = F.scaled_dot_product_attention(x, x, x, attn_mask=keep & causal_keep)
+    ours = (x[0] @ x[0].T / 2).masked_fill(~(keep & causal_keep), -math.inf).softmax(-1) @ x[0]
+    assert torch.allclose(both[0], ours, atol=1e-6)
+    torch.set_warn_always(True)
+    for mask, expected in ((causal, True), (causal != 0, False)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            mha(x, x, x, attn_mask=mask, key_padding_mask=~keep[None])
+        assert any("mismatched" in str(w.message) for w in caught) is expected
+    assert causal.is_floating_point()
 
 
 @check
@@ -162,3 +182,17 @@ def check_finite_masks_leak():
     leaking = (scores + torch.tensor([0.0, -10000, -10000])).softmax(0)
     assert leaking[1:].sum() > 0.9
     assert torch.allclose((torch.tensor([0.5, 0.5]) - 10000).softmax(0), torch.tensor([0.5, 0.5]))
+
+
+@pitfall("Padding still changes the loss")
+def check_padded_queries_enter_losses():
+    layer, head = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), nn.Linear(8, 5)
+    x, pad, labels = torch.randn(1, 4, 8), torch.tensor([[False, False, True, True]]), torch.tensor([[1, 3, 0, 0]])
+    out, other = (layer(v, src_key_padding_mask=pad) for v in (x, x + 3 * torch.randn_like(x) * pad[..., None]))
+    loss = lambda h, y: F.cross_entropy(head(h).flatten(0, 1), y.flatten())
+    assert not torch.isclose(loss(out, labels), loss(other, labels), atol=1e-3)
+    assert not torch.allclose(out.mean(1), other.mean(1), atol=1e-3)
+    ignored = labels.masked_fill(pad, -100)
+    assert torch.isclose(loss(out, ignored), loss(other, ignored), atol=1e-6)
+    pooled = lambda h: (h * ~pad[..., None]).sum(1) / (~pad).sum(1, keepdim=True)
+    assert torch.allclose(pooled(out), pooled(other), atol=1e-6)

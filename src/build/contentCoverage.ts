@@ -17,6 +17,9 @@ export interface ContentCounts {
   readonly codeBlocks: number;
   readonly claimedFormulas: number;
   readonly statedNumbers: number;
+  readonly pitfalls: number;
+  /** Pitfalls of which neither symptom nor fix can run in the checks. */
+  readonly unexecutedPitfalls: number;
   /** Topics with an article but without a figure, a calculator or a checked table. */
   readonly unshown: readonly string[];
 }
@@ -37,6 +40,8 @@ export function contentCounts(notes: Notes): ContentCounts {
     codeBlocks: sum(english.map((text) => matches(text, /^```(?:python|cpp)/gm))),
     claimedFormulas: sum(checks.map((text) => matches(text, /^@formula\(/gm))),
     statedNumbers: sum(checks.map((text) => matches(text, /\bstated\(/g))),
+    pitfalls: sum(english.map((text) => matches(sectionOf(text, 'Pitfalls'), /^### /gm))),
+    unexecutedPitfalls: sum(checks.map((text) => matches(text, /^unexecuted\(/gm))),
     unshown: written
       .filter(({ figures, articles }) => figures.size === 0 && !articles.get('en')?.includes('```calculator'))
       .map(({ source }) => source.value.id),
@@ -93,6 +98,11 @@ function stubsIn({ articles, source }: TopicFolder): readonly string[] {
       .filter(([title, body]) => isSection(title, language) && (body.length < least || /\bTODO\b|待补|待写/.test(body)))
       .map(([title]) => `${source.value.id} (${language}): ${title}`),
   );
+}
+
+/** The text below a heading, up to the next of its kind. */
+function sectionOf(text: string, heading: string): string {
+  return text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
 }
 
 function isSection(title: string, language: Language): boolean {

@@ -28,6 +28,8 @@ function printNotes(): void {
   print(['code blocks run', counts.codeBlocks], 26);
   print(['formulas checked', counts.claimedFormulas], 26);
   print(['numbers checked', counts.statedNumbers], 26);
+  print(['pitfalls executed', counts.pitfalls - counts.unexecutedPitfalls], 26);
+  print(['pitfalls that cannot run', counts.unexecutedPitfalls], 26);
   printNames('written without figure or calculator', counts.unshown);
   printNames('sections without content', counts.stubs);
   console.log('');

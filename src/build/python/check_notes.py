@@ -72,6 +72,12 @@ def formulas_of(text: str) -> list[str]:
     return [note_checks.normalised(match[1]) for match in re.finditer(r"\$\$(.+?)\$\$", prose, re.S)]
 
 
+def pitfalls_of(text: str) -> list[str]:
+    """The headings of the pitfalls of en.md."""
+    section = re.search(r"^## Pitfalls\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    return re.findall(r"^### (.+?)\s*$", section[1], re.M) if section else []
+
+
 def without_comments(code: str) -> str:
     lines = (re.sub(r"\s*(#|//) .*$", "", line) for line in code.splitlines())
     return "\n".join(line for line in lines if line.strip())
@@ -196,6 +202,14 @@ def claims_unit(folder: Path, formulas: dict[str, list[str]], claimed: set[str])
     return (f"{folder / 'checks.py'}: claims every display formula", run)
 
 
+def pitfalls_unit(folder: Path, pitfalls: list[str], settled: set[str]) -> Unit:
+    def run() -> None:
+        missing = [heading for heading in pitfalls if heading not in settled]
+        assert not missing, f"no check executes the pitfalls {missing}"
+
+    return (f"{folder / 'checks.py'}: executes every pitfall", run)
+
+
 def numbers_within(first: str, second: str, tolerance: float) -> bool:
     pattern = r"-?\d+(?:\.\d+)?"
     if re.sub(pattern, "#", first) != re.sub(pattern, "#", second):
@@ -226,9 +240,10 @@ def topic_units(folder: Path) -> list[Unit]:
     formulas = {language: formulas_of(text) for language, text in texts.items()}
     blocks = {language: blocks_of(text) for language, text in texts.items()}
     units: list[Unit] = []
-    subject = note_checks.Subject(texts=texts, formulas=formulas, cards={}, checks=[], claimed=set())
+    subject = note_checks.Subject(texts=texts, formulas=formulas)
     units += check_units(folder / "checks.py", subject)
     units.append(claims_unit(folder, formulas, set(note_checks.subject.claimed)))
+    units.append(pitfalls_unit(folder, pitfalls_of(texts["en"]), set(note_checks.subject.settled)))
 
     def same_code() -> None:
         english, chinese = ([without_comments(block.code) for block in blocks[language]] for language in LANGUAGES)
@@ -247,7 +262,7 @@ def card_units(root: Path) -> list[Unit]:
         source = root / "symbols" / f"{script.stem}.yaml"
         entries: list[dict[str, Any]] = yaml.safe_load(source.read_text())
         cards = {symbol: entry for entry in entries for symbol in entry["symbols"]}
-        subject = note_checks.Subject(texts={}, formulas={}, cards=cards, checks=[], claimed=set())
+        subject = note_checks.Subject(cards=cards)
         units += check_units(script, subject)
         claimed = set(note_checks.subject.claimed)
 

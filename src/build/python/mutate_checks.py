@@ -194,7 +194,7 @@ def notices(mutant: Mutant) -> bool:
     formulas = {language: check_notes.formulas_of(text) for language, text in texts.items()}
 
     def work() -> None:
-        subject = note_checks.Subject(texts=texts, formulas=formulas, cards={}, checks=[], claimed=set())
+        subject = note_checks.Subject(texts=texts, formulas=formulas)
         note_checks.subject.__dict__.update(subject.__dict__)
         check_notes.load(folder / "checks.py", mutant.source)
         for _, check in list(note_checks.subject.checks):

@@ -149,6 +149,9 @@ def check_what_cures_long_nested_and_unequal_groups():
             assert agreement(cure, X, y) == 1
     X, y = make_moons(200, noise=0.05, random_state=0)
     assert agreement(DBSCAN(), X, y) == 0 and agreement(SpectralClustering(2, random_state=0), X, y) < 0.5
+    X, y = make_moons(200, noise=0.2, random_state=0)      # no gap any more
+    spectral = SpectralClustering(2, affinity="nearest_neighbors", random_state=0)
+    assert all(agreement(failing, X, y) < 0.6 for failing in (HDBSCAN(copy=True), DBSCAN(eps=0.2), spectral))
     mixture = lambda **options: GaussianMixture(2, init_params="random_from_data", random_state=0, **options)
     y = np.repeat([0, 1], 200)
     stretched = lambda length: np.random.default_rng(0).normal(size=(400, 2)) * [length, 0.5] + np.stack([0 * y, 4 * y], 1)

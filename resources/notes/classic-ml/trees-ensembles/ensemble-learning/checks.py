@@ -209,6 +209,22 @@ def check_adaboost_raises_noise():
     assert w[flipped].sum() > 3 * 0.1
 
 
+@check
+def check_weight_of_mislabelled_rows_rises_soon_and_is_fitted_later():
+    for seed in range(3):
+        X, y = make_classification(300, 10, n_informative=5, random_state=seed)
+        flipped = np.random.default_rng(seed).permutation(300)[:30]
+        y[flipped] ^= 1
+        model = AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=100, random_state=0).fit(X, y)
+        w, share, right = np.full(300, 1 / 300), [], []
+        for member, alpha in zip(model.estimators_, model.estimator_weights_):
+            wrong = member.predict(X) != y
+            w = w * np.exp(alpha * wrong) / (w * np.exp(alpha * wrong)).sum()
+            share.append(w[flipped].sum())
+            right.append(1 - wrong[flipped].mean())
+        assert 0.18 < share[4] < 0.4 and share[-1] < 0.4 and right[0] < 0.4 < 0.45 < np.mean(right[50:])
+
+
 @pitfall("AdaBoost gets worse with noisy labels")
 def check_remedies_for_noisy_labels():
     moons = lambda seed: make_moons(800, noise=0.2, random_state=seed)

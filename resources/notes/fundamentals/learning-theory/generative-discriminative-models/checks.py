@@ -159,6 +159,16 @@ def check_tiny_prior_and_svm_without_probabilities():
 
 
 @check
+def check_few_labels_need_shrinkage():
+    scores = {"svd": [], "lsqr": []}
+    for _ in range(30):
+        (X, y), test = classes(40, np.eye(20), np.full(20, 0.5)), classes(2000, np.eye(20), np.full(20, 0.5))
+        for solver, shrinkage in (("svd", None), ("lsqr", "auto")):
+            scores[solver].append(LinearDiscriminantAnalysis(solver=solver, shrinkage=shrinkage).fit(X, y).score(*test))
+    assert np.mean(scores["lsqr"]) > np.mean(scores["svd"]) + 0.03
+
+
+@check
 def check_missing_values_are_refused():
     X, y = load_iris(return_X_y=True)
     X[0, 0] = np.nan

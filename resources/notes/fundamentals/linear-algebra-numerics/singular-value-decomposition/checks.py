@@ -186,6 +186,8 @@ def check_rounded_rank():
     noisy = A + 1e-3 * torch.randn(40, 40)
     assert torch.linalg.matrix_rank(noisy) > 30 and torch.linalg.matrix_rank(noisy, rtol=0.01) == 3
     assert torch.linalg.pinv(noisy).norm() > 100 > 10 > torch.linalg.pinv(noisy, rtol=0.01).norm()
+    share = torch.linalg.matrix_norm(noisy - A, 2) / torch.linalg.matrix_norm(noisy, 2)
+    assert torch.linalg.matrix_rank(noisy, rtol=1.2 * share) == 3 < torch.linalg.matrix_rank(noisy, rtol=0.3 * share)
     S = torch.linalg.svdvals(noisy)
     assert (1 / S).max() > 100 > 10 > (S / (S**2 + 0.1)).max()
 

@@ -59,6 +59,22 @@ def check_loss():
 
 
 @check
+def check_weighted_optimum_shifts_log_odds():
+    z, w = torch.zeros(2, dtype=torch.float64, requires_grad=True), torch.tensor([1.0, 7.0]).double()
+    y = torch.tensor([0] * 50 + [1] * 5)
+    optimizer = torch.optim.LBFGS([z], lr=0.5, max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-15)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(z.expand(55, 2), y, weight=w)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert abs((z[1] - z[0]).item() - math.log(5 / 50) - math.log(7 / 1)) < 1e-4
+
+
+@check
 def check_by_hand():
     stated("0.0067", 0.999**5000)
     stated("0.9512", 0.999**50)

@@ -129,6 +129,8 @@ def check_wrong_channel_count_warns():
     assert len(caught) == 2 and all("num_features" in str(warning.message) for warning in caught)
     assert torch.allclose(rows, nn.functional.layer_norm(x, (3,)), atol=1e-5)
     raises(ValueError, lambda: nn.InstanceNorm1d(64, affine=True)(torch.randn(2, 80, 30)))
+    with warnings.catch_warnings(action="ignore"):
+        raises(RuntimeError, lambda: nn.InstanceNorm1d(64, track_running_stats=True)(torch.randn(2, 80, 30)), "running_mean")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:

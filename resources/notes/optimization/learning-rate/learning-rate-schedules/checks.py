@@ -74,6 +74,7 @@ def check_warmup_and_cosine():
 @check
 def check_lambda_is_a_factor_and_hugging_face_starts_at_zero():
     assert trace(lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + t)), 4, 0.5) == [0.5, 0.25, 0.5 / 3, 0.125]
+    assert trace(lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5), 2, 0.5) == [0.25, 0.25]
     # The factor that get_linear_schedule_with_warmup gives to LambdaLR: t / W, then linear to 0 at T.
     linear = lambda t: t / 10 if t < 10 else max(0.0, (100 - t) / (100 - 10))
     assert trace(lambda o: lr_scheduler.LambdaLR(o, linear), 101)[0] == 0.0
@@ -136,6 +137,9 @@ def check_beyond_the_end():
     assert abs(cosine[20]) < 1e-12 and abs(cosine[30] - 0.5) < 1e-9 and abs(cosine[40] - 1) < 1e-9
     whole = trace(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=61), 61)
     assert all(before > after for before, after in zip(whole, whole[1:]))
+    for T_max, low, high in ((90, 0.0, 0.001), (100, 0.02, 0.04)):         # after 10 steps of warm-up, in a run of 100
+        parts = lambda o: [lr_scheduler.LinearLR(o, 0.1, total_iters=9), lr_scheduler.CosineAnnealingLR(o, T_max)]
+        assert low <= trace(lambda o: lr_scheduler.SequentialLR(o, parts(o), milestones=[10]), 100)[-1] <= high
     optimizer = optimizer_with(0.1, momentum=0.9)
     scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
     for _ in range(10):

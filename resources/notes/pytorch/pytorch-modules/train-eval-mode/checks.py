@@ -1,4 +1,5 @@
 import copy
+import inspect
 import pickle
 import warnings
 
@@ -255,6 +256,9 @@ def check_models_that_return_something_else():
         for make, size in ((torchvision.models.googlenet, 224), (torchvision.models.inception_v3, 299)):
             model, x = make(weights=None, init_weights=False), torch.zeros(2, 3, size, size)
             assert isinstance(model.train()(x), tuple) and isinstance(model.eval()(x), torch.Tensor)
+        bare = torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=False)
+        assert isinstance(bare.train()(torch.zeros(2, 3, 224, 224)), torch.Tensor)
+    assert "aux_logits\", False)" in inspect.getsource(torchvision.models.googlenet)     # the default with weights
     detection = torchvision.models.detection
     detector = detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
     images = [torch.rand(3, 32, 32) for _ in range(2)]

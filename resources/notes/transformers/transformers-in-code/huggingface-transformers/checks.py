@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated, unexecuted
 
 F0 = r"""
 s = \frac{\sum_{t=1}^{L} m_t \, h_t}{\sum_{t=1}^{L} m_t}
@@ -58,7 +59,7 @@ def check_numbers():
     stated("109,483,778", bert + 1538)
 
 
-@check
+@pitfall("Sentence vectors depend on their neighbors in the batch")
 def check_mask_in_both_places():
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
     encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
@@ -76,3 +77,60 @@ def check_other_ids_fail_late_or_not_at_all():
     table = nn.Embedding(100, 4)
     assert table(torch.tensor([99])).shape == (1, 4)
     raises(IndexError, lambda: table(torch.tensor([100])))
+
+
+@pitfall("The same text gives another vector at each call")
+def check_dropout_stays_on_without_eval():
+    """A PyTorch encoder in place of BERT; built from its settings, it starts in train mode as well."""
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    x = torch.randn(1, 4, 16)
+    assert encoder.training
+    with torch.no_grad():
+        assert not torch.allclose(encoder(x), encoder(x), atol=1e-2)
+    encoder.eval()
+    assert torch.equal(encoder(x), encoder(x))
+
+
+def trained(features, pixels, labels, steps):
+    """The features with a new head for ten classes, all of it trained."""
+    model = nn.Sequential(features, nn.Linear(32, 10))
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(steps):
+        rows = torch.randint(len(pixels), (64,))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(pixels[rows]), labels[rows]).backward()
+        optimizer.step()
+    return model
+
+
+@pitfall("Fine-tuning stays poor: the weights were never loaded")
+def check_fine_tuning_from_loaded_and_from_random_weights():
+    """Digits in place of texts, a state dict in place of `from_pretrained`; then other class numbers, and 30 images."""
+    digits = load_digits()
+    pixels, digit = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    build = lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU())
+    loaded, never = build(), build()
+    loaded.load_state_dict(trained(build(), pixels[:1000], digit[:1000], 400)[0].state_dict())
+    shares = []
+    for features in (loaded, never):
+        model = trained(features, pixels[1000:1030], (digit[1000:1030] + 3) % 10, 40)
+        shares.append(float((model(pixels[1030:]).argmax(1) == (digit[1030:] + 3) % 10).float().mean()))
+    assert shares[0] > shares[1] + 0.05, shares
+
+
+@pitfall("Long texts crash or are cut silently")
+def check_long_texts():
+    """A table of 8 positions: 12 tokens fail; cut to 8 they hide a different end; in windows nothing is lost."""
+    words, positions = nn.Embedding(50, 4), nn.Embedding(8, 4)
+    encode = lambda ids: (words(ids) + positions(torch.arange(len(ids)))).mean(0)
+    text = torch.arange(12)
+    other = text.clone()
+    other[10] = 40
+    raises(IndexError, lambda: encode(text), "out of range")
+    assert torch.equal(encode(text[:8]), encode(other[:8]))
+    windows = lambda ids: torch.stack([encode(window) for window in ids.split(8)]).mean(0)
+    assert not torch.allclose(windows(text), windows(other), atol=1e-3)
+
+
+unexecuted("Old tutorials fail at the import", "the library is not installed")

@@ -1,11 +1,12 @@
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BOTTLENECK = r"4M \cdot M + 9\,M^2 + M \cdot 4M = 17\,M^2"
 OTHERS = r"2 \cdot 9\,(4M)^2 = 288\,M^2, \qquad tC \cdot C + 9\,tC + C \cdot tC = 2tC^2 + 9tC"
@@ -68,11 +69,15 @@ def check_contract():
     assert halved(torch.randn(2, 16, 9, 7)).shape == (2, 32, 5, 4)
     assert halved.conv1.stride == (1, 1) and halved.conv2.stride == (2, 2)
     raises(ValueError, lambda: block(torch.randn(16, 9, 7)), "4D")
-    raises(
-        RuntimeError,
-        lambda: Bottleneck(64, 64)(torch.randn(2, 64, 8, 8)),
-        "The size of tensor a (256) must match the size of tensor b (64)",
-    )
+
+
+@pitfall('"The size of tensor a (256) must match the size of tensor b (64)"')
+def check_planes_are_the_inner_width():
+    message = "The size of tensor a (256) must match the size of tensor b (64)"
+    raises(RuntimeError, lambda: Bottleneck(64, 64)(torch.randn(2, 64, 8, 8)), message)
+    assert Bottleneck(64, 16)(torch.randn(2, 64, 8, 8)).shape == (2, 64, 8, 8)
+    project = nn.Sequential(nn.Conv2d(64, 256, 1, bias=False), nn.BatchNorm2d(256))
+    assert Bottleneck(64, 64, downsample=project)(torch.randn(2, 64, 8, 8)).shape == (2, 256, 8, 8)
 
 
 @check
@@ -94,6 +99,68 @@ def check_inverted_residual():
     torch.testing.assert_close(block.eval()(x), x + block.conv(x))
     assert block.use_res_connect and (block(x) < 0).any()
     assert not InvertedResidual(8, 12, 1, 6).use_res_connect and not InvertedResidual(8, 8, 2, 6).use_res_connect
+
+
+@pitfall("A block has no shortcut")
+def check_when_an_inverted_residual_adds_its_input():
+    for block, size, added in [
+        (InvertedResidual(8, 8, 1, 6), 5, True),
+        (InvertedResidual(8, 8, 2, 6), 3, False),
+        (InvertedResidual(8, 12, 1, 6), 5, False),
+    ]:
+        x = torch.randn(2, 8, 5, 5)
+        y = block.eval()(x)
+        torch.testing.assert_close(y, block.conv(x) + x if added else block.conv(x))
+        assert block.use_res_connect is added and y.shape[-1] == size
+
+
+def trained_on_digits(*blocks, steps=60):
+    """A small network with these blocks, and its loss on the digits."""
+    digits = load_digits()
+    images, target = torch.tensor(digits.data / 16, dtype=torch.float32).view(-1, 1, 8, 8), torch.tensor(digits.target)
+    width = next(m.in_channels for m in blocks[0].modules() if isinstance(m, nn.Conv2d))
+    net = nn.Sequential(nn.Conv2d(1, width, 3, 2, 1), *blocks, nn.Flatten(), nn.LazyLinear(10))
+    net(images[:2])
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(steps):
+        rows = torch.randint(len(images), (64,))
+        optimizer.zero_grad()
+        F.cross_entropy(net(images[rows]), target[rows]).backward()
+        optimizer.step()
+    net.eval()
+
+    def measured():
+        with torch.no_grad():
+            logits = net(images)
+        return float(F.cross_entropy(logits, target)), float((logits.argmax(1) == target).float().mean())
+
+    return measured
+
+
+@pitfall("Ported weights load, but accuracy drops")
+def check_strides_of_the_paper_and_of_torchvision():
+    down = nn.Sequential(nn.Conv2d(16, 32, 1, stride=2, bias=False), nn.BatchNorm2d(32))
+    block = Bottleneck(16, 8, stride=2, downsample=down)
+    shapes = {name: value.shape for name, value in block.state_dict().items()}
+    block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)       # as in the paper
+    measured = trained_on_digits(block)
+    right = measured()[1]
+    block.conv1.stride, block.conv2.stride = (1, 1), (2, 2)       # as torchvision builds it
+    ported = measured()[1]
+    assert shapes == {name: value.shape for name, value in block.state_dict().items()}
+    block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
+    assert ported < right - 0.1 and measured()[1] == right, (right, ported)
+
+
+@pitfall('An inverted residual trains worse after "adding the missing activation"')
+def check_linear_end_trains_better():
+    losses = []
+    for activation in (nn.Identity, nn.ReLU6):
+        blocks = [InvertedResidual(2, 2, 1, 6) for _ in range(4)]
+        for block in blocks:
+            block.conv.append(activation())
+        losses.append(trained_on_digits(*blocks)()[0])
+    assert losses[1] > 1.2 * losses[0], losses
 
 
 @check

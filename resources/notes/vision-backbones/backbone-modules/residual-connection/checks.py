@@ -1,10 +1,11 @@
 import numpy as np
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BLOCK = r"y = x + F(x), \qquad y = W_s x + F(x)"
 UNROLLED = r"x_L = x_l + \sum_{i=l}^{L-1} F_i(x_i)"
@@ -87,7 +88,7 @@ def check_parameters_and_defaults():
     assert Bottleneck.expansion == 4
 
 
-@check
+@pitfall("The shortcut carries ReLU(x) instead of x")
 def check_inplace_relu_changes_the_shortcut():
     conv = nn.Conv2d(2, 2, 1)
     for inplace in (True, False):
@@ -99,9 +100,14 @@ def check_inplace_relu_changes_the_shortcut():
         torch.testing.assert_close(y, expected)
         y.sum().backward()
     assert not torch.equal(before, before.relu())
+    leaf = torch.randn(3, requires_grad=True)
+    raises(RuntimeError, lambda: nn.ReLU(inplace=True)(leaf), "leaf")
+    used = leaf.tanh()
+    total = (nn.ReLU(inplace=True)(used) + used).sum()
+    raises(RuntimeError, total.backward, "modified by an inplace operation")
 
 
-@check
+@pitfall('"modified by an inplace operation" in backward')
 def check_inplace_sum_fails_in_backward():
     w = torch.randn(4, requires_grad=True)
     out = (w * 2).relu()
@@ -112,10 +118,12 @@ def check_inplace_sum_fails_in_backward():
     out.sum().backward()
 
 
-@check
+@pitfall("Shapes differ, but there is no error")
 def check_broadcasting_hides_a_mismatch():
-    assert (torch.randn(2, 1, 5, 5) + nn.Conv2d(1, 16, 3, padding=1)(torch.randn(2, 1, 5, 5))).shape == (2, 16, 5, 5)
-    raises(RuntimeError, lambda: torch.randn(2, 3, 5, 5) + torch.randn(2, 16, 5, 5))
+    x, f, project = torch.randn(2, 1, 5, 5), nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(1, 16, 1, bias=False)
+    assert (x + f(x)).shape == (2, 16, 5, 5) and x.shape != f(x).shape
+    assert project(x).shape == f(x).shape == (project(x) + f(x)).shape
+    raises(RuntimeError, lambda: torch.randn(2, 3, 5, 5) + torch.randn(2, 16, 5, 5), "must match")
 
 
 @check
@@ -129,3 +137,32 @@ def check_gradient_cancels_for_minus_identity():
 def check_final_norm_is_optional():
     layer = nn.TransformerEncoderLayer(8, 2, norm_first=True)
     assert nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).norm is None
+
+
+def errors_on_digits(blocks, width=32, steps=80, rows=1200):
+    """A plain network with BatchNorm: its loss at the start of training and at the end, and the held-out loss."""
+    digits = load_digits()
+    pixels, target = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
+    layers = [nn.Linear(64, width), nn.ReLU()]
+    for _ in range(2 * blocks):
+        layers += [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.Linear(width, 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
+    loss = lambda part: nn.functional.cross_entropy(net(pixels[part]), target[part])
+    losses = []
+    for _ in range(steps):
+        value = loss(torch.randint(rows, (min(rows, 256),)))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses[0], losses[-1], loss(slice(1200, None)).item()
+
+
+@pitfall('"Degradation means the loss goes up once the network is too deep"')
+def check_degradation_is_a_training_error():
+    """The deep plain network's loss falls, yet ends above the shallow one's; with 30 images it is overfitting."""
+    (_, shallow, _), (start, deep, _) = errors_on_digits(1), errors_on_digits(8)
+    assert deep < 0.8 * start and deep > 2 * shallow, (start, deep, shallow)
+    _, training, held_out = errors_on_digits(1, rows=30)
+    assert training < 0.2 and held_out > 3 * training, (training, held_out)

@@ -1,9 +1,11 @@
 import numpy as np
 import torch
+import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 VOTES = r"""
 \hat{u}_{j|i} = W_{ij}\, u_i, \qquad c_{ij} = \frac{e^{b_{ij}}}{\sum_k e^{b_{ik}}}, \qquad s_j = \sum_i c_{ij}\, \hat{u}_{j|i}
@@ -33,10 +35,10 @@ def route(u, W, iterations):
     return v, c
 
 
-def route_in_torch(votes, iterations):
+def route_in_torch(votes, iterations, axis=2):
     b = torch.zeros(votes.shape[:3], dtype=votes.dtype)
     for step in range(iterations):
-        c = F.softmax(b, dim=2)
+        c = F.softmax(b, dim=axis)
         s = torch.einsum("nij,nijd->njd", c, votes)
         v = F.normalize(s, dim=-1) * (s.norm(dim=-1, keepdim=True) ** 2 / (1 + s.norm(dim=-1, keepdim=True) ** 2))
         if step < iterations - 1:
@@ -89,7 +91,75 @@ def check_parameters_of_capsnet():
     stated("8,215,568", sum(p.numel() for part in parts for p in part.parameters()) + votes)
 
 
-@check
+def margin_loss(length, present):
+    return (present * F.relu(0.9 - length) ** 2 + 0.5 * (1 - present) * F.relu(length - 0.1) ** 2).sum(-1).mean()
+
+
+def accuracy_on_digits(axis, steps=60):
+    """A capsule layer for the digits, 12 children of 4 and 10 parents of 8, with the softmax over an axis."""
+    digits = load_digits()
+    pixels, target = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
+    children, W = nn.Linear(64, 48), nn.Parameter(torch.randn(12, 10, 8, 4) * 0.3)
+    votes = lambda x: torch.einsum("ijdk,nik->nijd", W, children(x).view(-1, 12, 4))
+    lengths = lambda x: route_in_torch(votes(x), 3, axis)[0].norm(dim=-1)
+    optimizer = torch.optim.Adam([*children.parameters(), W], 0.01)
+    for _ in range(steps):
+        rows = torch.randint(1500, (128,))
+        optimizer.zero_grad()
+        margin_loss(lengths(pixels[rows]), F.one_hot(target[rows], 10)).backward()
+        optimizer.step()
+    return float((lengths(pixels[1500:]).argmax(1) == target[1500:]).float().mean())
+
+
+@pitfall("Accuracy stays fine, but routing does nothing sensible")
+def check_softmax_over_the_wrong_axis():
+    """All children agree on parent 0: over children every coupling stays equal, over parents they move there."""
+    votes = torch.zeros(1, 3, 2, 2)
+    votes[0, :, 0, 0] = 2
+    votes[0, :, 1] = torch.tensor([[0.0, 1], [0, -1], [1, 0]])
+    wrong, right = (route_in_torch(votes, 3, axis)[1] for axis in (1, 2))
+    assert torch.allclose(wrong[0, :, 0], torch.full((3,), 1 / 3)) and (right[0, :, 0] > 0.9).all()
+    assert not torch.allclose(wrong.sum(2), torch.ones(())) and torch.allclose(right.sum(2), torch.ones(()))
+    u = torch.tensor(squash(np.random.randn(1, 1152, 8)), dtype=torch.float32)
+    for std, low, high in ((1.0, 0.95, 1.0), (0.05, 0.0, 0.7)):
+        many = torch.einsum("ijdk,nik->nijd", torch.randn(1152, 10, 16, 8) * std, u)
+        lengths = route_in_torch(many, 3)[0].norm(dim=-1)
+        assert low < lengths.min() and lengths.max() <= high, (std, lengths)
+    assert route_in_torch(many / 0.05, 3, axis=1)[0].norm(dim=-1).max() < 0.9
+    assert accuracy_on_digits(axis=1) > 0.8 and accuracy_on_digits(axis=2) > 0.8
+
+
+@pitfall('"The lengths are class probabilities"')
+def check_lengths_are_no_distribution():
+    """Two classes present: the lengths sum to more than 1, and both losses per class approve; a softmax never can."""
+    length, present = torch.full((1, 10), 0.05), torch.zeros(1, 10)
+    length[0, [2, 7]], present[0, [2, 7]] = 0.95, 1.0
+    assert length.sum() > 2 and margin_loss(length, present) == 0 and F.binary_cross_entropy(length, present) < 0.06
+    assert length.softmax(-1).max() < 0.2
+    long = torch.full((2,), 1e4)
+    assert (long.square().sum() / (1 + long.square().sum())).item() == 1.0
+
+
+@pitfall("It does not scale to your images")
+def check_votes_on_larger_images():
+    """CapsNet's two convolutions on 28x28 and on 224x224, its children, and the votes of one image in float32."""
+    gigabytes = {}
+    for side in (28, 224):
+        with torch.device("meta"):
+            stem = nn.Sequential(nn.Conv2d(1, 256, 9), nn.ReLU(), nn.Conv2d(256, 256, 9, stride=2))
+            children = stem(torch.zeros(1, 1, side, side)).numel() // 8
+        gigabytes[side] = children * 10 * 16 * 4 / 1e9
+    assert gigabytes[28] < 0.001 and gigabytes[224] > 0.2
+    largest = []
+    with torch.device("meta"):
+        net = torchvision.models.resnet18()
+        for module in net.modules():
+            module.register_forward_hook(lambda m, i, out: largest.append(out.numel() * 4 / 1e9))
+        net(torch.zeros(1, 3, 224, 224))
+    assert max(largest) < 0.02 * gigabytes[224]
+
+
+@pitfall("NaN gradients in squash")
 def check_gradient_of_squash_at_zero():
     def gradient(root):
         s = torch.zeros(3, requires_grad=True)

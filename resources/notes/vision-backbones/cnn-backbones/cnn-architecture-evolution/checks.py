@@ -1,10 +1,12 @@
+import time
+
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 COST = r"\frac{K^2\, C_{\mathrm{in}}\, C_{\mathrm{out}}\, H_{\mathrm{out}} W_{\mathrm{out}}}{g}"
 LRN = r"""
@@ -47,8 +49,15 @@ def check_local_response_norm():
         library = nn.LocalResponseNorm(n, alpha=alpha, beta=beta, k=k)(x)
         np.testing.assert_allclose(response_norm(x.numpy(), n, alpha, beta, k), library.numpy(), rtol=1e-9)
     x = torch.randn(1, 9, 2, 2, dtype=torch.float64) * 50
+
+
+@pitfall("LRN differs by a factor")
+def check_local_response_norm_of_the_paper():
+    x = torch.randn(1, 9, 2, 2, dtype=torch.float64) * 50
     squares = torch.stack([(x[:, max(0, c - 2) : c + 3] ** 2).sum(1) for c in range(9)], 1)
     paper = x / (2 + 1e-4 * squares) ** 0.75
+    for naive in (nn.LocalResponseNorm(5), nn.LocalResponseNorm(5, alpha=1e-4, k=2.0)):
+        assert (naive(x) / paper).mean() > 1.1
     torch.testing.assert_close(nn.LocalResponseNorm(size=5, alpha=5e-4, k=2.0)(x), paper)
 
 
@@ -72,12 +81,52 @@ def check_lenet_and_alexnet():
     stated("25,557,032", parameters(model("resnet50")))
 
 
+@pitfall("torchvision's AlexNet is not the paper's")
+def check_alexnet_of_the_paper():
+    """The paper's two towers are two groups in its second, fourth and fifth convolution."""
+    net = model("alexnet")
+    shapes = [(3, 96, 11, 1), (96, 256, 5, 2), (256, 384, 3, 1), (384, 384, 3, 2), (384, 256, 3, 2)]
+    paper = [nn.Conv2d(C_in, C_out, K, groups=g) for C_in, C_out, K, g in shapes]
+    here = [m for m in net.features if isinstance(m, nn.Conv2d)]
+    assert [m.out_channels for m in here] != [m.out_channels for m in paper]
+    assert parameters(net) - sum(map(parameters, here)) + sum(map(parameters, paper)) == 60_965_224 != parameters(net)
+
+
+def recorded(name, weights="IMAGENET1K_V1"):
+    meta = models.get_model_weights(name)[weights].meta
+    return meta["_metrics"]["ImageNet-1K"]["acc@1"], meta["_ops"]
+
+
+@pitfall('"The newer network is better by 5 points"')
+def check_recipes():
+    """ResNeXt-50 with the second recipe beats ResNet-50 with the first by 5; under either one recipe little is left."""
+    recipes = ("IMAGENET1K_V1", "IMAGENET1K_V2")
+    old, new = ([recorded(name, recipe)[0] for recipe in recipes] for name in ("resnet50", "resnext50_32x4d"))
+    assert new[1] - old[0] > 5 and old[1] - old[0] > 4.5
+    assert new[0] - old[0] < 2 and new[1] - old[1] < 1
+
+
+@pitfall("Fewer multiply-adds, but slower")
+def check_fewer_multiply_adds_can_take_longer():
+    """A layer that reads many weights for one row, and 2000 tiny layers, against products of matrices."""
+    large, square, tiny = torch.randn(512, 512), torch.randn(256, 256), torch.randn(8, 8)
+    row, wide = torch.randn(1, 2048), torch.randn(2048, 16384)
+
+    def seconds(work):
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            work()
+            times.append(time.process_time() - start)
+        return sorted(times)[2]
+
+    assert 2048 * 16384 < 512**3 / 3 and 2000 * 8**3 < 256**3 / 16
+    assert seconds(lambda: row @ wide) > seconds(lambda: large @ large)
+    assert seconds(lambda: [tiny @ tiny for _ in range(2000)]) > 2 * seconds(lambda: square @ square)
+
+
 @check
 def check_recorded_accuracy_and_work():
-    def recorded(name, weights="IMAGENET1K_V1"):
-        meta = models.get_model_weights(name)[weights].meta
-        return meta["_metrics"]["ImageNet-1K"]["acc@1"], meta["_ops"]
-
     table = {"alexnet": "56.5", "vgg16": "71.6", "googlenet": "69.8", "resnet50": "76.1", "densenet121": "74.4", "mobilenet_v2": "71.9", "efficientnet_b0": "77.7", "convnext_tiny": "82.5"}
     for name, text in table.items():
         stated(text, recorded(name)[0])

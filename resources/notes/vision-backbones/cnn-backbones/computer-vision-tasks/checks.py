@@ -1,10 +1,11 @@
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList  # noqa: F401 - the detection package is importable
 from torchvision.ops import box_iou
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 IOU = r"\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|}"
 MEAN_IOU = r"\mathrm{mIoU} = \frac{1}{K} \sum_{k=1}^{K} \frac{TP_k}{TP_k + FP_k + FN_k}"
@@ -44,12 +45,22 @@ def check_mean_iou_equals_jaccard_of_scikit_learn():
         np.testing.assert_allclose(mean_iou(truth, guess, classes), jaccard_score(truth.ravel(), guess.ravel(), average="macro"))
     truth, guess = np.zeros((10, 10), int), np.zeros((10, 10), int)
     truth[0, :4] = 1
-    stated("0.96", accuracy_score(truth.ravel(), guess.ravel()))
-    stated("0.48", mean_iou(truth, guess, 2))
     guess[0, 1:5] = 1
     stated("0.790", mean_iou(truth, guess, 2))
     stated("0.979", jaccard_score(truth.ravel(), guess.ravel(), pos_label=0))
     stated("0.6", jaccard_score(truth.ravel(), guess.ravel()))
+
+
+@pitfall("96 % pixel accuracy and not one object found")
+def check_pixel_accuracy_hides_a_missing_class():
+    from sklearn.metrics import accuracy_score, jaccard_score
+
+    truth, guess = np.zeros((10, 10), int), np.zeros((10, 10), int)
+    truth[0, :4] = 1
+    stated("0.96", accuracy_score(truth.ravel(), guess.ravel()))
+    stated("0.48", mean_iou(truth, guess, 2))
+    assert jaccard_score(truth.ravel(), guess.ravel(), zero_division=0) == 0
+    assert mean_iou(truth, truth, 2) == 1
 
 
 @formula(PIXEL_LOSS)
@@ -64,7 +75,7 @@ def check_pixel_loss():
         np.testing.assert_allclose(total / (H * W), float(F.cross_entropy(z, y)))
 
 
-@check
+@pitfall("A detector fine-tuned on one class finds nothing")
 def check_background_counts_as_a_class():
     """The box head scores num_classes classes and drops the first, so one class leaves none."""
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
@@ -75,19 +86,47 @@ def check_background_counts_as_a_class():
     alone, _ = FastRCNNPredictor(8, 1)(torch.randn(3, 8))
     assert F.cross_entropy(alone, torch.zeros(3, dtype=torch.long)).item() == 0      # nothing to learn: all is background
     raises(IndexError, lambda: F.cross_entropy(alone, torch.ones(3, dtype=torch.long)), "out of bounds")
+    features, head = torch.randn(200, 8), FastRCNNPredictor(8, 2)
+    labels = (features[:, 0] > 0).long()
+    optimizer = torch.optim.Adam(head.parameters(), 0.05)
+    for _ in range(100):
+        optimizer.zero_grad()
+        F.cross_entropy(head(features)[0], labels).backward()
+        optimizer.step()
+    found = head(features)[0].softmax(-1)[:, 1] > 0.5
+    assert (found == labels.bool()).float().mean() > 0.95
 
 
-@check
+@pitfall("A pretrained detector suffers from images normalized beforehand")
 def check_detectors_normalize_inside():
+    """A classifier of four shades of grey stands in for the detector: normalized twice, shades change their class."""
+    from torchvision.models import ResNet18_Weights, resnet18
     from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
     transform = GeneralizedRCNNTransform(32, 64, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     image = torch.full((3, 32, 32), 0.5)
     expected = (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(transform.normalize(image)[:, 0, 0], expected)
+    levels = torch.arange(1000) % 4
+    images = ((levels / 4)[:, None, None, None] + 0.25 * torch.rand(1000, 3, 8, 8)).clamp(0, 1)
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4))
+    network = lambda batch: layers(torch.stack([transform.normalize(one) for one in batch]))
+    optimizer = torch.optim.Adam(layers.parameters(), 0.005)
+    for _ in range(60):
+        rows = torch.randint(800, (64,))
+        optimizer.zero_grad()
+        F.cross_entropy(network(images[rows]), levels[rows]).backward()
+        optimizer.step()
+    normalized = torch.stack([transform.normalize(one) for one in images[800:]])
+    right = lambda batch: float((network(batch).argmax(1) == levels[800:]).float().mean())
+    assert right(images[800:]) > 0.95 and right(normalized) < 0.85, (right(images[800:]), right(normalized))
+    prepared = ResNet18_Weights.IMAGENET1K_V1.transforms()(torch.full((3, 256, 256), 0.5))
+    torch.testing.assert_close(prepared[:, 0, 0], expected)
+    with torch.device("meta"):
+        assert type(next(resnet18().children())) is nn.Conv2d      # a classifier begins with its weights
 
 
-@check
+@pitfall("New classes appear after resizing the label maps")
 def check_bilinear_invents_classes():
     labels = torch.tensor([[0.0, 0, 2, 2]]).view(1, 1, 1, 4)
     smooth = F.interpolate(labels, size=(1, 7), mode="bilinear").round().unique().tolist()

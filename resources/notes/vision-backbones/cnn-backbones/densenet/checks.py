@@ -1,11 +1,12 @@
 import importlib
+import time
 
 import torch
 import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 densenet = importlib.import_module("torchvision.models.densenet")
 
@@ -74,7 +75,6 @@ def check_numbers():
     assert widest == 1024 - 32
     stated("300", sum(range(1, 25)))
     assert [getattr(net.features, f"transition{b}").conv.out_channels for b in (1, 2, 3)] == [128, 256, 512]
-    assert not hasattr(net, "fc") and net.classifier.in_features == 1024 and hasattr(net.features, "conv0")
 
 
 @check
@@ -89,8 +89,65 @@ def check_defaults_and_last_relu():
     assert default.conv2.out_channels == 32 and default.conv1.out_channels == 128
 
 
-@check
+@pitfall("The first layers of pretrained weights seem missing")
+def check_names_of_the_parts():
+    net = torchvision.models.DenseNet(8, (2, 2, 2, 2), 16)
+    raises(AttributeError, lambda: net.layer1, "layer1")
+    names = [name for name, _ in model("densenet121").features.named_children()]
+    assert names[:5] == ["conv0", "norm0", "relu0", "pool0", "denseblock1"] and names[-1] == "norm5"
+    net.fc = nn.Linear(net.classifier.in_features, 10)                 # no error, and never called
+    assert net(torch.randn(2, 3, 64, 64)).shape == (2, 1000)
+    net.classifier = nn.Linear(net.classifier.in_features, 10)
+    assert net(torch.randn(2, 3, 64, 64)).shape == (2, 10)
+
+
+@pitfall("A third of ResNet-50's parameters, but not a third of its time")
+def check_time_against_resnet():
+    def seconds(net):
+        times = []
+        for _ in range(4):
+            start = time.process_time()
+            net(images)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    nets = [getattr(torchvision.models, name)().eval() for name in ("densenet121", "resnet50")]
+    images = torch.randn(1, 3, 128, 128)
+    few, many = map(parameters, nets)
+    assert few < many / 3
+    stated("69 %", multiply_adds(model("densenet121")) / multiply_adds(model("resnet50")))
+    with torch.inference_mode():
+        dense, residual = map(seconds, nets)
+    assert dense > 0.5 * residual, (dense, residual)
+
+
+def kept_for_backward(efficient, batch=2, layers=16):
+    """How many numbers autograd keeps, the parameters aside."""
+    net = torchvision.models.DenseNet(8, (layers, 2, 2, 2), 16, num_classes=3, memory_efficient=efficient).eval()
+    total = 0
+
+    def pack(tensor):
+        nonlocal total
+        total += 0 if isinstance(tensor, nn.Parameter) else tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        net(torch.randn(batch, 3, 64, 64))
+    return total
+
+
+@pitfall("`memory_efficient=True` saves nothing at inference")
+def check_inference_keeps_nothing():
+    assert 0 < kept_for_backward(True) < kept_for_backward(False)
+    with torch.inference_mode():
+        assert kept_for_backward(True) == kept_for_backward(False) == 0
+
+
+@pitfall("Out of memory although the model is small")
 def check_memory_efficient_gives_the_same_and_saves_in_training():
+    assert kept_for_backward(False, layers=64) > 3 * kept_for_backward(False, layers=32)
+    assert kept_for_backward(False, batch=1) < 0.6 * kept_for_backward(False)
+
     def saved(efficient):
         torch.manual_seed(0)
         net = torchvision.models.DenseNet(8, (16, 12, 4, 4), 16, num_classes=3, memory_efficient=efficient).train()

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MODULE = r"y = \left[ f_1(x);\; f_2(x);\; f_3(x);\; f_4(x) \right], \qquad C_{\mathrm{out}} = C_1 + C_2 + C_3 + C_4"
 REDUCTION = r"K^2 C B \quad \longrightarrow \quad C R + K^2 R B"
@@ -71,9 +71,18 @@ def check_by_hand():
     stated("6,144", 192 * 32)
     stated("163,328", 12_288 + 129_024 + 15_872 + 6_144)
     module = model("googlenet").inception3a
-    stated("155,136", weights(module))
     assert [m.conv.out_channels for m in (module.branch1, module.branch2[0], module.branch2[1], module.branch3[0], module.branch3[1], module.branch4[1])] == [64, 96, 128, 16, 32, 32]
-    assert 163_328 - weights(module) == 16 * 32 * (25 - 9)
+
+
+@pitfall("torchvision's GoogLeNet has no 5×5 kernels")
+def check_the_branch_that_is_called_5x5():
+    net = model("googlenet")
+    assert not any(m.kernel_size == (5, 5) for m in net.modules() if isinstance(m, nn.Conv2d))
+    module = net.inception3a
+    assert module.branch3[1].conv.kernel_size == (3, 3) and isinstance(module.branch3[1].bn, nn.BatchNorm2d)
+    stated("155,136", weights(module))
+    module.branch3[1].conv = nn.Conv2d(16, 32, 5, padding=2, bias=False)
+    stated("163,328", weights(module))
 
 
 @check
@@ -100,7 +109,7 @@ def fails(net, size):
     return False
 
 
-@check
+@pitfall("\"Kernel size can't be greater than actual input size\"")
 def check_smallest_images():
     net, plain = model("inception_v3"), model("inception_v3", aux_logits=False)
     assert fails(net.train(), 224) and fails(net, 298) and not fails(net, 299)
@@ -119,16 +128,28 @@ def check_auxiliary_head_sees_17_by_17():
     assert seen == [17]
 
 
-@check
+@pitfall("Fine-tuning Inception V3 fails inside the loss")
 def check_train_mode_returns_a_tuple():
-    out = model("inception_v3").train()(torch.zeros(2, 3, 299, 299, device="meta"))
-    raises(TypeError, lambda: F.cross_entropy(out, torch.tensor([0, 1])), "InceptionOutputs")
+    images, labels = torch.zeros(2, 3, 299, 299, device="meta"), torch.zeros(2, dtype=torch.long, device="meta")
+    net, plain = model("inception_v3").train(), model("inception_v3", aux_logits=False).train()
+    out = net(images)
+    raises(TypeError, lambda: F.cross_entropy(out, labels), "InceptionOutputs")
+    (F.cross_entropy(out.logits, labels) + 0.4 * F.cross_entropy(out.aux_logits, labels)).backward()
+    assert net.Mixed_7c.branch1x1.conv.weight.grad is not None and net.AuxLogits.fc.weight.grad is not None
+    F.cross_entropy(plain(images), labels).backward()
+    assert plain.Mixed_7c.branch1x1.conv.weight.grad is not None
 
 
-@check
+@pitfall('Accuracy falls after "correct" Inception preprocessing')
 def check_transform_input_maps_to_minus_one_to_one():
+    """What reaches the first layer; the accuracy itself would need the trained weights."""
     net = model("inception_v3", transform_input=True)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     image = torch.rand(2, 3, 4, 4)
     x = (image - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
     torch.testing.assert_close(net._transform_input(x), image * 2 - 1, atol=1e-5, rtol=0)
+    assert (net._transform_input(image * 2 - 1) - (image * 2 - 1)).abs().max() > 0.5
+    prepared = torchvision.models.Inception_V3_Weights.IMAGENET1K_V1.transforms()(torch.full((1, 3, 320, 320), 0.8))
+    torch.testing.assert_close(net._transform_input(prepared), torch.full((1, 3, 299, 299), 0.6), atol=1e-5, rtol=0)
+    untrained = model("inception_v3")
+    assert not untrained.transform_input and torch.equal(untrained._transform_input(x), x)

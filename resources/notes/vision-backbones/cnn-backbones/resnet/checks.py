@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import ResNet50_Weights
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BLOCK = r"y = \mathrm{ReLU}\left( F(x) + S(x) \right)"
 DEPTH = r"D = 2 + k \sum_{s=1}^{4} n_s"
@@ -20,6 +20,12 @@ def model(name, **options):
 
 def parameters(module):
     return sum(p.numel() for p in module.parameters())
+
+
+def move_stride(net):
+    """Torchvision's stride in the 3x3 moved to the first 1x1, where the paper has it."""
+    for stage in (net.layer2, net.layer3, net.layer4):
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
 
 
 def multiply_adds(net, size=224):
@@ -109,9 +115,9 @@ def check_contract():
     assert h.shape == (1, 2048, 1, 1)
 
 
-@check
+@pitfall('Numbers of "ResNet-50" disagree between papers and libraries')
 def check_stride_variants():
-    """The 1x1-strided variant: the same parameters, less work, receptive field 483 instead of 427."""
+    """The 1x1-strided variant: the same parameters, less work, receptive field 483 instead of 427. Accuracy is not run."""
     net = model("resnet50")
     for stage in (net.layer2, net.layer3, net.layer4):
         assert stage[0].conv1.stride == (1, 1) and stage[0].conv2.stride == (2, 2)
@@ -132,24 +138,62 @@ def check_stride_variants():
     stated("427", receptive_field(False))
     stated("483", receptive_field(True))
     v1 = model("resnet50")
-    for stage in (v1.layer2, v1.layer3, v1.layer4):
-        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
-    assert parameters(v1) == parameters(net) and multiply_adds(v1) < multiply_adds(net)
+    move_stride(v1)
+    assert parameters(v1) == parameters(net) and multiply_adds(v1) < 0.95 * multiply_adds(net)
+    paper, library = torchvision.models.resnet50().eval(), torchvision.models.resnet50().eval()
+    library.load_state_dict(paper.state_dict())
+    move_stride(paper)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert not torch.allclose(library(x), paper(x), atol=1e-3)
+        move_stride(library)
+        assert torch.equal(library(x), paper(x))
 
 
-@check
+@pitfall("Poor results on CIFAR")
+def check_small_images():
+    """The cause and its removal; the accuracy on CIFAR would take hours of training."""
+    for cured in (False, True):
+        net = torchvision.models.resnet18(num_classes=10)
+        if cured:
+            net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+        stem, last = net.maxpool(net.conv1(torch.zeros(1, 3, 32, 32))).shape[-1], []
+        net.layer4.register_forward_hook(lambda module, inputs, output: last.append(output.shape[-1]))
+        net(torch.randn(2, 3, 32, 32)).square().sum().backward()
+        used = int((net.layer4[1].conv2.weight.grad.abs().sum((0, 1)) > 0).sum())  # the other weights meet padding only
+        assert (stem, last, used) == ((32, [4], 9) if cured else (8, [1], 1))
+
+
+@pitfall('"Frozen" backbone, but the features drift')
 def check_frozen_batchnorm_drifts():
-    net = torchvision.models.resnet18().requires_grad_(False)
-    before = net.bn1.running_mean.clone()
-    net.train()(torch.randn(4, 3, 32, 32))
-    assert not torch.equal(net.bn1.running_mean, before)
-    frozen = net.bn1.running_mean.clone()
-    net.eval()(torch.randn(4, 3, 32, 32))
-    assert torch.equal(net.bn1.running_mean, frozen)
+    backbone = torchvision.models.resnet18().requires_grad_(False)
+    backbone.fc = nn.Identity()
+    net = nn.Sequential(backbone, nn.Linear(512, 3))
+    x = torch.randn(4, 3, 32, 32)
+
+    def drift(freeze):
+        before = backbone.eval()(x)
+        net.train()
+        if freeze:
+            backbone.eval()
+        net(torch.randn(8, 3, 32, 32)).sum().backward()
+        return float((backbone.eval()(x) - before).abs().max())
+
+    assert drift(False) > 0.01 and drift(True) == 0
 
 
-@check
+@pitfall("Accuracy below the published one with pretrained weights")
 def check_preprocessing_of_the_weights():
+    """The published accuracies need the download and ImageNet; here the inputs and outputs that differ."""
+    presets = [w.transforms() for w in (ResNet50_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2)]
+    picture = torch.randint(0, 256, (3, 300, 280), dtype=torch.uint8)
+    first, second = (preset(picture)[None] for preset in presets)
+    assert first.shape == second.shape and (first - second).abs().mean() > 0.1
+    net = torchvision.models.resnet18().eval()
+    with torch.no_grad():
+        assert not torch.allclose(net(first), net(second), atol=1e-3)
+        assert torch.equal(net(second), net(ResNet50_Weights.IMAGENET1K_V2.transforms()(picture)[None]))
+        assert not torch.allclose(net.train()(second), net.eval()(second), atol=1e-3)
     stated("256", ResNet50_Weights.IMAGENET1K_V1.transforms().resize_size[0])
     stated("232", ResNet50_Weights.IMAGENET1K_V2.transforms().resize_size[0])
     assert ResNet50_Weights.IMAGENET1K_V2.transforms().crop_size == [224] == ResNet50_Weights.IMAGENET1K_V1.transforms().crop_size

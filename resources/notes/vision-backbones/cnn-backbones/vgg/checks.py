@@ -1,10 +1,15 @@
+import math
+
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import VGG16_Weights
+from torchvision.models.vgg import make_layers
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 STACK = r"r = 2n + 1, \qquad 9nC^2 \le (2n + 1)^2 C^2"
 CONV = r"P_{\mathrm{conv}} = \sum_{l=1}^{13} (9\,C_{l-1} + 1)\,C_l"
@@ -106,24 +111,64 @@ def check_contract():
             assert sum(isinstance(m, nn.MaxPool2d) for m in features) == 5
         x = torch.randn(4, 3, 32, 32)
         assert torch.equal(net(x), net(x)) and not torch.equal(net.train()(x), net(x))
-        map_ = net.avgpool(net.features(x))
-        assert map_.shape == (4, 512, 7, 7) and torch.equal(map_, map_[:, :, :1, :1].expand_as(map_))
+
+
+@pitfall("CIFAR images work, but with a huge classifier")
+def check_small_images():
+    net, x = model("vgg11", num_classes=10).to_empty(device="cpu"), torch.randn(4, 3, 32, 32)
+    assert parameters(net.classifier) > 10 * parameters(net.features) and net.classifier[0].in_features == 25_088
+    net.features = torchvision.models.vgg11(num_classes=2).features
+    with torch.no_grad():
+        h = net.avgpool(net.features(x))
+        assert h.shape == (4, 512, 7, 7) and torch.equal(h, h[:, :, :1, :1].expand_as(h))
         net.avgpool, net.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(512, 10)
-        assert net(x).shape == (4, 10)
+        assert net(x).shape == (4, 10) and parameters(net.classifier) == 5130
 
 
-@check
+@pitfall("A saved feature map has no negative values")
 def check_inplace_relu_overwrites_a_saved_map():
-    features = torchvision.models.vgg11().features.eval()
+    features = make_layers([8, 8, "M"]).eval()
+    assert all(m.inplace for m in model("vgg16").features if isinstance(m, nn.ReLU))
     kept = {}
     features[0].register_forward_hook(lambda m, i, out: kept.update(raw=out, clone=out.clone()))
+    features[1].register_forward_hook(lambda m, i, out: kept.update(after=out))
     with torch.no_grad():
         features(torch.randn(1, 3, 32, 32))
     assert (kept["raw"] >= 0).all() and (kept["clone"] < 0).any()
+    assert torch.equal(kept["after"], kept["clone"].relu())
 
 
-@check
+def loss_on_digits(batch_norm, steps=80):
+    """Thirteen narrow 3x3 layers and three dense ones in training on digits: the mean loss of the last steps."""
+    digits = load_digits()
+    x, y = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(digits.target)
+    features = make_layers([16, 16, "M", 16, 16, "M", 16, 16, 16, "M", *[16] * 6], batch_norm)
+    features[0] = nn.Conv2d(1, 16, 3, padding=1)
+    dense = (nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
+    net = nn.Sequential(features, nn.Flatten(), *dense)
+    optimizer, losses = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9), []
+    for _ in range(steps):
+        batch = torch.randint(0, len(y), (48,))
+        loss = F.cross_entropy(net(x[batch]), y[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses[-8:]) / 8
+
+
+@pitfall("Training from scratch stays at the loss of guessing")
+def check_deep_chain_does_not_start():
+    """A narrow chain on digits; pretrained weights would need the download."""
+    assert abs(loss_on_digits(batch_norm=False) - math.log(10)) < 0.1 and loss_on_digits(batch_norm=True) < 1.9
+
+
+@pitfall("NaN from `IMAGENET1K_FEATURES`")
 def check_weights_metadata():
+    """Without the download: what the library says of both sets of weights."""
+    accuracy = lambda weights: weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    assert math.isnan(accuracy(VGG16_Weights.IMAGENET1K_FEATURES)) and accuracy(VGG16_Weights.IMAGENET1K_V1) > 70
+    assert VGG16_Weights.IMAGENET1K_FEATURES.transforms().std != VGG16_Weights.IMAGENET1K_V1.transforms().std
     assert VGG16_Weights.IMAGENET1K_FEATURES.transforms().mean != VGG16_Weights.IMAGENET1K_V1.transforms().mean
     assert "missing values in the" in VGG16_Weights.IMAGENET1K_FEATURES.meta["_docs"]
 
@@ -138,4 +183,4 @@ def check_activation_memory():
         net.features(torch.zeros(1, 3, 224, 224, device="meta"))
     stated("13,547,520", sum(sizes))
     stated("51.7", sum(sizes) * 4 / 2**20)
-    assert 0.45 < (sizes[0] + sizes[1]) / sum(sizes) < 0.5
+    assert 0.45 < (sizes[0] + sizes[1]) / sum(sizes) < 0.5 and sum(sizes[:4]) > 0.7 * sum(sizes)

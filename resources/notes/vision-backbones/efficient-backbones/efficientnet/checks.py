@@ -3,10 +3,11 @@ import math
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint_sequential
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 source = importlib.import_module("torchvision.models.efficientnet")
 
@@ -81,6 +82,73 @@ def check_numbers():
         stated(text, multiply_adds(model(name), size) / 1e9)
     for text, name in [("5.3", "efficientnet_b0"), ("19.3", "efficientnet_b4"), ("21.5", "efficientnet_v2_s"), ("5.5", "mobilenet_v3_large"), ("25.6", "resnet50")]:
         stated(text, parameters(model(name)) / 1e6)
+
+
+def touched(net, size=224):
+    """Numbers read and written by all convolutions for one image, and the convolutions' count."""
+    amounts = []
+    for m in net.modules():
+        if isinstance(m, nn.Conv2d):
+            m.register_forward_hook(lambda m, i, out: amounts.append(i[0].numel() + out.numel() + m.weight.numel()))
+    net.eval()(torch.zeros(1, 3, size, size, device="meta"))
+    return sum(amounts), len(amounts)
+
+
+@pitfall("B0 is slower than ResNet-50 on a GPU")
+def check_memory_traffic():
+    """The time needs a GPU; here what it is spent on: numbers moved per multiply-add, and the count of layers."""
+    (traffic, layers), (ordinary, fewer) = touched(model("efficientnet_b0")), touched(model("resnet50"))
+    work = multiply_adds(model("efficientnet_b0")) / multiply_adds(model("resnet50"))
+    assert 0.09 < work < 0.1 and traffic / ordinary > 4 * work and layers > 1.4 * fewer
+    fused = model("efficientnet_v2_s").features[2][0].block
+    assert [(m[0].kernel_size, m[0].groups) for m in fused] == [((3, 3), 1), ((1, 1), 1)]
+
+
+def kept_bytes(net, size, batch=2, autocast=False, pieces=0):
+    """Bytes that one forward pass keeps for backward, weights left out."""
+    own, kept = {p.data_ptr() for p in net.parameters()}, {}
+
+    def pack(tensor):
+        if tensor.data_ptr() not in own:
+            kept[tensor.data_ptr()] = tensor
+        return tensor
+
+    x = torch.randn(batch, 3, size, size, requires_grad=True)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=autocast)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), mixed:
+        checkpoint_sequential(net.features, pieces, x, use_reentrant=False) if pieces else net.features(x)
+    return sum(t.numel() * t.element_size() for t in kept.values())
+
+
+@pitfall("Out of memory in training although the weights are few")
+def check_activation_memory():
+    net = models.efficientnet_b0().train()
+    full = kept_bytes(net, 128, batch=4)
+    assert full > 3 * 4 * parameters(net)
+    assert kept_bytes(net, 64, batch=4) < 0.4 * full and kept_bytes(net, 128) < 0.6 * full
+    assert kept_bytes(net, 128, batch=4, autocast=True) < 0.85 * full
+    assert kept_bytes(net, 128, batch=4, pieces=3) < 0.85 * full
+
+
+@pitfall("Lower accuracy than published")
+def check_preprocessing():
+    """The accuracies need the download; here the size that a B4 is given."""
+    preset = models.EfficientNet_B4_Weights.IMAGENET1K_V1.transforms()
+    picture = torch.randint(0, 256, (3, 400, 500), dtype=torch.uint8)
+    assert preset(picture).shape == (3, 380, 380)
+    assert models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()(picture).shape == (3, 224, 224)
+
+
+@pitfall("Ported B5 weights give slightly different outputs")
+def check_other_epsilon():
+    source_net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, eps=1e-3), nn.SiLU()).eval()
+    nn.init.uniform_(source_net[1].running_var, 0.01, 0.1)
+    port = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.SiLU()).eval()
+    port.load_state_dict(source_net.state_dict())
+    x = torch.randn(2, 3, 8, 8)
+    gap = (port(x) - source_net(x)).abs().max()
+    port[1].eps = 1e-3
+    assert 1e-4 < gap < 0.5 and torch.equal(port(x), source_net(x))
 
 
 @check

@@ -1,12 +1,14 @@
 import numpy as np
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models._utils import _make_divisible
 from torchvision.models.mobilenetv2 import InvertedResidual
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, stated
 
 RATIO = r"""
 \frac{H W \left( K^2 C_{\mathrm{in}} + C_{\mathrm{in}} C_{\mathrm{out}} \right)}{H W K^2 C_{\mathrm{in}} C_{\mathrm{out}}} = \frac{1}{C_{\mathrm{out}}} + \frac{1}{K^2}
@@ -92,6 +94,77 @@ def check_by_hand():
     stated("146,313,216", ordinary)
     assert 9 < ordinary / 15_466_752 < 10
     assert 1 / 9 < 1 / 64 + 1 / 9 < 1 / 7.8
+
+
+def touched(net):
+    """Numbers that the convolutions read and write for one image."""
+    amounts = []
+    for m in net.modules():
+        if isinstance(m, nn.Conv2d):
+            m.register_forward_hook(lambda m, i, out: amounts.append(i[0].numel() + out.numel() + m.weight.numel()))
+    net.eval()(torch.zeros(1, 3, 224, 224, device="meta"))
+    return sum(amounts)
+
+
+@pitfall("A sixth of ResNet-18's work, but not six times as fast")
+def check_memory_traffic():
+    """Times depend on the device; here the cause: a sixth of the work, but not a sixth of the memory traffic."""
+    work = multiply_adds(model("mobilenet_v2")) / multiply_adds(model("resnet18"))
+    assert abs(work - 1 / 6) < 0.01 and touched(model("mobilenet_v2")) > 3 * work * touched(model("resnet18"))
+
+
+@pitfall("Validation is much worse than training after few steps")
+def check_stale_statistics():
+    digits = load_digits()
+    x = F.interpolate(torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, size=32).expand(-1, 3, -1, -1)
+    y, net = torch.tensor(digits.target), torchvision.models.mobilenet_v3_small(num_classes=10)
+    optimizer, seen = torch.optim.Adam(net.parameters(), 1e-3), []
+    for _ in range(20):
+        batch = torch.randint(0, 1400, (32,))
+        logits = net(x[batch])
+        optimizer.zero_grad()
+        F.cross_entropy(logits, y[batch]).backward()
+        optimizer.step()
+        seen.append(float((logits.argmax(1) == y[batch]).float().mean()))
+    with torch.no_grad():
+        validation = lambda: float((net.eval()(x[1600:]).argmax(1) == y[1600:]).float().mean())
+        stale = validation()
+        for m in net.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                m.reset_running_stats()
+                m.momentum = None
+        for start in (0, 120, 240):
+            net.train()(x[start : start + 120])
+        assert sum(seen[-5:]) / 5 > 0.6 and stale < 0.3 and validation() > stale + 0.2
+
+
+@pitfall("The half-width model has over half the parameters")
+def check_head_of_the_narrow_model():
+    half = model("mobilenet_v2", width_mult=0.5)
+    assert parameters(half) > 0.5 * parameters(model("mobilenet_v2"))
+    with torch.device("meta"):
+        half.features[-1][0], half.features[-1][1] = nn.Conv2d(160, 640, 1, bias=False), nn.BatchNorm2d(640)
+        half.classifier[1] = nn.Linear(640, 1000)
+        assert half.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+    assert parameters(half) < 0.4 * parameters(model("mobilenet_v2"))
+
+
+@pitfall("A ported model differs by a little")
+def check_porting():
+    """Two differences alone, each removed by the same values; TensorFlow's padding is written out."""
+    conv, x = nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.randn(2, 3, 8, 8)
+    same = lambda h: F.conv2d(F.pad(h, [0, 1, 0, 1]), conv.weight, conv.bias, stride=2)
+    assert same(x).shape == conv(x).shape and not torch.allclose(same(x), conv(x), atol=1e-3)
+    port = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 8, 3, stride=2))
+    port[1].load_state_dict(conv.state_dict())
+    torch.testing.assert_close(port(x), same(x))
+    norms = [nn.BatchNorm2d(8, eps=eps).eval() for eps in (1e-3, 1e-5)]
+    for norm in norms:
+        norm.running_var.fill_(0.05)
+    h = conv(x)
+    assert not torch.allclose(norms[0](h), norms[1](h), rtol=1e-3)
+    norms[1].eps = 1e-3
+    assert torch.equal(norms[0](h), norms[1](h))
 
 
 @check

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 BLOCK = r"y = \mathrm{ReLU}\left( \mathrm{BN}_3(W_3 * x) + \mathrm{BN}_1(W_1 * x) + \mathrm{BN}_0(x) \right)"
 FOLDED = r"""
@@ -52,15 +52,78 @@ def check_stride_two_without_identity():
         )
 
 
-@check
+class Branches(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.wide, self.point = nn.Conv2d(c, c, 3, padding=1, bias=False), nn.Conv2d(c, c, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for _ in range(3))
+
+    def forward(self, x):
+        return sum(n(h) for n, h in zip(self.norms, (self.wide(x), self.point(x), x))).relu()
+
+    def merged(self):
+        c, conv = len(self.norms[0].weight), nn.Conv2d(*self.wide.weight.shape[:2], 3, padding=1)
+        kernels = [self.wide.weight, F.pad(self.point.weight, [1] * 4), F.pad(torch.eye(c).view(c, c, 1, 1), [1] * 4)]
+        parts = [folded(k.detach().numpy(), n) for k, n in zip(kernels, self.norms)]
+        conv.weight.data, conv.bias.data = (torch.tensor(sum(p)) for p in zip(*parts))
+        return nn.Sequential(conv, nn.ReLU())
+
+
+@pitfall("The converted model gives other outputs")
+def check_batch_statistics():
+    block, x = Branches(8), 3 * torch.randn(4, 8, 14, 14) + 1
+    merged = block.merged()
+    assert not torch.allclose(block.train()(x), merged(x), atol=0.05)
+    merged = block.merged()
+    assert torch.allclose(block.eval()(x), merged(x), atol=1e-5)
+
+
+@pitfall("Fine-tuning the merged model works worse")
+def check_fine_tuning_goes_another_way():
+    """The accuracies need a pretrained model; here that one equal step leaves two functions, and that merging can follow."""
+    block, x, target = Branches(8), torch.randn(4, 8, 6, 6), torch.rand(4, 8, 6, 6)
+    block(torch.randn(32, 8, 6, 6))
+    block.eval()
+    merged = block.merged()
+    assert torch.allclose(block(x), merged(x), atol=1e-5)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in merged.modules())
+    for net in (block.train(), merged):
+        optimizer = torch.optim.SGD(net.parameters(), 0.5)
+        F.mse_loss(net(x), target).backward()
+        optimizer.step()
+    block.eval()
+    assert not torch.allclose(block(x), merged(x), atol=1e-3)
+    assert torch.allclose(block(x), block.merged()(x), atol=1e-4)
+
+
+@pitfall("Accuracy collapses after 8-bit quantization")
+def check_one_scale_for_unequal_kernels():
+    """A channel of tiny variance gets a huge folded kernel; the cure for kernels is run, that for activations is not."""
+    block = Branches(8)
+    nn.init.constant_(block.norms[0].running_var, 1.0)
+    block.norms[0].running_var[0] = 1e-6
+    merged = block.eval().merged()
+    weight = merged[0].weight.detach()
+    relative = {}
+    for name, largest in (("tensor", weight.abs().max()), ("channel", weight.abs().amax((1, 2, 3), keepdim=True))):
+        scale = largest / 127
+        error = (weight / scale).round() * scale - weight
+        relative[name] = float((error[1:].norm() / weight[1:].norm()))
+    assert relative["tensor"] > 0.1 and relative["channel"] < 0.02
+
+
+@pitfall('"The size of tensor a (14) must match the size of tensor b (16)" in the sum')
 def check_branches_of_different_size_do_not_add():
     x = torch.randn(2, 3, 14, 14)
     for options in ({"padding": 1}, {"stride": 2}):
         raises(
             RuntimeError,
             lambda: nn.Conv2d(3, 3, 3, padding=1)(x) + nn.Conv2d(3, 3, 1, **options)(x),
-            "The size of tensor a (14) must match the size of tensor b",
+            f"The size of tensor a (14) must match the size of tensor b ({16 if 'padding' in options else 7})",
         )
+    for stride in (1, 2):
+        maps = (nn.Conv2d(3, 3, 3, stride, padding=1)(x), nn.Conv2d(3, 3, 1, stride)(x), *([x] if stride == 1 else []))
+        assert sum(maps).shape == (2, 3, 14 // stride, 14 // stride)
 
 
 @check

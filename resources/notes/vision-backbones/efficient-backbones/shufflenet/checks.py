@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.shufflenetv2 import InvertedResidual, channel_shuffle
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 SHUFFLE = r"y_{jg + i} = x_{i\,C/g + j}, \qquad 0 \le i < g, \quad 0 \le j < C/g"
 UNIT = r"y = \mathrm{shuffle}_2\left( [x_1;\, B(x_2)] \right), \qquad P = 2h^2 + 9h + 6h"
@@ -93,6 +93,44 @@ def check_numbers():
     stated("7,598", parameters(unit))
     stated("5,684,000", multiply_adds(unit, 116, 28, 28))
     stated("121,104", nn.Conv2d(116, 116, 3, bias=False).weight.numel())
+
+
+@pitfall('"Where is the random shuffling?"')
+def check_shuffle_is_fixed():
+    unit, x = InvertedResidual(8, 8, 1), torch.randn(2, 8, 5, 5)
+    for mode in (True, False):
+        shuffle = nn.ChannelShuffle(2).train(mode)
+        assert torch.equal(shuffle(x), shuffle(x)) and torch.equal(shuffle(x), channel_shuffle(x, 2))
+    assert torch.equal(unit.eval()(x), unit(x))
+    after = nn.Conv2d(8, 4, 1)
+    assert not torch.allclose(after(x[:, torch.randperm(8)]), after(x[:, torch.randperm(8)]), atol=1e-3)
+
+
+@pitfall("A ported model gives nonsense")
+def check_two_conventions():
+    """The source reshapes to (C/g, g): torchvision's shuffle gives other numbers, ChannelShuffle(C // g) the same."""
+    x, C, g = torch.randn(2, 12, 4, 4), 12, 3
+    after = nn.Conv2d(C, 5, 1)
+    source = after(x.view(2, C // g, g, 4, 4).transpose(1, 2).reshape(2, C, 4, 4))
+    assert not torch.allclose(after(channel_shuffle(x, g)), source, atol=0.01)
+    assert torch.equal(after(nn.ChannelShuffle(C // g)(x)), source)
+
+
+@pitfall("Six times slower than AlexNet")
+def check_memory_traffic():
+    """That time was taken on an early PyTorch release; here the numbers moved per multiply-add of two layers."""
+    ratios = []
+    for conv in (nn.Conv2d(64, 64, 3, padding=1, groups=64, bias=False), nn.Conv2d(64, 64, 3, padding=1, bias=False)):
+        touched = 2 * 64 * 28 * 28 + conv.weight.numel()
+        ratios.append(touched / multiply_adds(conv, 64, 28, 28))
+    assert ratios[0] > 30 * ratios[1]
+
+
+@pitfall('"Invalid combination of stride 1 …"')
+def check_width_changes_at_stride_two():
+    raises(ValueError, lambda: InvertedResidual(116, 232, 1), "Invalid combination of stride 1")
+    x = torch.randn(2, 116, 8, 8)
+    assert InvertedResidual(116, 116, 1)(x).shape == x.shape and InvertedResidual(116, 232, 2)(x).shape == (2, 232, 4, 4)
 
 
 @check

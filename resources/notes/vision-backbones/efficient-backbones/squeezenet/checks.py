@@ -1,14 +1,17 @@
+import io
 import math
+import zlib
 
 import numpy as np
 import torch
 import torchvision
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.squeezenet import Fire
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 FIRE = r"z = \mathrm{ReLU}(W_s * x + b_s), \qquad y = \left[ \mathrm{ReLU}(W_1 * z + b_1);\; \mathrm{ReLU}(W_3 * z + b_3) \right]"
 PARAMETERS = r"P = (C + 1)\,s + (s + 1)\,e_1 + (9s + 1)\,e_3"
@@ -118,6 +121,59 @@ def check_dead_outputs_give_ln_c_and_no_gradient():
     assert abs(float(loss.detach()) - math.log(10)) < 1e-6
     loss.backward()
     assert all(float(p.grad.abs().max()) == 0 for p in net.parameters())
+
+
+def loss_on_digits(rate, batch_norm, steps):
+    """SqueezeNet 1.1 in training on digits: the mean loss of the last steps, and the largest gradient of the last one."""
+    digits, net = load_digits(), torchvision.models.squeezenet1_1(num_classes=10)
+    x = F.interpolate(torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, size=32).expand(-1, 3, -1, -1)
+    for fire in net.features if batch_norm else ():
+        for part in ("squeeze", "expand1x1", "expand3x3") if isinstance(fire, Fire) else ():
+            conv = getattr(fire, part)
+            setattr(fire, part, nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels)))
+    optimizer, losses = torch.optim.SGD(net.parameters(), rate, momentum=0.9), []
+    for _ in range(steps):
+        batch = torch.randint(0, len(x), (48,))
+        loss = F.cross_entropy(net(x[batch]), torch.tensor(digits.target)[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses[-10:]) / 10, max(float(p.grad.abs().max()) for p in net.parameters())
+
+
+@pitfall("The loss stays at ln C from the start")
+def check_batch_norm_starts_the_training():
+    assert loss_on_digits(0.02, False, steps=20)[0] > 2.2 and loss_on_digits(0.02, True, steps=65)[0] < 2.1
+    assert any(loss_on_digits(0.3, False, steps=15)[1] == 0 for _ in range(4))  # dead: no gradient at all
+
+
+@pitfall('"50 times smaller, so 50 times faster"')
+def check_smaller_is_not_less_work():
+    weights = torchvision.models.SqueezeNet1_0_Weights, torchvision.models.SqueezeNet1_1_Weights
+    accuracy = [w.IMAGENET1K_V1.meta["_metrics"]["ImageNet-1K"]["acc@1"] for w in weights]
+    assert multiply_adds("squeezenet1_0") > multiply_adds("alexnet") > 2 * multiply_adds("squeezenet1_1")
+    assert abs(accuracy[0] - accuracy[1]) < 0.2
+
+
+@pitfall("The file is 5 MB, not 0.5 MB")
+def check_compressed_size():
+    """Two thirds of the weights pruned, 5 bits for the rest, entropy coding; the accuracy is not run."""
+    net, file, codes = torchvision.models.squeezenet1_0(), io.BytesIO(), []
+    torch.save(net.state_dict(), file)
+    assert 4.9e6 < len(file.getvalue()) < 5.3e6
+    for weight in net.state_dict().values():
+        kept = weight.abs() >= weight.abs().flatten().quantile(0.67)
+        codes.append(((weight / weight.abs().max().clamp(min=1e-9) * 15).round() * kept).to(torch.int8).numpy().tobytes())
+    assert len(zlib.compress(b"".join(codes), 9)) < 0.5e6
+
+
+@pitfall("`net.fc` does not exist")
+def check_classifier_is_a_convolution():
+    net = torchvision.models.squeezenet1_1().eval()
+    raises(AttributeError, lambda: net.fc, "fc")
+    net.classifier[1] = nn.Conv2d(512, 10, kernel_size=1)
+    assert net(torch.randn(2, 3, 64, 64)).shape == (2, 10)
 
 
 @check

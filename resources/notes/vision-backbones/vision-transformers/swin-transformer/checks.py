@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.swin_transformer import PatchMerging, ShiftedWindowAttention
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 ATTENTION = r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left( \frac{Q K^\top}{\sqrt{d}} + B \right) V"
 BIAS = r"B_{(i, j), (i', j')} = T_{(i - i' + M - 1),\; (j - j' + M - 1)}"
@@ -83,13 +83,15 @@ def check_numbers():
     assert [stage[0].norm1.normalized_shape[0] for stage in list(net.features)[1::2]] == [96, 192, 384, 768]
 
 
-@check
+@pitfall('"x size (7*7) are not even" at another image size')
 def check_patch_merging_and_sizes():
+    """Microsoft's assert is not installed: here the odd map that it meets, the sizes without one, and torchvision's padding."""
     layer = PatchMerging(6)
     assert layer(torch.randn(2, 8, 10, 6)).shape == (2, 4, 5, 12) and layer(torch.randn(2, 7, 9, 6)).shape == (2, 4, 5, 12)
     net = model("swin_t")
     assert net.eval()(torch.zeros(2, 3, 200, 301, device="meta")).shape == (2, 1000)
-    assert 112 // 4 // 2 // 2 == 7
+    assert 112 // 4 // 2 // 2 == 7 and net(torch.zeros(1, 3, 112, 112, device="meta")).shape == (1, 1000)
+    raises(RuntimeError, lambda: torch.cat([torch.zeros(7, 7)[0::2], torch.zeros(7, 7)[1::2]], 1))
     for size in range(32, 1400, 32):
         maps = [size // stride for stride in (4, 8, 16, 32)]
         assert all(side % 2 == 0 for side in maps[:3])
@@ -98,7 +100,16 @@ def check_patch_merging_and_sizes():
     assert net.features(four_by_four).shape == (1, 7, 7, 768)
 
 
-@check
+@pitfall("Feature maps have the wrong axis order")
+def check_channels_last():
+    net, neck = model("swin_t"), nn.Conv2d(768, 256, 1, device="meta")
+    h = net.features(torch.zeros(2, 3, 224, 192, device="meta"))
+    assert h.shape == (2, 7, 6, 768)
+    raises(RuntimeError, lambda: neck(h), "channel")
+    assert neck(h.permute(0, 3, 1, 2)).shape == (2, 256, 7, 6)
+
+
+@pitfall("Pretrained weights do not load after changing the window size")
 def check_window_size_is_fixed_by_the_table():
     small, large = ShiftedWindowAttention(4, [3, 3], [0, 0], 2), ShiftedWindowAttention(4, [4, 4], [0, 0], 2)
     assert small.relative_position_bias_table.shape[0] == 25 and large.relative_position_bias_table.shape[0] == 49
@@ -111,12 +122,20 @@ def check_window_size_is_fixed_by_the_table():
     del weights["relative_position_index"]
     raises(RuntimeError, lambda: large.load_state_dict(weights), "Missing key(s)")
     assert large.load_state_dict(weights, strict=False).missing_keys == ["relative_position_index"]
+    assert large(torch.randn(1, 8, 8, 4)).shape == (1, 8, 8, 4) and small(torch.randn(1, 12, 9, 4)).shape == (1, 12, 9, 4)
+    ShiftedWindowAttention(4, [3, 3], [0, 0], 2).load_state_dict(small.state_dict())
 
 
-@check
+@pitfall('Writing it without the mask "also trains"')
 def check_mask_separates_opposite_borders():
     layer = ShiftedWindowAttention(4, [4, 4], [2, 2], 2).double()
     x = torch.randn(1, 8, 8, 4, dtype=torch.float64, requires_grad=True)
+    plain = ShiftedWindowAttention(4, [4, 4], [0, 0], 2).double()
+    plain.load_state_dict(layer.state_dict())
+    unmasked = plain(x.roll((-2, -2), (1, 2))).roll((2, 2), (1, 2))
+    (gradient,) = torch.autograd.grad(unmasked[0, 0, 0].sum(), x)
+    assert gradient[0].abs().sum(-1)[6:, 6:].min() > 1e-6
+    torch.testing.assert_close(unmasked[0, 2:6, 2:6], layer(x)[0, 2:6, 2:6])
     (gradient,) = torch.autograd.grad(layer(x)[0, 0, 0].sum(), x)
     influence = gradient[0].abs().sum(-1)
     assert (influence[:2, :2] > 1e-6).all() and influence[6:].max() < 1e-30 and influence[:, 6:].max() < 1e-30

@@ -4,10 +4,13 @@ import numpy as np
 import torch
 import torchvision
 from scipy.special import erf
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models.vision_transformer import VisionTransformer
+from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
-from note_checks import check, formula, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 INPUT = r"z_0 = \left[ c;\; x_1 E + b;\; \dots;\; x_N E + b \right] + E_{\mathrm{pos}}"
 LAYER = r"z'_l = z_{l-1} + \mathrm{MSA}(\mathrm{LN}(z_{l-1})), \qquad z_l = z'_l + \mathrm{MLP}(\mathrm{LN}(z'_l))"
@@ -89,7 +92,48 @@ def check_numbers():
     stated("769,000", parameters(net.heads))
 
 
-@check
+@pitfall("Worse than a ResNet on your own small dataset")
+def check_few_images():
+    """A hundred digits: a small CNN, a small ViT, and one pretrained on a thousand others. The DeiT recipe is not run."""
+    digits = load_digits()
+    x = torch.tensor(digits.images, dtype=torch.float32)[:, None].expand(-1, 3, -1, -1) / 16
+    y = torch.tensor(digits.target)
+
+    def accuracy(net, *runs):
+        optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+        for first, last, steps in runs:
+            for _ in range(steps):
+                batch = torch.randint(first, last, (32,))
+                optimizer.zero_grad()
+                F.cross_entropy(net(x[batch]), y[batch]).backward()
+                optimizer.step()
+        return float((net(x[1300:]).argmax(1) == y[1300:]).float().mean())
+
+    def transformer():
+        net = VisionTransformer(8, 2, 2, 4, 32, 64, num_classes=10)
+        nn.init.normal_(net.conv_proj.weight, std=0.2)
+        return net
+
+    convolutions = (nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU())
+    cnn = nn.Sequential(*convolutions, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    few = (0, 100, 100)
+    scratch = accuracy(transformer(), few)
+    assert accuracy(cnn, few) > scratch + 0.05 and accuracy(transformer(), (200, 1300, 150), (0, 100, 20)) > scratch + 0.05
+
+
+@pitfall('"Wrong image height! Expected 224 but got 256!"')
+def check_image_size_is_fixed():
+    with torch.no_grad():
+        net, persons = torchvision.models.vit_b_32(num_classes=3).eval(), torch.randn(1, 3, 256, 128)
+        raises(AssertionError, lambda: net(persons), "Wrong image height! Expected 224 but got 256!")
+        assert net(torch.nn.functional.interpolate(persons, size=(224, 224))).shape == (1, 3)
+        larger = model("vit_b_32", num_classes=3, image_size=256)
+        larger.load_state_dict(interpolate_embeddings(256, 32, net.state_dict()), assign=True)
+        assert larger.eval()(torch.randn(1, 3, 256, 256)).shape == (1, 3)
+        raises(AssertionError, lambda: larger(persons), "Wrong image width!")
+
+
+@pitfall("A FLOP counter reports 11.3 G for ViT-B/16")
 def check_cost_and_the_blind_counter():
     work = {}
     for device, mode in [("meta", True), ("cpu", True), ("cpu", False)]:
@@ -134,8 +178,9 @@ def check_contract():
     torch.testing.assert_close(tiny.train()(y), tiny.eval()(y))
 
 
-@check
+@pitfall('"ViT knows where a patch is from its order"')
 def check_patches_are_a_set_without_positions():
+    """And the interpolation keeps the class token's vector, and a pattern that is linear in row and column."""
     net = small()
     x = torch.randn(1, 3, 12, 12, dtype=torch.float64)
     blocks = x.reshape(1, 3, 3, 4, 3, 4).permute(0, 2, 4, 1, 3, 5).reshape(1, 9, 3, 4, 4)
@@ -143,3 +188,9 @@ def check_patches_are_a_set_without_positions():
     assert not torch.equal(mixed, x) and not torch.allclose(net(mixed), net(x), atol=1e-3)
     torch.nn.init.zeros_(net.encoder.pos_embedding)
     torch.testing.assert_close(net(mixed), net(x))
+    rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
+    grid = torch.cat([torch.full((1, 2), 9.0), torch.stack([rows, columns], -1).view(36, 2)])[None]
+    resized = interpolate_embeddings(48, 4, {"encoder.pos_embedding": grid.clone()})["encoder.pos_embedding"][0]
+    assert resized.shape == (145, 2) and torch.equal(resized[0], grid[0, 0])
+    rows, columns = resized[1:].view(12, 12, 2).unbind(-1)
+    assert (rows.diff(dim=0) > -0.1).all() and rows.diff(dim=1).abs().max() < 1e-4 and columns.diff(dim=0).abs().max() < 1e-4

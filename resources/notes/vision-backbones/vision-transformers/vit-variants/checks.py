@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, raises, stated
+from note_checks import check, formula, pitfall, raises, stated, unexecuted
 
 DISTILLATION = r"L = \tfrac12\, \mathrm{CE}(z^{c}, y) + \tfrac12\, \mathrm{CE}\left( z^{d}, \arg\max_k z^{t}_k \right)"
 REDUCTION = r"\Omega = 2 \cdot N \cdot \frac{N}{R^2} \cdot C"
@@ -90,11 +90,50 @@ def check_numbers():
     stated("59,880,472", 12 * (token + channel + 3072) + patches + 2 * 768 + count((768, 1000)))
 
 
-@check
+unexecuted("DeiT trained from scratch stays far below the paper", "needs 300 epochs of ImageNet")
+
+
+@pitfall("A fine-tuned distilled DeiT uses only half of what it learned")
+def check_both_heads():
+    """The two outputs of a distilled encoder, trained on with a head each; without the second head its signal is lost."""
+    y = torch.randint(0, 4, (600,))
+    tokens = [F.one_hot(y, 4) + 1.5 * torch.randn(600, 4) for _ in range(2)]
+    heads = [nn.Linear(4, 4), nn.Linear(4, 4)]
+    raises(RuntimeError, lambda: heads[0](tokens[0]) + nn.Linear(4, 1000)(tokens[1]), "must match the size")
+    optimizer = torch.optim.Adam([p for head in heads for p in head.parameters()], 0.05)
+    for _ in range(100):
+        optimizer.zero_grad()
+        sum(F.cross_entropy(head(t[:300]), y[:300]) for head, t in zip(heads, tokens)).backward()
+        optimizer.step()
+    accuracy = lambda logits: float((logits.argmax(1) == y[300:]).double().mean())
+    first, second = (head(t[300:]) for head, t in zip(heads, tokens))
+    assert accuracy((first + second) / 2) > accuracy(first) + 0.03
+
+
+@pitfall('"PVT attention is linear"')
+def check_growth_of_reduced_attention():
+    """Twice the side is four times the tokens: sixteen times the cost with a fixed reduction, four times with 7x7 keys."""
+    costs = {}
+    for side in (56, 112):
+        for name, shrink in (("PVT", nn.AvgPool2d(8)), ("pooled", nn.AdaptiveAvgPool2d(7))):
+            with torch.device("meta"), FlopCounterMode(display=False) as counter:
+                x = torch.zeros(1, 64, side, side)
+                q, k = x.flatten(2).transpose(1, 2), shrink(x).flatten(2).transpose(1, 2)
+                torch.bmm(torch.bmm(q, k.transpose(1, 2)), k)
+            costs[name, side] = counter.get_total_flops()
+    assert costs["PVT", 112] == 16 * costs["PVT", 56] and costs["pooled", 112] == 4 * costs["pooled", 56]
+
+
+@pitfall("Mixer refuses another image size")
 def check_mixer_is_bound_to_its_number_of_patches():
     layer = Mixer(16, 4, 8, 8)
     assert layer(torch.randn(1, 16, 4)).shape == (1, 16, 4)
     raises(RuntimeError, lambda: layer(torch.randn(1, 25, 4)), "shapes cannot be multiplied")
+    patches = F.interpolate(torch.randn(1, 3, 40, 40), size=32).unfold(2, 8, 8).unfold(3, 8, 8)
+    assert layer(patches.reshape(1, 3, 16, 64).mean(-1).transpose(1, 2) @ torch.randn(3, 4)).shape == (1, 16, 4)
+    with torch.device("meta"):
+        vits = [torchvision.models.vit_b_16(image_size=size).state_dict() for size in (224, 384)]
+    assert [k for k in vits[0] if vits[0][k].shape != vits[1][k].shape] == ["encoder.pos_embedding"]
     assert not any(name.startswith(("deit", "pvt", "mixer")) for name in torchvision.models.list_models())
 
 

@@ -88,7 +88,7 @@ def check_by_hand():
     assert z.item() == 0.5
     loss = F.binary_cross_entropy_with_logits(z, torch.ones_like(z))
     loss.backward()
-    stated("0.6225", torch.sigmoid(z.detach()))
+    stated("0.62246", torch.sigmoid(z.detach()))
     stated("0.4741", loss.detach())
     stated("−0.7551", z.grad.item() * 2)
     stated("−0.3775", z.grad.item() * 1)
@@ -135,6 +135,10 @@ def check_separable():
     assert all(later > earlier + 1 for earlier, later in zip(weights, weights[1:]))
     z = 2 * x[:, 0] * weights[-1]
     assert np.logaddexp(0, np.where(y, -z, z)).sum() < np.logaddexp(0, np.where(y, -z, z) / 2).sum()
+
+    far, z = np.array([9.0, 9.5, 10.5, 11.0]), lambda w, b: np.where(y, -1, 1) * (w * far + b)
+    loss = lambda w, b: np.logaddexp(0, z(w, b)).sum()
+    assert loss(2, -20) < loss(1, -10) < loss(2, -10)    # the bias must grow with the weight
 
     def descended(steps, decay=0.0):
         layer = torch.nn.Linear(1, 1).double()

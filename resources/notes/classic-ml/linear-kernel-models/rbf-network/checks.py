@@ -56,6 +56,10 @@ def check_exact():
         new = np.random.randn(4, d)
         np.testing.assert_allclose(units(new, X, 0.5) @ w, library(new), atol=1e-6)
         assert np.linalg.eigvalsh(K).min() > 0
+        with_constant = RBFInterpolator(X, y + 1000, kernel="gaussian", epsilon=1 / (0.5 * math.sqrt(2)))  # default degree
+        far = np.full((1, d), 1e3)
+        assert with_constant(far)[0] > 100 and library(far)[0] == 0
+        np.testing.assert_allclose(with_constant(X), y + 1000, atol=1e-4)
         ridge = KernelRidge(alpha=0.1, kernel="rbf", gamma=2.0).fit(X, y)
         np.testing.assert_allclose(units(new, X, 0.5) @ np.linalg.solve(K + 0.1 * np.eye(n), y), ridge.predict(new), atol=1e-9)
 

@@ -161,11 +161,22 @@ def check_cost_on_overlapping_classes():
 
     small, large = SVC(), SVC()
     assert spent(small, 1000) * 4 < (slow := spent(large, 4000)) and spent(LinearSVC(), 4000) < slow / 10
+    assert spent(SVC(kernel="linear"), 4000) > slow / 4
     assert large.n_iter_[0] > 3 * small.n_iter_[0] and len(large.support_) > 3 * len(small.support_)
+    X, y = load_breast_cancer(return_X_y=True)
+    raw, scaled = (SVC(kernel="linear").fit(Z, y).n_iter_[0] for Z in (X, StandardScaler().fit_transform(X)))
+    assert raw > 100 * scaled
     X, y = make_moons(2000, noise=0.3, random_state=0)
     models = SVC(), LinearSVC(), make_pipeline(Nystroem(random_state=0), LinearSVC())
     kernel, linear, mapped = (model.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) for model in models)
     assert mapped > linear + 0.03 and mapped > kernel - 0.02
+
+
+@check
+def check_margin_is_weighed_against_violations():
+    X, y = np.array([[0.0], [0], [0], [1.8], [3], [4], [4], [4]]), np.repeat([0, 1], 4)
+    width = {C: 2 / abs(SVC(kernel="linear", C=C).fit(X, y).coef_[0, 0]) for C in (0.1, 1e6)}
+    assert width[0.1] > 3 > 1.3 > width[1e6] > 1.15            # the gap, 1.2 wide, is the street for a large C only
 
 
 @check

@@ -85,6 +85,8 @@ def check_by_hand():
     stated("3.5556", variance(y[:3]))
     stated("0.25", variance(y[3:]))
     stated("2.2333", 0.6 * variance(y[:3]) + 0.4 * variance(y[3:]))
+    for k in (1, 4):
+        stated("4.15", k / 5 * variance(y[:k]) + (5 - k) / 5 * variance(y[k:]))
 
 
 @check

@@ -89,6 +89,7 @@ def check_sections():
     assert one[1] == zero[0] == 0 and zero[2] - small[2] < 64 and 1_000_000 <= one[2] - small[2] < 1_000_064
     stated("64", 4096 * 4096 * 4 / 2**20)
     assert sections("int f() { static int n = 7; return ++n; }")[:2] == (4, 0)    # a constant value stands in the file
+    assert sections("extern const char a[1000000] = {1};")[:2] == (0, 0)    # `size` counts .rodata as text
     late = sections("#include <cstdlib>\nint a = std::getenv(\"A\") ? 1 : 2;")
     assert late[:2] == (8, 4)    # set by code at the start: an entry of .init_array, and the variable itself in .bss
 

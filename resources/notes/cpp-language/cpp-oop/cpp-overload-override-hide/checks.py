@@ -125,3 +125,5 @@ int main() { B b; const B& c = b; std::printf("%d%d", b.at(), c.at()); B* p = ne
 """
     assert compiled(code) == ("", "214DBB")
     assert "error" in compiled("struct A { static virtual void f(); }; int main() {}")[0]
+    templates = "#include <cstdio>\ntemplate <class T> int f(T) { return 1; } template <> int f<int>(int) { return 2; }"
+    assert compiled(templates + ' int main() { std::printf("%d%d%d", f(1.5), f(1), f<int>(1.5)); }') == ("", "122")

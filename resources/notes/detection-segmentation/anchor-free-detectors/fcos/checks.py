@@ -112,6 +112,7 @@ def check_by_hand_and_settings():
     stated("0.1429", centerness(4, 50, 196, 50))
     fcos = fcos_resnet50_fpn(weights=None, weights_backbone=None)
     norms = sum(p.numel() for m in fcos.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
+    assert norms > 0
     stated("32,269,600", sum(p.numel() for p in fcos.parameters()) - norms)
     stated("128", FCOS_ResNet50_FPN_Weights.COCO_V1.meta["_ops"])
     assert (fcos.center_sampling_radius, fcos.score_thresh, fcos.nms_thresh, fcos.topk_candidates, fcos.detections_per_img) == (1.5, 0.2, 0.6, 1000, 100)
@@ -132,6 +133,9 @@ def check_distances_are_relu_times_stride():
     side = anchors[0][:, 2] - anchors[0][:, 0]
     centre = (anchors[0][:, :2] + anchors[0][:, 2:]) / 2
     assert torch.allclose(decoded[:, 0], centre[:, 0] - raw[:, 0] * side) and torch.allclose(decoded[:, 3], centre[:, 1] + raw[:, 3] * side)
+    centred = torch.cat([centre - side[:, None], centre + side[:, None]], 1)    # the same centres, sides doubled
+    twice = fcos.head.box_coder.decode(raw, centred)
+    assert torch.allclose(centre[:, 0] - twice[:, 0], 2 * (centre[:, 0] - decoded[:, 0]), atol=1e-4)
     features = [torch.randn(1, 256, 8, 8)]
     assert fcos.head.regression_head(features)[0].min() >= 0
 

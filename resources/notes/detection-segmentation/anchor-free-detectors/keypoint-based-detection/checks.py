@@ -72,7 +72,7 @@ def check_target():
     off = torch.exp(-((grid - torch.tensor([8.4, 6.7])) ** 2).sum(-1) / 2)
     assert not (off == 1).any()
     stated("0.8333", 5 / 6)
-    stated("0.6944", (5 / 6) ** 2)
+    stated("0.72", 1 / (2 * (5 / 6) ** 2))
     stated("0.4868", math.exp(-1 / (2 * (5 / 6) ** 2)))
 
 
@@ -139,6 +139,13 @@ def check_saturated_sigmoid_gives_infinity_or_nan():
     assert torch.isfinite(kept.log()).all() and torch.isfinite((1 - kept).log()).all()
     Y, last = (torch.rand(1, 1, 8, 8) < 0.05).float(), torch.nn.Conv2d(4, 1, 1)
     loss = lambda guess: -(Y * (1 - guess) ** 2 * guess.log() + (1 - Y) * guess**2 * (1 - guess).log()).sum() / Y.sum()
+    wrong = torch.tensor([20.0, -20.0], requires_grad=True)                        # a negative and a positive cell
+    kept = wrong.sigmoid().clamp(1e-4, 1 - 1e-4)
+    clamped = -((1 - kept[0]).log() * kept[0] ** 2 + (1 - kept[1]) ** 2 * kept[1].log())
+    p, logsigmoid = wrong.sigmoid(), torch.nn.functional.logsigmoid
+    exact = -(logsigmoid(-wrong[0]) * p[0] ** 2 + (1 - p[1]) ** 2 * logsigmoid(wrong[1]))
+    gradients = [torch.autograd.grad(value, wrong)[0].tolist() for value in (clamped, exact)]
+    assert gradients[0] == [0, 0] and gradients[1][0] > 0.99 and gradients[1][1] < -0.99 and exact.isfinite()
     features = 400 * torch.randn(1, 4, 8, 8)
     assert not torch.isfinite(loss(last(features).sigmoid()))
     assert torch.isfinite(loss(last(features).sigmoid().clamp(1e-4, 1 - 1e-4)))

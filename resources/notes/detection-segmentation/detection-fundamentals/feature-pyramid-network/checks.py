@@ -67,7 +67,7 @@ def check_level():
     library = LevelMapper(2, 5)([boxes]) + 2
     assert library.tolist() == [level(w, h) for w, h in sides.tolist()] and set(library.tolist()) == {2, 3, 4, 5}
     stated("212.13", math.sqrt(300 * 150))
-    stated("−0.0785", math.log2(math.sqrt(300 * 150) / 224))
+    stated("−0.079", math.log2(math.sqrt(300 * 150) / 224))
     stated("3.92", 4 + math.log2(math.sqrt(300 * 150) / 224))
     stated("1.19", 4 + math.log2(32 / 224))
     stated("5.84", 4 + math.log2(800 / 224))

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 MATCH = r"""
 m(a) = \begin{cases}
@@ -120,7 +120,7 @@ def check_ignored_anchors():
     assert (alike < left_out).all() and alike.mean() < 0.1 and left_out.mean() > 0.25
 
 
-@pitfall("Loss explodes or vanishes with the number of objects")
+@pitfall("The loss grows with the number of objects, or is infinite without any")
 def check_normalisation():
     def loss(positives, divide_by):
         targets = (torch.arange(100_000) < positives).float()
@@ -146,3 +146,5 @@ def check_thresholds():
     assert ssd.proposal_matcher.high_threshold == 0.5 and ssd.neg_to_pos_ratio == 3
     assert Matcher.BELOW_LOW_THRESHOLD == -1 and Matcher.BETWEEN_THRESHOLDS == -2
     assert Matcher(0.5, 0.5)(torch.rand(2, 7)).dtype == torch.int64
+    for empty in (torch.rand(0, 7), torch.rand(2, 0)):
+        raises(ValueError, lambda: Matcher(0.5, 0.5)(empty), "available for one of the images")

@@ -52,6 +52,14 @@ def check_letterbox():
 
 
 @check
+def check_odd_padding():
+    assert round(0.64 * 667) == 427 and (640 - 427) % 2 == 1    # 1000×667 in 640: 106 above, 107 below
+    box = BoundingBoxes([[0.0, 0.0, 1000.0, 667.0]], format="XYXY", canvas_size=(667, 1000))
+    padded = v2.functional.pad(v2.functional.resize(box, [427, 640]), [0, 106, 0, 107])
+    assert padded.canvas_size == (640, 640) and padded.tolist() == [[0, 106, 640, 533]]
+
+
+@check
 def check_by_hand():
     box = torch.tensor([[100.0, 200.0, 300.0, 400.0]])
     assert box_convert(box, "xyxy", "xywh").tolist() == [[100, 200, 200, 200]]

@@ -196,6 +196,8 @@ def check_weight_of_no_object():
         p = layer(features).softmax(-1)
         found[weight], named[weight] = (p[:140].argmax(-1) < 3).float().mean(), p[:, :-1].argmax(-1)
     assert labels.bincount().argmax() == 3 and found[1.0] < 0.1 and found[0.1] > 0.45
+    shown = p[:, :-1].amax(-1) > 0.4                            # every query has a best class, few pass a threshold
+    assert len(named[0.1]) == 2000 and shown.float().mean() < 0.3 and shown[:140].float().mean() > 0.3
     assert named[0.1].max() < 3 and (named[0.1][:140] == labels[:140]).float().mean() > 0.6
 
 

@@ -12,7 +12,7 @@ from note_checks import check, formula, pitfall, stated
 CHAIN = r"b^{t} = \mathrm{decode}\big( h_t(x, b^{t-1}),\, b^{t-1} \big), \qquad t = 1, 2, 3"
 COMPOSED = r"t_x = t_x^{(1)} + e^{t_w^{(1)}}\, t_x^{(2)}, \qquad t_w = t_w^{(1)} + t_w^{(2)}"
 LOSS = r"""
-L = \sum_{t=1}^{3} \lambda_t \left( \frac{1}{|R_t|} \sum_{i \in R_t} -\ln p_i^t(c_i^t) + \frac{1}{|R_t|} \sum_{i:\, c_i^t \ge 1} \sum_{m=1}^{4} \ell\big( u_{im}^t - u_{im}^{t*} \big) \right)
+L = \sum_{t=1}^{3} \lambda_t \left( \frac{1}{|R_t|} \sum_{i \in R_t} -\ln p_i^t(c_i^t) + \frac{1}{|R_t|} \sum_{i:\, c_i^t \ge 1} \sum_{m=1}^{4} \ell\big( v_{im}^t - v_{im}^{t*} \big) \right)
 """
 
 

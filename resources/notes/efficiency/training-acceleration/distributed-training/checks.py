@@ -66,6 +66,12 @@ def worker(rank, store, out, mode):
             total = torch.tensor([right.sum(), len(right)])
             dist.all_reduce(total)
             out[rank] = total[0] / total[1]
+        elif mode in ("own", "sent"):
+            norm = nn.parallel.DistributedDataParallel(nn.BatchNorm1d(3))
+            norm(rows * (1 + rank))
+            if mode == "sent":
+                [dist.broadcast(buffer, 0) for buffer in norm.module.buffers()]
+            out[rank] = norm.module.running_mean[0]
         elif mode in ("skipped", "called"):
             if mode == "called" or rank == 0:
                 dist.all_reduce(total := torch.ones(1))
@@ -200,7 +206,9 @@ def check_evaluation_without_padding():
     padded = lambda R: np.mean([right[list(DistributedSampler(range(5), R, rank, shuffle=False))].mean() for rank in range(R)])
     assert padded(1) == right.mean() and padded(2) > right.mean() + 0.05 and padded(3) > right.mean() + 0.05
     assert abs((right[0::2].mean() + right[1::2].mean()) / 2 - right.mean()) > 0.01  # the ranks' averages of unpadded shares
-    np.testing.assert_allclose(printed_by_ranks(SHARES, "evaluate")[0], right.mean(), rtol=1e-6)
+    evaluated, own, sent = printed_by_ranks(SHARES, "evaluate", "own", "sent")
+    np.testing.assert_allclose(evaluated, right.mean(), rtol=1e-6)
+    np.testing.assert_allclose([own, sent], [[0.1, 0.2], [0.1, 0.1]], rtol=1e-6)  # running means
 
 
 @pitfall("The job hangs without an error")

@@ -79,7 +79,7 @@ def check_by_hand():
     stated("5.96e−8", 2.0**-24)
     stated("6.5536e−4", 1e-8 * 65536)
     stored = (g * 65536).half()
-    stated("6.5517e−4", stored.double())
+    stated("6.55174e−4", stored.double())
     stated("9.9972e−9", stored.float() / 65536)
     stated("0.03%", 1 - float(stored.double()) / 65536 / 1e-8)
 
@@ -151,6 +151,12 @@ def check_clipping_before_unscaling():
     nn.utils.clip_grad_norm_([p], 1.0)
     scaler.step(optimizer)
     assert abs(p.item() + 0.1) < 1e-3
+    entry = 1 / 65536 / 25_000_000**0.5                                  # norm 1 spread over 25 million, then divided
+    stated("3e−9", entry)
+    p = nn.Parameter(torch.zeros(1))
+    p.grad = torch.tensor([entry])
+    torch.optim.Adam([p], lr=0.1).step()
+    assert 0.02 < -p.item() < 0.03                                       # not 0.1: eps outweighs the gradient
     p = nn.Parameter(torch.zeros(1))
     optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
     scaler.scale((3 * p).sum()).backward()

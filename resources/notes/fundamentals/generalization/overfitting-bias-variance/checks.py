@@ -138,11 +138,12 @@ def check_learning_curve():
     x = np.random.uniform(-1, 1, (400, 1))
     y = np.sin(3 * x[:, 0]) + 0.2 * np.random.randn(400)
     ends = {}
-    for degree in (1, 12):
+    for degree in (1, 5, 12):
         model = make_pipeline(PolynomialFeatures(degree), LinearRegression())
         _, *curves = learning_curve(model, x, y, train_sizes=[40, 320], scoring="neg_mean_squared_error")
         ends[degree] = [-curve.mean(1) for curve in curves]
     (train, validation), (_, other) = ends[1], ends[12]
+    assert ends[5][1][1] < 0.35 * validation[1] and ends[5][1][1] < 1.35 * 0.2**2  # the larger model leaves the noise
     assert train[1] > 2 * 0.2**2 and validation[1] < 1.1 * train[1] and validation[1] > 0.9 * validation[0]
     assert other[1] < 0.7 * other[0] and other[1] < 1.3 * 0.2**2
 

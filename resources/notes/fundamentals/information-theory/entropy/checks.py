@@ -134,6 +134,7 @@ def check_units_of_trees():
         stated("0.6931", nats / tree.tree_.impurity[0])
         assert math.isclose(nats / math.log(2), 1, rel_tol=1e-6)
     assert entropy([2, 2], base=2) == 1
+    assert math.isclose(math.exp(entropy(np.ones(6))), 6)      # perplexity
 
 
 @pitfall("A negative entropy")

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cosine, euclidean
+from scipy.spatial.distance import cosine, euclidean, mahalanobis
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 from sklearn.preprocessing import StandardScaler
@@ -180,6 +180,14 @@ def check_concentration():
     rows = np.random.randn(100, 2) * [100.0, 10.0] + [1700.0, 70.0]    # millimetres and kilograms
     share = lambda values: values.var(0)[0] / values.var(0).sum()
     assert share(rows) > 0.95 and math.isclose(share(StandardScaler().fit_transform(rows)), 0.5)
+
+
+@check
+def check_mahalanobis_needs_rows():
+    X = np.random.randn(400, 30)
+    distance = lambda rows: mahalanobis(X[-1], X[-2], np.linalg.inv(np.cov(rows.T)))
+    true = np.linalg.norm(X[-1] - X[-2])                         # the covariance is the identity
+    assert distance(X[:33]) > 1.5 * true and abs(distance(X[:380]) - true) < 0.2 * true
 
 
 @check

@@ -107,6 +107,10 @@ def check_reconstruction():
     for rows in (A.numpy(), np.random.randn(6, 3)):
         U, S, Vh = np.linalg.svd(rows, full_matrices=False)
         np.testing.assert_allclose(U * S @ Vh, rows, atol=1e-5)
+    batch = torch.randn(3, 3, 3)
+    U, S, Vh = torch.linalg.svd(batch, full_matrices=False)
+    assert torch.allclose(U * S[..., None, :] @ Vh, batch, atol=1e-5)
+    assert not torch.allclose(U * S @ Vh, batch, atol=1e-2)
     U, S, Vh = torch.linalg.svd(torch.randn(6, 3))
     raises(RuntimeError, lambda: U * S @ Vh)
 

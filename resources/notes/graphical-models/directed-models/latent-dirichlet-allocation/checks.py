@@ -169,7 +169,7 @@ def check_frequent_words():
         assert sorted(sum(word in subjects[0] for word in topic) for topic in found) == [0, 3] and not any(topic & set(frequent) for topic in found)
 
 
-@pitfall("`LDA` imports the wrong class")
+@pitfall("`LDA` asks for labels")
 def check_wrong_class():
     X = np.random.poisson(1.0, (15, 6)) + 1
     raises(TypeError, lambda: LinearDiscriminantAnalysis().fit(X), "y")

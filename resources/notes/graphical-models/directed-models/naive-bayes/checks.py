@@ -62,6 +62,7 @@ def check_gaussian():
             ours.append(np.prod(np.exp(-((query - part.mean(0)) ** 2) / (2 * s)) / np.sqrt(2 * math.pi * s)))
         model = GaussianNB(var_smoothing=smoothing).fit(X, y)
         np.testing.assert_allclose(bayes([np.mean(y == c) for c in range(C)], ours), model.predict_proba([query])[0], rtol=1e-7, atol=1e-12)
+        assert math.isclose(model.partial_fit(3 * X, y).epsilon_, smoothing * 9 * v)  # of the latest chunk
 
 
 @check
@@ -84,6 +85,9 @@ def check_copies_are_counted_as_evidence():
     feature = np.where(np.random.rand(4000) < 0.8, y, 1 - y)[:, None]
     X = np.repeat(feature, 8, 1)
     plain, single = BernoulliNB().fit(X, y), BernoulliNB().fit(feature, y)
+    long = MultinomialNB().fit([[3, 1], [1, 3]], [0, 1])
+    assert (long.predict_proba([[0, 60], [0, 90]])[:, 1] == 1).all()
+    assert np.diff(long.predict_joint_log_proba([[0, 60], [0, 90]]) @ [-1, 1])[0] > 1
     calibrated = CalibratedClassifierCV(BernoulliNB()).fit(X, y).predict_proba(X).max(1)
     assert plain.predict_proba(X).max(1).min() > 0.9999 and abs(plain.score(X, y) - 0.8) < 0.02
     assert abs(calibrated - 0.8).max() < 0.03 and abs(single.predict_proba(feature).max(1) - 0.8).max() < 0.03
@@ -98,6 +102,8 @@ def check_zero_alpha():
         assert np.isnan(model.predict_proba([[1, 1, 0, 0]])).any() and model.predict_proba(csr_matrix([[1, 1, 0, 0]]))[0, 1] == 1.0
         sparse = model.predict_proba(csr_matrix([[1, 1, 0, 0], [1, 0, 1, 0]]))
         assert np.isfinite(sparse[0]).all() and np.isnan(sparse[1]).all()
+        in_every_sample = BernoulliNB(alpha=0).fit(csr_matrix([[3, 1, 0, 0], [0, 1, 2, 1]]), [1, 0])
+        assert np.isnan(in_every_sample.predict_proba(csr_matrix([[1, 1, 0, 0]]))).all()
     for alpha in (1.0, 0.1):
         model = MultinomialNB(alpha=alpha).fit([[3, 1, 0, 0], [0, 1, 2, 1]], [1, 0])
         assert np.isfinite(model.predict_proba([[1, 0, 1, 0], [1, 1, 0, 0]])).all()

@@ -129,6 +129,8 @@ def check_masked_word_pieces():
 
     labellings = [(a, 1, b, c) for a, b, c in itertools.product(range(2), repeat=3)]      # the masked tag is padded with 1
     assert abs(sum(probability(y, hole=True) for y in labellings) - 1) > 0.05
+    padding = torch.tensor([[True, True, False], [True, True, True]])     # (N, T); the library asks for `mask[0].all()`
+    assert not padding[0].all() and padding.T[0].all()
     kept = E[mask]
     ours = [log_likelihood(torch.tensor(kept), torch.tensor(A), y).exp().item() for y in itertools.product(range(2), repeat=3)]
     np.testing.assert_allclose(ours, list(distribution(kept, A)[0].values()))
@@ -180,6 +182,7 @@ def check_low_scores_forbid_a_transition_and_a_start():
         kept = A[0, 2] == start[2] == -10_000
         assert kept == (decay == 0) and (kept or A[0, 2] > -100) and loss.isfinite()
         if kept:
+            assert -log_likelihood(torch.zeros(4, 3), A, [0, 2, 1, 0], start) > 9_900     # a label against the rule
             assert best_path(sure, A.detach()) == (1, 2) and best_path(sure.flip(0), A.detach(), start.detach())[0] != 2
 
 

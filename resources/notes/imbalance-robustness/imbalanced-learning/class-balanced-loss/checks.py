@@ -76,10 +76,10 @@ def check_weighted_optimum_shifts_log_odds():
 
 @check
 def check_by_hand():
-    stated("0.0067", 0.999**5000)
-    stated("0.9512", 0.999**50)
-    stated("993.3", effective(5000, 0.999))
-    stated("48.8", effective(50, 0.999))
+    stated("0.00672", 0.999**5000)
+    stated("0.95121", 0.999**50)
+    stated("993.28", effective(5000, 0.999))
+    stated("48.79", effective(50, 0.999))
     stated("20.4", effective(5000, 0.999) / effective(50, 0.999))
 
 

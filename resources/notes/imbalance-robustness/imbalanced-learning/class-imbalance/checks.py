@@ -145,13 +145,16 @@ def check_leak():
         assert abs(recall_score(d2, honest.predict(b2)) - recall_score(new_y, honest.predict(new_x))) < 0.2
 
 
-@pitfall("Loss changes with the batch although weights are fixed")
+@pitfall("The same sample counts more in one batch than in another")
 def check_weighted_mean():
     z, w = torch.randn(1, 2), torch.tensor([5 / 9, 5.0])
     assert torch.allclose(F.cross_entropy(z, torch.tensor([1]), weight=w), F.cross_entropy(z, torch.tensor([1])))
     same, answers = torch.tensor([[1.0, 0.0]]), (torch.tensor([1, 0, 0, 0]), torch.tensor([1, 1, 1, 0]))
     share = [F.cross_entropy(same, y[:1], weight=w, reduction="sum") / w[y].sum() for y in answers]
     assert share[0] > 2 * share[1]                                     # the same sample, other company
+    loss = lambda y, how: F.cross_entropy(torch.zeros(4, 2), y, weight=w, reduction=how).item()    # every sample alike
+    mean, total = ([loss(y, how) for y in answers] for how in ("mean", "sum"))
+    assert math.isclose(*mean, rel_tol=1e-6) and total[1] > 2 * total[0]
     logits, labels = torch.randn(64, 2), torch.randint(2, (64,))
     full = F.cross_entropy(logits, labels, weight=w)
     batches = [F.cross_entropy(a, b, weight=w) for a, b in zip(logits.split(8), labels.split(8))]

@@ -78,7 +78,7 @@ def check_by_hand():
     stated("0.81", at(0.1, alpha=-1) / -math.log(0.1))
     stated("2.3026", -math.log(0.1))
     stated("1.8651", at(0.1, alpha=-1))
-    stated("0.01005", -math.log(0.99))
+    stated("0.0100503", -math.log(0.99))
     entropy, focal = 1e5 * -math.log(0.99), 1e5 * at(0.99, 0.0, alpha=-1)
     stated("1,005.03", entropy)
     stated("0.1005", focal)
@@ -235,3 +235,6 @@ def check_minimum_is_not_the_true_probability():
         assert abs(best - 0.5) < abs(truth - 0.5) and (best > 0.5) == (truth > 0.5)
         if truth == 0.9:
             stated("0.694", best)
+            positive, negative = sigmoid_focal_loss(z, torch.ones_like(z)), sigmoid_focal_loss(z, torch.zeros_like(z))
+            weighted = truth * positive + (1 - truth) * negative
+            stated("0.601", p[weighted.argmin()].item())

@@ -88,9 +88,10 @@ def check_by_hand():
     p = torch.tensor([[0.6, 0.1, 0.1, 0.1, 0.1]], dtype=torch.float64)
     stated("0.92", smoothed([0], 5, 0.1)[0, 0])
     stated("0.02", smoothed([0], 5, 0.1)[0, 1])
-    stated("0.5108", -math.log(0.6))
+    stated("0.51083", -math.log(0.6))
     stated("2.3026", -math.log(0.1))
     stated("1.9442", -p.log().mean())
+    assert f"{0.9 * 0.51083 + 0.1 * 1.94423:.4f}" == "0.6542"
     stated("0.6542", F.cross_entropy(p.log(), torch.tensor([0]), label_smoothing=0.1))
 
 
@@ -106,6 +107,10 @@ def check_class_weights_scale_the_smoothed_target():
     heavy = torch.tensor([1.0, 100.0], dtype=torch.float64)
     loss = F.cross_entropy(two, zeros, weight=heavy, label_smoothing=0.1, reduction="none")
     stated("0.16", p[loss.argmin()])
+    for ratio, right in ((18.0, True), (20.0, False)):                 # the article's turning point: 19
+        weight = heavy.new_tensor([1.0, ratio])
+        lighter = F.cross_entropy(two, zeros, weight=weight, label_smoothing=0.1, reduction="none")
+        assert (p[lighter.argmin()] > 0.5) == right
     fixed = F.cross_entropy(two, zeros, label_smoothing=0.1, reduction="none") * heavy[zeros]
     assert abs(p[fixed.argmin()].item() - 0.95) < 1e-3
 

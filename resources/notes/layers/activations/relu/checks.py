@@ -175,6 +175,7 @@ def check_siblings():
     stated("−0.17", F.gelu(x).min())
     stated("−0.28", F.silu(x).min())
     stated("0.01", nn.LeakyReLU().negative_slope)
+    assert nn.PReLU().weight.requires_grad and not list(nn.LeakyReLU().parameters())
     s = torch.sigmoid(x)
     stated("0.25", (s * (1 - s)).max())
     assert nn.ReLU6()(torch.tensor(100.0)) == 6

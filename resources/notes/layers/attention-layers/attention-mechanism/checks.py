@@ -144,6 +144,11 @@ def check_float_masks_are_added():
     for hiding in (mask.bool(), torch.zeros(5).double().masked_fill(mask == 0, -math.inf)):
         weights = sdpa(q, k, torch.eye(5).double(), attn_mask=hiding)
         assert torch.equal(weights[:, 3:], torch.zeros(3, 2).double()) and torch.allclose(weights.sum(1), torch.ones(3).double())
+    attention = nn.MultiheadAttention(4, 2).double()
+    assert (attention(q, k, k, attn_mask=mask.expand(3, 5))[1] > 0).all()
+    for hiding in (~mask.bool(), torch.zeros(5).double().masked_fill(mask == 0, -math.inf)):
+        weights = attention(q, k, k, attn_mask=hiding.expand(3, 5))[1]
+        assert (weights[:, 3:] == 0).all() and (weights[:, :3] > 0).all()
 
 
 @pitfall("Predictions stay random after `model.eval()`")

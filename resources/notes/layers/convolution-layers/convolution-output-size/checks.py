@@ -95,6 +95,7 @@ def check_contract():
     assert nn.Conv2d(1, 1, 3).stride == (1, 1) and nn.MaxPool2d(3).stride == 3 and nn.AvgPool2d(3).stride == 3
     assert nn.Conv2d(1, 2, 3)(torch.randn(1, 9, 7)).shape == (2, 7, 5)
     assert not hasattr(nn.AvgPool2d(3), "dilation")
+    assert nn.MaxPool2d(2)(torch.zeros(1, 9, 4, 4)).shape[1] == 9
 
 
 @check

@@ -87,7 +87,9 @@ def check_known_models():
     with torch.device("meta"):
         pooled = nn.Sequential(vgg.features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
         assert pooled(torch.empty(1, 3, 224, 224)).shape == (1, 1000)
+        kept = nn.Sequential(nn.Linear(512, 4096), *vgg.classifier[1:])          # pooling alone: still the larger part
     assert number(pooled[3]) < number(pooled) / 20 and number(resnet.fc) < number(resnet) / 10
+    assert number(kept) > number(vgg.features)
 
 
 @check
@@ -202,4 +204,4 @@ def check_invariance_needs_help_and_stays_approximate():
 @check
 def check_doubling_keeps_the_work():
     macs = lambda c, size: nn.Conv2d(c, c, 3).weight.numel() * size * size
-    assert macs(64, 56) == macs(128, 28)
+    assert macs(64, 56) == macs(128, 28) == 9 * 64**2 * 56**2 == 9 * (2 * 64) ** 2 * 56**2 // 4

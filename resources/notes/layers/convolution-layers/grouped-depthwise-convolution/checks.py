@@ -192,7 +192,9 @@ def check_fan_out_ignores_groups():
 @check
 def check_mobilenet():
     with torch.device("meta"):
-        net = torchvision.models.mobilenet_v2()
+        net, resnext = torchvision.models.mobilenet_v2(), torchvision.models.resnext50_32x4d()
+    assert {layer.groups for layer in resnext.modules() if isinstance(layer, nn.Conv2d)} == {1, 32}
+    assert [type(layer) for layer in net.features[1].conv[0]] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU6]
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
     stated("3,504,872", number(net))
     stated("2,124,672", sum(layer.weight.numel() for layer in layers if layer.kernel_size == (1, 1)))

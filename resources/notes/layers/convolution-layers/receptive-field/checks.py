@@ -209,6 +209,7 @@ def check_effective_field():
     for depth in (10, 20, 60, 150):
         four_sigma = 4 * math.sqrt(depth * 8 / 12)
         assert abs(width_of_the_gradient([(3, 1, 1)] * depth) - four_sigma) < 2
+    assert width_of_the_gradient([(3, 1, 4)] * 20) > 12 * math.sqrt(20 * 8 / 12)    # 4 sigma holds for dilation 1
     plain = width_of_the_gradient([(3, 1, 1)] * 20)
     assert plain == 15
     for wider in ([(3, 1, 1)] * 60, [(3, 1, 1)] * 5 + [(2, 2, 1)] + [(3, 1, 1)] * 15, [(3, 1, 2)] * 20, [(7, 1, 1)] * 20):

@@ -60,9 +60,9 @@ def check_floor_of_a_double_softmax():
 @check
 def check_worked_example():
     z = torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)
-    for text, value in zip(("7.3891", "2.7183"), z.exp()):
+    for text, value in zip(("7.38906", "2.71828"), z.exp()):
         stated(text, value)
-    stated("11.1073", z.exp().sum())
+    stated("11.10734", z.exp().sum())
     for text, value in zip(("0.6652", "0.2447", "0.0900"), z.softmax(-1)):
         stated(text, value)
     stated("1.3863", torch.logit(torch.tensor(0.8, dtype=torch.float64)))

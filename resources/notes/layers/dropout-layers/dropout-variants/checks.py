@@ -144,8 +144,12 @@ def check_one_mask_for_the_batch():
     masks = [F.dropout(weight.expand(64, 3, 20), 0.5) for _ in range(runs)]
     own = torch.stack([torch.bmm(mask, x[:, :, None])[..., 0].mean(0) for mask in masks])
     assert masks[0].numel() == 64 * weight.numel()
+    recipe = [(F.dropout(weight.expand(64, -1, -1), 0.5) @ x[..., None])[..., 0].mean(0) for _ in range(runs)]
+    assert 6 < (shared.std(0) / torch.stack(recipe).std(0)).mean() < 10
     assert 6 < (shared.std(0) / own.std(0)).mean() < 10  # the square root of 64
     assert torch.allclose(own.mean(0), weight @ x[0], atol=0.3)
+    v = torch.randn(8, 20)  # the recipe without its mask is the layer, sample by sample
+    assert torch.allclose((weight.expand(8, -1, -1) @ v[..., None])[..., 0], v @ weight.T, atol=1e-5)
 
 
 @check

@@ -56,7 +56,7 @@ def check_worked_example():
         stated(text, value)
     x = torch.tensor([1.0, 2.0, 3.0, 6.0])
     stated("3.5", x.var(unbiased=False))
-    stated("1.8708", x.std(unbiased=False))
+    stated("1.87083", x.std(unbiased=False))
 
 
 @pitfall("The result differs from a hand-written version")

@@ -141,6 +141,11 @@ def check_contract():
     assert not list(nn.InstanceNorm2d(3).parameters()) and not list(nn.LocalResponseNorm(2).parameters())
     lrn = nn.LocalResponseNorm(2)
     assert (lrn.alpha, lrn.beta, lrn.k) == (1e-4, 0.75, 1.0)
+    for half in (torch.float16, torch.bfloat16):
+        raises(NotImplementedError, lambda: lrn(torch.randn(1, 3, 4, 4, dtype=half)))
+    stored, sample = nn.BatchNorm1d(1, momentum=None), torch.randn(5, 1)
+    stored(sample)
+    assert torch.allclose(stored.running_var, sample.var(0)) and stored.running_var > 1.2 * sample.var(correction=0)
     assert nn.InstanceNorm2d(3)(torch.randn(3, 4, 4)).shape == (3, 4, 4)
     for layer, shape in [(nn.BatchNorm2d(3), (3, 4, 4)), (lrn, (3, 4))]:
         raises(ValueError, lambda: layer(torch.randn(shape)))

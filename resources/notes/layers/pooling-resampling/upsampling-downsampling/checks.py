@@ -210,6 +210,10 @@ def check_coordinate_rules_differ():
         x = torch.randn(1, 1, *[4] * dims)
         default, half_pixels, old = (F.interpolate(x, size=[8] * dims, mode=mode, align_corners=a) for a in (None, False, True))
         assert torch.equal(default, half_pixels) and not torch.allclose(default, old, atol=1e-2)
+    impulse = torch.zeros(1, 1, 8, 8)
+    impulse[..., 4] = 1  # three quarters from its centre: (a + 2) t^3 - (a + 3) t^2 + 1 with a = -0.75
+    cubic = F.interpolate(impulse, size=(8, 16), mode="bicubic")[0, 0, 4, 7].item()
+    stated("−0.75", (cubic - 2 * 0.75**3 + 3 * 0.75**2 - 1) / (0.75**3 - 0.75**2))
     for given in (False, True):
         try:
             F.interpolate(line, size=8, mode="nearest", align_corners=given)
@@ -253,3 +257,6 @@ def check_bilinear_start():
     library = F.interpolate(x, scale_factor=2, mode="bilinear")
     assert torch.allclose(ours[..., 1:-1, 1:-1], library[..., 1:-1, 1:-1], atol=1e-6) and not torch.allclose(ours, library, atol=1e-2)
     assert torch.isclose(k.sum(), torch.tensor(2.0))
+    layer = nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1)  # the default bias stays in the output
+    layer.weight.data.copy_(torch.outer(k, k))
+    assert layer.bias.item() != 0 and torch.allclose(layer(x) - ours, layer.bias, atol=1e-6)

@@ -277,6 +277,7 @@ def check_dropout_needs_two_layers():
 
 @check
 def check_projection_unbatched_input_and_saturation():
+    assert sum(name.startswith("weight") for name, _ in nn.LSTM(3, 4, proj_size=2).named_parameters()) == 3
     output, (h_n, c_n) = nn.LSTM(3, 4, proj_size=2)(torch.randn(5, 6, 3))
     assert output.shape == (5, 6, 2) and h_n.shape == (1, 6, 2) and c_n.shape == (1, 6, 4)
     layer = nn.LSTM(3, 4)

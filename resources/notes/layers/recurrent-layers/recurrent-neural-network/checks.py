@@ -183,13 +183,13 @@ def check_clipping_against_explosion():
 
 @pitfall("The loss turns into NaN, or far tokens are ignored")
 def check_gates_need_a_bias_against_vanishing():
-    def kept(cell, bias, orthogonal=False):
-        layer = cell(2, 32)
+    def kept(cell, bias, orthogonal=False, inputs=2, size=0.3):
+        layer = cell(inputs, 32)
         if orthogonal:
             nn.init.orthogonal_(layer.weight_hh_l0)
         with torch.no_grad():
             layer.bias_ih_l0[32:64] += bias
-        x = (0.3 * torch.randn(40, 1, 2)).requires_grad_()
+        x = (size * torch.randn(40, 1, inputs)).requires_grad_()
         layer(x)[0][-1].sum().backward()
         sizes = x.grad.norm(dim=-1)
         return float(sizes[0] / sizes[-1])
@@ -197,6 +197,7 @@ def check_gates_need_a_bias_against_vanishing():
     for cell in (nn.LSTM, nn.GRU):
         assert kept(cell, 0.0) < 1e-5 and kept(cell, 3.0) > 0.02
     assert kept(nn.RNN, 0.0) < 1e-5 and kept(nn.RNN, 0.0, orthogonal=True) > 1e-3
+    assert kept(nn.RNN, 0.0, orthogonal=True, inputs=32, size=2.0) < 1e-4
 
 
 @check

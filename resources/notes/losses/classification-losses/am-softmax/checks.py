@@ -59,8 +59,10 @@ def check_by_hand():
     assert abs(library(c, y, 30, 0.0).item() / 3.06e-7 - 1) < 0.01
 
 
-def trained_on_digits(s, m, rate=0.03, end=()):
-    """A small network after 150 steps: loss, accuracy of the cosines without and with margin, embeddings, classes."""
+def trained_on_digits(s, m, rate=0.03, end=(), then=None):
+    """A small network after 150 steps, and 150 more with scale and rate `then`.
+
+    Loss, accuracy of the cosines without and with margin, embeddings, classes."""
     torch.manual_seed(0)
     digits = load_digits()
     pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
@@ -68,14 +70,17 @@ def trained_on_digits(s, m, rate=0.03, end=()):
     network = nn.Sequential(*hidden, nn.Linear(64, 16), *end)
     centres = nn.Parameter(torch.randn(10, 16))
     optimizer = torch.optim.SGD([*network.parameters(), centres], rate, momentum=0.9)
-    for step in range(151):
-        batch = torch.randperm(len(pixels))[:128] if step < 150 else torch.arange(len(pixels))
+    last = 300 if then else 150
+    for step in range(last + 1):
+        if then and step == 150:
+            s, optimizer.param_groups[0]["lr"] = then
+        batch = torch.randperm(len(pixels))[:128] if step < last else torch.arange(len(pixels))
         x, y = F.normalize(network(pixels[batch])), classes[batch]
         cosine = x @ F.normalize(centres).T
         loss = library(cosine, y, s, m, "mean")
         optimizer.zero_grad()
         loss.backward()
-        if step < 150:
+        if step < last:
             optimizer.step()
     right = lambda scores: (scores.argmax(1) == y).double().mean().item()
     return loss.item(), right(cosine), right(cosine - m * F.one_hot(y, 10)), x.detach(), y
@@ -88,6 +93,8 @@ def check_large_scale():
         _, small_scale, *_ = trained_on_digits(10, m, rate=0.01)
         _, small_rate, *_ = trained_on_digits(30, m, rate=0.003)
         assert stuck < 0.2 and small_scale > 0.85 and small_rate > 0.85, (stuck, small_scale, small_rate)
+    for then in ((10, 0.01), (30, 0.003)):                              # too late for the network that is stuck
+        assert trained_on_digits(30, 0.35, rate=0.1, then=then)[1] < 0.2
     assert trained_on_digits(30, 0.35)[1] < 0.4 and trained_on_digits(10, 0.35)[1] > 0.7
     c = F.normalize(torch.randn(64, 512)) @ F.normalize(torch.randn(1000, 512)).T
     y = torch.randint(1000, (64,))

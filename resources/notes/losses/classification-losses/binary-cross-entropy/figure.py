@@ -20,6 +20,7 @@ def fused_and_separate() -> Figure:
     loss, gradient = loss_and_gradient(z, True)
     separate_loss, separate_gradient = loss_and_gradient(z, False)
     assert separate_loss[-1] == 100 and separate_gradient[-1] == 0 and gradient[-1] == 1 and abs(loss[-1] - 24) < 1e-4
+    assert abs(z[separate_loss == 100][0] - 17) < 0.5 and not separate_gradient[separate_loss == 100].any()
 
     drawn, panels = plt.subplots(1, 2)
     for panel, ours, theirs, title in zip(panels, (loss, gradient), (separate_loss, separate_gradient), ("loss, label 0", "gradient, label 0")):

@@ -49,7 +49,8 @@ def check_poisson():
     exact = -torch.distributions.Poisson(z.exp()).log_prob(y)
     np.testing.assert_allclose((exact - torch.lgamma(y + 1)).numpy(), F.poisson_nll_loss(z, y, reduction="none").numpy(), rtol=1e-8, atol=1e-10)
     assert inspect.signature(nn.PoissonNLLLoss).parameters["log_input"].default is True
-    assert F.poisson_nll_loss(torch.tensor(1.0), torch.tensor(5.0)) < 0
+    pair = torch.tensor(1.0), torch.tensor(5.0)
+    assert F.poisson_nll_loss(*pair) < 0 < F.poisson_nll_loss(*pair, full=True) and (exact >= 0).all()
 
 
 def collapsed(path):
@@ -141,6 +142,11 @@ def check_multilabel_target():
     z = torch.tensor([[2.0, 1.5, 0.0]])
     by_hand = sum(max(0.0, 1 - (z[0, j] - z[0, 1]).item()) for j in (0, 2)) / 3
     assert abs(F.multilabel_margin_loss(z, torch.tensor([[0, 2, -1]])).item() - by_hand) < 1e-6
+    for n, right in ((3, [1]), (6, [0, 4, 5]), (4, [0, 1, 2, 3])):
+        x, others = torch.randn(1, n), [i for i in range(n) if i not in right]
+        pairs = sum(max(0.0, (1 - x[0, j] + x[0, i]).item()) for j in right for i in others)
+        target = torch.tensor([right + [-1] * (n - len(right))])
+        assert math.isclose(F.multilabel_margin_loss(x, target).item(), pairs / n, rel_tol=1e-5)
     z = torch.randn(1, 4)
     read = F.multilabel_margin_loss(z, torch.tensor([[1, 0, 0, 0]]))
     as_indices = sum(max(0.0, 1 - (z[0, j] - z[0, i]).item()) for j in (1, 0, 0, 0) for i in (2, 3)) / 4

@@ -185,6 +185,8 @@ def check_temperature_and_library():
         p = (s / tau).softmax(1).fill_diagonal_(0)
         shares.append((p.max(1).values / p.sum(1)).mean().item())
     assert shares[1] > 5 * shares[0]
+    stated("6%", math.exp(-0.2 / 0.07))
+    stated("82%", math.exp(-0.2))
     assert not hasattr(F, "info_nce_loss")
     assert 1 / 20.0 == 0.05
 
@@ -265,6 +267,10 @@ def check_own_rows_put_back():
         own = rows[:, 0].nonzero()[:, 0]
         own_queries = own_queries + gradient(F.cross_entropy(cosines(left[own], right) / 0.2, own)) / 2
     assert torch.allclose(everything, exact) and not torch.allclose(own_queries, exact, rtol=0.01)
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)  # log(1 / tau), on both processes
+    learned = lambda p: F.cross_entropy(cosines(*p).detach() * scale.exp(), torch.arange(8))
+    averaged = sum(torch.autograd.grad(2 * learned(pair), scale)[0] for pair in put_back) / 2
+    assert torch.isclose(averaged / 2, torch.autograd.grad(learned((a, b)), scale)[0])
 
 
 @check

@@ -29,6 +29,7 @@ def push_and_bound() -> Figure:
         F.cross_entropy((s / tau)[None], torch.tensor([0])).backward()
         push = s.grad[1:] / s.grad[1:].sum()
         top = push[cosine > 0.7].sum().item()
+        assert abs(push[180] / push[-1] - {0.07: 0.06, 0.2: 0.37, 1.0: 0.82}[tau]) < 0.005
         assert (top > 0.95) if tau == 0.07 else (top < 0.85)
         left.plot(cosine, push / push.max(), color=colour, label=f"τ = {tau:g}")
     left.set_title("push relative to the hardest")

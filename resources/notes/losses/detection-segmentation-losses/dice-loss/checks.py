@@ -71,6 +71,9 @@ def check_by_hand():
     stated("0.1707", 1 - dice(p, g))
     stated("0.9577", squared(p, g))
     assert dice((p > 0.5).astype(float), g) == 1
+    perfect = np.repeat([1.0, 0.0], [100, 99_900])
+    assert dice(perfect, perfect) == 1
+    stated("0.167", dice(np.maximum(perfect, 0.01), perfect))
     stated("−9", 1 - dice(np.array([5.0, 5.0, -5.0, -5.0]), g))
 
 

@@ -20,7 +20,7 @@ def bars(panel) -> None:
         value = f1_score(y, p, average=average)
         panel.axhline(value, color=colour, linestyle=line)
         panel.text(2.42, value + at, average, color=colour)
-    assert f1_score(y, p, average="macro") < f1_score(y, p, average="micro") - 0.1
+    assert round(f1_score(y, p, average="macro"), 2) == 0.71 and round(f1_score(y, p, average="micro"), 2) == 0.85
     panel.set_xticks([0, 1, 2], ["0\n(100)", "1\n(10)", "2\n(10)"])
     panel.set_xlim(-0.5, 3.7)
     panel.set_ylim(0, 1)

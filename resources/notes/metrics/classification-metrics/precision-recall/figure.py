@@ -33,6 +33,7 @@ def threshold(panel) -> None:
     scores = np.concatenate([generator.normal(0.64, 0.17, 20), generator.normal(0.36, 0.17, 40)])
     precision, recall, thresholds = precision_recall_curve(y, scores)
     assert (np.diff(recall) <= 0).all() and (np.diff(precision) < 0).any() and precision[-2] - precision[0] > 0.5
+    assert (np.diff(precision) > 0).sum() > 2 * (np.diff(precision) < 0).sum()
     panel.step(thresholds, precision[:-1], color=BLUE, linestyle="--", where="pre")
     panel.step(thresholds, recall[:-1], color=ORANGE, where="pre")
     panel.text(0.02, 0.62, "precision", color=BLUE)

@@ -136,6 +136,7 @@ def check_imbalance():
         precision, recall = precision_score(y, s > 1.5), recall_score(y, s > 1.5)  # what shows the difference
         assert 0.65 < recall < 0.73 and (precision > 0.9 if negatives == 1 else precision < 0.15)
         assert abs((s[~y] > 1.5).mean() - 0.07) < 0.01
+        assert precision_score(y, s > 3) > precision + 0.05 and recall_score(y, s > 3) < recall - 0.4
 
 
 @pitfall("The AUC is far below 0.5")

@@ -147,3 +147,7 @@ def check_softmax_emissions_are_bounded():
     sure, gap = np.array([[9.0, 0], [0, 9]]), np.array([[2.0, 0], [0, 0]])  # the second word wants tag 1, the gap is 2
     squashed = torch.tensor(sure).softmax(-1).numpy()
     assert decoded(squashed, gap, zero, zero) == (0, 0) and decoded(sure, gap, zero, zero) == (0, 1)
+    gap[0, 1] = -1                                                       # a learned score can be overruled
+    assert decoded(sure, gap, zero, zero) == (0, 1)
+    gap[0, 1] = -10_000
+    assert decoded(sure, gap, zero, zero) == (0, 0)

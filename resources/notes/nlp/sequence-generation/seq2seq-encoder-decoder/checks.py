@@ -161,7 +161,9 @@ def check_bidirectional_state():
     state = encoder(torch.randn(3, 5, 4))[1]
     assert state.shape == (2, 3, 6)
     raises(RuntimeError, lambda: decoder(torch.randn(3, 2, 4), state), "hidden size")
-    joined = nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))[None]
+    flat = nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))
+    raises(RuntimeError, lambda: decoder(torch.randn(3, 2, 4), flat), "hx should also be 3-D")
+    joined = flat.unsqueeze(0)
     assert decoder(torch.randn(3, 2, 4), joined)[0].shape == (3, 2, 6)
     both = nn.LSTM(4, 6, batch_first=True, bidirectional=True)(torch.randn(3, 5, 4))[1]
     single = nn.LSTM(4, 6, batch_first=True)

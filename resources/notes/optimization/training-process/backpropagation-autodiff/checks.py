@@ -88,6 +88,10 @@ def check_worked_example():
     a, c = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0)
     (a * c + a).backward()
     assert a.grad.item() == 4
+    kept, frozen = [], nn.Sequential(nn.Linear(4, 5), nn.Tanh()).requires_grad_(False)      # no weight needs its input
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        frozen(torch.randn(3, 4, requires_grad=True))
+    assert (3, 5) in kept
 
 
 @check
@@ -189,6 +193,8 @@ def check_gradients_of_tensors_that_are_no_leaves():
             w.requires_grad_()
         (w * v).sum().backward()
         assert (w.grad is not None) is needed
+    torch.optim.SGD([v]).zero_grad()
+    assert v.grad is None
 
 
 @pitfall("`.grad` is `None`")

@@ -82,6 +82,7 @@ def check_size_mismatch_despite_strict_false():
     first = nn.ModuleDict({"body": nn.Linear(3, 3), "fc": nn.Linear(3, 5)})
     first.load_state_dict(source)
     first["fc"] = nn.Linear(3, 2)
+    raises(RuntimeError, lambda: first.load_state_dict(source), "size mismatch for fc.weight")
     assert torch.equal(first["body"].weight, source["body.weight"]) and first["fc"](torch.ones(3)).shape == (2,)
 
 

@@ -59,7 +59,7 @@ def transfer_on_related_and_unrelated_images() -> Figure:
             assert frozen[0] > max(tuned[0], scratch[0])
             assert frozen[1] > tuned[1] > scratch[1] + 0.03 and tuned[-1] > max(frozen[-1], scratch[-1])
         else:
-            assert all(a < b - 0.08 for a, b in zip(frozen, scratch, strict=True))
+            assert all(a < b - 0.1 for a, b in zip(frozen, scratch, strict=True))
         panel.set_xscale("log")
         panel.set_xticks(COUNTS, [str(count) for count in COUNTS])
         panel.minorticks_off()

@@ -136,6 +136,8 @@ def check_hooks():
     model.register_forward_hook(lambda module, args, kwargs, out: seen.append(sorted(kwargs)), with_kwargs=True)
     model(torch.ones(1), mask=torch.ones(1))
     assert seen == [1, ["mask"]]
+    model.register_forward_hook(lambda module, args, out: None, with_kwargs=True)
+    raises(TypeError, lambda: model(torch.ones(1)), "takes 3 positional arguments but 4 were given")
 
 
 @check

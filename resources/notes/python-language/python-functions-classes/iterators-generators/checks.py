@@ -134,15 +134,16 @@ def check_stop_iteration_inside_a_generator():
                 return
             yield pair
 
-    def with_default(it):
+    def with_default(it, default=None):
         while True:
-            x = next(it, None)
-            if x is None:
+            x = next(it, default)
+            if x is default:
                 return
             yield x, next(it)
 
     raises(RuntimeError, lambda: list(pairs(iter(range(4)))), "generator raised StopIteration")
     assert list(caught(iter(range(4)))) == list(with_default(iter(range(4)))) == [(0, 1), (2, 3)]
+    assert list(with_default(iter([None, 1]))) == [] and list(with_default(iter([None, 1]), object())) == [(None, 1)]
 
 
 @pitfall("A loop that removes elements skips some")
@@ -197,6 +198,16 @@ def check_shuffling_a_stream():
         loader = DataLoader(Shuffled(files, size), batch_size=4)
         epochs = [[int(x) for batch in loader for x in batch] for _ in range(4)]
         assert all(sorted(epoch) == list(range(60)) for epoch in epochs) and len(set(map(tuple, epochs))) > 1
+
+    class Both(Divided):
+        def __iter__(self):
+            mine = list(super().__iter__()) if self.divide_first else list(range(self.n))
+            random.shuffle(mine)
+            info = get_worker_info()
+            return iter(mine) if self.divide_first else itertools.islice(mine, info.id, None, info.num_workers)
+
+    for Both.divide_first in (True, False):
+        assert (loaded(Both(60), 3) == list(range(60))) == Both.divide_first
 
 
 @check

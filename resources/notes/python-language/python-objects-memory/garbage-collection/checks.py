@@ -183,7 +183,7 @@ def check_memory_that_is_still_referred_to():
         fail()
     except ValueError as error:
         exception = error
-    assert fail.watch() is not None
+    assert fail.watch() is not None  # stored: the frame stays
     del exception
     assert fail.watch() is None
     try:

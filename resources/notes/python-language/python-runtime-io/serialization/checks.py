@@ -151,7 +151,9 @@ def check_renamed_modules_and_classes():
     exec("from torch import nn\nclass Net(nn.Linear):\n    pass", old.__dict__)
     sys.modules["old_nets"] = old
     net = old.Net(2, 1)
-    whole, weights = saved(net), saved(net.state_dict())
+    whole = saved(net)
+    weights = saved(torch.load(whole, weights_only=False).state_dict())          # under the old code
+    whole.seek(0)
     NewNet = type("NewNet", (nn.Linear,), {"__module__": "new_nets"})
     del old.Net
     refused(AttributeError, "Net", lambda: torch.load(whole, weights_only=False))

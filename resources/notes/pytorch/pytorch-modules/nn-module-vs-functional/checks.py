@@ -193,3 +193,4 @@ def check_buffers():
     module.register_buffer("kept", torch.zeros(2))
     module.register_buffer("temporary", torch.zeros(2), persistent=False)
     assert list(module.state_dict()) == ["kept"] and module.double().temporary.dtype == torch.float64
+    assert not list(module.parameters())  # a fixed kernel kept as a buffer is not learned

@@ -152,6 +152,9 @@ def check_clone_and_leaves():
     raises(RuntimeError, lambda: (torch.ones(3, requires_grad=True) * 2)[:1].detach_(), "Can't detach views in-place")
     with torch.no_grad():
         assert (x * 2).grad_fn is None and not (x * 2).requires_grad
+        view = x[:1]
+    assert view.requires_grad and view.detach().numpy().shape == (1,)
+    raises(RuntimeError, view.numpy, "Can't call numpy() on Tensor that requires grad")
 
 
 @pitfall("\"Can't call numpy() on Tensor that requires grad\"")

@@ -205,7 +205,11 @@ def check_remaining_claims():
     optimizer.defaults["lr"] = 0.3
     optimizer.add_param_group({"params": [v]})
     assert [g["lr"] for g in optimizer.param_groups] == [1.0, 0.3]
-    raises(ValueError, lambda: torch.optim.Adam([v], lr=torch.tensor(0.5), foreach=True), "lr as a Tensor is not supported")
+    for make in (torch.optim.Adam, torch.optim.AdamW):
+        raises(ValueError, lambda: make([v], lr=torch.tensor(0.5), foreach=True), "lr as a Tensor is not supported")
+    norm = nn.BatchNorm1d(2).requires_grad_(False)
+    norm(torch.randn(8, 2) + 5)
+    assert norm.running_mean.min() > 0.2  # a frozen layer's buffers still move
     tensor_rate = torch.optim.SGD([v], lr=torch.tensor(0.5))
     v.grad, old = torch.ones(1), v.item()
     tensor_rate.step()

@@ -108,6 +108,8 @@ def check_attention_over_masked_keys_only_is_nan():
     mask = torch.tensor([[False, True, True, True]])
     assert attention(x, y, y, key_padding_mask=mask)[0].isfinite().all()
     assert attention(x, y, y, key_padding_mask=torch.ones_like(mask))[0].isnan().all()
+    keys = torch.cat([torch.zeros(1, 1, 8, requires_grad=True), y], 1)  # a learned key is kept, the modality is masked
+    assert attention(x, keys, keys, key_padding_mask=F.pad(torch.ones_like(mask), (1, 0)))[0].isfinite().all()
     assert attention(x, y, y, key_padding_mask=torch.ones_like(mask), need_weights=False)[0].isfinite().all()  # hence "by default"
 
 
@@ -152,6 +154,19 @@ def check_the_overfitting_modality_silences_the_other():
     stack = LogisticRegression().fit(logits(*held_out[:2]), held_out[2].numpy())
     combined = stack.score(logits(x_test, y_test), test.numpy())
     assert joint < best - 0.04 and dropped > joint + 0.02 and combined > max(best - 0.02, joint + 0.05)
+
+
+@check
+def check_branches_apart_lose_an_interaction():
+    torch.manual_seed(0)
+    x, y = torch.randn(3000, 4), torch.randn(3000, 4)
+    label = (x[:, 0] * y[:, 0] > 0).float()
+    both, train, held, test = torch.cat([x, y], 1), slice(0, 1000), slice(1000, 1500), slice(1500, 3000)
+    one, two = (fitted(lambda: z[train], label[train], perceptron(4)) for z in (x, y))
+    logits = torch.cat([one(x), two(y)], 1).numpy()
+    combined = LogisticRegression().fit(logits[held], label[held]).score(logits[test], label[test])
+    joint = accuracy(fitted(lambda: both[train], label[train], perceptron(8))(both[test]), label[test])
+    assert combined < 0.6 and joint > 0.8, (combined, joint)
 
 
 @pitfall("It fails when a modality is missing")

@@ -31,7 +31,9 @@ def collapse_and_spread() -> Figure:
     drawn, panels = plt.subplots(1, 2, sharey=True)
     counts = []
     for panel, negatives, colour, title in zip(panels, (False, True), (ORANGE, BLUE), ("positives only", "with negatives")):
-        count, _, _ = panel.hist(directions(negatives), bins=bins, color=colour)
+        found = directions(negatives)
+        assert negatives or np.ptp(found) < 10
+        count, _, _ = panel.hist(found, bins=bins, color=colour)
         counts.append(count)
         panel.set_title(title)
         panel.set_xticks([-180, -90, 0, 90, 180])

@@ -103,6 +103,9 @@ def check_batch_statistics_tell_the_pair():
         likeness = lambda a, b: (a * b).sum(1).mean()
         query = added(view(), same, 4)
         assert likeness(query, added(view(), same, 4)) > 0.8
+        keys = norm(images[shuffled])
+        assert not torch.allclose(keys, norm(images), atol=0.1)  # without the way back the pairs do not match
+        assert torch.allclose(keys[shuffled.argsort()], norm(images), atol=1e-4)
         assert abs(likeness(query, added(view(), shuffled, 4))) < 0.25  # as MoCo does
         assert (added(view(), same, 256) == 0).all()  # synchronized: the same statistics for all
 

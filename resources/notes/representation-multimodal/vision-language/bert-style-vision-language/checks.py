@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, pitfall, raises, stated
 
 EMBEDDING = r"""
 t_j = E_{w_j} + P_j + s_{\mathrm{text}}, \qquad v_r = W_f f_r + W_b b_r + s_{\mathrm{image}}
@@ -188,6 +188,9 @@ def check_mask_polarity():
     assert torch.allclose(layer(x, src_key_padding_mask=keep == 0)[:, :3], layer(changed, src_key_padding_mask=keep == 0)[:, :3], atol=1e-6)
     wrong = keep == 1
     assert not torch.allclose(layer(x, src_key_padding_mask=wrong)[:, 0], layer(changed, src_key_padding_mask=wrong)[:, 0], atol=1e-3)
+    both = torch.cat([keep == 0, torch.tensor([[False, True]])], 1)
+    assert layer(torch.randn(1, 6, 8), src_key_padding_mask=both).shape == (1, 6, 8)
+    raises(AssertionError, lambda: layer(torch.randn(1, 6, 8), src_key_padding_mask=keep == 0), "shape")
     content = x.clone()
     content[:, 1] += torch.randn(8)
     first = lambda z, mask: layer(z, src_key_padding_mask=mask)[:, 0]

@@ -87,6 +87,7 @@ def check_cache_of_long_prompts():
     room = 24e9 - 16e9
     assert cache_bytes(32, 1, 32, 1024, 128, 2) < room < cache_bytes(32, 1, 32, 32_768, 128, 2)
     assert cache_bytes(32, 1, 8, 32_768, 128, 2) < room > cache_bytes(32, 1, 32, 32_768, 128, 0.5)
+    assert torch.empty(32_768, 128_256, dtype=torch.bfloat16, device="meta").nbytes > room         # all logits of Llama 3's vocabulary
     tracemalloc.start()
     cache, peaks = np.zeros((1, 8, 4096, 16), np.float32), []
     tracemalloc.reset_peak()

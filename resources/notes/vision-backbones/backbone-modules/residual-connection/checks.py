@@ -86,6 +86,7 @@ def check_parameters_and_defaults():
     assert float(torchvision.models.resnet50(zero_init_residual=True).layer1[0].bn3.weight.detach().abs().max()) == 0.0
     assert (torch.ones(2) + torch.ones(2, dtype=torch.float16)).dtype == torch.float32
     assert Bottleneck.expansion == 4
+    assert 256 * 512 * 28**2 == 512 * 1024 * 14**2 == 2 * 64 * 256 * 56**2      # the question of the calculator
 
 
 @pitfall("The shortcut carries ReLU(x) instead of x")

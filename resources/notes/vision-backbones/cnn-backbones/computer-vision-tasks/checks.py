@@ -136,3 +136,7 @@ def check_bilinear_invents_classes():
     assert F.cross_entropy(torch.zeros(1, 3, 1, 7), resized.long()) > 0
     raises(RuntimeError, lambda: F.cross_entropy(torch.zeros(1, 3, 1, 7), resized), "target dtype")
     raises(NotImplementedError, lambda: F.interpolate(labels.long(), size=(1, 7), mode="nearest"))
+    maps = torch.randint(3, (2, 4, 4))
+    raises(ValueError, lambda: F.interpolate(maps.float(), size=(8, 8), mode="nearest"), "same number of spatial")
+    larger = F.interpolate(maps[:, None].float(), size=(8, 8), mode="nearest")[:, 0].long()
+    assert torch.equal(larger[:, ::2, ::2], maps)

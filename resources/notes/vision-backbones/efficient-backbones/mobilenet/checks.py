@@ -82,6 +82,11 @@ def check_numbers():
     stated("1,968,680", parameters(half))
     assert parameters(half) > 0.5 * parameters(net) and half.features[-1].out_channels == 1280
     assert multiply_adds(half) < 0.35 * multiply_adds(net)
+    stated("0.20", multiply_adds(model("mobilenet_v2", width_mult=0.35)) / multiply_adds(net))
+    stated("0.12", 0.35**2)
+    assert parameters(model("mobilenet_v3_large", width_mult=0.5)) < 0.4 * parameters(model("mobilenet_v3_large"))
+    activations = {type(m) for m in model("shufflenet_v2_x1_0").modules() if type(m).__module__.endswith("activation")}
+    assert activations == {nn.ReLU}
 
 
 @check

@@ -22,6 +22,7 @@ def effect_of_the_width_multiplier() -> Figure:
     parameters, work = zip(*map(size_and_work, WIDTHS))
     parameters, work = ([v / values[3] for v in values] for values in (parameters, work))
     assert all(abs(w - a * a) < 0.15 for w, a in zip(work, WIDTHS)) and parameters[0] > 3 * WIDTHS[0] ** 2
+    assert round(work[0], 2) == 0.20 and round(WIDTHS[0] ** 2, 2) == 0.12
 
     drawn, panel = plt.subplots()
     grid = [0.3 + 0.01 * i for i in range(121)]

@@ -20,12 +20,16 @@ def three_kernels_add_to_one() -> Figure:
     for norm in norms:
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.uniform_(norm.running_var, 0.5, 2)
+    for norm in norms:
+        nn.init.uniform_(norm.bias)
+        nn.init.uniform_(norm.running_mean)
     unit = torch.eye(2).view(2, 2, 1, 1)
     with torch.no_grad():
         kernels = [folded(wide.weight, norms[0]), F.pad(folded(point.weight, norms[1]), [1] * 4), F.pad(folded(unit, norms[2]), [1] * 4)]
+        bias = sum(n.bias - n.running_mean * n.weight / (n.running_var + n.eps).sqrt() for n in norms)
         x = torch.randn(4, 2, 6, 6)
         branches = norms[0](wide(x)) + norms[1](point(x)) + norms[2](x)
-        assert torch.allclose(F.conv2d(x, sum(kernels), padding=1), branches, atol=1e-5)
+        assert torch.allclose(F.conv2d(x, sum(kernels), bias, padding=1), branches, atol=1e-5)
     shown = [k[0, 0] for k in (*kernels, sum(kernels))]
 
     drawn, panels = plt.subplots(1, 4, figsize=(5.8, 1.8))

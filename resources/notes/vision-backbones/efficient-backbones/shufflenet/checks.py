@@ -49,6 +49,9 @@ def check_shuffle():
         x = torch.arange(C).view(1, C, 1, 1)
         assert not torch.equal(channel_shuffle(x, 2), channel_shuffle(x, C // 2))
         assert torch.equal(nn.ChannelShuffle(C // 2)(x), x.view(1, C // 2, 2, 1, 1).transpose(1, 2).reshape(1, C, 1, 1))
+    for C, g in [(240, 3), (272, 4), (480, 8)]:
+        dealt = channel_shuffle(torch.arange(C).view(1, C, 1, 1), g).view(g, C // g) // (C // g)
+        assert all(set(group.tolist()) == set(range(g)) for group in dealt)    # some of every group in each
     x = torch.arange(4).view(1, 4, 1, 1)
     assert torch.equal(channel_shuffle(x, 2), channel_shuffle(x, 4 // 2))
 

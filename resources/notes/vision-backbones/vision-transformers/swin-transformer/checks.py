@@ -96,6 +96,9 @@ def check_patch_merging_and_sizes():
         maps = [size // stride for stride in (4, 8, 16, 32)]
         assert all(side % 2 == 0 for side in maps[:3])
         assert all(side % 7 == 0 or side < 7 for side in maps) == (size % 224 == 0)
+    x = torch.randn(1, 3, 32, 35, requires_grad=True)
+    (gradient,) = torch.autograd.grad(torchvision.models.swin_t(num_classes=2).eval()(x).sum(), x)
+    assert (gradient.abs().sum((0, 1, 2)) == 0).nonzero().flatten().tolist() == [32, 33, 34]    # beyond a multiple of 4
     four_by_four = torch.zeros(1, 3, 224, 224, device="meta")
     assert net.features(four_by_four).shape == (1, 7, 7, 768)
 
@@ -149,6 +152,15 @@ def check_blocks_until_all_see_all():
             h = h + ShiftedWindowAttention(4, [7, 7], [shift, shift], 2)(h)
         reach = [(torch.autograd.grad(h[0, i, j].sum(), x, retain_graph=True)[0].abs().sum(-1) > 0).sum() for i in range(size) for j in range(size)]
         assert (int(min(reach)) == size * size) == everywhere
+
+
+@check
+def check_one_window_is_not_shifted():
+    plain, shifted = ShiftedWindowAttention(4, [7, 7], [0, 0], 2), ShiftedWindowAttention(4, [7, 7], [3, 3], 2)
+    shifted.load_state_dict(plain.state_dict())
+    for size, same in ((7, True), (14, False)):
+        x = torch.randn(1, size, size, 4)
+        assert torch.allclose(plain(x), shifted(x), atol=1e-6) == same
 
 
 @check

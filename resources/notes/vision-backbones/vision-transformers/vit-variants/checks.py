@@ -93,13 +93,14 @@ def check_numbers():
 unexecuted("DeiT trained from scratch stays far below the paper", "needs 300 epochs of ImageNet")
 
 
-@pitfall("A fine-tuned distilled DeiT uses only half of what it learned")
+@pitfall("A fine-tuned distilled DeiT leaves one of its two heads unused")
 def check_both_heads():
     """The two outputs of a distilled encoder, trained on with a head each; without the second head its signal is lost."""
     y = torch.randint(0, 4, (600,))
     tokens = [F.one_hot(y, 4) + 1.5 * torch.randn(600, 4) for _ in range(2)]
     heads = [nn.Linear(4, 4), nn.Linear(4, 4)]
     raises(RuntimeError, lambda: heads[0](tokens[0]) + nn.Linear(4, 1000)(tokens[1]), "must match the size")
+    assert (nn.Linear(4, 1)(tokens[0]) + nn.Linear(4, 1000)(tokens[1])).shape == (600, 1000)
     optimizer = torch.optim.Adam([p for head in heads for p in head.parameters()], 0.05)
     for _ in range(100):
         optimizer.zero_grad()

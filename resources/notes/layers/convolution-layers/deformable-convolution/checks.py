@@ -4,7 +4,6 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.ops import DeformConv2d
 
@@ -183,6 +182,8 @@ class Digits(nn.Module):
 
 @pitfall("Put into a trained network, it spoils the features")
 def check_offsets_that_start_at_zero():
+    from sklearn.datasets import load_digits    # here: the environment of checks_compiled.py has no scikit-learn
+
     data = load_digits()
     images, classes = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16, torch.tensor(data.target)
     net = Digits()

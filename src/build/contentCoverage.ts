@@ -40,7 +40,7 @@ export function contentCounts(notes: Notes): ContentCounts {
     codeBlocks: sum(english.map((text) => matches(text, /^```(?:python|cpp)/gm))),
     claimedFormulas: sum(checks.map((text) => matches(text, /^@formula\(/gm))),
     statedNumbers: sum(checks.map((text) => matches(text, /\bstated\(/g))),
-    pitfalls: sum(english.map((text) => matches(sectionOf(text, 'Pitfalls'), /^### /gm))),
+    pitfalls: sum(english.map(pitfallsIn)),
     unexecutedPitfalls: sum(checks.map((text) => matches(text, /^unexecuted\(/gm))),
     unshown: written
       .filter(({ figures, articles }) => figures.size === 0 && !articles.get('en')?.includes('```calculator'))
@@ -91,18 +91,22 @@ const least = 40;
 
 function stubsIn({ articles, source }: TopicFolder): readonly string[] {
   return [...articles].flatMap(([language, text]) =>
-    text
-      .split(/^## /m)
-      .slice(1)
-      .map((part) => [part.slice(0, part.indexOf('\n')), part.slice(part.indexOf('\n')).trim()] as const)
+    partsOf(text)
       .filter(([title, body]) => isSection(title, language) && (body.length < least || /\bTODO\b|待补|待写/.test(body)))
       .map(([title]) => `${source.value.id} (${language}): ${title}`),
   );
 }
 
-/** The text below a heading, up to the next of its kind. */
-function sectionOf(text: string, heading: string): string {
-  return text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
+/** The `##` headings of an article, each with the text below it. */
+function partsOf(text: string): readonly (readonly [title: string, body: string])[] {
+  return text
+    .split(/^## /m)
+    .slice(1)
+    .map((part) => [part.slice(0, part.indexOf('\n')), part.slice(part.indexOf('\n')).trim()] as const);
+}
+
+function pitfallsIn(text: string): number {
+  return matches(partsOf(text).find(([title]) => title === 'Pitfalls')?.[1] ?? '', /^### /gm);
 }
 
 function isSection(title: string, language: Language): boolean {

@@ -56,7 +56,7 @@ def check_lloyd():
 def check_seeding():
     """With one local trial the second centre of the library is drawn with the stated probabilities."""
     X = np.array([[0.0], [1.0], [3.0], [7.0]])
-    counts, expected, firsts = np.zeros((4, 4)), np.zeros((4, 4)), np.zeros(4)
+    counts, firsts = np.zeros((4, 4)), np.zeros(4)
     for seed in range(6000):
         first, second = kmeans_plusplus(X, 2, random_state=seed, n_local_trials=1)[1]
         counts[first, second] += 1

@@ -15,6 +15,7 @@ from sklearn.utils.extmath import svd_flip
 from torch import nn
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 EIGEN = r"""
 \Sigma = \frac{1}{n - 1} \bar{X}^\top \bar{X}, \qquad \Sigma v_j = \lambda_j v_j, \qquad \lambda_1 \ge \lambda_2 \ge \dots \ge \lambda_d \ge 0
@@ -168,10 +169,7 @@ def autoencoded(X, steps=400):
     decoder = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 2))
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
     data = torch.tensor(X, dtype=torch.float32)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        ((decoder(encoder(data)) - data) ** 2).sum(1).mean().backward()
-        optimizer.step()
+    descend(optimizer, lambda: ((decoder(encoder(data)) - data) ** 2).sum(1).mean(), steps)
     return encoder(data).detach().numpy()
 
 

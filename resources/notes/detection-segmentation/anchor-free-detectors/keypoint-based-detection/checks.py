@@ -1,10 +1,9 @@
 import math
 
-import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import formula, pitfall, stated
 
 # verified: formula-only (no keypoint detector of this kind in torchvision); overlaps are compared with box_iou.
 TARGET = r"""

@@ -1,7 +1,6 @@
 import torch
 from matplotlib.figure import Figure
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
 from figure_style import BLUE, ORANGE, QUIET, figure, plt

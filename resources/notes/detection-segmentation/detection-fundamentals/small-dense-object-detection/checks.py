@@ -8,6 +8,7 @@ from torchvision.models.detection import retinanet_resnet50_fpn
 from torchvision.ops import box_iou
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 SHIFTED = r"""
 \mathrm{IoU}_1 = \frac{s - d}{s + d}, \qquad \mathrm{IoU}_2 = \frac{(s - d)^2}{2 s^2 - (s - d)^2}
@@ -103,10 +104,7 @@ def accuracy(width, prepare):
     network = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(width, 2))
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     (x, y), (new, truth) = pictures(64), pictures(64)
-    for _ in range(30):
-        optimizer.zero_grad()
-        F.cross_entropy(prepare(network, x), y).backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(prepare(network, x), y), 30)
     return float((prepare(network, new).argmax(1) == truth).float().mean())
 
 

@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate, max_pool2d
 
 from note_checks import check, formula, pitfall, raises, stated, subject
+from trainings import descend, handwritten_digits
 
 # verified: formula-only (no EfficientDet in torchvision): NumPy against tensor operations.
 FUSION = r"O = \sum_i \frac{w_i}{\varepsilon + \sum_j w_j}\, I_i"
@@ -117,10 +117,7 @@ def check_dead_weights():
         v = torch.tensor(start, requires_grad=True)
         optimizer = torch.optim.SGD([v], 0.1)
         maps = torch.randn(2, 200)
-        for _ in range(300):
-            optimizer.zero_grad()
-            ((weights(v) @ maps - maps.mean(0)) ** 2).mean().backward()
-            optimizer.step()
+        descend(optimizer, lambda: ((weights(v) @ maps - maps.mean(0)) ** 2).mean(), 300)
         return weights(v.detach())[1].item()
 
     def fast(v):
@@ -145,16 +142,13 @@ def check_published_configurations():
 
 @pitfall("Fine-tuning on one GPU is much worse than the paper")
 def check_small_batches():
-    digits = load_digits()
-    order = torch.randperm(len(digits.target))
-    x, y = torch.tensor(digits.data, dtype=torch.float32)[order] / 16, torch.tensor(digits.target)[order]
+    x, y = handwritten_digits()
+    order = torch.randperm(len(y))
+    x, y = x[order], y[order]
     old, new, test = slice(0, 800), slice(800, 1200), slice(1200, None)
     network = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
     optimizer = torch.optim.SGD(network.parameters(), 0.5)
-    for _ in range(60):
-        optimizer.zero_grad()
-        cross_entropy(network(x[old]), y[old]).backward()
-        optimizer.step()
+    descend(optimizer, lambda: cross_entropy(network(x[old]), y[old]), 60)
     start = {name: value.clone() for name, value in network.state_dict().items()}
 
     def tuned(rate, frozen, accumulate=1):

@@ -1,4 +1,3 @@
-import torch
 from matplotlib.figure import Figure
 from torchvision.models.detection import ssd300_vgg16
 

@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
 
 from note_checks import check, formula, pitfall, stated, subject
+from trainings import descend
 
 # verified: formula-only (no YOLO in torchvision); re-implemented twice, in plain Python and in tensor operations.
 V3 = r"""
@@ -175,10 +176,7 @@ def check_two_labels():
     def trained(loss):
         logits = torch.zeros(3, requires_grad=True)
         optimizer = torch.optim.Adam([logits], 0.1)
-        for _ in range(100):
-            optimizer.zero_grad()
-            loss(logits).backward()
-            optimizer.step()
+        descend(optimizer, lambda: loss(logits), 100)
         return logits.detach()
 
     assert trained(lambda z: -(target * z.log_softmax(0)).sum()).softmax(0).sort().values[-2] <= 0.5

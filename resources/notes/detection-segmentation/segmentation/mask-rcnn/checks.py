@@ -1,4 +1,3 @@
-import math
 import sys
 
 import numpy as np

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.functional import grid_sample
 
 from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from trainings import descend
 
 # verified: formula-only (not in torchvision): read point by point in NumPy, compared with grid_sample and nn.Linear.
 ATTENTION = r"""
@@ -112,10 +113,7 @@ def denoising_run(masked, steps=120):
         found = head(queries + attention(queries, queries, queries, attn_mask=mask)[0])
         return [(part - boxes).abs().mean() for part in found.split(2, 1)]
 
-    for _ in range(steps):
-        optimizer.zero_grad()
-        sum(losses(True)).backward()
-        optimizer.step()
+    descend(optimizer, lambda: sum(losses(True)), steps)
     with torch.no_grad():
         return losses(True)[0].item(), losses(False)[0].item()
 

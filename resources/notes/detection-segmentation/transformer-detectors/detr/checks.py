@@ -10,6 +10,7 @@ from torchvision.models import resnet50
 from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 MATCHING = r"""
 \hat{\pi} = \arg\min_{\pi} \sum_{i:\, c_i \neq \varnothing} \Big( -\hat{p}_{\pi(i)}(c_i) + 5\, \big\| b_i - \hat{b}_{\pi(i)} \big\|_1 - 2\, \mathrm{GIoU}\big( b_i, \hat{b}_{\pi(i)} \big) \Big)
@@ -188,11 +189,7 @@ def check_weight_of_no_object():
     for weight in (1.0, 0.1):
         layer = nn.Linear(8, 4)
         optimizer = torch.optim.Adam(layer.parameters(), 0.05)
-        for _ in range(150):
-            loss = class_loss(layer(features), labels, weight)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        descend(optimizer, lambda: class_loss(layer(features), labels, weight), 150)
         p = layer(features).softmax(-1)
         found[weight], named[weight] = (p[:140].argmax(-1) < 3).float().mean(), p[:, :-1].argmax(-1)
     assert labels.bincount().argmax() == 3 and found[1.0] < 0.1 and found[0.1] > 0.45

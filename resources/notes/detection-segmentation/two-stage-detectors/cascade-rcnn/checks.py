@@ -5,9 +5,10 @@ import torch
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.roi_heads import fastrcnn_loss
-from torchvision.ops import box_convert, box_iou, clip_boxes_to_image
+from torchvision.ops import box_iou, clip_boxes_to_image
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 CHAIN = r"b^{t} = \mathrm{decode}\big( h_t(x, b^{t-1}),\, b^{t-1} \big), \qquad t = 1, 2, 3"
 COMPOSED = r"t_x = t_x^{(1)} + e^{t_w^{(1)}}\, t_x^{(2)}, \qquad t_w = t_w^{(1)} + t_w^{(2)}"
@@ -101,10 +102,7 @@ def overlaps_of_stages(in_series):
         positive = found[-1] >= threshold
         head = torch.nn.Linear(4, 4)
         optimizer = torch.optim.Adam(head.parameters(), 0.05)
-        for _ in range(100):
-            optimizer.zero_grad()
-            torch.nn.functional.smooth_l1_loss(head(seen[positive]), target[positive]).backward()
-            optimizer.step()
+        descend(optimizer, lambda: torch.nn.functional.smooth_l1_loss(head(seen[positive]), target[positive]), 100)
         if in_series:
             decoded_boxes = coder.decode_single(head(seen), boxes)
             assert decoded_boxes.requires_grad

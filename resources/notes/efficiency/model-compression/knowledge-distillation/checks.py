@@ -3,12 +3,12 @@ import math
 import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend, handwritten_digits
 
 LOSS = r"L = -(1 - \alpha) \log p^{(1)}_y + \alpha\,T^2 \sum_{i=1}^{K} q^{(T)}_i \log \frac{q^{(T)}_i}{p^{(T)}_i}"
 GRADIENT = r"""
@@ -148,19 +148,16 @@ def check_teacher_in_training_mode():
 def fitted(loss, width, steps):
     network = nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss(network).backward()
-        optimizer.step()
+    descend(optimizer, lambda: loss(network), steps)
     return network.eval()
 
 
 @pitfall("A better teacher gives a worse student")
 def check_label_smoothing_spoils_a_better_teacher():
     """The transfer images lack three digits, so that the student depends on what the teacher says about wrong classes."""
-    images, digits = load_digits(return_X_y=True)
-    order = torch.randperm(len(images))
-    x, y = torch.tensor(images / 16, dtype=torch.float32)[order], torch.tensor(digits)[order]
+    x, y = handwritten_digits()
+    order = torch.randperm(len(x))
+    x, y = x[order], y[order]
     transfer = x[:1000][y[:1000] < 7]
     score = lambda network: (network(x[1000:]).argmax(1) == y[1000:]).float().mean().item()
     pairs = []

@@ -4,11 +4,11 @@ import warnings
 import numpy as np
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend, handwritten_digits
 
 QUANTIZE = r"q = \operatorname{clip}\!\left(\operatorname{round}\!\left(\frac{x}{s}\right) + z,\; q_{\min},\; q_{\max}\right), \qquad \hat{x} = s\,(q - z)"
 RANGE = r"s = \frac{x_{\max} - x_{\min}}{q_{\max} - q_{\min}}, \qquad z = q_{\min} - \operatorname{round}\!\left(\frac{x_{\min}}{s}\right)"
@@ -138,14 +138,10 @@ def check_worst_channel():
 
 
 def digits_network():
-    digits = load_digits()
-    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    x, y = handwritten_digits()
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    for _ in range(100):
-        optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(model(x), y), 100)
     return model.requires_grad_(False), x, y
 
 

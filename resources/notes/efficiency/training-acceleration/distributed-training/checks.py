@@ -9,12 +9,12 @@ import sys
 import numpy as np
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data.distributed import DistributedSampler
 
 from note_checks import check, formula, pitfall, stated
+from trainings import handwritten_digits
 
 AVERAGE = r"g = \frac{1}{R} \sum_{r=1}^{R} \nabla L_r, \qquad \nabla L = \sum_{r=1}^{R} \frac{n_r}{N} \nabla L_r"
 RING = r"V = 2\,\frac{R - 1}{R}\,B"
@@ -220,8 +220,7 @@ def check_collectives_wait_for_all_ranks():
 
 def accuracy_on_digits(ranks, rate, warmup=0):
     """Accuracy after six epochs with a local batch of 8; averaging equal ranks is one batch of all their samples."""
-    digits = load_digits()
-    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    x, y = handwritten_digits()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     optimizer = torch.optim.SGD(model.parameters(), rate)

@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torchvision import transforms
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend
 
 SCALERS = r"""
 z = \frac{x - \mu}{\sigma}, \qquad
@@ -158,10 +159,7 @@ def check_normalization_and_channel_order_of_a_trained_network():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     x = torch.stack([preset(Image.fromarray(image)) for image in images])
-    for _ in range(200):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(x), classes).backward()
-        optimizer.step()
+    descend(optimizer, lambda: torch.nn.functional.cross_entropy(network(x), classes), 200)
     images, classes = coloured_images(200)
 
     def result(prepared):

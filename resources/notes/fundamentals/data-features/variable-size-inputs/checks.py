@@ -4,11 +4,11 @@ import math
 import numpy as np
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 ADAPTIVE = r"""
 y_j = \frac{1}{e_j - s_j} \sum_{i = s_j}^{e_j - 1} x_i, \qquad s_j = \left\lfloor \frac{j H}{O} \right\rfloor, \qquad e_j = \left\lceil \frac{(j + 1) H}{O} \right\rceil
@@ -146,9 +146,9 @@ def check_onnx_export():
 
 
 def sized_digits():
-    digits = load_digits()
-    x = torch.tensor(digits.data, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    return {8: x, 20: F.interpolate(x, size=20, mode="bilinear")}, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
+    x = pixels.view(-1, 1, 8, 8)
+    return {8: x, 20: F.interpolate(x, size=20, mode="bilinear")}, classes
 
 
 def train(network, images, classes, sizes, steps):

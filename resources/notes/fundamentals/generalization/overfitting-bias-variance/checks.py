@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import learning_curve
 from sklearn.neighbors import KNeighborsRegressor
@@ -12,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import handwritten_digits
 
 DECOMPOSITION = r"""
 \mathrm{E}\left[ (y - \hat{f}_D(x))^2 \right] =
@@ -69,9 +69,9 @@ def check_larger_families_fit_better():
 
 
 def digits(count):
-    data = load_digits()
-    order = torch.randperm(len(data.data))[:count]
-    return torch.tensor(data.data, dtype=torch.float32)[order] / 16, torch.tensor(data.target)[order]
+    pixels, classes = handwritten_digits()
+    order = torch.randperm(len(classes))[:count]
+    return pixels[order], classes[order]
 
 
 def an_epoch(net, x, y, change=lambda batch: batch, penalty=0.0):

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge, SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend, handwritten_digits
 
 PENALIZED = r"\tilde{L}(w) = L(w) + \lambda\, \Omega(w)"
 STOPPED = r"w_j^{(t)} = \left( 1 - (1 - \eta h_j)^t \right) w_j^{*}"
@@ -42,10 +42,7 @@ def check_early_stopping():
         eta = 0.9 / h.max()
         w = torch.zeros(d, dtype=torch.float64, requires_grad=True)
         optimizer = torch.optim.SGD([w], lr=eta)
-        for _ in range(steps):
-            optimizer.zero_grad()
-            (0.5 * ((torch.tensor(X) @ w - torch.tensor(y)) ** 2).mean()).backward()
-            optimizer.step()
+        descend(optimizer, lambda: 0.5 * ((torch.tensor(X) @ w - torch.tensor(y)) ** 2).mean(), steps)
         ours = V @ ((1 - (1 - eta * h) ** steps) * (V.T @ best))
         np.testing.assert_allclose(ours, w.detach().numpy(), atol=1e-9)
 
@@ -128,9 +125,8 @@ def check_state_dict_is_alive():
 
 
 def digits(*counts):
-    data = load_digits()
-    order = torch.randperm(len(data.data))
-    pixels, classes = torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
+    pixels, classes = handwritten_digits()
+    order = torch.randperm(len(classes))
     return [(pixels[rows], classes[rows]) for rows in order[: sum(counts)].split(list(counts))]
 
 

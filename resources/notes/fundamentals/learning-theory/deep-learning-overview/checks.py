@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 F0 = r"""
 f(x; \theta) = W_L h_{L-1} + b_L, \qquad h_l = \phi\left(W_l h_{l-1} + b_l\right), \qquad h_0 = x
@@ -69,10 +70,7 @@ def check_xor():
 
 def trained(net, x, y, loss=F.mse_loss, rate=0.05, steps=300):
     optimizer = torch.optim.Adam(net.parameters(), rate)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss(net(x), y).backward()
-        optimizer.step()
+    descend(optimizer, lambda: loss(net(x), y), steps)
     return loss(net(x), y).item()
 
 
@@ -158,7 +156,7 @@ def check_cost_of_a_training_step():
 
     net = nn.Sequential(*[part for _ in range(20) for part in (nn.Linear(32, 32), nn.ReLU())])
     with FlopCounterMode(display=False) as forward:
-        out = net(torch.randn(4, 32))
+        net(torch.randn(4, 32))
     with FlopCounterMode(display=False) as both:
         net(torch.randn(4, 32)).sum().backward()
     assert 2.9 < both.get_total_flops() / forward.get_total_flops() <= 3

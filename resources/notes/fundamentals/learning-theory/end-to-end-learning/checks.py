@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend, handwritten_digits
 
 CHAIN = r"""
 \frac{\partial L}{\partial \theta_1} = \left( \frac{\partial f}{\partial \theta_1} \right)^{\!\top} \left( \frac{\partial g}{\partial h} \right)^{\!\top} \frac{\partial L}{\partial \hat{y}}
@@ -50,7 +50,7 @@ def check_by_hand():
 def learned(link, steps=150):
     """Accuracy of two stages on digits, of which the first sees only what comes back through the link; does the first move?"""
     torch.manual_seed(0)
-    x, y = digits()
+    x, y = handwritten_digits()
     first, second = nn.Linear(64, 6), nn.Linear(6, 10)
     before = first.weight.detach().clone()
     optimizer = torch.optim.Adam([*first.parameters(), *second.parameters()], 0.02)
@@ -61,11 +61,6 @@ def learned(link, steps=150):
         optimizer.step()
     right = (second(link(first(x), lambda h: 0)[0]).argmax(1) == y).float().mean().item()
     return right, not torch.equal(first.weight, before)
-
-
-def digits():
-    data = load_digits()
-    return torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
 
 
 def one_hot(h):
@@ -112,17 +107,14 @@ def check_first_stage():
 
 def fitted(model, x, y, steps=200, rate=0.01):
     optimizer = torch.optim.Adam(model.parameters(), rate)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(model(x), y), steps)
     return model
 
 
 @pitfall('"End to end is always better"')
 def check_few_pairs():
     """Even or odd from 20 answered images; for the stage that reads the digit there are 800 labels."""
-    x, digit = digits()
+    x, digit = handwritten_digits()
     order = torch.randperm(len(x))
     x, digit = x[order], digit[order]
     even = digit % 2
@@ -140,7 +132,7 @@ def check_few_pairs():
 @pitfall("The joint model fails and nobody knows where")
 def check_auxiliary_loss():
     """With an auxiliary loss the joint says which digit was read, and a damaged second stage is told from a bad first."""
-    x, digit = digits()
+    x, digit = handwritten_digits()
     even, at_joint = digit % 2, {}
     for weight in (0.0, 1.0):
         first, second = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), nn.Sequential(nn.ReLU(), nn.Linear(10, 2))

@@ -11,6 +11,7 @@ from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTraini
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend
 
 F0 = r"""
 R(f) = \frac{1}{n} \sum_{i=1}^{n} \ell(f(x_i), y_i)
@@ -143,11 +144,7 @@ def check_targets_made_from_the_data():
     text = torch.tensor(list(b"to be or not to be that is the question"))
     scores = torch.zeros(128, 128, requires_grad=True)
     optimizer = torch.optim.Adam([scores], 0.1)
-    for _ in range(50):
-        loss = F.cross_entropy(scores[text[:-1]], text[1:])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    loss = descend(optimizer, lambda: F.cross_entropy(scores[text[:-1]], text[1:]), 50)
     assert loss < 0.3 * np.log(128)
     X = load_digits().data
     seen, hidden = np.delete(X, 36, axis=1), X[:, 36] > 8

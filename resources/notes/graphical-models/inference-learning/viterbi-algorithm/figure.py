@@ -1,7 +1,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from figure_style import INK, ORANGE, QUIET, figure, plt
+from figure_style import ORANGE, QUIET, figure, plt
 
 PI, A, B = np.array([0.8, 0.2]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.8, 0.2], [0.3, 0.7]])
 HEARD = [1, 1, 1, 0, 0, 0]

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import WeightedRandomSampler
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 PROFILE = r"n_c = n_{\max} \, \rho^{-c/(C - 1)}"
 SAMPLING = r"p_c = \frac{n_c^{\,q}}{\sum_{k} n_k^{\,q}}"
@@ -65,10 +66,7 @@ def check_frequent_classes_have_longer_rows():
     x = torch.relu(torch.randn(len(y), 12) + 1.5 * torch.eye(3).repeat_interleave(4, 1)[y])
     layer = torch.nn.Linear(12, 3, bias=False)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.3)
-    for _ in range(150):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(layer(x), y).backward()
-        optimizer.step()
+    descend(optimizer, lambda: torch.nn.functional.cross_entropy(layer(x), y), 150)
     norm = layer.weight.norm(dim=1)
     assert norm[0] > norm[1] and norm[0] > norm[2]
 

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
-from sklearn.datasets import load_digits
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.ssd import SSD as LibrarySSD
 from torchvision.ops import box_iou
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 TOP_K = r"""
 L_k = \frac{1}{k} \sum_{i=1}^{k} \ell_{(i)} = \min_{t} \left( t + \frac{1}{k} \sum_{i=1}^{n} \max(0, \ell_i - t) \right)
@@ -93,9 +93,9 @@ def check_torchvision_defaults():
 
 def digits(noise):
     """800 training images with their labels, a share of them drawn anew, the clean rest, and a small network."""
-    x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
+    x, y = handwritten_digits()
     order = torch.randperm(len(x))
-    x, y = x[order].float() / 16, y[order]
+    x, y = x[order], y[order]
     labels = torch.where(torch.rand(800) < noise, torch.randint(10, (800,)), y[:800])
     network = lambda: torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
     return x[:800], labels, x[800:], y[800:], network

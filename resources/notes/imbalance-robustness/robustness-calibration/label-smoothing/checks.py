@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend, handwritten_digits
 
 TARGET = r"q_c = (1 - \varepsilon) \, [c = y] + \frac{\varepsilon}{C}"
 LOSS = r"""
@@ -188,18 +188,14 @@ def check_weight_per_sample():
 
 @pitfall("The training loss stops at 0.5 and is higher than the validation loss of an older run")
 def check_floor_of_the_training_loss():
-    x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
+    x, y = handwritten_digits()
     order = torch.randperm(len(x))
-    x, y = x[order].float() / 16, y[order]
+    x, y = x[order], y[order]
     plain, accuracy, smoothed_loss = [], [], []
     for eps in (0.0, 0.1):
         model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
-        for _ in range(150):
-            loss = F.cross_entropy(model(x[:1200]), y[:1200], label_smoothing=eps)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        loss = descend(optimizer, lambda: F.cross_entropy(model(x[:1200]), y[:1200], label_smoothing=eps), 150)
         z = model(x[1200:]).detach()
         smoothed_loss.append(loss.item())
         plain.append(F.cross_entropy(z, y[1200:]).item())

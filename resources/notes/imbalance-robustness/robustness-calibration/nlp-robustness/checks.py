@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import formula, pitfall, stated
 
 ROBUST = r"""
 \mathrm{RA} = \frac{1}{n} \sum_{i=1}^{n} \min_{x' \in S(x_i)} [f(x') = y_i], \qquad \mathrm{ASR} = 1 - \frac{\mathrm{RA}}{\mathrm{ACC}}

@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend, handwritten_digits
 
 LAYER = r"a = f(W x + b)"
 COLLAPSE = r"W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)"
@@ -49,10 +49,7 @@ def check_xor():
 
 def trained(net, x, loss, steps, rate=0.01):
     optimizer = torch.optim.Adam(net.parameters(), rate)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss(net(x)).backward()
-        optimizer.step()
+    descend(optimizer, lambda: loss(net(x)), steps)
     return net(x).detach()
 
 
@@ -91,8 +88,8 @@ def check_double_softmax():
     for _ in range(100):
         assert F.cross_entropy(F.softmax(torch.randn(1, 2) * 9, 1), torch.tensor([0])) >= least - 1e-6
     assert abs(least.item() - math.log(1 + math.exp(-1))) < 1e-6
-    x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
-    x, y = x[y < 2].float() / 16, y[y < 2]
+    x, y = handwritten_digits()
+    x, y = x[y < 2], y[y < 2]
     found = []
     for output in (nn.Softmax(1), nn.Identity()):
         net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2), output)

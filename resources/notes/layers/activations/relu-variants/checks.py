@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend, handwritten_digits
 
 PIECEWISE = r"""
 \mathrm{LeakyReLU}(x) = \begin{cases} x & x > 0 \\ a x & x \le 0 \end{cases} \qquad
@@ -131,16 +131,12 @@ def check_selu_needs_its_initialization_and_its_dropout():
 
 def slope_after_training(**options):
     """The learned slope of a network on digits; the options are for the group of the PReLU only."""
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     first, activation, last = nn.Linear(64, 64), nn.PReLU(), nn.Linear(64, 10)
     weights = [*first.parameters(), *last.parameters()]
     groups = [{"params": weights}, {"params": activation.parameters(), **options}]
     optimizer = torch.optim.SGD(groups, lr=0.1, weight_decay=0.2)
-    for _ in range(150):
-        optimizer.zero_grad()
-        F.cross_entropy(last(activation(first(pixels))), classes).backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(last(activation(first(pixels))), classes), 150)
     return activation.weight.item()
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import scipy.special
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, quietly, raises, stated
+from trainings import handwritten_digits
 
 VALUES = r"""
 \sigma(x) = \frac{1}{1 + e^{-x}}, \qquad
@@ -114,8 +114,7 @@ def check_overflow():
 
 def trained_deep(activation, initialize):
     """Accuracy of ten hidden layers on digits, and the gradient of the first of them."""
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     network = nn.Sequential(*(nn.Sequential(nn.Linear(64, 64), activation()) for _ in range(10)), nn.Linear(64, 10))
     for layer in network.modules():
         if isinstance(layer, nn.Linear):

@@ -147,7 +147,7 @@ def check_memory():
         kept = {}
         x = torch.randn(1000, requires_grad=True)
         with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t):
-            y = f(x)
+            f(x)
         saved.append(len(kept))
     assert saved == [1, 2], saved
 

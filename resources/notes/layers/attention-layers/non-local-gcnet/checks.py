@@ -3,10 +3,10 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 from torch import nn
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 NON_LOCAL = r"""
 z_i = x_i + W_z \sum_{j=1}^{P} \frac{\exp\left( (W_\theta x_i)^\top W_\phi x_j \right)}{\sum_{l=1}^{P} \exp\left( (W_\theta x_i)^\top W_\phi x_l \right)} \, W_g x_j
@@ -129,8 +129,8 @@ def check_numbers_kept_for_the_backward_pass():
 
 @pitfall("A pretrained network gets worse when the block is inserted")
 def check_insertion_into_a_trained_network():
-    digits = load_digits()
-    images, classes = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
+    images = pixels.view(-1, 1, 8, 8)
     first = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
     head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
     optimizer = torch.optim.Adam([*first.parameters(), *head.parameters()], 1e-2)

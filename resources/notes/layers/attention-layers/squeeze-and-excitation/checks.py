@@ -1,14 +1,13 @@
-import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 BLOCK = r"""
 z_c = \frac{1}{HW} \sum_{i=1}^{H} \sum_{j=1}^{W} x_{cij}, \qquad
@@ -125,8 +124,8 @@ class Residual(nn.Module):
 
 @pitfall("A pretrained network collapses after SE was inserted")
 def check_insertion_into_a_trained_network():
-    digits = load_digits()
-    images, classes = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
+    images = pixels.view(-1, 1, 8, 8)
     blocks = [Residual(16) for _ in range(4)]
     network = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)

@@ -2,11 +2,11 @@ import numpy as np
 import torch
 import torchvision
 from scipy.signal import correlate2d
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 LAYER = r"a^{(l)}_{o} = f\left( b_o + \sum_{c} w_{o,c} \star a^{(l-1)}_{c} \right)"
 SHIFT = r"(T_t x)_i = x_{i-t}, \qquad w \star (T_t x) = T_t (w \star x)"
@@ -155,8 +155,8 @@ def convolutions(pool):
 
 
 def digits():
-    data = load_digits()
-    return torch.tensor(data.images, dtype=torch.float32)[:, None] / 16, torch.tensor(data.target)
+    pixels, classes = handwritten_digits()
+    return pixels.view(-1, 1, 8, 8), classes
 
 
 def moved_by(x):

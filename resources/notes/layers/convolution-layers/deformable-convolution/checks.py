@@ -8,6 +8,7 @@ from torch import nn
 from torchvision.ops import DeformConv2d
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 TAPS = r"y(p) = \sum_{k=1}^{K} w_k \, m_k(p) \, x\left( p + p_k + \Delta p_k(p) \right)"
 BILINEAR = r"x(q) = \sum_{r} \max(0, 1 - |q_y - r_y|) \, \max(0, 1 - |q_x - r_x|) \, x(r)"
@@ -182,10 +183,8 @@ class Digits(nn.Module):
 
 @pitfall("Put into a trained network, it spoils the features")
 def check_offsets_that_start_at_zero():
-    from sklearn.datasets import load_digits    # here: the environment of checks_compiled.py has no scikit-learn
-
-    data = load_digits()
-    images, classes = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16, torch.tensor(data.target)
+    pixels, classes = handwritten_digits()
+    images = pixels.view(-1, 1, 8, 8)
     net = Digits()
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
     for _ in range(80):

@@ -3,11 +3,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 SOFTMAX = r"p_k = \frac{e^{z_k}}{\sum_{j=1}^{C} e^{z_j}}, \qquad z_i - z_j = \ln \frac{p_i}{p_j}"
 LOG_ODDS = r"\operatorname{logit}(p) = \ln \frac{p}{1 - p}, \qquad p = \sigma(z) = \frac{1}{1 + e^{-z}}"
@@ -154,8 +154,7 @@ def check_scikit_learn():
 
 def trained_on_digits(*last, steps=200):
     """Loss and accuracy on the training data of a small classifier whose network ends in `last`."""
-    digits = load_digits()
-    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    x, y = handwritten_digits()
     x, y = x[:600], y[:600]
     torch.manual_seed(1)
     network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10), *last)

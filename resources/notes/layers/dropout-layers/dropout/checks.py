@@ -5,11 +5,11 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 DROPOUT = r"""
 m_i \sim \mathrm{Bernoulli}(1-p), \qquad y_i = \frac{m_i}{1-p}\,x_i \;\;\text{(training)}, \qquad y_i = x_i \;\;\text{(evaluation)}
@@ -208,8 +208,7 @@ def check_where_it_goes():
 
 @pitfall("The training loss is above the validation loss")
 def check_losses_are_measured_in_two_modes():
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     order = torch.randperm(len(classes))
     train, validation = ((pixels[part], classes[part]) for part in (order[:1200], order[1200:]))
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.7), nn.Linear(64, 10))

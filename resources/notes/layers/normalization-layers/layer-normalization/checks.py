@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 MEAN_AND_VARIANCE = r"""
 \mu = \frac{1}{H}\sum_{i=1}^{H} x_i, \qquad
@@ -151,8 +151,8 @@ def check_naive_variance_in_float32_loses_everything():
 def trained_transformer(norm_first, warm_up, rate=7e-3, layers=8, width=16, steps=70):
     """The last losses of a classifier of digits, read row by row, and the gradient of its last layer in the first step."""
     torch.manual_seed(2)
-    digits = load_digits()
-    images, classes = torch.tensor(digits.images, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
+    images = pixels.view(-1, 8, 8)
     layer = nn.TransformerEncoderLayer(width, 2, 2 * width, dropout=0.0, batch_first=True, norm_first=norm_first)
     final = nn.LayerNorm(width) if norm_first else None
     encoder = nn.TransformerEncoder(layer, layers, norm=final, enable_nested_tensor=False)

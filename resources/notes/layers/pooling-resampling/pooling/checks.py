@@ -3,11 +3,11 @@ import math
 import numpy as np
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 WINDOWS = r"""
 m_{i,j} = \max_{0 \le u, v < K} x_{s i + d u - p,\; s j + d v - p}, \qquad
@@ -139,8 +139,8 @@ def check_ceil_mode():
 def accuracy_on_shifted_digits(augment, steps=150):
     """Right answers of a small network with pooling on digits in place, and moved by up to two pixels."""
     torch.manual_seed(0)
-    digits = load_digits()
-    images, classes = F.pad(torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, (2, 2, 2, 2)), torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
+    images = F.pad(pixels.view(-1, 1, 8, 8), (2, 2, 2, 2))
     shifts = [(a, b) for a in (-2, 0, 2) for b in (-2, 0, 2)]
     network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(288, 10))
     optimizer = torch.optim.Adam(network.parameters(), 0.01)

@@ -22,7 +22,7 @@ def length(L, k, s, p, d, q):
 
 def transposed(x, w, b, s, p, d, q):
     """The first two formulas of the article for one sample, in NumPy."""
-    (channels, L), (_, outputs, k) = x.shape, w.shape
+    L, k = x.shape[1], w.shape[2]
     y = np.repeat(b[:, None], length(L, k, s, p, d, q), axis=1)
     for i in range(L):
         for j in range(k):

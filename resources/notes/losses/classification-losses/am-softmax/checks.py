@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import handwritten_digits
 
 LOSS = r"""
 \ell = -\log \frac{e^{s (c_y - m)}}{e^{s (c_y - m)} + \sum_{j \ne y} e^{s c_j}}, \qquad
@@ -64,8 +64,7 @@ def trained_on_digits(s, m, rate=0.03, end=(), then=None):
 
     Loss, accuracy of the cosines without and with margin, embeddings, classes."""
     torch.manual_seed(0)
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     hidden = [layer for _ in range(3) for layer in (nn.Linear(64, 64), nn.ReLU())]
     network = nn.Sequential(*hidden, nn.Linear(64, 16), *end)
     centres = nn.Parameter(torch.randn(10, 16))

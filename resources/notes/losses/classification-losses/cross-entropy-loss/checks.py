@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend, handwritten_digits
 
 SAMPLE = r"""
 p_c = \frac{e^{z_c}}{\sum_{j=1}^{C} e^{z_j}}, \qquad
@@ -119,15 +119,10 @@ def check_by_hand():
 
 
 def loss_on_digits(end):
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10), *end)
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
-    for _ in range(150):
-        loss = F.cross_entropy(network(pixels), classes)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    loss = descend(optimizer, lambda: F.cross_entropy(network(pixels), classes), 150)
     return loss.item()
 
 

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, quietly, stated
+from trainings import descend, handwritten_digits
 
 RISK = r"""
 L(\theta) = \frac{1}{N}\sum_{n=1}^{N} \ell\left(f_\theta(x_n), y_n\right), \qquad \hat{\theta} = \arg\min_\theta L(\theta)
@@ -102,8 +102,7 @@ def check_checkpoints():
     sure, unsure = accuracy_and_loss(more, truth), accuracy_and_loss(less, truth)
     assert sure[0] < unsure[0] and sure[1] < unsure[1]
     torch.manual_seed(1)
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     train, validation, test = torch.randperm(1797).split([100, 849, 848])
     hidden = nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 64), nn.ReLU()
     network = nn.Sequential(*hidden, nn.Linear(64, 10))
@@ -230,10 +229,7 @@ def check_sum_changes_the_step_of_sgd_but_not_of_adam():
     def trained(reduction, rate):
         w = torch.zeros(4, 3, requires_grad=True)
         optimizer = torch.optim.SGD([w], rate)
-        for _ in range(20):
-            optimizer.zero_grad()
-            F.cross_entropy(x @ w, y, reduction=reduction).backward()
-            optimizer.step()
+        descend(optimizer, lambda: F.cross_entropy(x @ w, y, reduction=reduction), 20)
         return w.detach()
 
     assert torch.allclose(trained("sum", 0.5 / 64), trained("mean", 0.5), atol=1e-4)

@@ -2,11 +2,11 @@ import inspect
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend, handwritten_digits
 
 CLASSICAL = r"""
 \ell = \frac{y}{2} \, d^2 + \frac{1 - y}{2} \max(0, m - d)^2, \qquad d = \lVert x_1 - x_2 \rVert_2
@@ -71,15 +71,10 @@ def check_by_hand():
     stated("0.2071", F.cosine_embedding_loss(a, b, torch.tensor([-1]), margin=0.5))
 
 
-def digits():
-    data = load_digits()
-    return torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
-
-
 def trained(loss, normalize=False, steps=150, rate=0.003, pairs=None):
     """Embeddings of all digits after training on pairs: `loss(x1, x2, same)`; `pairs(network, step)` may choose the pairs."""
     torch.manual_seed(0)
-    pixels, classes = digits()
+    pixels, classes = handwritten_digits()
     network = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4))
     embed = lambda x: F.normalize(network(x)) if normalize else network(x)
     optimizer = torch.optim.Adam(network.parameters(), rate)
@@ -93,7 +88,7 @@ def trained(loss, normalize=False, steps=150, rate=0.003, pairs=None):
 
 def mean_cosines(x):
     """Mean cosine of similar and of dissimilar pairs of digits."""
-    x, classes = F.normalize(x), digits()[1]
+    x, classes = F.normalize(x), handwritten_digits()[1]
     same = classes[:, None] == classes
     return (x @ x.T)[same].mean().item(), (x @ x.T)[~same].mean().item()
 
@@ -118,10 +113,7 @@ def check_label_convention():
     for label, opposite in ((1 - similar, True), (similar, False)):
         x1, x2 = torch.zeros(2, 3), torch.full((2, 3), 0.3, requires_grad=True)
         optimizer = torch.optim.SGD([x2], 0.2)
-        for _ in range(200):
-            optimizer.zero_grad()
-            classical(x1, x2, label).backward()
-            optimizer.step()
+        descend(optimizer, lambda: classical(x1, x2, label), 200)
         near, far = F.pairwise_distance(x1, x2)[[1, 0] if opposite else [0, 1]]
         assert near < 0.01 and far > 0.99
         equal = torch.randn(1, 4)
@@ -157,7 +149,7 @@ def check_margins_work_in_opposite_directions():
 
 @pitfall("The loss is small, and false matches remain")
 def check_random_pairs():
-    pixels, classes = digits()
+    pixels, classes = handwritten_digits()
     same = classes[:, None] == classes
 
     def mined(embed, step):

@@ -3,11 +3,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 LOSS = r"""
 \ell = \max\left(0, \; d(a, p) - d(a, n) + m\right), \qquad d(x, y) = \lVert x - y + \varepsilon \rVert_2
@@ -131,8 +131,7 @@ def check_lengths_of_the_gradients():
 
 def trained_on_digits(rate, hardest, steps=60):
     """A small network's last triplets, mined in the batch: the loss of each anchor with margin 1, and all distances."""
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
     optimizer = torch.optim.SGD(network.parameters(), rate)
     for _ in range(steps):

@@ -5,6 +5,7 @@ from sklearn.metrics import f1_score, jaccard_score
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend
 
 DICE = r"D = \frac{2 \sum_i p_i g_i + s}{\sum_i p_i + \sum_i g_i + s}, \qquad L = 1 - D"
 IOU = r"D = \frac{2J}{1 + J}, \qquad J = \frac{D}{2 - D}"
@@ -197,10 +198,7 @@ def check_missed_object_stays_missed_with_sgd():
     def after(kind):
         z, g = torch.full((4,), -10.0, requires_grad=True), torch.ones(4)
         optimizer = kind([z], lr=0.1)
-        for _ in range(300):
-            optimizer.zero_grad()
-            (1 - dice(z.sigmoid(), g)).backward()
-            optimizer.step()
+        descend(optimizer, lambda: 1 - dice(z.sigmoid(), g), 300)
         return z.detach().max().item()
 
     assert after(torch.optim.SGD) < -9.9 and after(torch.optim.Adam) > 0

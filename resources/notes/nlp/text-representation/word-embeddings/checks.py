@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 LOSS = r"\mathcal{L} = -\ln \sigma\left(u_o^\top v\right) - \sum_{i=1}^{k} \ln \sigma\left(-u_i^\top v\right)"
 GRADIENT = r"""
@@ -88,10 +89,7 @@ def check_frozen_vectors():
         table, head = nn.Embedding.from_pretrained(loaded.clone(), **options), nn.Linear(2, 2)
         assert table.weight.requires_grad is moves
         optimizer = torch.optim.SGD([*table.parameters(), *head.parameters()], 0.01)
-        for _ in range(20):
-            optimizer.zero_grad()
-            F.cross_entropy(head(table(ids)), labels).backward()
-            optimizer.step()
+        descend(optimizer, lambda: F.cross_entropy(head(table(ids)), labels), 20)
         assert torch.equal(table.weight.detach(), loaded) is not moves
 
 
@@ -145,11 +143,7 @@ def check_antonyms_and_ambiguous_words():
     assert F.cosine_similarity(pmi[0], pmi[1], dim=0) > 0.9 and F.cosine_similarity(pmi[0], pmi[2], dim=0) < 0
     table, head = nn.Embedding.from_pretrained(pmi, freeze=False), nn.Linear(3, 2)
     optimizer = torch.optim.Adam([*table.parameters(), *head.parameters()], 0.05)
-    for _ in range(100):
-        loss = F.cross_entropy(head(table(torch.tensor([0, 1]))), torch.tensor([1, 0]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(head(table(torch.tensor([0, 1]))), torch.tensor([1, 0])), 100)
     assert F.cosine_similarity(*table.weight.detach()[:2], dim=0) < 0
     embed, encoder = nn.Embedding(5, 8), nn.GRU(8, 8, batch_first=True, bidirectional=True)
     texts = torch.tensor([[1, 0, 2], [3, 0, 4]])                          # word 0 between different neighbors

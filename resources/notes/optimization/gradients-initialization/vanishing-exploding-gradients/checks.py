@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 CHAIN = r"""
 \frac{\partial L}{\partial h_0} = J_1^\top J_2^\top \cdots J_D^\top \frac{\partial L}{\partial h_D}, \qquad
@@ -143,8 +143,7 @@ def check_initialization_fits_its_activation():
         assert norms[0] / norms[-1] < 1e-8 if fades else norms[0] / norms[-1] > 0.02
 
 
-DIGITS = load_digits()
-PIXELS, CLASSES = torch.tensor(DIGITS.data, dtype=torch.float32) / 16, torch.tensor(DIGITS.target)
+PIXELS, CLASSES = handwritten_digits()
 
 
 def last_loss(model, optimizer, steps=60, count=len(PIXELS), step=None):

@@ -3,11 +3,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend, handwritten_digits
 
 FANS = r"n_\text{in} = s_1 \prod_j k_j, \qquad n_\text{out} = s_0 \prod_j k_j"
 VARIANCES = r"""
@@ -131,8 +131,7 @@ class Layer(nn.Module):
 
 @pitfall("A deep ReLU network without normalization hardly learns")
 def check_twenty_layers_on_digits():
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     losses = {}
     for name in ("default", "Kaiming", "norm", "residual"):
         model = nn.Sequential(*(Layer(64, name == "norm", name == "residual") for _ in range(20)), nn.Linear(64, 10))
@@ -159,10 +158,7 @@ def check_constant_weights_stay_equal():
                 nn.init.constant_(p, constant or 0)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         x = torch.randn(20, 3)
-        for _ in range(50):
-            optimizer.zero_grad()
-            ((model(x) - x[:, :1] * 2) ** 2).mean().backward()
-            optimizer.step()
+        descend(optimizer, lambda: ((model(x) - x[:, :1] * 2) ** 2).mean(), 50)
         return model
 
     rows = trained(0.3)[0].weight.detach()

@@ -3,10 +3,10 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 ADAGRAD = r"s_t = s_{t-1} + g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{s_t} + \varepsilon}"
 RMSPROP = r"v_t = \alpha v_{t-1} + (1-\alpha)\,g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{v_t} + \varepsilon}"
@@ -192,8 +192,7 @@ def check_sparse_adagrad_leaves_other_rows():
 def trained_on_digits(kind, steps, warmup=0, **options):
     """The loss of a small network before each step and after the last."""
     torch.manual_seed(0)
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer, losses = kind(network.parameters(), **options), []
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup + 1)

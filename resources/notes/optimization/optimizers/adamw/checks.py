@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 MOMENTS = r"""
 \hat m_t = \frac{\beta_1 m_{t-1} + (1-\beta_1)\,g_t}{1-\beta_1^t}, \qquad
@@ -118,10 +119,7 @@ def check_groups_without_decay():
         before = [table.weight[2:].detach().clone(), norm.weight.detach().clone(), norm.bias.detach().clone()]
         kept = [*table.parameters(), *norm.parameters()]
         optimizer = torch.optim.AdamW([{"params": kept, "weight_decay": 0.0}] if grouped else kept)
-        for _ in range(1000):
-            optimizer.zero_grad()
-            (0 * norm(table(torch.tensor([0, 1])))).sum().backward()
-            optimizer.step()
+        descend(optimizer, lambda: (0 * norm(table(torch.tensor([0, 1])))).sum(), 1000)
         return [float((now / then).mean()) for now, then in zip((table.weight[2:], norm.weight, norm.bias), before)]
 
     assert all(abs(share - 0.99) < 1e-3 for share in after(False)) and after(True) == [1, 1, 1]
@@ -134,10 +132,7 @@ def check_half_life_and_rare_rows():
     table = nn.Embedding(4, 3)
     before = table.weight.detach().clone()
     optimizer = torch.optim.AdamW(table.parameters(), lr=0.1, weight_decay=0.1)
-    for _ in range(10):
-        optimizer.zero_grad()
-        table(torch.tensor([0, 1])).sum().backward()
-        optimizer.step()
+    descend(optimizer, lambda: table(torch.tensor([0, 1])).sum(), 10)
     assert torch.allclose(table.weight[2:], before[2:] * (1 - 0.01) ** 10, rtol=1e-5)
 
 

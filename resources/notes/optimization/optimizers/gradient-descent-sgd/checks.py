@@ -3,10 +3,10 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 GRADIENT = r"g_t = \frac{1}{B}\sum_{i=1}^{B} \nabla \ell_i(\theta_{t-1}) + \lambda\,\theta_{t-1}"
 BUFFER = r"b_1 = g_1, \qquad b_t = \mu\,b_{t-1} + (1-\tau)\,g_t \quad (t > 1)"
@@ -184,8 +184,7 @@ def by_library_step(x, y, decay, reduction, lr):
 
 @pitfall("The loss jumps up after raising momentum from 0.9 to 0.99")
 def check_more_momentum_needs_a_smaller_rate():
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
 
     def losses(rate, momentum):
         torch.manual_seed(0)

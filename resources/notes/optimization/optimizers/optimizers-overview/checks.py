@@ -3,10 +3,10 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 UPDATE = r"""
 m_t = a\,m_{t-1} + b\,g_t, \qquad V_t = c\,V_{t-1} + d\,g_t^2, \qquad
@@ -116,8 +116,7 @@ def check_weak_weights_keep_up_and_rare_ones_lag_less():
 def on_digits(kind, steps, restart=None, batch=1797, **options):
     """A small network's loss before each step; `restart` = (step, whether the new optimizer gets the old state)."""
     torch.manual_seed(0)
-    digits = load_digits()
-    pixels, classes = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, classes = handwritten_digits()
     network = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     optimizer, losses = kind(network.parameters(), **options), []
     for step in range(steps):

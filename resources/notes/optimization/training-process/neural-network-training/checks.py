@@ -3,7 +3,6 @@ import math
 import numpy as np
 import torch
 from scipy.stats import binom
-from sklearn.datasets import load_digits
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, cross_val_score
@@ -13,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from note_checks import check, formula, pitfall, quietly, stated
+from trainings import handwritten_digits
 
 MODEL_AND_LOSS = r"\hat y = f(W, x), \qquad L(W) = \frac{1}{N} \sum_{i=1}^{N} \ell\big(f(W, x_i),\, y_i\big)"
 STEP = r"W_{t+1} = W_t - \eta\, \nabla L(W_t)"
@@ -99,8 +99,8 @@ def check_eval_does_not_stop_gradients():
 
 @pitfall('"Converged" because the loss fell below a threshold')
 def check_threshold_and_patience():
-    x, y = (torch.tensor(part) for part in load_digits(return_X_y=True))
-    x, y, no_information = x.float() / 16, y[torch.randperm(len(y))], math.log(10)
+    x, y = handwritten_digits()
+    y, no_information = y[torch.randperm(len(y))], math.log(10)
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     best, waited, by_patience, fitted = math.inf, 0, None, math.inf

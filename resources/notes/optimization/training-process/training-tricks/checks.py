@@ -6,13 +6,13 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset
 
 from note_checks import check, formula, pitfall, quietly, raises, stated
+from trainings import handwritten_digits
 
 CLIP = r"g \leftarrow g \cdot \min\!\Big(1,\; \frac{c}{\lVert g \rVert_2 + 10^{-6}}\Big)"
 MEMORY = r"M(S) = a\,\Big(S + \frac{L}{S}\Big), \qquad S^{*} = \sqrt{L}"
@@ -216,8 +216,7 @@ def check_waiting_for_data():
 
 @pitfall("Several tricks at once, and the result is worse")
 def check_one_trick_at_a_time():
-    pixels, classes = (torch.tensor(part) for part in load_digits(return_X_y=True))
-    pixels = pixels.float() / 16
+    pixels, classes = handwritten_digits()
 
     def accuracy(batch, rate, clip=math.inf):
         torch.manual_seed(0)

@@ -2,11 +2,11 @@ import copy
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend, handwritten_digits
 
 LAYERWISE = r"\theta_l \leftarrow \theta_l - \eta\,\xi^{D-l}\, \frac{\partial L}{\partial \theta_l}"
 LORA = r"""
@@ -96,10 +96,7 @@ def check_frozen_batch_norm_moves_in_train_mode():
         model.train()
         if mended:
             frozen.eval()
-        for _ in range(3):
-            optimizer.zero_grad()
-            model(torch.randn(16, 4) + 2).square().sum().backward()
-            optimizer.step()
+        descend(optimizer, lambda: model(torch.randn(16, 4) + 2).square().sum(), 3)
         changed = {name for name, value in frozen.state_dict().items() if not torch.equal(value, before[name])}
         assert changed == (set() if mended else {"1.running_mean", "1.running_var", "1.num_batches_tracked"})
 
@@ -126,8 +123,8 @@ def check_optimizer_built_too_early():
 
 def digits():
     """Images, digits, a grouping of them into five classes; rows for pretraining, fine-tuning and testing."""
-    x, y = (torch.tensor(part) for part in load_digits(return_X_y=True))
-    return x.float() / 16, y, y * 3 % 10 // 2, torch.randperm(len(y)).split([900, 100, 797])
+    x, y = handwritten_digits()
+    return x, y, y * 3 % 10 // 2, torch.randperm(len(y)).split([900, 100, 797])
 
 
 def fit(model, parameters, x, y, rate, steps, warm=0):

@@ -1,7 +1,6 @@
 import abc
 import random
 
-import torch
 from torch import nn
 
 from note_checks import check, formula, pitfall, raises, stated

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from note_checks import check, formula, pitfall, quietly, raises, stated
+from trainings import descend
 
 SIZE = r"d_k = \begin{cases} a_k & \text{if } b_k = a_k \text{ or } b_k = 1 \\ b_k & \text{if } a_k = 1 \end{cases}"
 STRETCH = r"""
@@ -103,10 +104,7 @@ def check_a_line_is_flat_until_the_shapes_agree():
     def slope(loss):
         line = nn.Linear(1, 1)
         optimizer = torch.optim.SGD(line.parameters(), lr=0.3)
-        for _ in range(300):
-            optimizer.zero_grad()
-            quietly(lambda: loss(line(x))).backward()
-            optimizer.step()
+        descend(optimizer, lambda: quietly(lambda: loss(line(x))), 300)
         return line.weight.item()
 
     mse = nn.functional.mse_loss

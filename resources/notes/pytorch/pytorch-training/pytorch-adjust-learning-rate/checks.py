@@ -1,10 +1,10 @@
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.optim import lr_scheduler
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 MOMENTUM = r"v_t = \mu\,v_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta_t\,v_t"
 LAYERS = r"\eta_l = \eta\,\xi^{\,L-l}"
@@ -68,8 +68,7 @@ def check_worked_example():
 
 @pitfall("The loss behaves oddly after each change of the rate")
 def check_a_new_optimizer_disturbs_the_loss():
-    digits = load_digits()
-    x, y = torch.tensor(digits.data, dtype=torch.float32)[:600] / 16, torch.tensor(digits.target)[:600]
+    x, y = (part[:600] for part in handwritten_digits())
 
     def losses(make, rate, fresh):
         torch.manual_seed(0)

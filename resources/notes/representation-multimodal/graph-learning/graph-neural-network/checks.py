@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 MESSAGE = r"h_v' = \phi\left( h_v,\; \bigoplus_{u \in \mathcal{N}(v)} \psi(h_u) \right)"
 MATRIX = r"""
@@ -180,10 +181,7 @@ def check_depth():
         for depth, kind in ((2, "plain"), (4, "plain"), (16, "plain"), (16, "residual"), (16, "jumping")):
             model = Stack(depth, kind)
             optimizer = torch.optim.Adam(model.parameters(), 0.01)
-            for _ in range(40):
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(model(step, x)[train], y[train]).backward()
-                optimizer.step()
+            descend(optimizer, lambda: nn.functional.cross_entropy(model(step, x)[train], y[train]), 40)
             found.setdefault((depth, kind), []).append((model(step, x).argmax(1) == y)[test].float().mean().item())
     mean = {key: np.mean(values) for key, values in found.items()}
     assert mean.pop((16, "plain")) < 0.6 and min(mean.values()) > 0.7, found

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 CONCATENATION = r"""
 W \begin{bmatrix} x \\ y \end{bmatrix} = W_x x + W_y y, \qquad W = \begin{bmatrix} W_x & W_y \end{bmatrix}
@@ -120,11 +121,7 @@ def accuracy(logit, label):
 def fitted(inputs, label, network, rate=1e-2, steps=100):
     """Trains with all of the data in each step; `inputs` is called for each."""
     optimizer = torch.optim.Adam(network.parameters(), rate)
-    for _ in range(steps):
-        loss = F.binary_cross_entropy_with_logits(network(inputs()).squeeze(1), label)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.binary_cross_entropy_with_logits(network(inputs()).squeeze(1), label), steps)
     return network.requires_grad_(False)
 
 

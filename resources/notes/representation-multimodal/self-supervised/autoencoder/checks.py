@@ -2,13 +2,13 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend, handwritten_digits
 
 RECONSTRUCTION = r"L = \frac{1}{N} \sum_{i=1}^{N} \left\lVert x_i - g(f(\tilde{x}_i)) \right\rVert^2"
 LINEAR = r"\min_{f, g\ \text{linear}} L = \sum_{k > d} \lambda_k"
@@ -47,7 +47,7 @@ def check_linear_optimum_is_pca():
             return loss
 
         for _ in range(5):
-            loss = optimizer.step(closure)
+            optimizer.step(closure)
         final = (net(x) - x).pow(2).sum(1).mean().item()
         assert rest * (1 - 1e-9) <= final <= rest * 1.001, (final, rest)
 
@@ -93,7 +93,7 @@ def trained(x, last=nn.Identity(), noise=0.0, clean=True, steps=120):
 
 
 def digits():
-    return torch.tensor(load_digits().data[:600] / 16, dtype=torch.float32)
+    return handwritten_digits()[0][:600]
 
 
 @pitfall("Reconstructions are pale or cut off")
@@ -116,11 +116,7 @@ def check_the_floor_of_binary_cross_entropy():
     assert floor > 0.1 and F.mse_loss(x, x) == 0
     logits = torch.zeros_like(x).requires_grad_()
     optimizer = torch.optim.Adam([logits], 0.3)
-    for _ in range(100):
-        loss = F.binary_cross_entropy_with_logits(logits, x)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    loss = descend(optimizer, lambda: F.binary_cross_entropy_with_logits(logits, x), 100)
     assert floor <= loss.item() and loss.item() - floor < 0.01
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 LOSS = r"L = -\frac{s_+}{\tau} + \ln\left( e^{s_+/\tau} + \sum_{k} e^{s_k/\tau} \right)"
 GRADIENT = r"\frac{\partial L}{\partial z} = -\frac{1}{\tau} \left( (1 - p_+)\, z_+ - \sum_{k} p_k\, z_k \right)"
@@ -60,11 +61,7 @@ def check_by_hand():
 def pretrained(view, encoder, loss, steps=100, rate=1e-2):
     """Trains the encoder on two views in each step; returns the last loss."""
     optimizer = torch.optim.Adam(encoder.parameters(), rate)
-    for _ in range(steps):
-        value = loss(*(F.normalize(encoder(view()), dim=1) for _ in range(2)))
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
+    value = descend(optimizer, lambda: loss(*(F.normalize(encoder(view()), dim=1) for _ in range(2))), steps)
     encoder.requires_grad_(False)
     return value.item()
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend, handwritten_digits
 
 PRETEXT = r"\min_{f, h} \frac{1}{N} \sum_{i=1}^{N} \ell\left( h(f(T(x_i))),\; t(x_i) \right)"
 MASKED = r"\ell = -\frac{1}{|M|} \sum_{j \in M} \ln p\left( x_j \mid x_{\setminus M} \right)"
@@ -28,11 +29,7 @@ def check_rotation_pretext():
     ours = np.mean([-v[t] + math.log(np.exp(v).sum()) for v, t in zip(logits, target)])
     np.testing.assert_allclose(ours, F.cross_entropy(h(f(turned)), target).item(), rtol=1e-5)
     optimizer = torch.optim.Adam([*f.parameters(), *h.parameters()], 1e-2)
-    for _ in range(200):
-        loss = F.cross_entropy(h(f(turned)), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    loss = descend(optimizer, lambda: F.cross_entropy(h(f(turned)), target), 200)
     assert loss.item() < 0.5 * math.log(4)
 
 
@@ -124,18 +121,13 @@ def check_a_shortcut():
 
 @pitfall("The probe's loss stays at chance or blows up")
 def check_the_scale_of_the_features():
-    x, y = load_digits(return_X_y=True)
-    x, y = torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y)
+    x, y = handwritten_digits()
 
     def probe(features, rate=0.1):
         torch.manual_seed(0)
         layer = nn.Linear(64, 10)
         optimizer = torch.optim.SGD(layer.parameters(), rate)
-        for _ in range(60):
-            loss = F.cross_entropy(layer(features), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        loss = descend(optimizer, lambda: F.cross_entropy(layer(features), y), 60)
         return loss.item()
 
     chance = math.log(10)

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import descend
 
 EMBEDDING = r"""
 t_j = E_{w_j} + P_j + s_{\mathrm{text}}, \qquad v_r = W_f f_r + W_b b_r + s_{\mathrm{image}}
@@ -118,11 +119,7 @@ def check_boxes_between_0_and_1():
     label = (corners[:, 0] + corners[:, 2] > 1).long()  # is the object in the right half?
     net = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 2))
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
-    for _ in range(150):
-        loss = F.cross_entropy(net(corners), label)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(net(corners), label), 150)
     right = lambda boxes: (net(boxes).argmax(1) == label).float().mean()
     size = torch.tensor([640.0, 480, 640, 480])
     pixels = corners * size

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from trainings import descend
 
 ITC = r"""
 y_{ij} = (1 - \alpha)\, \delta_{ij} + \alpha\, q_{ij}, \qquad
@@ -142,10 +143,7 @@ def check_one_side_stays_visible():
     optimizer = torch.optim.Adam(head.parameters(), 0.1)
     word = torch.arange(8).repeat(20)
     seen, hidden = F.one_hot(word, 9).float(), F.one_hot(torch.full_like(word, 8), 9).float()
-    for _ in range(200):
-        optimizer.zero_grad()
-        (F.cross_entropy(head(seen), word) + F.cross_entropy(head(hidden), word)).backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(head(seen), word) + F.cross_entropy(head(hidden), word), 200)
     assert F.cross_entropy(head(seen), word) < 0.05 and F.cross_entropy(head(hidden), word) > math.log(8) - 1e-3
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import torch
 from scipy.stats import binom, binomtest, chisquare, norm
-from sklearn.datasets import load_digits
 from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 from torchvision.models import ResNet50_Weights
 
 from note_checks import check, formula, pitfall, stated, unexecuted
+from trainings import handwritten_digits
 
 F0 = r"""
 \mathrm{SE} = \sqrt{\frac{\hat{p} (1 - \hat{p})}{n}}, \qquad \hat{p} \pm z \, \mathrm{SE}
@@ -104,8 +104,7 @@ def check_two_recipes():
 
 def trained(activation, rate, seed, steps=80):
     """Test accuracy of a small network on digits."""
-    digits = load_digits()
-    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    x, y = handwritten_digits()
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(64, 32), activation(), nn.Linear(32, 10))
     optimizer = torch.optim.Adam(model.parameters(), rate)

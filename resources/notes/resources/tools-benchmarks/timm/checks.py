@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import ResNet50_Weights, convnext_tiny, resnet50, swin_t
@@ -10,6 +9,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import functional as transform
 
 from note_checks import check, formula, pitfall, stated, unexecuted
+from trainings import descend, handwritten_digits
 
 NORMALISATION = r"\hat{x}_c = \frac{x_c / 255 - \mu_c}{\sigma_c}"
 RESIZE = r"r = \left\lfloor \frac{s}{p} \right\rfloor"
@@ -107,8 +107,7 @@ def check_vit_blocks_share_one_stride():
 
 def trained_on_digits(steps=200):
     """A small network trained on digits that were normalized with their own mean and deviation."""
-    digits = load_digits()
-    x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    x, y = handwritten_digits()
     data = (x.mean(), x.std())
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     fit(model, (x[:1000] - data[0]) / data[1], y[:1000], model.parameters(), steps)
@@ -118,10 +117,7 @@ def trained_on_digits(steps=200):
 
 def fit(model, x, y, parameters, steps):
     optimizer = torch.optim.Adam(parameters, 0.01)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(model(x), y), steps)
 
 
 @pitfall("Accuracy is a few points too low")

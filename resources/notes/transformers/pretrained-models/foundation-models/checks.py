@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from note_checks import check, formula, pitfall, stated
+from trainings import descend
 
 F0 = r"""
 M_{kv} = 2 \, n \, B \, H_{kv} \, L \, d_h \, b
@@ -58,7 +59,7 @@ def check_two_and_six_operations_per_parameter_and_token():
     net = nn.Sequential(*[nn.Linear(64, 64, bias=False) for _ in range(40)])
     N, D = sum(p.numel() for p in net.parameters()), 10
     with FlopCounterMode(display=False) as forward:
-        out = net(torch.randn(D, 64))
+        net(torch.randn(D, 64))
     assert forward.get_total_flops() == 2 * N * D
     with FlopCounterMode(display=False) as both:
         net(torch.randn(D, 64)).sum().backward()
@@ -121,10 +122,7 @@ def check_probable_is_not_true():
     inputs = torch.eye(3).repeat_interleave(100, 0)
     answers = torch.cat([torch.arange(100) < 70, torch.zeros(100), torch.ones(100)]).long()
     optimizer = torch.optim.Adam(model.parameters(), 0.1)
-    for _ in range(200):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs), answers).backward()
-        optimizer.step()
+    descend(optimizer, lambda: nn.functional.cross_entropy(model(inputs), answers), 200)
     said = model(torch.eye(3)).softmax(1)
     assert said[0].argmax() == 1 and abs(said[0, 1] - 0.7) < 0.05     # probable and wrong
     assert said[1].argmax() == 0 and said[1, 0] > 0.9                 # with a true source

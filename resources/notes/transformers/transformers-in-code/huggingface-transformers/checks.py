@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
 
 from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from trainings import handwritten_digits
 
 F0 = r"""
 s = \frac{\sum_{t=1}^{L} m_t \, h_t}{\sum_{t=1}^{L} m_t}
@@ -107,8 +107,7 @@ def trained(features, pixels, labels, steps):
 @pitfall("Fine-tuning stays poor: the weights were never loaded")
 def check_fine_tuning_from_loaded_and_from_random_weights():
     """Digits in place of texts, a state dict in place of `from_pretrained`; then other class numbers, and 30 images."""
-    digits = load_digits()
-    pixels, digit = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    pixels, digit = handwritten_digits()
     build = lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU())
     loaded, never = build(), build()
     loaded.load_state_dict(trained(build(), pixels[:1000], digit[:1000], 400)[0].state_dict())

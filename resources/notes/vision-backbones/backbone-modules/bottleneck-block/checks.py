@@ -1,12 +1,12 @@
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 BOTTLENECK = r"4M \cdot M + 9\,M^2 + M \cdot 4M = 17\,M^2"
 OTHERS = r"2 \cdot 9\,(4M)^2 = 288\,M^2, \qquad tC \cdot C + 9\,tC + C \cdot tC = 2tC^2 + 9tC"
@@ -116,8 +116,8 @@ def check_when_an_inverted_residual_adds_its_input():
 
 def trained_on_digits(*blocks, steps=60):
     """A small network with these blocks, and its loss on the digits."""
-    digits = load_digits()
-    images, target = torch.tensor(digits.data / 16, dtype=torch.float32).view(-1, 1, 8, 8), torch.tensor(digits.target)
+    pixels, target = handwritten_digits()
+    images = pixels.view(-1, 1, 8, 8)
     width = next(m.in_channels for m in blocks[0].modules() if isinstance(m, nn.Conv2d))
     net = nn.Sequential(nn.Conv2d(1, width, 3, 2, 1), *blocks, nn.Flatten(), nn.LazyLinear(10))
     net(images[:2])

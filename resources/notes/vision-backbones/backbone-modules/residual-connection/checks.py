@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 BLOCK = r"y = x + F(x), \qquad y = W_s x + F(x)"
 UNROLLED = r"x_L = x_l + \sum_{i=l}^{L-1} F_i(x_i)"
@@ -142,8 +142,7 @@ def check_final_norm_is_optional():
 
 def errors_on_digits(blocks, width=32, steps=80, rows=1200):
     """A plain network with BatchNorm: its loss at the start of training and at the end, and the held-out loss."""
-    digits = load_digits()
-    pixels, target = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
+    pixels, target = handwritten_digits()
     layers = [nn.Linear(64, width), nn.ReLU()]
     for _ in range(2 * blocks):
         layers += [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU()]

@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, stated
+from trainings import handwritten_digits
 
 VOTES = r"""
 \hat{u}_{j|i} = W_{ij}\, u_i, \qquad c_{ij} = \frac{e^{b_{ij}}}{\sum_k e^{b_{ik}}}, \qquad s_j = \sum_i c_{ij}\, \hat{u}_{j|i}
@@ -97,8 +97,7 @@ def margin_loss(length, present):
 
 def accuracy_on_digits(axis, steps=60):
     """A capsule layer for the digits, 12 children of 4 and 10 parents of 8, with the softmax over an axis."""
-    digits = load_digits()
-    pixels, target = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
+    pixels, target = handwritten_digits()
     children, W = nn.Linear(64, 48), nn.Parameter(torch.randn(12, 10, 8, 4) * 0.3)
     votes = lambda x: torch.einsum("ijdk,nik->nijd", W, children(x).view(-1, 12, 4))
     lengths = lambda x: route_in_torch(votes(x), 3, axis)[0].norm(dim=-1)

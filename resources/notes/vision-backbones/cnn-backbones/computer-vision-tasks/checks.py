@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models.detection.image_list import ImageList  # noqa: F401 - the detection package is importable
 from torchvision.ops import box_iou
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import formula, pitfall, raises, stated
+from trainings import descend
 
 IOU = r"\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|}"
 MEAN_IOU = r"\mathrm{mIoU} = \frac{1}{K} \sum_{k=1}^{K} \frac{TP_k}{TP_k + FP_k + FN_k}"
@@ -38,7 +38,7 @@ def mean_iou(truth, guess, classes):
 
 @formula(MEAN_IOU)
 def check_mean_iou_equals_jaccard_of_scikit_learn():
-    from sklearn.metrics import accuracy_score, jaccard_score
+    from sklearn.metrics import jaccard_score
 
     for shape, classes in [((6, 7), 3), ((10, 10), 2), ((30,), 5)]:
         truth, guess = np.random.randint(0, classes, shape), np.random.randint(0, classes, shape)
@@ -89,10 +89,7 @@ def check_background_counts_as_a_class():
     features, head = torch.randn(200, 8), FastRCNNPredictor(8, 2)
     labels = (features[:, 0] > 0).long()
     optimizer = torch.optim.Adam(head.parameters(), 0.05)
-    for _ in range(100):
-        optimizer.zero_grad()
-        F.cross_entropy(head(features)[0], labels).backward()
-        optimizer.step()
+    descend(optimizer, lambda: F.cross_entropy(head(features)[0], labels), 100)
     found = head(features)[0].softmax(-1)[:, 1] > 0.5
     assert (found == labels.bool()).float().mean() > 0.95
 

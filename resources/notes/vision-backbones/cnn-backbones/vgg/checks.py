@@ -2,7 +2,6 @@ import math
 
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -10,6 +9,7 @@ from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import make_layers
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 STACK = r"r = 2n + 1, \qquad 9nC^2 \le (2n + 1)^2 C^2"
 CONV = r"P_{\mathrm{conv}} = \sum_{l=1}^{13} (9\,C_{l-1} + 1)\,C_l"
@@ -140,8 +140,8 @@ def check_inplace_relu_overwrites_a_saved_map():
 
 def loss_on_digits(batch_norm, steps=80):
     """Thirteen narrow 3x3 layers and three dense ones in training on digits: the mean loss of the last steps."""
-    digits = load_digits()
-    x, y = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(digits.target)
+    pixels, y = handwritten_digits()
+    x = pixels.view(-1, 1, 8, 8)
     features = make_layers([16, 16, "M", 16, 16, "M", 16, 16, 16, "M", *[16] * 6], batch_norm)
     features[0] = nn.Conv2d(1, 16, 3, padding=1)
     dense = (nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))

@@ -1,7 +1,6 @@
 import numpy as np
 import torch
 import torchvision
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,6 +8,7 @@ from torchvision.models._utils import _make_divisible
 from torchvision.models.mobilenetv2 import InvertedResidual
 
 from note_checks import check, formula, pitfall, stated
+from trainings import handwritten_digits
 
 RATIO = r"""
 \frac{H W \left( K^2 C_{\mathrm{in}} + C_{\mathrm{in}} C_{\mathrm{out}} \right)}{H W K^2 C_{\mathrm{in}} C_{\mathrm{out}}} = \frac{1}{C_{\mathrm{out}}} + \frac{1}{K^2}
@@ -120,9 +120,9 @@ def check_memory_traffic():
 
 @pitfall("Validation is much worse than training after few steps")
 def check_stale_statistics():
-    digits = load_digits()
-    x = F.interpolate(torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, size=32).expand(-1, 3, -1, -1)
-    y, net = torch.tensor(digits.target), torchvision.models.mobilenet_v3_small(num_classes=10)
+    pixels, y = handwritten_digits()
+    x = F.interpolate(pixels.view(-1, 1, 8, 8), size=32).expand(-1, 3, -1, -1)
+    net = torchvision.models.mobilenet_v3_small(num_classes=10)
     optimizer, seen = torch.optim.Adam(net.parameters(), 1e-3), []
     for _ in range(20):
         batch = torch.randint(0, 1400, (32,))

@@ -120,7 +120,7 @@ def check_two_conventions():
 
 
 @pitfall("Six times slower than AlexNet")
-def check_memory_traffic():
+def check_numbers_moved_per_multiply_add():
     """That time was taken on an early PyTorch release; here the numbers moved per multiply-add of two layers."""
     ratios = []
     for conv in (nn.Conv2d(64, 64, 3, padding=1, groups=64, bias=False), nn.Conv2d(64, 64, 3, padding=1, bias=False)):

@@ -4,13 +4,13 @@ import numpy as np
 import torch
 import torchvision
 from scipy.special import erf
-from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from note_checks import check, formula, pitfall, raises, stated
+from trainings import handwritten_digits
 
 INPUT = r"z_0 = \left[ c;\; x_1 E + b;\; \dots;\; x_N E + b \right] + E_{\mathrm{pos}}"
 LAYER = r"z'_l = z_{l-1} + \mathrm{MSA}(\mathrm{LN}(z_{l-1})), \qquad z_l = z'_l + \mathrm{MLP}(\mathrm{LN}(z'_l))"
@@ -95,9 +95,8 @@ def check_numbers():
 @pitfall("Worse than a ResNet on your own small dataset")
 def check_few_images():
     """A hundred digits: a small CNN, a small ViT, and one pretrained on a thousand others. The DeiT recipe is not run."""
-    digits = load_digits()
-    x = torch.tensor(digits.images, dtype=torch.float32)[:, None].expand(-1, 3, -1, -1) / 16
-    y = torch.tensor(digits.target)
+    pixels, y = handwritten_digits()
+    x = pixels.view(-1, 1, 8, 8).expand(-1, 3, -1, -1)
 
     def accuracy(net, *runs):
         optimizer = torch.optim.Adam(net.parameters(), 3e-3)

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from trainings import descend
 
 DISTILLATION = r"L = \tfrac12\, \mathrm{CE}(z^{c}, y) + \tfrac12\, \mathrm{CE}\left( z^{d}, \arg\max_k z^{t}_k \right)"
 REDUCTION = r"\Omega = 2 \cdot N \cdot \frac{N}{R^2} \cdot C"
@@ -102,10 +103,7 @@ def check_both_heads():
     raises(RuntimeError, lambda: heads[0](tokens[0]) + nn.Linear(4, 1000)(tokens[1]), "must match the size")
     assert (nn.Linear(4, 1)(tokens[0]) + nn.Linear(4, 1000)(tokens[1])).shape == (600, 1000)
     optimizer = torch.optim.Adam([p for head in heads for p in head.parameters()], 0.05)
-    for _ in range(100):
-        optimizer.zero_grad()
-        sum(F.cross_entropy(head(t[:300]), y[:300]) for head, t in zip(heads, tokens)).backward()
-        optimizer.step()
+    descend(optimizer, lambda: sum(F.cross_entropy(head(t[:300]), y[:300]) for head, t in zip(heads, tokens)), 100)
     accuracy = lambda logits: float((logits.argmax(1) == y[300:]).double().mean())
     first, second = (head(t[300:]) for head, t in zip(heads, tokens))
     assert accuracy((first + second) / 2) > accuracy(first) + 0.03

@@ -1,0 +1,26 @@
+"""Small real trainings for the checks of the notes: data that comes with scikit-learn, and the loop every training shares."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+
+
+def handwritten_digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """scikit-learn's digits: pixels (1797, 64), float32 from 0 to 1, rows of 8 × 8 images, and classes (1797,), int64."""
+    # Here: the environment of the compiled operators has no scikit-learn, and its checks may import this module.
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor], steps: int) -> torch.Tensor:
+    """Takes steps down a loss that is computed anew before each, and returns its last value."""
+    for _ in range(steps):
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    return value

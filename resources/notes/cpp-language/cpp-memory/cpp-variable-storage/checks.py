@@ -1,39 +1,12 @@
 import subprocess
 import tempfile
 from pathlib import Path
-from resource import RLIMIT_STACK, setrlimit
 from signal import SIGSEGV
 
 from note_checks import check, formula, pitfall, stated
+from programs import compiled, ended
 
 COPIES = r"n_{\text{automatic}} = d, \qquad n_{\text{static}} = 1, \qquad n_{\text{thread}} = T"
-
-
-def compiled(code, *options):
-    """What g++ reports, and what the program prints (None if it does not compile)."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "main.cpp"), Path(folder, "main")
-        source.write_text(code)
-        done = subprocess.run(["g++", "-std=c++17", "-pthread", *options, "-o", program, source], capture_output=True, text=True)
-        if done.returncode:
-            return done.stderr, None
-        return done.stderr, subprocess.run([program], capture_output=True, text=True, timeout=20).stdout
-
-
-def linked(*sources):
-    """How the program of several source files ends (0, or minus a signal), and what it prints; its stack has 8 MiB."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder, f"{number}.cpp") for number, _ in enumerate(sources)]
-        for file, source in zip(files, sources):
-            file.write_text(source)
-        subprocess.run(["g++", "-std=c++17", "-o", Path(folder, "main"), *files], check=True, capture_output=True)
-        limit = lambda: setrlimit(RLIMIT_STACK, (8 * 2**20, 8 * 2**20))
-        done = subprocess.run([Path(folder, "main")], capture_output=True, text=True, timeout=20, preexec_fn=limit)
-        return done.returncode, done.stdout
-
-
-def ended(source):
-    return linked(source)[0]
 
 
 def sections(code):
@@ -101,7 +74,7 @@ def check_returned_reference():
     value, owner = "int f() { int x = 1; return x; }", "#include <memory>\nstd::unique_ptr<int> f() { return std::make_unique<int>(1); }"
     use = "\nvoid g() { volatile int a = 7, b = 7, c = 7, d = 7, e = 7, h = 7; (void)(a + b + c + d + e + h); }\nint main() { auto&& r = f(); g(); return %sr; }"
     assert "-Wreturn-local-addr" in compiled("int& f() { int x = 1; return x; } int main() {}")[0]
-    assert [ended(code + use % star) for code, star in ((direct, ""), (through, ""), (value, ""), (owner, "*"))] == [-SIGSEGV, 7, 1, 1]
+    assert [ended(code + use % star)[0] for code, star in ((direct, ""), (through, ""), (value, ""), (owner, "*"))] == [-SIGSEGV, 7, 1, 1]
 
 
 @pitfall("A local sum starts at a strange number")
@@ -123,7 +96,7 @@ def check_large_array():
         ("float image[4096][4096];", "y][x", -SIGSEGV),
         ("std::vector<float> image(4096 * 4096);", "y * 4096 + x", 0),
     ):
-        assert ended(code.replace("DECLARED", declared).replace("AT", at)) == end
+        assert ended(code.replace("DECLARED", declared).replace("AT", at))[0] == end
 
 
 @pitfall("A crash before `main` begins")
@@ -133,15 +106,15 @@ def check_order_of_initialization():
     kind = "std::map<std::string, int>"
     variable = user % (f"{kind} registry;", ""), holder % f"{kind} registry;"
     function = user % (f"{kind}& registry();", "()"), holder % f"{kind}& registry() {{ static {kind} made; return made; }}"
-    assert linked(*variable) == (-SIGSEGV, "") and linked(*variable[::-1]) == (0, "main\n")    # g++ keeps the order of the files
-    assert linked(*function) == linked(*function[::-1]) == (0, "main\n")
+    assert ended(*variable) == (-SIGSEGV, "") and ended(*variable[::-1]) == (0, "main\n")    # g++ keeps the order of the files
+    assert ended(*function) == ended(*function[::-1]) == (0, "main\n")
 
 
 @pitfall('Each source file sees its own "global"')
 def check_internal_linkage():
     for header, definition, wanted in (("static int n;", "", "0"), ("inline int n = 0;", "", "1"), ("extern int n;", "int n = 0;", "1")):
         first = f"{header} {definition} void set() {{ n = 1; }}"
-        assert linked(first, f'#include <cstdio>\n{header} void set(); int main() {{ set(); std::printf("%d", n); }}') == (0, wanted)
+        assert ended(first, f'#include <cstdio>\n{header} void set(); int main() {{ set(); std::printf("%d", n); }}') == (0, wanted)
 
 
 @check

@@ -1,34 +1,9 @@
-import subprocess
-import tempfile
-from pathlib import Path
-
-import torch
-
 from note_checks import check, formula, pitfall, stated
+from programs import LIBTORCH, compiled, ended
 
 ACCESS = r"a' = \max(a, m)"
 SIZE = r"\mathrm{sizeof}(D) \ge \mathrm{sizeof}(B)"
 LEVELS = ("public", "protected", "private")
-
-
-def compiled(code):
-    """What g++ reports, and what the program prints (None if it does not compile)."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "main.cpp"), Path(folder, "main")
-        source.write_text(code)
-        done = subprocess.run(["g++", "-std=c++17", "-o", program, source], capture_output=True, text=True)
-        if done.returncode:
-            return done.stderr, None
-        return done.stderr, subprocess.run([program], capture_output=True, text=True, timeout=20).stdout
-
-
-def ended(code):
-    """The exit status of the program."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "main.cpp"), Path(folder, "main")
-        source.write_text(code)
-        subprocess.run(["g++", "-std=c++17", "-o", program, source], check=True, capture_output=True)
-        return subprocess.run([program], timeout=20).returncode
 
 
 def level(a, m):
@@ -102,14 +77,7 @@ int main() {
   for (int i = 0; i < 3; ++i) std::printf("%d", mine[i] == static_cast<const void*>(net->ptr<LinearImpl>(i).get()));
 }
 """
-    home = Path(torch.__file__).parent
-    includes = [f"-I{home / one}" for one in ("include", "include/torch/csrc/api/include")]
-    with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "main.cpp"), Path(folder, "main")
-        source.write_text(code)
-        link = [f"-L{home / 'lib'}", f"-Wl,-rpath,{home / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
-        subprocess.run(["g++", "-std=c++20", "-w", *includes, "-o", program, source, *link], check=True, capture_output=True)
-        assert subprocess.run([program], capture_output=True, text=True, timeout=60).stdout == "011"
+    assert compiled(code, *LIBTORCH) == ("", "011")
 
 
 @pitfall("A getter gives the private data away")
@@ -120,9 +88,9 @@ class A { std::vector<double> data_{1}; public: CONST std::vector<double>& data(
 int main() { A a; CHANGE; return a.data()[0] < 0; }
 """
     write, through = "a.data()[0] = -2", "a.set(-2)"
-    assert ended(code.replace("CONST", "").replace("CHANGE", write)) == 1                 # the rule "positive" is broken
+    assert ended(code.replace("CONST", "").replace("CHANGE", write))[0] == 1                 # the rule "positive" is broken
     assert compiled(code.replace("CONST", "const").replace("CHANGE", write))[1] is None
-    assert ended(code.replace("CONST", "const").replace("CHANGE", through)) == 0
+    assert ended(code.replace("CONST", "const").replace("CHANGE", through))[0] == 0
 
 
 @pitfall("A derived class breaks code written for the base")
@@ -135,9 +103,9 @@ int main() { Rectangle r; Square s; return ASKED; }
 """
     inherits = ": Rectangle { void width(int x) override { w = h = x; } void height(int x) override { w = h = x; } };"
     holds = "{ void side(int x) { own.w = own.h = x; } int area() { return own.w * own.h; } private: Rectangle own; };"
-    assert [ended(code.replace("DERIVED", inherits).replace("ASKED", f"area({one})")) for one in "rs"] == [6, 4]    # 6 was promised
+    assert [ended(code.replace("DERIVED", inherits).replace("ASKED", f"area({one})"))[0] for one in "rs"] == [6, 4]    # 6 was promised
     assert compiled(code.replace("DERIVED", holds).replace("ASKED", "area(s)"))[1] is None
-    assert ended(code.replace("DERIVED", holds).replace("ASKED", "(s.side(2), 10 * area(r) + s.area())")) == 64
+    assert ended(code.replace("DERIVED", holds).replace("ASKED", "(s.side(2), 10 * area(r) + s.area())"))[0] == 64
 
 
 @pitfall("Two copies of the base in a diamond")
@@ -150,8 +118,8 @@ int main() { D d; TWICE return d.CALLED(); }
     twice = "static_assert(sizeof(D) == 2 * sizeof(A));"
     plain, virtual = code.replace("MODE", ""), code.replace("MODE", "virtual")
     assert "ambiguous" in compiled(plain.replace("TWICE", "").replace("CALLED", "f"))[0]
-    assert ended(plain.replace("TWICE", twice).replace("CALLED", "g")) == 0
-    assert ended(virtual.replace("TWICE", "static_assert(sizeof(D) < 2 * sizeof(A));").replace("CALLED", "f")) == 0
+    assert ended(plain.replace("TWICE", twice).replace("CALLED", "g"))[0] == 0
+    assert ended(virtual.replace("TWICE", "static_assert(sizeof(D) < 2 * sizeof(A));").replace("CALLED", "f"))[0] == 0
 
 
 @check

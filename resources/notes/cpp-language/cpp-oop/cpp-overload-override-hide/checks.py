@@ -1,25 +1,11 @@
-import subprocess
-import tempfile
-from pathlib import Path
-
 from note_checks import check, formula, pitfall, stated
+from programs import compiled
 
 LOOKUP = (
     r"\mathrm{vis}(D, f) = \begin{cases} D_f & D_f \ne \varnothing \\"
     r" \mathrm{vis}(B, f) & \text{otherwise} \end{cases}"
 )
 TYPES = {"A1": "A1{}", "A2": "A2{}", "A3": "A3{}"}
-
-
-def compiled(code, *options):
-    """What g++ reports, and what the program prints (nothing if it does not compile)."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "main.cpp"), Path(folder, "main")
-        source.write_text(code)
-        done = subprocess.run(["g++", "-std=c++17", *options, "-o", program, source], capture_output=True, text=True)
-        if done.returncode or not program.exists():
-            return done.stderr, None
-        return done.stderr, subprocess.run([program], capture_output=True, text=True, timeout=20).stdout
 
 
 def vis(classes):

@@ -2,26 +2,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import torch
-
 from note_checks import check, formula, pitfall, stated
+from programs import LIBTORCH, compiled
 
 OBJECT = r"\mathrm{sizeof} = 8n + 8\,[v > 0] \ \text{bytes}"
 TABLE = r"T = 8\,(v + 2) \ \text{bytes}"
 
 
-def compiled(code, *options):
-    """(messages of g++ or None, printed text, symbol sizes) of a program."""
+def symbol_sizes(code):
+    """The bytes of each symbol of a translation unit."""
     with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "main.cpp"), Path(folder, "main")
+        source, made = Path(folder, "main.cpp"), Path(folder, "main.o")
         source.write_text(code)
-        done = subprocess.run(["g++", "-std=c++17", *options, "-o", program, source], capture_output=True, text=True)
-        if done.returncode:
-            return done.stderr, "", {}
-        symbols = subprocess.run(["nm", "-S", program], capture_output=True, text=True).stdout.split("\n")
-        sizes = {parts[3]: int(parts[1], 16) for line in symbols if len(parts := line.split()) == 4}
-        printed = subprocess.run([program], capture_output=True, text=True, timeout=20).stdout
-        return done.stderr, printed, sizes
+        subprocess.run(["g++", "-std=c++17", "-c", "-o", made, source], check=True)
+        symbols = subprocess.run(["nm", "-S", made], capture_output=True, text=True).stdout.splitlines()
+        return {parts[3]: int(parts[1], 16) for line in symbols if len(parts := line.split()) == 4}
 
 
 CASES = [(n, v) for n in (1, 2, 5) for v in (0, 1, 3, 10)]
@@ -39,7 +34,8 @@ def class_of(n, v, extra=""):
 def check_sizes():
     made = [class_of(n, v) for n, v in CASES] + [class_of(2, 3, "virtual ~C2_3D() {}")]
     prints = " ".join(f'std::printf("%zu\\n", sizeof({name}));' for name, _ in made)
-    messages, printed, sizes = compiled("#include <cstdio>\n" + "".join(code for _, code in made) + f"int main() {{ {prints} }}", "-O0")
+    code = "#include <cstdio>\n" + "".join(code for _, code in made) + f"int main() {{ {prints} }}"
+    (messages, printed), sizes = compiled(code), symbol_sizes(code)
     objects = [int(line) for line in printed.split()]
     assert objects[:-1] == [8 * n + 8 * (v > 0) for n, v in CASES], messages
     tables = {(n, v): next((size for symbol, size in sizes.items() if symbol.startswith("_ZTV") and symbol.endswith(f"C{n}_{v}")), 0) for n, v in CASES}
@@ -63,9 +59,9 @@ int main() { DELETE }
 """
     raw, owned = "B* b = new D; delete b;", "std::unique_ptr<B> b = std::make_unique<D>();"
     for delete, warned in ((raw, True), (owned, False)):
-        messages, printed, _ = compiled(code.replace("DESTRUCTOR", "").replace("DELETE", delete), "-Wall")
+        messages, printed = compiled(code.replace("DESTRUCTOR", "").replace("DELETE", delete), "-Wall")
         assert ("-Wdelete-non-virtual-dtor" in messages) is warned and printed == ""
-        assert compiled(code.replace("DESTRUCTOR", "virtual ~B() = default;").replace("DELETE", delete), "-Wall")[:2] == ("", "freed")
+        assert compiled(code.replace("DESTRUCTOR", "virtual ~B() = default;").replace("DELETE", delete), "-Wall") == ("", "freed")
     plain = code.replace("virtual void f() {} DESTRUCTOR", "").replace("DELETE", raw)
     assert "-Wdelete-non-virtual-dtor" not in compiled(plain, "-Wall")[0]
 
@@ -141,9 +137,6 @@ int main() { std::shared_ptr<B> b = std::make_shared<D>(); std::printf("%d", CAS
 @pitfall("A cloned libtorch module has no `forward`")
 def check_clone_of_libtorch():
     """Compiled against the installed libtorch, which takes about ten seconds."""
-    home = Path(torch.__file__).parent
-    options = ["-std=c++20", "-w", *(f"-I{home / one}" for one in ("include", "include/torch/csrc/api/include"))]
-    link = [f"-L{home / 'lib'}", f"-Wl,-rpath,{home / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
     code = """
 #include <cstdio>
 #include <type_traits>
@@ -161,11 +154,7 @@ int main() {
   std::printf("%d", std::static_pointer_cast<torch::nn::LinearImpl>(linear->clone()) != nullptr);    // not virtual any more
 }
 """
-    with tempfile.TemporaryDirectory() as folder:
-        source, program = Path(folder, "main.cpp"), Path(folder, "main")
-        source.write_text(code)
-        subprocess.run(["g++", *options, "-o", program, source, *link], check=True, capture_output=True)
-        assert subprocess.run([program], capture_output=True, text=True, timeout=60).stdout == "111"
+    assert compiled(code, *LIBTORCH) == ("", "111")
 
 
 @check

@@ -1,10 +1,5 @@
 import inspect
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import torch
@@ -14,6 +9,7 @@ from torch.nn import functional as F
 from torch.utils.data.distributed import DistributedSampler
 
 from note_checks import check, formula, pitfall, stated
+from programs import printed_by_ranks
 from trainings import handwritten_digits
 
 AVERAGE = r"g = \frac{1}{R} \sum_{r=1}^{R} \nabla L_r, \qquad \nabla L = \sum_{r=1}^{R} \frac{n_r}{N} \nabla L_r"
@@ -22,8 +18,7 @@ MEMORY = r"m_0 = 16, \qquad m_1 = 8 + \frac{8}{R}, \qquad m_2 = 4 + \frac{12}{R}
 BUBBLE = r"\text{bubble} = \frac{S - 1}{M + S - 1}"
 
 
-# Runs real ranks in a program of its own: forking from a thread of a test runner is not safe. They meet in a file, so no port
-# is fixed; gloo takes free ones. The whole process group is ended after a time, so that a stuck rank cannot hold the check.
+# The ranks meet in a file, so no port is fixed; gloo takes free ones.
 PROGRAM = """
 import datetime, sys, tempfile, torch
 import torch.distributed as dist
@@ -93,19 +88,6 @@ for mode, out in outs.items():
         mp.start_processes(worker, (folder + "/store", out, mode), nprocs=2, start_method="fork")
 print([out.tolist() for out in outs.values()])
 """
-
-
-def printed_by_ranks(text, *arguments):
-    command = [sys.executable, "-c", text, *map(str, arguments)]
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        out, errors = program.communicate(timeout=50)
-    except subprocess.TimeoutExpired:
-        os.killpg(program.pid, signal.SIGKILL)
-        program.communicate()
-        raise
-    assert program.returncode == 0, errors
-    return np.array(json.loads(out))
 
 
 @formula(AVERAGE)

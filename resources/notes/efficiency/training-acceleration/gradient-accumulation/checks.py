@@ -1,15 +1,10 @@
-import json
-import os
-import signal
-import subprocess
-import sys
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, quietly, raises, stated
+from programs import printed_by_ranks
 
 WEIGHTED = r"\nabla L = \sum_{k=1}^{K} \frac{n_k}{N}\,\nabla L_k, \qquad N = \sum_{k=1}^{K} n_k"
 BY_K = r"\frac{1}{K}\sum_{k=1}^{K} \nabla L_k = \sum_{k=1}^{K} \sum_{i=1}^{n_k} \frac{1}{K\,n_k}\,\nabla \ell_{k,i}"
@@ -70,7 +65,7 @@ def check_by_hand():
 
 
 # Two real ranks with three micro-batches each, of other token counts: prints the gradient, that of the large batch and the number of
-# all-reduces. In a program of its own, since forking from a thread of a test runner is not safe.
+# all-reduces.
 PROGRAM = """
 import contextlib, datetime, tempfile, torch
 import torch.distributed as dist
@@ -114,22 +109,10 @@ print(out.tolist())
 """
 
 
-def printed_by_ranks():
-    program = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        out, errors = program.communicate(timeout=50)
-    except subprocess.TimeoutExpired:
-        os.killpg(program.pid, signal.SIGKILL)
-        program.communicate()
-        raise
-    assert program.returncode == 0, errors
-    return np.array(json.loads(out))
-
-
 @pitfall("Several GPUs get slower")
 def check_all_reduces_and_token_counts_of_two_ranks():
     """What costs the time is counted, the all-reduces; the seconds depend on the machine."""
-    every, last, large = printed_by_ranks()
+    every, last, large = printed_by_ranks(PROGRAM)
     assert every[12] == 3 and last[12] == 1
     for ours in (every, last):
         np.testing.assert_allclose(ours[:12], large[:12], atol=1e-6)

@@ -11,9 +11,12 @@ does for an article. `raises(KIND, WORK, WORDS)` says that something fails, and 
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable
 
 Check = Callable[[], None]
@@ -111,6 +114,15 @@ def raises(kind: type[BaseException] | tuple[type[BaseException], ...], work: Ca
             assert word in str(error), f"{word!r} is not in {error}"
         return
     raise AssertionError(f"no {kind}")
+
+
+def figure_of(checks: str) -> ModuleType:
+    """The figure.py beside a checks.py (its `__file__`): a check may assert something of the training that a figure draws."""
+    spec = importlib.util.spec_from_file_location("figure", Path(checks).with_name("figure.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _number(text: str) -> tuple[float, float]:

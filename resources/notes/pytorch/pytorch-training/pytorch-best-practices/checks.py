@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, figure_of, formula, pitfall, raises, stated
 
 STATE = r"s_{t+1} = \Phi(s_t), \qquad s = (\theta,\ \text{optimizer},\ \text{scheduler},\ \text{random state},\ t)"
 BYTES = r"M = 4\,P\,(1 + k)\ \text{bytes}"
@@ -53,35 +53,17 @@ def check_resumed_run():
 
 @pitfall("The loss jumps after resuming")
 def check_weights_alone_make_the_loss_jump():
-    def build():
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Linear(64, 1))
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-        return [model, optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)]
-
-    def losses(parts, steps):
-        model, optimizer, scheduler = parts
-        values = []
-        for _ in range(steps):
-            x = torch.randn(64, 8)
-            loss = (model(x) - x.prod(1, keepdim=True).tanh() - x[:, :1]).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            values.append(loss.item())
-        return values
-
-    parts = build()
-    losses(parts, 120)
+    run = figure_of(__file__)
+    parts = run.setup(0)
+    run.train(parts, 120)
     states, random_state = [copy.deepcopy(part.state_dict()) for part in parts], torch.get_rng_state()
-    whole = losses(parts, 40)
+    whole = run.train(parts, 40)
     for count in (1, 3):
-        parts = build()
+        parts = run.setup(0)
         for part, state in list(zip(parts, states))[:count]:
             part.load_state_dict(state)
         torch.set_rng_state(random_state)
-        resumed = losses(parts, 40)
+        resumed = run.train(parts, 40)
         assert resumed == whole if count == 3 else max(resumed) > 2 * max(whole)
 
 

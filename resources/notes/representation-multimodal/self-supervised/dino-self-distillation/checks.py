@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from note_checks import check, formula, pitfall, stated, unexecuted
+from note_checks import check, figure_of, formula, pitfall, stated, unexecuted
 
 OUTPUTS = r"""
 P_s = \mathrm{softmax}\left( \frac{g_s}{\tau_s} \right), \qquad P_t = \mathrm{softmax}\left( \frac{g_t - c}{\tau_t} \right)
@@ -84,38 +84,15 @@ def check_zero_needs_one_unit():
         assert F.cross_entropy(torch.randn(1, 5, dtype=torch.float64), p) >= torch.special.entr(p).sum() - 1e-12
 
 
-def trained(centring, teacher_temperature, steps=250, units=64):
-    """The training of the article: its last loss, its teacher's entropy and how many units win somewhere."""
-    torch.manual_seed(0)
-    means, centre = 1.5 * torch.randn(10, 16), torch.zeros(units)
-    student = torch.nn.Sequential(torch.nn.Linear(16, 64), torch.nn.GELU(), torch.nn.Linear(64, units))
-    teacher = copy.deepcopy(student).requires_grad_(False)
-    optimizer = torch.optim.AdamW(student.parameters(), 3e-3)
-    for _ in range(steps):
-        x = means[torch.randint(0, 10, (128,))] + 0.7 * torch.randn(128, 16)
-        views = [x + 2 * torch.randn_like(x) for _ in range(2)]
-        scores = [teacher(view) for view in views]
-        target = [F.softmax((g - centre) / teacher_temperature, 1) for g in scores]
-        guess = [F.log_softmax(student(view) / 0.1, 1) for view in views]
-        loss = -(target[0] * guess[1] + target[1] * guess[0]).sum(1).mean() / 2
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        for mine, theirs in zip(teacher.parameters(), student.parameters()):
-            mine.lerp_(theirs.detach(), 0.05)
-        if centring:
-            centre = 0.9 * centre + 0.1 * torch.cat(scores).mean(0)
-    return loss.item(), torch.special.entr(target[0]).sum(1).mean().item(), len(target[0].argmax(1).unique())
-
-
 @pitfall("The loss stops at exactly the same number", "The loss falls to zero")
 def check_both_collapses_and_neither():
     """The shared backbone of the thread is not run: in a net this small it need not collapse."""
-    loss, entropy, _ = trained(True, 0.1)
+    trained = figure_of(__file__).trained
+    loss, entropy, _ = trained(True, 0.1, steps=250)[-1]
     assert abs(loss - math.log(64)) < 0.05 and abs(entropy - math.log(64)) < 0.05
-    loss, entropy, winners = trained(False, 0.04, steps=400)
+    loss, entropy, winners = trained(False, 0.04)[-1]
     assert loss < 0.05 and entropy < 0.05 and winners == 1
-    loss, entropy, winners = trained(True, 0.04)
+    loss, entropy, winners = trained(True, 0.04, steps=250)[-1]
     assert 0.3 < entropy < 3 and 0.5 < loss < 3.5 and winners > 5
     backbone = torch.nn.Linear(2, 2)
     assigned, copied = backbone, copy.deepcopy(backbone)

@@ -1,12 +1,11 @@
 import io
-import time
 
 import torch
 import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, pitfall, processor_seconds, stated
 
 CONV = r"""
 P = \left( \frac{K^2 C_{\mathrm{in}}}{g} + 1 \right) C_{\mathrm{out}}, \qquad \mathrm{MACs} = \frac{K^2 C_{\mathrm{in}} C_{\mathrm{out}}}{g}\, H_{\mathrm{out}} W_{\mathrm{out}}
@@ -143,19 +142,11 @@ def check_small_kernels_cost_more_than_their_flops():
         for _ in range(2000):
             small @ small
 
-    def milliseconds(work):
-        work()                                                    # warm-up
-        found = []
-        for _ in range(5):
-            start = time.process_time()
-            work()
-            found.append(time.process_time() - start)
-        return 1000 * min(found)
-
     with FlopCounterMode(display=False) as one:
         large @ large
     assert 2000 * 2 * 8**3 < 0.5 * one.get_total_flops()
-    assert milliseconds(many) > 2 * milliseconds(lambda: large @ large)
+    small_ones, one_product = processor_seconds(many, lambda: large @ large)
+    assert small_ones > 2 * one_product
     intensity = {}                                                # multiply-adds per number that is read or written
     for groups in (1, 64):
         conv, x = nn.Conv2d(64, 64, 3, padding=1, groups=groups), torch.zeros(1, 64, 28, 28)

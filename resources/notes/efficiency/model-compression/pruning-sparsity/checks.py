@@ -1,12 +1,11 @@
 import io
-import time
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import check, formula, pitfall, processor_seconds, quietly, raises, stated
 
 MASK = r"""
 \hat{W} = M \odot W, \qquad M_{ij} = \begin{cases} 0 & |W_{ij}| \text{ is among the } \operatorname{round}(a\,n) \text{ smallest} \\ 1 & \text{otherwise} \end{cases}
@@ -110,17 +109,6 @@ def check_file_sizes():
     assert torch.allclose(narrow(small(x).relu()), second(first(x).relu()), atol=1e-5) and size(small) < 0.5
 
 
-def seconds(*works):
-    """Least processor time of each; taken in turn, so that a busy machine slows all alike."""
-    found = [[] for _ in works]
-    for _ in range(12):
-        for times, work in zip(found, works):
-            start = time.process_time()
-            work()
-            times.append(time.process_time() - start)
-    return [min(times) for times in found]
-
-
 @pitfall("90% zeros, no speed-up")
 def check_speed():
     """On the CPU; the 2:4 kernels of GPUs are not run."""
@@ -132,7 +120,7 @@ def check_speed():
     prune.ln_structured(structured, "weight", amount=0.9, n=2, dim=0)
     small.weight.data = structured.weight.detach()[structured.weight_mask.any(1)]
     with torch.inference_mode():
-        before, after, rebuilt = seconds(lambda: dense(x), lambda: zeros(x), lambda: small(x))
+        before, after, rebuilt = processor_seconds(lambda: dense(x), lambda: zeros(x), lambda: small(x), rounds=12)
     assert after > 0.6 * before and rebuilt < 0.4 * before, (before, after, rebuilt)
 
 

@@ -1,4 +1,3 @@
-import time
 
 import numpy as np
 import torch
@@ -6,7 +5,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, pitfall, processor_seconds, raises, stated
 
 GROUPED = r"""
 y_{o,u,v} = b_o + \sum_{c=0}^{C_{\mathrm{in}}/g - 1} \sum_{k,l} w_{o,c,k,l}\; x_{\gamma(o)\,C_{\mathrm{in}}/g + c,\;u + k,\;v + l}
@@ -107,16 +106,9 @@ def check_time_per_multiply_add():
     for layer, per_value in ((ordinary, 9 * 32), (depthwise, 9)):
         assert layer.weight.numel() * 128 * 128 / x[0].numel() == per_value
 
-    def best(layer):
-        times = []
-        for _ in range(6):
-            start = time.perf_counter()
-            layer(x)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
     with torch.no_grad():
-        assert best(depthwise) > 1.3 * best(ordinary) / 32
+        slow, quick = processor_seconds(lambda: depthwise(x), lambda: ordinary(x))
+    assert slow > 1.3 * quick / 32
 
 
 @pitfall('"out_channels must be divisible by groups"')

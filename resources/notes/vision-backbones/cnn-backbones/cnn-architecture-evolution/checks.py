@@ -1,4 +1,3 @@
-import time
 
 import numpy as np
 import torch
@@ -6,7 +5,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, pitfall, processor_seconds, stated
 
 COST = r"\frac{K^2\, C_{\mathrm{in}}\, C_{\mathrm{out}}\, H_{\mathrm{out}} W_{\mathrm{out}}}{g}"
 LRN = r"""
@@ -112,17 +111,11 @@ def check_fewer_multiply_adds_can_take_longer():
     large, square, tiny = torch.randn(512, 512), torch.randn(256, 256), torch.randn(8, 8)
     row, wide = torch.randn(1, 2048), torch.randn(2048, 16384)
 
-    def seconds(work):
-        times = []
-        for _ in range(5):
-            start = time.process_time()
-            work()
-            times.append(time.process_time() - start)
-        return sorted(times)[2]
-
     assert 2048 * 16384 < 512**3 / 3 and 2000 * 8**3 < 256**3 / 16
-    assert seconds(lambda: row @ wide) > seconds(lambda: large @ large)
-    assert seconds(lambda: [tiny @ tiny for _ in range(2000)]) > 2 * seconds(lambda: square @ square)
+    reading, product = processor_seconds(lambda: row @ wide, lambda: large @ large)
+    assert reading > product
+    many, one = processor_seconds(lambda: [tiny @ tiny for _ in range(2000)], lambda: square @ square)
+    assert many > 2 * one
 
 
 @check

@@ -1,12 +1,11 @@
 import importlib
-import time
 
 import torch
 import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, pitfall, processor_seconds, raises, stated
 
 densenet = importlib.import_module("torchvision.models.densenet")
 
@@ -103,21 +102,13 @@ def check_names_of_the_parts():
 
 @pitfall("A third of ResNet-50's parameters, but not a third of its time")
 def check_time_against_resnet():
-    def seconds(net):
-        times = []
-        for _ in range(4):
-            start = time.process_time()
-            net(images)
-            times.append(time.process_time() - start)
-        return min(times)
-
     nets = [getattr(torchvision.models, name)().eval() for name in ("densenet121", "resnet50")]
     images = torch.randn(1, 3, 128, 128)
     few, many = map(parameters, nets)
     assert few < many / 3
     stated("69 %", multiply_adds(model("densenet121")) / multiply_adds(model("resnet50")))
     with torch.inference_mode():
-        dense, residual = map(seconds, nets)
+        dense, residual = processor_seconds(*(lambda net=net: net(images) for net in nets), rounds=4)
     assert dense > 0.5 * residual, (dense, residual)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.metrics import classification_report, f1_score, precision_score, recall_score
 
 from note_checks import check, formula, pitfall, stated
+from spans import span_f1, spans_of
 
 MICRO = r"""
 P = \frac{\lvert G \cap S \rvert}{\lvert S \rvert}, \qquad R = \frac{\lvert G \cap S \rvert}{\lvert G \rvert}, \qquad F_1 = \frac{2PR}{P + R} = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}
@@ -49,22 +50,6 @@ def check_by_hand():
     stated("9", 2 * 4 + 1)
 
 
-def entities(tags):
-    """(type, start, end) of BIO tags; an I- that continues nothing is dropped."""
-    found, start = set(), None
-    for i, tag in enumerate([*tags, "O"]):
-        if start is not None and tag != "I-" + tags[start][2:]:
-            found.add((tags[start][2:], start, i))
-            start = None
-        if tag.startswith("B-"):
-            start = i
-    return found
-
-
-def span_f1(gold, found):
-    return 2 * len(gold & found) / (len(gold) + len(found))
-
-
 @pitfall("The score rises when an entity is missed")
 def check_a_wrong_border_costs_more_than_a_miss():
     gold, border, missed = {("E", 0, 2), ("C", 4, 7)}, {("E", 0, 2), ("C", 5, 7)}, {("E", 0, 2)}
@@ -82,7 +67,7 @@ def check_prefixes_or_token_scores_keep_the_type():
     assert plain[0][0] == "O"                                             # what seqeval takes for the position
     assert "ORGANIZATION" in classification_report(plain, plain)
     prefixed = [tag if tag == "O" else "B-" + tag for tag in plain]
-    assert {kind for kind, _, _ in entities(prefixed)} == {"ORGANIZATION", "PERSON"}
+    assert {kind for kind, _, _ in spans_of(prefixed)} == {"ORGANIZATION", "PERSON"}
 
 
 @pitfall("A good score hides that new names are missed")
@@ -113,11 +98,11 @@ def check_iob1_read_as_bio():
         for i in range(start, end):
             tags[i] = ("B-" if adjacent and i == start else "I-") + kind
     assert tags == ["I-PER", "I-PER", "O", "I-LOC", "B-LOC", "O"]
-    assert sum(tags[start].startswith("I-") for _, start, _ in spans) == 2 and entities(tags) != set(spans)
+    assert sum(tags[start].startswith("I-") for _, start, _ in spans) == 2 and spans_of(tags) != set(spans)
     before = lambda i: tags[i - 1] if i else "O"
     opens = lambda i: tags[i].startswith("I-") and before(i)[2:] != tags[i][2:]
     converted = ["B-" + tag[2:] if opens(i) else tag for i, tag in enumerate(tags)]
-    assert entities(converted) == set(spans) and all(converted[start].startswith("B-") for _, start, _ in spans)
+    assert spans_of(converted) == set(spans) and all(converted[start].startswith("B-") for _, start, _ in spans)
 
 
 @pitfall("Token-level F1 looks much better")
@@ -125,7 +110,7 @@ def check_token_scores_flatter():
     truth, guess = [0] * 90 + [1] * 10, [0] * 100
     assert f1_score(truth, guess, average="micro") == 0.9 and f1_score(truth, guess, zero_division=0) == 0
     assert f1_score([0, 1, 1, 1, 0], [0, 0, 1, 1, 0]) == 0.8             # half a name, O left out
-    assert span_f1(entities(["O", "B-A", "I-A", "I-A", "O"]), entities(["O", "O", "B-A", "I-A", "O"])) == 0
+    assert span_f1(spans_of(["O", "B-A", "I-A", "I-A", "O"]), spans_of(["O", "O", "B-A", "I-A", "O"])) == 0
 
 
 @check

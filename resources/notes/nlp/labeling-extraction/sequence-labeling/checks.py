@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from note_checks import check, formula, pitfall, raises, stated
+from spans import span_f1, spans_of
 
 LOSS = r"\mathcal{L} = -\frac{\sum_{n,t} m_{nt} \log \mathrm{softmax}(z_{nt})_{y_{nt}}}{\sum_{n,t} m_{nt}}"
 DECODE = r"y^* = \arg\max_{y \,:\, (y_{t-1}, y_t) \in \mathcal{A}} \; \sum_{t=1}^{T} z_t(y_t)"
@@ -70,49 +71,33 @@ def check_tag_counts_by_listing():
     stated("17", len({"O"} | {p + t for p in ("B-", "I-", "E-", "S-") for t in types}))
 
 
-def spans(tags, lenient=False):
-    """(type, start, end) of BIO tags; an I that continues nothing is dropped, or, if lenient, opens a span."""
-    found, start = set(), None
-    for i, tag in enumerate([*tags, "O"]):
-        if start is not None and tag != "I-" + tags[start][2:]:
-            found.add((tags[start][2:], start, i))
-            start = None
-        if tag.startswith("B-") or (lenient and start is None and tag != "O"):
-            start = i
-    return found
-
-
-def f1(gold, found):
-    return 2 * len(gold & found) / (len(gold) + len(found))
-
-
 @pitfall("Labels slip after subword tokenisation")
 def check_labels_of_words_on_pieces():
     """The pieces and word_ids as a fast tokenizer returns them; the tokenizer itself is not installed."""
     labels = ["B-ORG", "I-ORG", "O", "B-LOC"]                            # Micro soft | Inc | in | Os lo
     word_ids = [None, 0, 0, 1, 2, 3, 3, None]
     gold = {("ORG", 1, 4), ("LOC", 5, 7)}
-    assert len(labels) != len(word_ids) and spans(labels + ["O"] * 4) != gold
+    assert len(labels) != len(word_ids) and spans_of(labels + ["O"] * 4) != gold
     copied = ["O" if w is None else labels[w] for w in word_ids]
-    assert len(spans(copied)) == 4 and spans(copied) != gold
+    assert len(spans_of(copied)) == 4 and spans_of(copied) != gold
     first = [w is not None and w != before for before, w in zip([None, *word_ids], word_ids)]
     continued = [tag if new else tag.replace("B-", "I-") for tag, new in zip(copied, first)]
-    assert spans(continued) == gold
+    assert spans_of(continued) == gold
     scored = [tag for tag, new in zip(copied, first) if new]             # the others hold -100 and are left out
     assert scored == labels
 
 
 @pitfall("Two tools report different F1 for the same tags")
 def check_an_i_without_a_b():
-    gold, found = spans(["B-A", "I-A", "O"]), ["I-A", "I-A", "O"]
-    assert f1(gold, spans(found, lenient=True)) == 1 and f1(gold, spans(found)) == 0
+    gold, found = spans_of(["B-A", "I-A", "O"]), ["I-A", "I-A", "O"]
+    assert span_f1(gold, spans_of(found, lenient=True)) == 1 and span_f1(gold, spans_of(found)) == 0
     tags = ["O", "B-A", "I-A", "B-B", "I-B"]
     differ = {"argmax": 0, "legal": 0}
     for _ in range(50):
         z = np.random.randn(6, 5)
         for name, path in (("argmax", z.argmax(1)), ("legal", constrained(z, tags)[0])):
             sequence = [tags[k] for k in path]
-            differ[name] += spans(sequence) != spans(sequence, lenient=True)
+            differ[name] += spans_of(sequence) != spans_of(sequence, lenient=True)
     assert differ["argmax"] > 25 and differ["legal"] == 0
 
 
@@ -121,19 +106,19 @@ def check_truncated_words_leave_the_evaluation():
     words = ["Ada", *["walks"] * 8, "Alan"]
     tagger = lambda part: ["B-PER" if word[0] == "A" else "O" for word in part]
     gold, cut = ["B-PER", *["O"] * 8, "B-PER"], tagger(words[:6])
-    assert f1(spans(gold[: len(cut)]), spans(cut)) == 1                   # as if nothing had been missed
-    assert f1(spans(gold), spans(cut + ["O"] * 4)) < 0.7
+    assert span_f1(spans_of(gold[: len(cut)]), spans_of(cut)) == 1                   # as if nothing had been missed
+    assert span_f1(spans_of(gold), spans_of(cut + ["O"] * 4)) < 0.7
     merged = ["O"] * 10
     for start in (0, 4):                                                  # windows of 6 words that overlap by 2
         merged[start : start + 6] = tagger(words[start : start + 6])
-    assert f1(spans(gold), spans(merged)) == 1
+    assert span_f1(spans_of(gold), spans_of(merged)) == 1
 
 
 @pitfall("95% accuracy, no entity found")
 def check_all_o():
     gold = (["O"] * 19 + ["B-PER"]) * 5
     stated("95%", np.mean([tag == "O" for tag in gold]))
-    assert f1(spans(gold), spans(["O"] * len(gold))) == 0 < f1(spans(gold), spans(gold[:40] + ["O"] * 60))
+    assert span_f1(spans_of(gold), spans_of(["O"] * len(gold))) == 0 < span_f1(spans_of(gold), spans_of(gold[:40] + ["O"] * 60))
 
 
 @pitfall("`cross_entropy` complains about shapes, or silently computes another loss")

@@ -78,6 +78,24 @@ def pitfalls_of(text: str) -> list[str]:
     return re.findall(r"^### (.+?)\s*$", section[1], re.M) if section else []
 
 
+def entries_of(text: str) -> list[str]:
+    """The first cells of the tables of en.md that say what is true (facts, when to use it) and its questions."""
+    entries: list[str] = []
+    for part in re.split(r"^## ", re.sub(r"^```.*?^```\s*$", "", text, flags=re.M | re.S), flags=re.M)[1:]:
+        title = part.partition("\n")[0].strip()
+        if title == "Questions":
+            entries += re.findall(r"^### (.+?)\s*$", part, re.M)
+        elif title in ("In one line", "When to use it"):
+            for table in re.findall(r"(?:^\|.*\n?)+", part, re.M):
+                entries += [plain_cell(row.split("|")[1]) for row in table.strip().splitlines()[2:]]
+    return entries
+
+
+def plain_cell(cell: str) -> str:
+    """A cell without bold marks, a link as its words."""
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", cell).replace("**", "").strip()
+
+
 def without_comments(code: str) -> str:
     lines = (re.sub(r"\s*(#|//) .*$", "", line) for line in code.splitlines())
     return "\n".join(line for line in lines if line.strip())
@@ -210,6 +228,14 @@ def pitfalls_unit(folder: Path, pitfalls: list[str], settled: set[str]) -> Unit:
     return (f"{folder / 'checks.py'}: executes every pitfall", run)
 
 
+def entries_unit(folder: Path, entries: list[str], held: set[str]) -> Unit:
+    def run() -> None:
+        assert not set(entries) - held, f"nothing backs the entries {set(entries) - held}"
+        assert not held - set(entries), f"en.md has no entries {held - set(entries)}"
+
+    return (f"{folder / 'checks.py'}: backs every table row and answer", run)
+
+
 def numbers_within(first: str, second: str, tolerance: float) -> bool:
     pattern = r"-?\d+(?:\.\d+)?"
     if re.sub(pattern, "#", first) != re.sub(pattern, "#", second):
@@ -244,6 +270,8 @@ def topic_units(folder: Path) -> list[Unit]:
     units += check_units(folder / "checks.py", subject)
     units.append(claims_unit(folder, formulas, set(note_checks.subject.claimed)))
     units.append(pitfalls_unit(folder, pitfalls_of(texts["en"]), set(note_checks.subject.settled)))
+    if note_checks.subject.held:  # TRANSITION
+        units.append(entries_unit(folder, entries_of(texts["en"]), set(note_checks.subject.held)))
 
     def same_code() -> None:
         english, chinese = ([without_comments(block.code) for block in blocks[language]] for language in LANGUAGES)

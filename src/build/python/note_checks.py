@@ -5,7 +5,9 @@ written in both articles, and compares it with the real library; the run fails w
 no function claims, or when a claimed formula is not in both articles letter by letter. `stated(TEXT, value)` says that the
 number TEXT stands in both articles and equals the value that was just computed, to the digits printed. `@pitfall(HEADING)` says
 that the function brings about the symptom of that pitfall by the cause the article names, and cures it by the fix as written;
-`unexecuted(HEADING, REASON)` says why one cannot run here. `@card(SYMBOL)` does for the hover card of a symbol what `@formula`
+`unexecuted(HEADING, REASON)` says why one cannot run here. `@holds(ENTRY)` says that the function executes what an entry asserts: a
+row of a table, named by its first cell, or the answer to a question, named by its heading; `by_definition(ENTRY)` and
+`sourced(SOURCE, ENTRY)` say what an entry rests on that asserts nothing to run. `@card(SYMBOL)` does for the hover card of a symbol what `@formula`
 does for an article. `raises(KIND, WORK, WORDS)` says that something fails, and how.
 """
 
@@ -33,6 +35,7 @@ class Subject:
     checks: list[tuple[str, Check]] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
 
 
 subject = Subject()
@@ -46,22 +49,22 @@ def normalised(tex: str) -> str:
 def formula(*tex: str) -> Callable[[Check], Check]:
     """Claims one or more display formulas of the articles; the function must compare them with the library."""
 
-    def claim(check: Check) -> Check:
+    def claim(function: Check) -> Check:
         for one in tex:
             wanted = normalised(one)
             for language, formulas in subject.formulas.items():
                 if wanted not in formulas:
                     raise AssertionError(f"{language}.md has no display formula {wanted!r}")
             subject.claimed.add(wanted)
-        subject.checks.append((check.__name__, check))
-        return check
+        return check(function)
 
     return claim
 
 
 def check(function: Check) -> Check:
-    """Registers a check that claims no display formula (a number, a property, an edge case)."""
-    subject.checks.append((function.__name__, function))
+    """Registers a check that claims nothing by name (a number, a property, an edge case)."""
+    if function not in (registered for _, registered in subject.checks):  # two claims may stand over one function
+        subject.checks.append((function.__name__, function))
     return function
 
 
@@ -82,6 +85,28 @@ def unexecuted(heading: str, reason: str) -> None:
     subject.settled.add(heading)
 
 
+def holds(*entries: str) -> Callable[[Check], Check]:
+    """Claims table rows (first cell) and answers (question) of en.md; the function must execute what each asserts."""
+
+    def claim(function: Check) -> Check:
+        subject.held.update(entries)
+        return check(function)
+
+    return claim
+
+
+def by_definition(*entries: str) -> None:
+    """Names table rows and answers that only say what a word means or what follows from it in one step."""
+    subject.held.update(entries)
+
+
+def sourced(source: str, *entries: str) -> None:
+    """Names table rows and answers that cannot run here, and the paper, page or thread that says what they say."""
+    if len(source.split()) < 2:
+        raise AssertionError(f"{source!r} names no source")
+    subject.held.update(entries)
+
+
 def card(*symbols: str, formula: str | None = None) -> Callable[[Check], Check]:
     """Claims the cards of symbols: with `formula`, each card must show exactly this TeX."""
 
@@ -93,8 +118,7 @@ def card(*symbols: str, formula: str | None = None) -> Callable[[Check], Check]:
             if formula is not None and normalised(entry.get("formula", "")) != normalised(formula):
                 raise AssertionError(f"the card of {symbol} does not show {formula!r}")
             subject.claimed.add(symbol)
-        subject.checks.append((function.__name__, function))
-        return function
+        return check(function)
 
     return claim
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 LOSS = r"""
@@ -17,6 +17,9 @@ GRADIENT = r"""
 \frac{\partial \ell}{\partial n} = -\frac{n - a}{\lVert n - a \rVert_2}, \qquad
 \frac{\partial \ell}{\partial a} = -\frac{\partial \ell}{\partial p} - \frac{\partial \ell}{\partial n}
 """
+
+by_definition("Triplet", "Contrastive", "InfoNCE", "AM-Softmax")
+sourced("FaceNet, arXiv 1503.03832, section 3.2", "Why can the hardest negatives hurt?")
 
 
 def distance(x, y, eps):
@@ -59,7 +62,7 @@ def check_gradient():
     assert 0 < active
 
 
-@check
+@holds("Input", "Output", "Defaults", "Range", "Same in train and eval?")
 def check_contract():
     s = inspect.signature(nn.TripletMarginLoss).parameters
     assert s["margin"].default == 1.0 and s["p"].default == 2.0 and s["eps"].default == 1e-6 and s["swap"].default is False
@@ -67,6 +70,11 @@ def check_contract():
     x = torch.randn(5, 3)
     assert torch.allclose(F.triplet_margin_loss(x, x, x, margin=0.7), torch.tensor(0.7))
     assert F.triplet_margin_loss(x[0], x[0], x[0], reduction="none").shape == ()
+    a, p, n = triplets((50, 3))
+    each = F.triplet_margin_loss(a, p, n, reduction="none")
+    assert each.shape == (50,) and each.min() == 0 < (each > 0).sum() and F.triplet_margin_loss(a, p, n) == each.sum() / 50
+    module = nn.TripletMarginLoss()
+    assert module.train()(a, p, n) == module.eval()(a, p, n)
 
 
 @check
@@ -112,12 +120,29 @@ def check_scale_and_unit_sphere():
     assert abs(custom(a, p, n).item() - max(0.0, 1 - 1.21 + 0.2)) < 1e-6
 
 
-@check
-def check_numbers():
+@holds("Why not use all triplets?")
+def check_number_of_triplets():
     labels = np.repeat(np.arange(18), 4)
     count = sum(((labels == label).sum() - 1) * (labels != label).sum() for label in labels)
     stated("14,688", count)
+    assert figure_of(__file__).active_shares()[-1] < 0.5    # most random triplets are easy
+
+
+@holds("What does the soft margin change?")
+def check_soft_margin():
+    a, n = torch.zeros(1, 3), torch.full((1, 3), 3.0)
+    p = torch.ones(1, 3, requires_grad=True)
+    soft = F.softplus(F.pairwise_distance(a, p) - F.pairwise_distance(a, n))
+    soft.backward()
+    assert F.triplet_margin_loss(a, p, n) == 0 < p.grad.norm() < 0.1
     stated("0.6931", math.log(1 + math.exp(0)))
+
+
+@holds("Why is the gradient zero for easy triplets?")
+def check_easy_gradient():
+    a, p, n = torch.zeros(1, 3, requires_grad=True), torch.ones(1, 3, requires_grad=True), torch.full((1, 3), 9.0, requires_grad=True)
+    F.triplet_margin_loss(a, p, n).backward()
+    assert all(torch.equal(x.grad, torch.zeros(1, 3)) for x in (a, p, n))
 
 
 @check

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,6 +229,12 @@ def pitfalls_unit(folder: Path, pitfalls: list[str], settled: set[str]) -> Unit:
     return (f"{folder / 'checks.py'}: executes every pitfall", run)
 
 
+def backed_entries() -> dict[str, set[str]]:
+    """What backs the entries of the topic just loaded; one that is executed and sourced counts as executed."""
+    executed, defined, told = (set(names) for names in (note_checks.subject.held, note_checks.subject.defined, note_checks.subject.sourced))
+    return {"executed": executed, "by definition": defined - executed, "sourced": told - defined - executed}
+
+
 def entries_unit(folder: Path, entries: list[str], held: set[str]) -> Unit:
     def run() -> None:
         assert not set(entries) - held, f"nothing backs the entries {set(entries) - held}"
@@ -270,8 +277,9 @@ def topic_units(folder: Path) -> list[Unit]:
     units += check_units(folder / "checks.py", subject)
     units.append(claims_unit(folder, formulas, set(note_checks.subject.claimed)))
     units.append(pitfalls_unit(folder, pitfalls_of(texts["en"]), set(note_checks.subject.settled)))
-    if note_checks.subject.held:  # TRANSITION
-        units.append(entries_unit(folder, entries_of(texts["en"]), set(note_checks.subject.held)))
+    backed = backed_entries()
+    if any(backed.values()):  # TRANSITION
+        units.append(entries_unit(folder, entries_of(texts["en"]), set().union(*backed.values())))
 
     def same_code() -> None:
         english, chinese = ([without_comments(block.code) for block in blocks[language]] for language in LANGUAGES)
@@ -305,15 +313,17 @@ def card_units(root: Path) -> list[Unit]:
 def main(root: Path, wanted: list[str]) -> int:
     folders = sorted(file.parent for file in root.glob("notes/**/checks.py"))
     units: list[Unit] = [] if wanted and wanted != ["cards"] else card_units(root)
+    entries: Counter[str] = Counter()
     for folder in folders:
         if not wanted or folder.name in wanted:
             units += topic_units(folder)
+            entries.update({kind: len(names) for kind, names in backed_entries().items()})
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         reasons = list(pool.map(lambda unit: isolated(unit[1]), units))
     failures = [(name, reason) for (name, _), reason in zip(units, reasons, strict=True) if reason]
     for name, reason in failures:
         print(f"{os.path.relpath(name)}: {reason}")
-    summary = {"topics": len(folders), "units": len(units)}
+    summary = {"topics": len(folders), "units": len(units), "table rows and answers": entries}
     print(json.dumps(summary))
     print(f"{len(units) - len(failures)} passed, {len(failures)} failed")
     return 1 if failures or not units else 0

@@ -36,6 +36,8 @@ class Subject:
     claimed: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
+    defined: set[str] = field(default_factory=set)
+    sourced: set[str] = field(default_factory=set)
 
 
 subject = Subject()
@@ -97,14 +99,14 @@ def holds(*entries: str) -> Callable[[Check], Check]:
 
 def by_definition(*entries: str) -> None:
     """Names table rows and answers that only say what a word means or what follows from it in one step."""
-    subject.held.update(entries)
+    subject.defined.update(entries)
 
 
 def sourced(source: str, *entries: str) -> None:
     """Names table rows and answers that cannot run here, and the paper, page or thread that says what they say."""
     if len(source.split()) < 2:
         raise AssertionError(f"{source!r} names no source")
-    subject.held.update(entries)
+    subject.sourced.update(entries)
 
 
 def card(*symbols: str, formula: str | None = None) -> Callable[[Check], Check]:

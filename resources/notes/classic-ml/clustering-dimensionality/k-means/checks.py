@@ -1,19 +1,26 @@
 import math
 
 import numpy as np
-from sklearn.cluster import DBSCAN, HDBSCAN, KMeans, SpectralClustering, kmeans_plusplus
+from scipy.sparse import csr_array
+from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans, MiniBatchKMeans, SpectralClustering, kmeans_plusplus
 from sklearn.datasets import make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
-from note_checks import check, formula, pitfall, quietly, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, sourced, stated
 
 OBJECTIVE = r"J(c_1, \dots, c_k) = \sum_{i=1}^{n} \min_{j} \lVert x_i - c_j \rVert_2^2"
 LLOYD = r"""
 a_i = \arg\min_{j} \lVert x_i - c_j \rVert_2^2, \qquad c_j = \frac{1}{|S_j|} \sum_{i \in S_j} x_i, \qquad S_j = \{ i : a_i = j \}
 """
 SEEDING = r"P(x_i) = \frac{D(x_i)^2}{\sum_{m=1}^{n} D(x_m)^2}"
+
+by_definition("Cost")
+sourced("Lloyd 1982, the title and section I: quantization by the nearest of k values", "k-means")
+sourced("Arthur and Vassilvitskii 2007, theorem 1.1", "Is there a guarantee for k-means++?")
+sourced("Ester et al. 1996, KDD, the title: clusters in large spatial databases with noise", "DBSCAN, HDBSCAN")
+sourced("Dhillon and Modha 2001, section 3.1: concept vectors have unit length", "Can it cluster with cosine similarity?")
 
 
 def squared(X, c):
@@ -27,14 +34,17 @@ def cases():
 
 
 @formula(OBJECTIVE)
+@holds("`inertia_`", "`transform(X)`")
 def check_objective():
     for X, start in cases():
         km = KMeans(len(start), init=start, n_init=1).fit(X)
         assert math.isclose(squared(X, km.cluster_centers_).min(1).sum(), km.inertia_, rel_tol=1e-9)
+        assert km.transform(X).shape == (len(X), len(start))
         np.testing.assert_allclose(km.transform(X) ** 2, squared(X, km.cluster_centers_), atol=1e-8)
 
 
 @formula(LLOYD)
+@holds("Why does it converge?")
 def check_lloyd():
     for X, start in cases():
         c, previous = start.copy(), math.inf
@@ -79,7 +89,7 @@ def check_by_hand():
     assert KMeans(2, init=np.array([[0.0], [1]]), n_init=1, max_iter=1).fit(X).cluster_centers_.ravel().tolist() != [0.5, 4.5]
 
 
-@check
+@holds("Defaults", "Cost", "`KMeans(n_clusters=8).fit(X)`")
 def check_defaults():
     km = KMeans()
     assert (km.n_clusters, km.init, km.n_init, km.max_iter, km.tol) == (8, "k-means++", "auto", 300, 1e-4)
@@ -87,6 +97,9 @@ def check_defaults():
     assert KMeans(3).fit(X)._n_init == 1 and KMeans(3, init="random").fit(X)._n_init == 10
     assert KMeans(3, init=lambda X, k, random_state: X[:k]).fit(X)._n_init == 10
     assert KMeans(3).fit(X.astype(np.float32)).cluster_centers_.dtype == np.float32
+    km = KMeans(3).fit(csr_array(X))
+    assert km.labels_.shape == (50,) and km.cluster_centers_.shape == (3, 2) and km.cluster_centers_.dtype == np.float64
+    stated("1,024", MiniBatchKMeans().batch_size)
     X = np.random.default_rng(0).normal(size=(2000, 2))
     early, exact = (KMeans(8, init=X[:8], n_init=1, tol=tol).fit(X) for tol in (1e-4, 0))
     assert early.n_iter_ < exact.n_iter_ and early.inertia_ > exact.inertia_
@@ -101,7 +114,7 @@ def check_unlucky_start():
     assert 5.5 < bad / good < 6.5, bad / good
 
 
-@check
+@holds("Why does it converge?")
 def check_fixed_point_that_is_no_local_minimum():
     X = np.array([[0.0], [3], [4.5]])
     km = KMeans(2, init=np.array([[1.5], [4.5]]), n_init=1).fit(X)
@@ -141,6 +154,7 @@ def check_units_and_lengths():
 
 
 @pitfall("Long, nested or unequal groups are cut wrongly")
+@holds("k-means", "Gaussian mixture", "DBSCAN, HDBSCAN")
 def check_what_cures_long_nested_and_unequal_groups():
     k_means = KMeans(2, n_init=10, random_state=0)
     for X, y in (make_moons(200, noise=0.05, random_state=0), make_circles(300, noise=0.04, factor=0.4, random_state=0)):
@@ -177,7 +191,7 @@ def check_choosing_k():
     assert max(stability, key=stability.get) == 3
 
 
-@check
+@holds("Why the mean and not the median?")
 def check_mean_and_median():
     x = np.random.gamma(1, 2, 51)
     grid = np.linspace(x.min(), x.max(), 20001)
@@ -185,13 +199,42 @@ def check_mean_and_median():
     np.testing.assert_allclose(best, [x.mean(), np.median(x)], atol=2e-3)
 
 
-@check
+@holds("Is there a guarantee for k-means++?")
 def check_guarantee_of_seeding():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 2)) + 5 * rng.integers(0, 3, (120, 1))
     best = KMeans(3, n_init=20, random_state=0).fit(X).inertia_
     costs = [squared(X, kmeans_plusplus(X, 3, random_state=s, n_local_trials=1)[0]).min(1).sum() for s in range(200)]
     assert np.mean(costs) <= 8 * (math.log(3) + 2) * best
+
+
+@holds("k-means", "Gaussian mixture", "DBSCAN, HDBSCAN", "Agglomerative")
+def check_what_the_others_need_and_give():
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(m, 0.3, (40, 2)) for m in ((0, 0), (4, 0), (2, 4))] + [[[20.0, 20]]])
+    for model in (DBSCAN(eps=0.8), HDBSCAN(copy=True)):          # no number of clusters; the far point is noise
+        labels = model.fit_predict(X)
+        assert labels[-1] == -1 and len(set(labels[:120])) == 3 and "n_clusters" not in model.get_params()
+    near = rng.normal(size=(80, 2)) + [2, 0] * rng.integers(2, size=(80, 1))
+    mixture = GaussianMixture(2, random_state=0).fit(near)
+    shares = mixture.predict_proba(near)
+    assert np.allclose(shares.sum(1), 1) and ((shares > 1e-6) & (shares < 1 - 1e-6)).any()
+    assert GaussianMixture().init_params == "kmeans" and mixture.score_samples(X[:1]).shape == (1,)
+    cut = AgglomerativeClustering(n_clusters=None, distance_threshold=10).fit(X[:120])
+    assert cut.n_clusters_ == 3 == len(set(AgglomerativeClustering(3).fit_predict(X))) and cut.children_.shape == (119, 2)
+    y = np.repeat([0, 1], 100)
+    rows = np.stack([np.tile(np.linspace(0, 10, 100), 2), 2.0 * y], 1)
+    single, ward = (adjusted_rand_score(y, AgglomerativeClustering(2, linkage=way).fit_predict(rows)) for way in ("single", "ward"))
+    assert single == 1 and ward < 0.5                           # which shapes are found depends on the linkage
+
+
+@holds("Can it cluster with cosine similarity?")
+def check_cosine_on_normalized_rows():
+    rows = np.random.randn(50, 4)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(squared(rows, rows), 2 - 2 * rows @ rows.T, atol=1e-12)
+    centres = KMeans(3, n_init=3).fit(rows).cluster_centers_
+    assert np.linalg.norm(centres, axis=1).max() < 0.99          # hence "nearly": means of unit vectors are shorter
 
 
 @check

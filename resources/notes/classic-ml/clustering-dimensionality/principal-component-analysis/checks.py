@@ -5,8 +5,9 @@ import torch
 from scipy.sparse import csr_array
 from scipy.stats import spearmanr
 from sklearn.datasets import load_wine, make_circles, make_moons
-from sklearn.decomposition import PCA, KernelPCA
+from sklearn.decomposition import PCA, KernelPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.pipeline import make_pipeline
@@ -14,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import svd_flip
 from torch import nn
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 EIGEN = r"""
@@ -26,6 +27,8 @@ SINGULAR = r"""
 """
 EXAMPLE = np.array([[0.0, 0], [1, 1], [2, 3], [3, 2], [4, 4]])
 
+sourced("Wattenberg et al., How to Use t-SNE Effectively (Distill 2016), section 3; Coenen and Pearce, Understanding UMAP", "t-SNE, UMAP")
+
 
 def data():
     for n, d in [(10, 2), (50, 6), (30, 4)]:
@@ -33,6 +36,7 @@ def data():
 
 
 @formula(EIGEN)
+@holds("`explained_variance_`")
 def check_eigen():
     for X in data():
         centred = X - X.mean(0)
@@ -59,6 +63,7 @@ def check_projection():
 
 
 @formula(SINGULAR)
+@holds("Why is maximum variance the same as minimum error?", "PCA")
 def check_singular_values():
     for X in data():
         n, s = len(X), np.linalg.svd(X - X.mean(0))[1]
@@ -68,8 +73,11 @@ def check_singular_values():
             pca = PCA(k).fit(X)
             error = ((X - pca.inverse_transform(pca.transform(X))) ** 2).sum() / (n - 1)
             assert math.isclose(error, variances[k:].sum(), rel_tol=1e-8)
+            v, centred = np.linalg.qr(np.random.randn(X.shape[1], 1))[0], X - X.mean(0)
+            parts = (centred @ v) ** 2, (centred - centred @ v @ v.T) ** 2
+            np.testing.assert_allclose((centred**2).sum(1), sum(part.sum(1) for part in parts))
+            assert parts[0].sum() / (n - 1) <= variances[0]
             other = np.linalg.qr(np.random.randn(X.shape[1], k))[0]
-            centred = X - X.mean(0)
             assert ((centred - centred @ other @ other.T) ** 2).sum() / (n - 1) > error
 
 
@@ -86,7 +94,7 @@ def check_by_hand():
     assert pca.components_[1].prod() < 0 < pca.components_[0].prod()
 
 
-@check
+@holds("`PCA(n_components).fit(X)`", "`n_components`", "`components_`", "`torch.pca_lowrank(A, q)`", "Cost")
 def check_contract():
     X = np.random.randn(20, 5)
     pca = PCA(3).fit(X)
@@ -95,6 +103,13 @@ def check_contract():
     assert PCA().n_components is None and PCA().fit(X[:4]).n_components_ == 4 and KernelPCA().kernel == "linear"
     solver = lambda n, d, k=None: PCA(k).fit(np.random.randn(n, d))._fit_svd_solver
     assert (solver(500, 4), solver(30, 4), solver(600, 600, 3)) == ("covariance_eigh", "full", "randomized")
+    assert (solver(501, 60, 47), solver(501, 60, 48), solver(500, 60, 3), solver(501, 60)) == ("randomized", "full", "full", "full")
+    assert (solver(9, 2), PCA(0.9).fit(np.random.randn(501, 60))._fit_svd_solver) == ("full", "full")
+    share = PCA().fit(X).explained_variance_ratio_.cumsum()
+    assert PCA(0.8).fit(X).n_components_ == (share < 0.8).sum() + 1 and PCA().fit(X).n_components_ == 5
+    np.testing.assert_allclose(PCA(1).fit(X * 1000).explained_variance_, PCA(1).fit(X).explained_variance_ * 1e6)    # no scaling
+    np.testing.assert_allclose(pca.mean_, X.mean(0))
+    assert [x.shape for x in torch.pca_lowrank(torch.randn(2, 30, 9))] == [(2, 30, 6), (2, 6), (2, 9, 6)]
     U, S, V = torch.pca_lowrank(torch.tensor(X), q=5)
     np.testing.assert_allclose(S.numpy() ** 2 / 19, PCA().fit(X).explained_variance_, rtol=1e-6)
     assert U.shape == (20, 5) and V.shape == (5, 5) and torch.pca_lowrank(torch.randn(30, 9))[1].shape == (6,)
@@ -120,7 +135,7 @@ def check_units():
     assert abs(PCA().fit(scaled).components_[0]).max() < 0.5
 
 
-@check
+@holds("Are components independent?", "PCA")
 def check_signs_and_ratios():
     for X in data():
         pca = PCA(2).fit(X)
@@ -150,6 +165,7 @@ def check_old_and_new_convention():
 
 
 @pitfall("The classes mix in the first two components")
+@holds("LDA", "Does PCA prevent overfitting?")
 def check_labels_are_ignored():
     y = np.repeat([0, 1], 100)
     X = np.stack([10 * np.random.randn(200), 8 * np.random.randn(200), y + 0.1 * np.random.randn(200)], 1)
@@ -163,6 +179,43 @@ def check_labels_are_ignored():
     assert shrunk.score(*many) > 0.78 and shrunk.transform(few[0]).shape == (60, 1)
 
 
+@holds("Are components independent?")
+def check_uncorrelated_is_not_independent():
+    x = np.random.randn(20_000)
+    Z = PCA().fit_transform(np.stack([x, x**2], 1))
+    assert abs(np.corrcoef(Z.T)[0, 1]) < 1e-9 and abs(np.corrcoef(Z[:, 0] ** 2, Z[:, 1] ** 2)[0, 1]) > 0.2
+    gauss = PCA().fit_transform(np.random.randn(20_000, 2) @ np.random.randn(2, 2))
+    assert abs(np.corrcoef(gauss[:, 0] ** 2, gauss[:, 1] ** 2)[0, 1]) < 0.05
+
+
+@holds("Eigendecomposition of the covariance or SVD of the data?")
+def check_small_components_are_lost_in_the_covariance():
+    X = np.random.randn(500, 3) * [1.0, 1.0, 1e-10]
+    X -= X.mean(0)
+    turned = X @ np.linalg.qr(np.random.randn(3, 3))[0]
+    direct, squared = np.linalg.svd(turned)[1][-1] ** 2, np.linalg.eigvalsh(turned.T @ turned)[0]
+    exact = (X[:, 2] ** 2).sum()
+    assert abs(direct / exact - 1) < 1e-3 and abs(squared / exact - 1) > 1
+    A = np.random.randn(30, 4)
+    assert math.isclose(np.linalg.cond(A.T @ A), np.linalg.cond(A) ** 2) and (A.T @ A).shape == (4, 4)
+
+
+@holds("TruncatedSVD", "Feature selection", "Autoencoder")
+def check_neighbours():
+    X = csr_array(np.abs(np.random.randn(60, 6)) * (np.random.rand(60, 6) < 0.4) + 0.0)
+    uncentred = TruncatedSVD(2, random_state=0).fit(X)
+    np.testing.assert_allclose(uncentred.singular_values_, np.linalg.svd(X.toarray())[1][:2], rtol=1e-4)
+    assert abs(uncentred.singular_values_[0] / PCA(2).fit(X).singular_values_[0] - 1) > 0.1
+    kept = SelectKBest(k=2).fit(X.toarray(), np.arange(60) % 2)
+    assert (kept.transform(X.toarray()) == X.toarray()[:, kept.get_support()]).all()
+    data = torch.tensor(np.random.randn(300, 4) * [3, 2, 0.5, 0.3])
+    layers = nn.Linear(4, 2).double(), nn.Linear(2, 4).double()
+    optimizer = torch.optim.Adam([p for layer in layers for p in layer.parameters()], 3e-2)
+    descend(optimizer, lambda: ((layers[1](layers[0](data)) - data) ** 2).sum(1).mean(), 800)
+    plane, axes = np.linalg.qr(layers[1].weight.detach().numpy())[0], PCA(2).fit(data.numpy()).components_
+    assert np.linalg.svd(axes @ plane)[1].min() > 0.99
+
+
 def autoencoded(X, steps=400):
     """The code of a small nonlinear autoencoder with one hidden number."""
     encoder = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 1))
@@ -174,6 +227,7 @@ def autoencoded(X, steps=400):
 
 
 @pitfall("A curved structure is not unrolled")
+@holds("t-SNE, UMAP", "Autoencoder")
 def check_what_unrolls_an_arc_and_what_separates_rings():
     """UMAP is not installed and not run."""
     angle = np.linspace(0, 1.6 * np.pi, 150)
@@ -189,7 +243,7 @@ def check_what_unrolls_an_arc_and_what_separates_rings():
     assert score(PCA(2).fit_transform(X)) < 0.92 and score(KernelPCA(2, kernel="rbf", gamma=15).fit_transform(X)) > 0.97
 
 
-@check
+@holds("TruncatedSVD")
 def check_sparse_input():
     X = np.random.randn(40, 6) * (np.random.rand(40, 6) < 0.3)
     np.testing.assert_allclose(PCA(2).fit(csr_array(X)).explained_variance_, PCA(2).fit(X).explained_variance_, rtol=1e-6)

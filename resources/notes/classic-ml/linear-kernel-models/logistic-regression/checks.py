@@ -4,19 +4,26 @@ import warnings
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from sklearn.datasets import load_breast_cancer, load_iris
+from scipy.sparse import csr_array
+from sklearn.datasets import load_breast_cancer, load_iris, make_circles
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
+from sklearn.naive_bayes import BernoulliNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, quietly, sourced, stated
 
 SIGMOID = r"p(y = 1 \mid x) = \sigma(z) = \frac{1}{1 + e^{-z}}"
 OBJECTIVE = r"J(w, b) = C \sum_{i=1}^{n} \left( \ln\left(1 + e^{z_i}\right) - y_i z_i \right) + \tfrac{1}{2} \lVert w \rVert_2^2"
 GRADIENT = r"\nabla_w J = C \sum_{i=1}^{n} (\sigma(z_i) - y_i)\, x_i + w"
 SOFTMAX = r"p(y = k \mid x) = \frac{e^{w_k^\top x + b_k}}{\sum_{j=1}^{K} e^{w_j^\top x + b_j}}"
+
+sourced("Ng and Jordan, NIPS 2001, propositions 1 and 2, corollary 6", "How does it differ from naive Bayes?")
 
 
 def sigmoid(z):
@@ -34,6 +41,7 @@ def fitted(X, y, C):
 
 
 @formula(SIGMOID)
+@holds("Logistic regression")
 def check_probability():
     for X, y in problems():
         model = fitted(X, y, 1.0)
@@ -71,12 +79,21 @@ def check_gradient():
 
 
 @formula(SOFTMAX)
+@holds("Are the softmax weights unique?", "`coef_`, `intercept_`", "How can it draw a curved boundary?")
 def check_softmax():
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=2000).fit(X, y)
     assert model.coef_.shape == (3, 4) and model.intercept_.shape == (3,)
     e = np.exp(X @ model.coef_.T + model.intercept_)
     np.testing.assert_allclose(e / e.sum(1, keepdims=True), model.predict_proba(X), rtol=1e-8)
+    layer = torch.nn.Linear(4, 3).double()                      # a last linear layer under cross-entropy: the same model
+    layer.weight.data, layer.bias.data = torch.tensor(model.coef_), torch.tensor(model.intercept_)
+    loss = F.cross_entropy(layer(torch.tensor(X)), torch.tensor(y)).item()
+    assert math.isclose(loss, -np.log(model.predict_proba(X)[np.arange(150), y]).mean())
+    v = np.random.randn(4)                                      # the penalty grows with any common shift, of either sign
+    assert min(((model.coef_ + s * v) ** 2).sum() for s in (-0.1, 0.1)) > (model.coef_**2).sum()
+    shifted = np.exp(X @ model.coef_.T + model.intercept_ + 5.0)
+    np.testing.assert_allclose(shifted / shifted.sum(1, keepdims=True), model.predict_proba(X), rtol=1e-8)
     shifted = np.exp(X @ (model.coef_ + np.random.randn(4)).T + model.intercept_)
     np.testing.assert_allclose(shifted / shifted.sum(1, keepdims=True), model.predict_proba(X), rtol=1e-8)
 
@@ -96,13 +113,19 @@ def check_by_hand():
     stated("0.6931", F.binary_cross_entropy_with_logits(torch.zeros(3), torch.tensor([0.0, 1.0, 1.0])))
 
 
-@check
+@holds("`fit(X, y)`", "`predict_proba(X)`", "`coef_`, `intercept_`", "Defaults", "In PyTorch")
 def check_contract():
     model = LogisticRegression()
     assert model.C == 1.0 and model.solver == "lbfgs" and model.max_iter == 100
     decays = [optimizer([torch.zeros(1, requires_grad=True)]).defaults["weight_decay"] for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)]
     assert decays == [0, 0, 0.01]
     X, y = next(problems())
+    plain = [LogisticRegression(tol=1e-10, max_iter=5000).fit(Z, np.where(y, "b", "a")) for Z in (X, csr_array(X))]
+    np.testing.assert_allclose(plain[0].coef_, plain[1].coef_, atol=1e-5)
+    z, size = plain[0].decision_function(X), (plain[0].coef_ ** 2).sum() / 2
+    assert plain[0].classes_.tolist() == ["a", "b"] and ((plain[0].predict_proba(X)[:, 1] > 0.5) == (z > 0)).all()
+    loss = torch.nn.BCEWithLogitsLoss(reduction="sum")(torch.tensor(z), torch.tensor(y, dtype=torch.float64)).item()
+    assert math.isclose(loss, np.logaddexp(0, np.where(y, -z, z)).sum()) and size > 0      # the loss has no term in the weights
     model.fit(X, y)
     assert model.coef_.shape == (1, 2) and model.intercept_.shape == (1,) and model.predict_proba(X).shape == (40, 2)
     assert np.allclose(model.predict_proba(X).sum(1), 1)
@@ -196,7 +219,44 @@ def check_several_classes_have_no_reference_class():
     np.testing.assert_allclose(X @ rows[1:].T + shift[1:], odds, atol=1e-9)
 
 
-@check
+@holds("Logistic regression", "Naive Bayes", "Linear SVM", "Perceptron", "Trees, forests")
+def check_boundaries_and_outputs():
+    counts = np.random.poisson(2, (300, 4))
+    y = (counts[:, 0] + np.random.poisson(1, 300) > counts[:, 1] + 1).astype(int)
+    for model, X in ((MultinomialNB(), counts), (BernoulliNB(), (counts > 1).astype(int))):
+        log = model.fit(X, y).predict_log_proba(X)
+        odds, design = log[:, 1] - log[:, 0], np.column_stack([X, np.ones(300)])
+        np.testing.assert_allclose(design @ np.linalg.lstsq(design, odds, rcond=None)[0], odds, atol=1e-8)
+    once, tenfold = counts[:, :2] > 1, np.repeat(counts[:, :2] > 1, 10, axis=1)            # copies count as new evidence
+    sure = lambda model, X: np.abs(model.fit(X, y).predict_proba(X)[:, 1] - 0.5).mean()
+    truth = np.abs(LogisticRegression(C=np.inf).fit(once, y).predict_proba(once)[:, 1] - 0.5).mean()
+    assert sure(BernoulliNB(), tenfold) > truth + 0.05 and abs(sure(LogisticRegression(), tenfold) - truth) < 0.03
+    X = np.random.randn(200, 2)
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)                                                # an interaction
+    for model in (LinearSVC(), Perceptron()):
+        quietly(lambda: model.fit(X, y))
+        np.testing.assert_allclose(model.decision_function(X), X @ model.coef_[0] + model.intercept_)
+        assert not hasattr(model, "predict_proba")
+    assert Perceptron().partial_fit(X[:1], y[:1], classes=[0, 1]).coef_.shape == (1, 2)
+    assert LogisticRegression().fit(X, y).score(X, y) < 0.7
+    for model in (DecisionTreeClassifier(min_samples_leaf=10, random_state=0), RandomForestClassifier(20, random_state=0)):
+        shares = model.fit(X, y).predict_proba(X)
+        assert model.score(X, y) > 0.8 and (model.fit(X * [1, 1024], y).predict_proba(X * [1, 1024]) == shares).all()
+    tree = DecisionTreeClassifier(min_samples_leaf=10, random_state=0).fit(X, y)
+    leaf = tree.apply(X) == tree.apply(X[:1])
+    assert math.isclose(tree.predict_proba(X[:1])[0, 1], y[leaf].mean()) and len(np.unique(X[leaf], axis=0)) > 5
+
+
+@holds("How can it draw a curved boundary?")
+def check_features_bend_the_boundary():
+    X, y = make_circles(200, noise=0.05, factor=0.4, random_state=0)
+    assert LogisticRegression().fit(X, y).score(X, y) < 0.7
+    assert make_pipeline(PolynomialFeatures(2), LogisticRegression()).fit(X, y).score(X, y) == 1
+    activations = np.tanh(X @ np.random.randn(2, 50) * 2 + np.random.randn(50))
+    assert LogisticRegression(max_iter=1000).fit(activations, y).score(activations, y) > 0.98
+
+
+@holds("Why cross-entropy and not squared error?")
 def check_squared_error_is_flat_and_not_convex():
     z = torch.linspace(-8, 8, 81, dtype=torch.float64, requires_grad=True)
     squared = (torch.sigmoid(z) - 1) ** 2
@@ -205,4 +265,7 @@ def check_squared_error_is_flat_and_not_convex():
     assert curvature.min() < -0.01 and slope[0].abs() < 1e-3
     (slope,) = torch.autograd.grad(F.softplus(-z).sum(), z, create_graph=True)
     (curvature,) = torch.autograd.grad(slope.sum(), z)
+    assert torch.allclose(slope, torch.sigmoid(z) - 1)
+    likelihood = torch.distributions.Bernoulli(logits=z).log_prob(torch.ones_like(z))
+    assert torch.allclose(-likelihood, F.softplus(-z))
     assert curvature.min() >= 0 and slope[0] < -0.99

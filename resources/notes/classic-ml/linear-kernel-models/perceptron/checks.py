@@ -3,11 +3,12 @@ import warnings
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
-from note_checks import check, formula, pitfall, quietly, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, sourced, stated
 
 RULE = r"""
 \text{if } y_i (w^\top x_i + b) \le 0: \qquad w \leftarrow w + \eta\, y_i x_i, \qquad b \leftarrow b + \eta\, y_i
@@ -15,6 +16,10 @@ RULE = r"""
 BOUND = r"\text{number of mistakes} \le \left( \frac{R}{\gamma} \right)^2"
 NETWORK = r"f(x) = W_2\, \varphi(W_1 x + b_1) + b_2"
 POINTS, XOR = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+
+by_definition("Cost")
+sourced("Freund and Schapire 1999, section 5: voted and averaged against the last weights", "Is the solution unique?")
+sourced("Leshno et al. 1993, Neural Networks 6, theorem 1", "What does the universal approximation theorem promise?")
 
 
 def perceptron(X, y, epochs, eta=1.0):
@@ -34,6 +39,7 @@ def problems():
 
 
 @formula(RULE)
+@holds("Perceptron")
 def check_rule():
     for X, y in problems():
         if len(set(y)) < 2:
@@ -43,6 +49,8 @@ def check_rule():
             model = Perceptron(shuffle=False, tol=None, max_iter=7, eta0=eta).fit(X, y)
             np.testing.assert_allclose(w, model.coef_[0], atol=1e-9)
             np.testing.assert_allclose(b, model.intercept_[0], atol=1e-9)
+    score = lambda w, b, x, label: label * (w @ x + b)          # a correction moves the score towards the class
+    assert score(w + y[0] * X[0], b + y[0], X[0], y[0]) > score(w, b, X[0], y[0])
     t = torch.randn(4, dtype=torch.float64, requires_grad=True)
     x = torch.randn(4, dtype=torch.float64)
     y = -float(torch.sign(t.detach() @ x))
@@ -66,6 +74,7 @@ def check_bound():
 
 
 @formula(NETWORK)
+@holds("`MLPClassifier`")
 def check_network():
     for hidden, activation, phi in [(3, "tanh", np.tanh), (6, "relu", lambda z: np.maximum(z, 0)), (4, "identity", lambda z: z)]:
         X = np.random.randn(30, 4)
@@ -97,7 +106,7 @@ def check_by_hand():
     stated("5", len(states))
 
 
-@check
+@holds("`Perceptron().fit(X, y)`", "Output", "Defaults", "`MLPClassifier`", "Parameters")
 def check_contract():
     model, mlp = Perceptron(), MLPClassifier()
     assert (model.eta0, model.penalty, model.max_iter, model.tol, model.shuffle) == (1.0, None, 1000, 1e-3, True)
@@ -106,12 +115,20 @@ def check_contract():
     net = torch.nn.Sequential(torch.nn.Linear(784, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
     stated("79,510", sum(p.numel() for p in net.parameters()))
     X, y = np.random.randn(60, 3), np.random.randint(3, size=60)
+    sparse = Perceptron().fit(csr_array(X), y)
+    assert sparse.coef_.shape == (3, 3) and set(sparse.predict(csr_array(X))) <= {0, 1, 2}
+    one, rest = Perceptron(shuffle=False, tol=None, max_iter=5), (Perceptron(shuffle=False, tol=None, max_iter=5) for _ in range(3))
+    several = np.stack([quietly(lambda: m.fit(X, y == k)).coef_[0] for k, m in enumerate(rest)])
+    np.testing.assert_allclose(quietly(lambda: one.fit(X, y)).coef_, several)                      # one against the rest
+    two = model.fit(X, y > 0)
+    assert two.coef_.size + two.intercept_.size == 3 + 1
     assert model.fit(X, y).decision_function(X).shape == (60, 3) and model.fit(X, y > 0).decision_function(X).shape == (60,)
     other = SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, random_state=0).fit(X, y)
     np.testing.assert_allclose(Perceptron().fit(X, y).coef_, other.coef_)
 
 
 @pitfall("\"My MLP cannot learn XOR\"")
+@holds("MLP")
 def check_xor():
     for seed in range(20):
         assert Perceptron(tol=None, max_iter=50, random_state=seed).fit(POINTS, XOR).score(POINTS, XOR) < 1
@@ -166,6 +183,7 @@ def check_default_tolerance_may_stop_before_separation():
 
 
 @pitfall("Training does not converge")
+@holds("Is the solution unique?")
 def check_what_to_do_on_data_that_overlap():
     """The pocket keeps the weights that are right most often on the training data, looked at after every pass."""
     scores = []
@@ -192,7 +210,7 @@ def check_activations_make_depth_useful():
     assert deep("identity") < 0.7 and min(deep("tanh"), deep("relu")) > 0.95
 
 
-@check
+@holds("SVM", "Logistic regression", "Perceptron")
 def check_penalties_of_the_siblings():
     """The widest margin needs a large C; unpenalized logistic weights grow without end, penalized ones do not."""
     rng = np.random.default_rng(0)
@@ -209,10 +227,57 @@ def check_penalties_of_the_siblings():
     assert math.isclose(size(1.0, 1e-4), size(1.0, 1e-8), rel_tol=0.01) and size(np.inf, 1e-8) > 2 * size(np.inf, 1e-2)
 
 
-@check
+@holds("Perceptron", "SVM", "Logistic regression", "MLP")
+def check_losses():
+    """Each library's training moves its own loss of the table down, and stops or not as stated."""
+    X = np.random.randn(80, 2)
+    y = np.where(X[:, 0] > 0, 1, -1)
+    X[:, 0] += 0.2 * y
+    w, b, mistakes = perceptron(X, y, 100)
+    again = perceptron(X, y, 300)
+    assert again[2] == mistakes and (again[0] == w).all() and (y * (X @ w + b) > 0).all()       # separated: it stops
+    assert Perceptron().partial_fit(X[:1], y[:1], classes=[-1, 1]).coef_.shape == (1, 2)
+    margins = lambda model: y * model.decision_function(X)
+    svm, widest = SVC(kernel="linear", C=1.0, tol=1e-8).fit(X, y), SVC(kernel="linear", C=1e6).fit(X, y)
+    hinge = lambda w, b: (w**2).sum() / 2 + np.maximum(0, 1 - y * (X @ w + b)).sum()
+    assert all(hinge(svm.coef_[0] + v[:2], svm.intercept_ + v[2]) >= hinge(svm.coef_[0], svm.intercept_) - 1e-6 for v in np.random.randn(99, 3) / 9)
+    assert margins(widest).min() / np.linalg.norm(widest.coef_) >= (y * (X @ w + b)).min() / np.linalg.norm(w) - 1e-6
+    logistic = LogisticRegression(C=1.0).fit(X, y)
+    assert logistic.predict_proba(X).shape == (80, 2)
+    np.testing.assert_allclose(-np.log(logistic.predict_proba(X)[np.arange(80), (y > 0) * 1]), np.log1p(np.exp(-margins(logistic))))
+    target = torch.tensor(y, dtype=torch.float64)
+    for loss in (torch.nn.SoftMarginLoss(), torch.nn.MSELoss(), torch.nn.HuberLoss()):         # any differentiable one
+        net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
+        optimizer, seen = torch.optim.Adam(net.parameters(), 0.05), []
+        for _ in range(60):
+            optimizer.zero_grad()
+            value = loss(net(torch.tensor(X))[:, 0], target)
+            value.backward()
+            optimizer.step()
+            seen.append(value.item())
+        assert seen[-1] < seen[0] / 2
+
+
+@holds("Why is the step function no good for backpropagation?")
+def check_slopes():
+    z = torch.linspace(-3, 3, 61)[torch.arange(61) != 30].requires_grad_()
+    slope = lambda f: torch.autograd.grad(f(z).sum(), z)[0]
+    step = lambda z: (torch.sign(z) + 1) / 2
+    assert (slope(step) == 0).all() and (slope(torch.sigmoid) > 0).all() and (slope(torch.tanh) > 0).all()
+    assert (slope(torch.relu)[z > 0] == 1).all()
+    first, last = torch.nn.Linear(2, 4), torch.nn.Linear(4, 1)
+    last(step(first(torch.randn(9, 2)))).pow(2).sum().backward()
+    assert (first.weight.grad == 0).all() and (last.weight.grad != 0).any()
+
+
+@holds("Is the solution unique?")
 def check_order_matters():
     X = np.random.randn(30, 2)
     X[:, 0] += np.sign(X[:, 0])
     y = np.sign(X[:, 0])
     first, second = perceptron(X, y, 50), perceptron(X[::-1], y[::-1], 50)
     assert not np.allclose(first[0] / np.linalg.norm(first[0]), second[0] / np.linalg.norm(second[0]))
+    w, b, _ = first
+    widest = SVC(kernel="linear", C=1e6).fit(X, y)
+    distance = lambda w, b: (y * (X @ w + b)).min() / np.linalg.norm(w)
+    assert 0 < distance(w, b) < distance(widest.coef_[0], widest.intercept_)

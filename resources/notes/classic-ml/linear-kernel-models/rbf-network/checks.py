@@ -3,15 +3,20 @@ import subprocess
 import sys
 
 import numpy as np
+import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 NETWORK = r"""
 f(x) = b + \sum_{j=1}^{m} w_j \, \varphi_j(x), \qquad \varphi_j(x) = \exp\left( -\frac{\lVert x - c_j \rVert_2^2}{2 s^2} \right)
@@ -19,12 +24,16 @@ f(x) = b + \sum_{j=1}^{m} w_j \, \varphi_j(x), \qquad \varphi_j(x) = \exp\left( 
 WEIGHTS = r"\hat{w} = \left( \Phi^\top \Phi + \alpha I \right)^{-1} \Phi^\top y"
 EXACT = r"w = K^{-1} y \quad \Rightarrow \quad f(x_i) = y_i"
 
+by_definition("Parameters", "MLP")
+sourced("Golub and Van Loan, Matrix Computations, sections 3.2 and 5.3 (LU and least squares)", "Cost")
+
 
 def units(X, C, s):
     return np.array([[math.exp(-((x - c) ** 2).sum() / (2 * s**2)) for c in C] for x in X])
 
 
 @formula(NETWORK)
+@holds("Input → output", "`rbf_kernel(X, C, gamma)`")
 def check_network():
     for n, d, m, s in [(20, 1, 4, 0.5), (30, 3, 6, 1.7)]:
         X, C, y = np.random.randn(n, d), np.random.randn(m, d), np.random.randn(n)
@@ -33,10 +42,13 @@ def check_network():
         new = np.random.randn(5, d)
         ours = output.intercept_ + sum(output.coef_[j] * units(new, C, s)[:, j] for j in range(m))
         np.testing.assert_allclose(ours, output.predict(rbf_kernel(new, C, gamma=1 / (2 * s**2))), rtol=1e-9)
+        two = Ridge(alpha=0.1).fit(units(X, C, s), np.stack([y, -y], 1)).predict(units(new, C, s))
+        assert ours.shape == (5,) and two.shape == (5, 2) and rbf_kernel(X, C).shape == (n, m)
     np.testing.assert_allclose(rbf_kernel(X, C), rbf_kernel(X, C, gamma=1 / 3))
 
 
 @formula(WEIGHTS)
+@holds("Why can the weights be found without gradient descent?")
 def check_weights():
     for n, m, alpha in [(30, 5, 0.01), (50, 8, 2.0)]:
         X, C, y = np.random.randn(n, 2), np.random.randn(m, 2), np.random.randn(n)
@@ -46,6 +58,7 @@ def check_weights():
 
 
 @formula(EXACT)
+@holds("`RBFInterpolator(X, y)`", "RBF interpolation")
 def check_exact():
     for n, d in [(6, 1), (15, 2)]:
         X, y = np.random.randn(n, d) * 3, np.random.randn(n)
@@ -89,6 +102,7 @@ print(round(float(RBFInterpolator(X, X[:, 0], neighbors=50)([[0.5, 0.5]])[0]), 4
 
 
 @pitfall("Memory runs out")
+@holds("`RBFInterpolator(X, y)`")
 def check_memory():
     """With 8 GB the exact solve of 40,000 points fails, the one with neighbours does not; few centres need little."""
     run = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
@@ -102,6 +116,7 @@ def check_memory():
     near = RBFInterpolator(x, x.sum(1), neighbors=50)
     np.testing.assert_allclose(near(np.full((1, 2), 0.5)), [1.0], atol=1e-6)
     whole = RBFInterpolator(x, x.sum(1))
+    np.testing.assert_allclose(RBFInterpolator(x, np.sin(9 * x[:, 0]))(x), np.sin(9 * x[:, 0]), atol=1e-6)
     raises(ValueError, lambda: RBFInterpolator(x, x.sum(1), kernel="gaussian"), "epsilon")
     assert (whole.kernel, whole.neighbors) == ("thin_plate_spline", None) and np.all(whole.smoothing == 0)
 
@@ -151,6 +166,77 @@ def check_scales():
     assert score(X) < 0.3 and score(StandardScaler().fit_transform(X)) > 0.95
     spread = [pdist(np.random.randn(50, d)).max() / pdist(np.random.randn(50, d)).min() for d in (2, 500)]
     assert spread[0] > 10 and spread[1] < 1.5
+
+
+def waves(n=200):
+    X = np.random.rand(n, 1) * 6
+    return X, np.sin(X[:, 0]) + 0.1 * np.random.randn(n)
+
+
+@holds("How do you choose the width?", "RBF network")
+def check_width():
+    """From the mean distance of neighbouring centres cross-validation has not far to go; narrow bumps leave the bias between them."""
+    for _ in range(3):
+        X, y = waves()
+        centres = np.sort(KMeans(8, n_init=3, random_state=0).fit(X).cluster_centers_, axis=0)
+        distance = np.diff(centres[:, 0]).mean()
+        Phi = lambda x, s: rbf_kernel(x, centres, gamma=1 / (2 * s**2))
+        score = lambda s: cross_val_score(Ridge(alpha=1e-3), Phi(X, s), y).mean()
+        scores = {factor: score(factor * distance) for factor in (0.05, 0.5, 1, 2, 100)}
+        assert scores[1] > max(scores.values()) - 0.02 and scores[1] > 0.95 and max(scores[0.05], scores[100]) < scores[1] - 0.2
+        narrow, middles = Ridge(alpha=1e-3).fit(Phi(X, 0.05 * distance), y), (centres[1:] + centres[:-1]) / 2
+        np.testing.assert_allclose(narrow.predict(Phi(middles, 0.05 * distance)), narrow.intercept_, atol=1e-6)
+
+
+@holds("Why can the weights be found without gradient descent?")
+def check_centres_make_it_nonconvex():
+    x, y = torch.tensor([-2.0, 2.0]), torch.tensor([1.0, 0.0])
+    loss = lambda c: ((torch.exp(-((x - c) ** 2) / 2) - y) ** 2).sum()
+    assert loss(torch.tensor(2.0)) > (loss(torch.tensor(-2.0)) + loss(torch.tensor(6.0))) / 2 + 0.1    # above its chord
+    X, y = (torch.tensor(part, dtype=torch.float32) for part in waves())
+    centres = torch.tensor(KMeans(4, n_init=3, random_state=0).fit(X).cluster_centers_[:, 0])
+    Phi = torch.exp(-((X - centres) ** 2) / (2 * 0.5**2))
+    fitted = Ridge(alpha=1e-3).fit(Phi.numpy(), y.numpy())
+    w, b, s = torch.tensor(fitted.coef_), torch.tensor(fitted.intercept_), torch.tensor(0.5)
+    learned = [part.clone().float().requires_grad_() for part in (centres, w, b, s)]
+    error = lambda c, w, b, s: ((torch.exp(-((X - c) ** 2) / (2 * s**2)) @ w + b - y) ** 2).mean()
+    before, optimizer = error(*learned).item(), torch.optim.Adam(learned, 0.02)
+    for _ in range(200):
+        optimizer.zero_grad()
+        error(*learned).backward()
+        optimizer.step()
+    assert error(*learned).item() < 0.5 * before
+
+
+@holds("SVM, RBF kernel", "Gaussian process")
+def check_neighbours():
+    X = np.random.randn(60, 2)
+    y, new = (X[:, 0] * X[:, 1] + 0.3 * np.random.randn(60) > 0).astype(int), np.random.randn(5, 2)
+    svm = SVC(gamma=0.7).fit(X, y)
+    np.testing.assert_allclose(rbf_kernel(new, svm.support_vectors_, gamma=0.7) @ svm.dual_coef_[0] + svm.intercept_, svm.decision_function(new))
+    margins = np.where(y, 1, -1) * svm.decision_function(X)
+    assert not set(np.flatnonzero(margins > 1.01)) & set(svm.support_) and len(svm.support_) < 60
+    process = GaussianProcessRegressor(RBF(0.5), alpha=1e-6, optimizer=None).fit(X, X[:, 0])
+    K, k = units(X, X, 0.5) + 1e-6 * np.eye(60), units(new, X, 0.5)
+    mean, deviation = process.predict(new, return_std=True)
+    np.testing.assert_allclose(k @ np.linalg.solve(K, X[:, 0]), mean, atol=1e-5)
+    np.testing.assert_allclose(1 - (k * np.linalg.solve(K, k.T).T).sum(1), deviation**2, atol=1e-5)
+
+
+@holds("Is an RBF kernel always Gaussian?")
+def check_functions_that_grow():
+    X, y, new = np.random.randn(12, 2), np.random.randn(12), np.random.randn(4, 2)
+    r = lambda A: np.linalg.norm(A[:, None] - X, axis=-1)
+    multi = lambda A: np.sqrt(1 + r(A) ** 2)
+    library = RBFInterpolator(X, y, kernel="multiquadric", epsilon=1, degree=-1)
+    np.testing.assert_allclose(multi(new) @ np.linalg.solve(multi(X), y), library(new), atol=1e-6)
+    plate = lambda A: np.where(r(A) > 0, r(A) ** 2 * np.log(np.maximum(r(A), 1e-300)), 0)
+    P = lambda A: np.column_stack([np.ones(len(A)), A])
+    system = np.block([[plate(X), P(X)], [P(X).T, np.zeros((3, 3))]])
+    solved = np.linalg.solve(system, np.append(y, np.zeros(3)))
+    np.testing.assert_allclose(plate(new) @ solved[:12] + P(new) @ solved[12:], RBFInterpolator(X, y)(new), atol=1e-6)
+    far = np.array([[1e3, 0], [1e6, 0]])
+    assert all(f(far)[0].min() > 900 and f(far)[1].min() > 9e5 for f in (multi, plate))
 
 
 @pitfall(r"$\gamma$ and width are mixed up")

@@ -4,22 +4,28 @@ import warnings
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, make_classification, make_moons
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.kernel_approximation import Nystroem
-from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import rbf_kernel, sigmoid_kernel
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from note_checks import check, formula, pitfall, quietly, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, sourced, stated
 
 PRIMAL = r"\min_{w, b} \; \tfrac{1}{2} \lVert w \rVert_2^2 + C \sum_{i=1}^{n} \max\left( 0,\; 1 - y_i f(x_i) \right)"
 DUAL = r"""
 f(x) = \sum_{i=1}^{n} \alpha_i y_i K(x_i, x) + b, \qquad 0 \le \alpha_i \le C, \quad \sum_{i=1}^{n} \alpha_i y_i = 0
 """
 RBF = r"K(x, z) = \exp\left( -\gamma \lVert x - z \rVert_2^2 \right)"
+
+by_definition("Neural network")
+sourced("scikit-learn user guide 1.4.4 (complexity) and the page of SVC", "Cost", "SVC, RBF", "LinearSVC")
 
 
 def problems():
@@ -43,6 +49,7 @@ def check_primal():
 
 
 @formula(DUAL)
+@holds("Why does only a part of the data matter?")
 def check_dual():
     for X, y in problems():
         for C in (0.5, 5.0):
@@ -63,12 +70,17 @@ def check_dual():
 
 
 @formula(RBF)
+@holds("What must a kernel satisfy?")
 def check_kernel():
     for shape in [(4, 1), (5, 3)]:
         X, Z = np.random.randn(*shape), np.random.randn(*shape)
         ours = np.exp(-0.3 * ((X[:, None] - Z[None]) ** 2).sum(-1))
         np.testing.assert_allclose(ours, rbf_kernel(X, Z, gamma=0.3), rtol=1e-9)
         assert np.linalg.eigvalsh(rbf_kernel(X)).min() > -1e-12
+        signs = np.where(np.random.rand(len(X)) < 0.5, 1, -1)
+        assert np.linalg.eigvalsh(rbf_kernel(X) * np.outer(signs, signs)).min() > -1e-12         # the dual's matrix
+    X = np.random.randn(20, 2)
+    assert np.linalg.eigvalsh(sigmoid_kernel(X, gamma=1)).min() < -0.1 and len(SVC(kernel="sigmoid", gamma=1).fit(X, X[:, 0] > 0).support_)
 
 
 @check
@@ -80,7 +92,7 @@ def check_by_hand():
     stated("0.5", abs(svm.dual_coef_[0, 1]))
 
 
-@check
+@holds("`SVC().fit(X, y)`", "`decision_function(X)`", "Defaults")
 def check_defaults():
     svm, linear = SVC(), LinearSVC()
     assert (svm.C, svm.kernel, svm.gamma, linear.loss) == (1.0, "rbf", "scale", "squared_hinge")
@@ -89,6 +101,11 @@ def check_defaults():
     svm.fit(X, y)
     assert math.isclose(svm._gamma, 1 / (3 * X.var())) and svm.decision_function(X).shape == (40, 3)
     assert SVC().fit(X, y > 0).decision_function(X).shape == (40,)
+    four, in_pairs = np.arange(40) % 4, SVC(decision_function_shape="ovo")
+    assert in_pairs.fit(X, four).decision_function(X).shape == (40, 6) and SVC().fit(X, four).decision_function(X).shape == (40, 4)
+    np.testing.assert_allclose(SVC(gamma=0.2).fit(csr_array(X), y).decision_function(X), SVC(gamma=0.2).fit(X, y).decision_function(X), atol=1e-2)
+    scores = svm.decision_function(X)                           # signed and not summing to 1: no probabilities
+    assert scores.min() < 0 < 1 < scores.max() and np.abs(scores.sum(1) - 1).max() > 0.1
     assert SVC(kernel="linear").fit(X, np.arange(40) % 4).coef_.shape[0] == 6
 
 
@@ -109,6 +126,7 @@ def check_probability_is_deprecated_and_inconsistent():
 
 
 @pitfall("Poor accuracy with default settings")
+@holds("SVC, RBF")
 def check_scaling_matters():
     X, y = load_breast_cancer(return_X_y=True)
     raw, scaled = (cross_val_score(m, X, y).mean() for m in (SVC(), make_pipeline(StandardScaler(), SVC())))
@@ -122,6 +140,7 @@ def check_scaling_matters():
 
 
 @pitfall("`LinearSVC` and `SVC(kernel='linear')` disagree")
+@holds("`LinearSVC`")
 def check_linear_svc_differs():
     X, y = next(problems())
     X = X + 3
@@ -151,6 +170,7 @@ def check_large_gamma():
 
 
 @pitfall("Training does not finish")
+@holds("LinearSVC", "SVC, RBF")
 def check_cost_on_overlapping_classes():
     """Each iteration of the solver updates the gradient of up to n points, and the number of iterations grows with n too."""
     def spent(model, n):
@@ -172,14 +192,50 @@ def check_cost_on_overlapping_classes():
     assert mapped > linear + 0.03 and mapped > kernel - 0.02
 
 
-@check
+@holds("What does C do?")
 def check_margin_is_weighed_against_violations():
     X, y = np.array([[0.0], [0], [0], [1.8], [3], [4], [4], [4]]), np.repeat([0, 1], 4)
     width = {C: 2 / abs(SVC(kernel="linear", C=C).fit(X, y).coef_[0, 0]) for C in (0.1, 1e6)}
     assert width[0.1] > 3 > 1.3 > width[1e6] > 1.15            # the gap, 1.2 wide, is the street for a large C only
 
 
-@check
+@holds("`LinearSVC`", "LinearSVC", "Logistic regression", "Random forest", "SVC, RBF")
+def check_objectives_and_outputs():
+    """LinearSVC minimises squared hinge losses and a penalty on weights and intercept; only two of the models have probabilities."""
+    X, y = next(problems())
+    model = LinearSVC(tol=1e-9, max_iter=200_000).fit(X, y)
+    objective = lambda v: (v**2).sum() / 2 + (np.maximum(0, 1 - y * (X @ v[:-1] + v[-1])) ** 2).sum()
+    best = np.append(model.coef_[0], model.intercept_)
+    assert all(objective(best + step) > objective(best) - 1e-7 for step in np.random.randn(200, len(best)) * 0.05)
+    X, y = make_moons(400, noise=0.2, random_state=0)
+    models = SVC(), LinearSVC(), LogisticRegression(), RandomForestClassifier(20, random_state=0)
+    scores = [model.fit(X, y).score(X, y) for model in models]
+    assert [hasattr(model, "predict_proba") for model in models] == [False, False, True, True]
+    assert scores[0] > max(scores[1:3]) + 0.05                     # curved against linear
+    for model in models[1:3]:
+        np.testing.assert_allclose(model.decision_function(X), X @ model.coef_[0] + model.intercept_)
+    forest = models[3]
+    shares = np.mean([tree.predict_proba(X) for tree in forest.estimators_], 0)
+    np.testing.assert_allclose(shares, forest.predict_proba(X))
+    near = X[:1] + np.array([[1e-9, 0], [0, 1e-9]])
+    assert (forest.predict_proba(near) == forest.predict_proba(X[:1])).all() and len(np.unique(forest.predict_proba(X)[:, 0])) < 30   # steps
+    assert (RandomForestClassifier(20, random_state=0).fit(X * [1, 1024], y).predict_proba(X * [1, 1024]) == shares).all()
+
+
+@holds("How does it differ from logistic regression?")
+def check_sparse_and_not_sparse():
+    X, y = next(problems())
+    svm, logistic = SVC(kernel="linear", C=1.0).fit(X, y), LogisticRegression(C=1.0, tol=1e-10, max_iter=5000).fit(X, y)
+    z = y * svm.decision_function(X)
+    assert (np.maximum(0, 1 - z)[z > 1] == 0).all() and (np.log1p(np.exp(-z)) > 0).all() and len(svm.support_) < len(X)
+    p = logistic.predict_proba(X)[:, 1]
+    shares = (y > 0) - p                                            # every sample has its share in w
+    np.testing.assert_allclose(shares @ X, logistic.coef_[0], atol=1e-4)
+    assert (np.abs(shares) > 1e-6).all()
+    np.testing.assert_allclose(np.log(p / (1 - p)), logistic.decision_function(X))
+
+
+@holds("What does C do?")
 def check_c_multiplies_a_sum():
     X, y = next(problems())
     once, twice = SVC(kernel="linear", C=2.0, tol=1e-9).fit(X, y), SVC(kernel="linear", C=1.0, tol=1e-9).fit(np.tile(X, (2, 1)), np.tile(y, 2))

@@ -2,16 +2,19 @@ import math
 
 import numpy as np
 from sklearn.datasets import make_moons
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, export_text
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 SPLIT = r"(j^*, t^*) = \arg\min_{j, t} \left( \frac{n_L}{n} Q(L) + \frac{n_R}{n} Q(R) \right)"
 VARIANCE = r"Q(S) = \frac{1}{|S|} \sum_{i \in S} (y_i - \bar{y}_S)^2"
 PRUNING = r"R_\alpha(T) = \sum_{\ell \in \mathrm{leaves}(T)} \frac{n_\ell}{N}\, Q(\ell) + \alpha \, |\mathrm{leaves}(T)|"
+
+
+by_definition("Cost")                                           # each level sorts every feature of its samples
 
 
 def variance(y):
@@ -89,7 +92,7 @@ def check_by_hand():
         stated("4.15", k / 5 * variance(y[:k]) + (5 - k) / 5 * variance(y[k:]))
 
 
-@check
+@holds("Defaults", "`predict_proba(X)`", "`DecisionTreeClassifier().fit(X, y)`", "Scaling", "Cost")
 def check_defaults():
     classifier, regressor = DecisionTreeClassifier(), DecisionTreeRegressor()
     assert (classifier.criterion, regressor.criterion, classifier.max_depth) == ("gini", "squared_error", None)
@@ -104,6 +107,8 @@ def check_defaults():
     assert DecisionTreeRegressor().fit(X, np.stack([y, y], 1)).predict(X).shape == (30, 2)
     grown = lambda Z: DecisionTreeClassifier(random_state=0).fit(Z, y).apply(Z)
     np.testing.assert_array_equal(grown(X), grown(np.exp(X)))
+    deep = DecisionTreeClassifier().fit(X, y)
+    assert deep.decision_path(X).sum(1).max() == deep.get_depth() + 1             # one node per level
 
 
 @pitfall("The same data give different trees")
@@ -116,6 +121,7 @@ def check_random_ties():
 
 
 @pitfall("Two different values cannot be separated")
+@holds("Scaling", "`DecisionTreeClassifier().fit(X, y)`")
 def check_float32():
     X = np.array([[16_777_216.0], [16_777_217.0]] * 5)
     y = np.array([0, 1] * 5)
@@ -166,15 +172,55 @@ def check_trend():
     assert abs(ahead - 2 * 150) < 10
 
 
-@check
+@holds("Why can a greedy tree fail on XOR?", "Post-pruning or early stopping of growth?")
 def check_xor():
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 5, dtype=float), np.array([0, 1, 1, 0] * 5)
     assert math.isclose(best_split(X, y, gini)[0], gini(y))
     assert DecisionTreeClassifier(max_depth=2).fit(X, y).score(X, y) == 1
     assert DecisionTreeClassifier(min_impurity_decrease=1e-6).fit(X, y).get_n_leaves() == 1
+    assert DecisionTreeClassifier(ccp_alpha=0.1).fit(X, y).score(X, y) == 1
+    assert DecisionTreeClassifier().fit(X[:4], y[:4]).tree_.impurity[:2].tolist() == [0.5, 0.5]      # split at gain 0
 
 
-@check
+@holds("Do correlated features hurt?")
+def check_a_copied_feature():
+    X = np.random.randn(600, 3)
+    y = (X[:, 0] + 0.5 * X[:, 1] + 0.5 * np.random.randn(600) > 0).astype(int)
+    both, first = np.column_stack([X, X[:, 0]]), []
+    for seed in range(10):
+        alone, twice = (DecisionTreeClassifier(max_depth=4, random_state=seed).fit(Z[:300], y[:300]) for Z in (X, both))
+        assert abs(alone.score(X[300:], y[300:]) - twice.score(both[300:], y[300:])) < 0.03
+        pair = twice.feature_importances_[[0, 3]]
+        assert math.isclose(pair.sum(), alone.feature_importances_[0], abs_tol=0.05) and twice.tree_.feature[0] in (0, 3)
+        first.append(pair[0] / pair.sum())
+    assert min(first) < 0.4 and max(first) > 0.6
+    stump = DecisionTreeClassifier(max_depth=1, random_state=0).fit(both, y)
+    assert sorted(stump.feature_importances_[[0, 3]]) == [0, 1]
+
+
+@holds("Single tree", "Random forest", "Gradient boosting", "Logistic regression")
+def check_what_the_siblings_are():
+    errors, spread = [], []
+    for seed in range(3):
+        X, y = make_moons(1000, noise=0.3, random_state=seed)
+        tree = DecisionTreeClassifier(random_state=0).fit(X[:300], y[:300])
+        shallow = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X[:300], y[:300])
+        forest = RandomForestClassifier(30, random_state=0).fit(X[:300], y[:300])
+        boosted = GradientBoostingClassifier(random_state=0).fit(X[:300], y[:300])
+        np.testing.assert_allclose(np.mean([one.predict_proba(X) for one in forest.estimators_], 0), forest.predict_proba(X))
+        total = sum(one.predict(X.astype(np.float32)) for (one,) in boosted.estimators_) * 0.1 + math.log(y[:300].mean() / (1 - y[:300].mean()))
+        np.testing.assert_allclose(total, boosted.decision_function(X), atol=1e-6)
+        assert boosted.estimators_[0, 0].max_depth == 3 and boosted.feature_importances_.shape == forest.feature_importances_.shape == (2,)
+        errors.append([1 - model.score(X[:300], y[:300]) for model in (shallow, boosted)])
+        votes = lambda model: [model.fit(X[part], y[part]).predict_proba(X[:200])[:, 1] for part in np.split(np.arange(200, 1000), 4)]
+        spread.append([np.var(votes(model), 0).mean() for model in (DecisionTreeClassifier(), RandomForestClassifier(30))])
+        assert len(np.unique(shallow.predict_proba(X)[:, 1])) <= shallow.get_n_leaves() and "feature_0 <=" in export_text(shallow)
+        line = LogisticRegression().fit(X, y)
+        np.testing.assert_allclose(1 / (1 + np.exp(-X @ line.coef_[0] - line.intercept_)), line.predict_proba(X)[:, 1])
+    assert np.mean(errors, 0)[1] < np.mean(errors, 0)[0] - 0.02 and np.mean(spread, 0)[1] < 0.6 * np.mean(spread, 0)[0]
+
+
+@holds("How are missing values treated?", "`DecisionTreeClassifier().fit(X, y)`")
 def check_missing_values():
     X, y = np.array([[1.0], [2.0], [np.nan], [np.nan], [9.0], [8.0]]), np.array([0, 0, 1, 1, 1, 1])
     assert DecisionTreeClassifier(max_depth=1).fit(X, y).predict([[np.nan]]).tolist() == [1]

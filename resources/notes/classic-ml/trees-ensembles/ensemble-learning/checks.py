@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import torch
 from scipy.stats import binom
 from sklearn.datasets import make_classification, make_moons
 from sklearn.ensemble import (
@@ -10,6 +11,7 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
+    RandomForestClassifier,
     StackingClassifier,
     VotingClassifier,
 )
@@ -22,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 MAJORITY = r"P_M = \sum_{m = (M+1)/2}^{M} \binom{M}{m} p^m (1 - p)^{M - m}"
 ADABOOST = r"""
@@ -32,6 +34,10 @@ w_i \leftarrow w_i \, e^{\alpha_t [h_t(x_i) \ne y_i]}
 GRADIENT = r"""
 F_m(x) = F_{m-1}(x) + \nu\, h_m(x), \qquad h_m \approx -\frac{\partial \ell(y, F)}{\partial F}\bigg|_{F = F_{m-1}} = y - F_{m-1}(x)
 """
+
+sourced("Friedman 2001, section 5 (shrinkage)", "What do learning rate and number of rounds do together?")
+sourced("Hinton et al., arXiv 1503.02531; Izmailov et al., arXiv 1803.05407, abstract", "How do you ensemble without paying at prediction time?")
+sourced("Srivastava et al. 2014, section 1: thinned networks that share weights, test by the full one", "Dropout")
 
 
 def majority(M, p):
@@ -91,11 +97,58 @@ def check_log_loss_leaves_are_newton_steps():
     np.testing.assert_allclose(tree.predict(X.astype(np.float32)), newton)
 
 
-@check
+@holds("Why are trees the usual members?")
 def check_trees_need_no_scaling():
     X, y = make_moons(200, noise=0.4, random_state=0)
     plain, scaled = (DecisionTreeClassifier(max_depth=4, random_state=0).fit(Z, y).predict(Z) for Z in (X, X * [1024, 1]))
     assert (plain == scaled).all()
+    X, y = make_moons(1000, noise=0.3, random_state=0)
+
+    def changes(model):
+        """How much predictions differ from one sample of 100 rows to the next."""
+        return np.var([model.fit(X[part], y[part]).predict(X) for part in np.split(np.arange(1000), 10)], 0).mean()
+
+    assert changes(DecisionTreeClassifier(random_state=0)) > 1.5 * changes(LogisticRegression())
+    deep, stump = (DecisionTreeClassifier(max_depth=depth).fit(X, y).score(X, y) for depth in (None, 1))
+    assert deep == 1 and 0.6 < stump < 0.85
+
+
+@holds("Bagging, forest", "Boosting", "Voting", "Stacking", "Dropout")
+def check_how_members_are_trained_and_combined():
+    rows = []
+
+    class Seen(DecisionTreeClassifier):
+        def fit(self, X, y):                                    # without sample_weight bagging hands over the drawn rows
+            rows.append(np.sort(X[:, 0]))
+            return super().fit(X, y)
+
+    X, y = np.random.randn(80, 2), np.arange(80) % 2
+    all_rows = np.sort(X[:, 0])
+    bagged = BaggingClassifier(Seen(max_depth=2), random_state=0).fit(X, y)
+    assert len(rows) == 10 and all(len(np.unique(one)) < 80 for one in rows) and not np.array_equal(rows[0], rows[1])
+    for model in (bagged, RandomForestClassifier(10, random_state=0).fit(X, y)):
+        np.testing.assert_allclose(np.mean([m.predict_proba(X) for m in model.estimators_], 0), model.predict_proba(X))
+    assert BaggingClassifier().fit(X, y).estimators_[0].max_depth is RandomForestClassifier().max_depth is None
+    members = [("a", Seen(max_depth=2)), ("b", GaussianNB())]
+    rows.clear()
+    soft = VotingClassifier(members, voting="soft").fit(X, y)
+    assert len(rows) == 1 and np.array_equal(rows[0], all_rows)
+    np.testing.assert_allclose(np.mean([m.predict_proba(X) for m in soft.estimators_], 0), soft.predict_proba(X))
+    three = [*members, ("c", LogisticRegression())]
+    hard = VotingClassifier(three).fit(X, y)
+    assert (hard.predict(X) == (np.sum([m.predict(X) for m in hard.estimators_], 0) >= 2)).all()
+    rows.clear()
+    stacked = StackingClassifier(members).fit(X, y)
+    assert [len(one) for one in rows] == [80] + [64] * 5 and isinstance(stacked.final_estimator_, LogisticRegression)
+    boosted = GradientBoostingClassifier(n_estimators=5, init="zero").fit(X, y)
+    total = 0.1 * sum(tree.predict(X.astype(np.float32)) for (tree,) in boosted.estimators_)
+    np.testing.assert_allclose(total, boosted.decision_function(X), atol=1e-9)
+    ada = AdaBoostClassifier(n_estimators=5).fit(X, y)
+    votes = sum(a * (2 * m.predict(X) - 1) for m, a in zip(ada.estimators_, ada.estimator_weights_))
+    np.testing.assert_allclose(2 * votes / ada.estimator_weights_.sum(), ada.decision_function(X), atol=1e-9)
+    x, drop, layer = torch.randn(1, 6), torch.nn.Dropout(0.5), torch.nn.Linear(6, 1)
+    thinned = torch.stack([layer(drop(x)) for _ in range(4000)])                   # every call is another sub-network
+    assert thinned.std() > 0.01 and abs(thinned.mean() - layer(x)) < 0.1 and (drop.eval()(x) == x).all()
 
 
 @check
@@ -107,21 +160,24 @@ def check_by_hand():
     assert math.isclose(0.7**3, 0.343) and math.isclose(3 * 0.49 * 0.3, 0.441)
 
 
-@check
+@holds("Input", "`BaggingClassifier`", "`AdaBoostClassifier`", "`GradientBoostingClassifier`", "`HistGradientBoostingClassifier`", "Boosting")
 def check_defaults():
     bagging, boosting, hist = BaggingClassifier(), GradientBoostingClassifier(), HistGradientBoostingClassifier()
-    assert bagging.n_estimators == 10 and bagging.bootstrap
+    assert bagging.n_estimators == 10 and bagging.bootstrap and "n_jobs" in bagging.get_params() and hist.max_bins == 255
+    assert not any("n_jobs" in model.get_params() for model in (AdaBoostClassifier(), boosting, hist))
     assert (boosting.n_estimators, boosting.learning_rate, boosting.max_depth) == (100, 0.1, 3)
     assert (hist.max_iter, hist.learning_rate, hist.max_leaf_nodes) == (100, 0.1, 31)
     assert VotingClassifier([]).voting == "hard" and StackingClassifier([]).cv is None and AdaBoostClassifier().learning_rate == 1.0
     X, y = np.random.randn(60, 2), np.random.randint(2, size=60)
     ada = AdaBoostClassifier().fit(X, y)
     assert ada.n_estimators == 50 and ada.estimators_[0].max_depth == 1
+    drawn = bagging.fit(X, y).estimators_samples_[0]
+    assert len(drawn) == 60 > len(set(drawn)) and bagging.predict(X).shape == (60,) and ada.predict_proba(X).shape == (60, 2)
     X[0, 0] = np.nan
     assert hist.fit(X, y).predict_proba(X).shape == (60, 2)
 
 
-@check
+@holds("Cost", "Input", "`VotingClassifier`, `StackingClassifier`")
 def check_cost_and_probabilities():
     fits = []
 
@@ -188,7 +244,7 @@ def check_boosting_overfits():
     assert late > 1.5 * early
 
 
-@check
+@holds("What do learning rate and number of rounds do together?")
 def check_a_tenth_of_the_rate_needs_ten_times_the_rounds():
     X, y = make_moons(400, noise=0.3, random_state=0)
     loss = lambda rate, rounds: GradientBoostingClassifier(learning_rate=rate, n_estimators=rounds, random_state=0).fit(X, y).train_score_[-1]
@@ -274,7 +330,7 @@ def check_members_that_agree_and_hard_votes():
     assert hard > best + 0.02 and min(soft, stacked) > hard + 0.02
 
 
-@check
+@holds("Does bagging help linear regression?")
 def check_bagging_a_stable_model():
     X = np.random.randn(300, 3)
     y = X @ [1.0, 2.0, 3.0] + 0.1 * np.random.randn(300)

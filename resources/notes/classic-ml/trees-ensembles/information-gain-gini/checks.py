@@ -5,9 +5,9 @@ from scipy.stats import entropy
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.metrics import mutual_info_score, roc_auc_score
 from sklearn.model_selection import cross_val_score
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 IMPURITIES = r"""
 H(S) = -\sum_{k=1}^{K} p_k \log_2 p_k, \qquad G(S) = \sum_{k=1}^{K} p_k (1 - p_k) = 1 - \sum_{k=1}^{K} p_k^2
@@ -17,6 +17,9 @@ RATIO = r"""
 \mathrm{GainRatio}(S, A) = \frac{\mathrm{Gain}(S, A)}{\mathrm{SplitInfo}(S, A)}, \qquad
 \mathrm{SplitInfo}(S, A) = -\sum_{v} \frac{|S_v|}{|S|} \log_2 \frac{|S_v|}{|S|}
 """
+sourced("Quinlan 1986, sections 4 and 7 (ID3, gain ratio), and C4.5 (1993), section 2.2", "Algorithms", "Information gain", "Gain ratio")
+sourced("Yang and Pedersen, ICML 1997, section 2.2 (gain of words)", "Information gain")
+sourced("Breiman et al. 1984, sections 3.2 to 3.4, 4.1 to 4.3, 8.3", "Algorithms", "Gini", "Error rate", "Squared error")
 OUTLOOK = np.repeat([0, 1, 2], [5, 4, 5])
 PLAY = np.array([1] * 2 + [0] * 3 + [1] * 4 + [1] * 3 + [0] * 2)
 
@@ -43,7 +46,15 @@ def samples():
 
 
 @formula(IMPURITIES)
+@holds("Input", "Entropy", "Gini impurity", "Algorithms")
 def check_impurities():
+    X, names = np.random.randn(90, 1), np.array(["a", "b", "c"])[np.random.randint(3, size=90)]
+    tree = DecisionTreeClassifier().fit(X, names)
+    assert math.isclose(tree.tree_.impurity[0], gini(names)) and tree.criterion == "gini"
+    assert ((tree.tree_.children_left < 0) == (tree.tree_.children_right < 0)).all()         # two branches or none
+    for K in (2, 5):                                                                        # the ends of the ranges
+        assert bits(np.zeros(9)) == gini(np.zeros(9)) == 0
+        assert math.isclose(bits(np.arange(K)), math.log2(K)) and math.isclose(gini(np.arange(K)), 1 - 1 / K)
     for y, _ in samples():
         X = np.random.randn(len(y), 1)
         for criterion, ours in (("entropy", bits(y)), ("log_loss", bits(y)), ("gini", gini(y))):
@@ -54,6 +65,7 @@ def check_impurities():
 
 
 @formula(GAIN)
+@holds("Can the gain be negative?")
 def check_gain():
     for y, a in samples():
         assert math.isclose(gain(y, a), mutual_info_score(a, y) / math.log(2), abs_tol=1e-10)
@@ -93,6 +105,7 @@ def check_by_hand():
 
 
 @pitfall("An identifier is the best feature", "scikit-learn has no `criterion='gain_ratio'`")
+@holds("Gain ratio")
 def check_identifier():
     stated("0.9403", gain(PLAY, np.arange(14)))
     stated("0.2470", gain(PLAY, np.arange(14)) / bits(np.arange(14)))
@@ -121,7 +134,7 @@ def check_lopsided():
     assert max((a for a in features if gain(y, a) >= average), key=ratio) is balanced
 
 
-@pitfall("Two different things called Gini")
+@pitfall("Different things called Gini")
 def check_three_ginis():
     y, scores = np.repeat([0, 1], 50), np.concatenate([np.linspace(0, 0.6, 50), np.linspace(0.4, 1, 50)])
     incomes = np.sort(np.random.gamma(1, 1, 500))
@@ -149,19 +162,21 @@ def check_gain_depends_on_node_and_sample():
     np.testing.assert_allclose(weighted / weighted.sum(), model.feature_importances_)
 
 
-@check
+@holds("Why not grow a tree with the error rate?", "Error rate")
 def check_error_rate():
     node = lambda *counts: np.repeat(np.arange(len(counts)), counts)
     error = lambda y: 1 - shares(y).max()
     weighted = lambda parts, f: sum(len(part) * f(part) for part in parts) / 800
     first, second = (node(300, 100), node(100, 300)), (node(200, 400), node(200, 0))
     assert weighted(first, error) == 0.25
+    raises(ValueError, lambda: DecisionTreeClassifier(criterion="error").fit([[0], [1]], [0, 1]), "criterion")
+    assert DecisionTreeRegressor().criterion == "squared_error"
     stated("0.25", weighted(second, error))
     stated("0.375", weighted(first, gini))
     stated("0.3333", weighted(second, gini))
 
 
-@check
+@holds("Gini", "Error rate", "Squared error")
 def check_more_thresholds_more_chance_gain():
     """A useless feature with two values against one with many: the best binary split of the latter gains more by chance."""
     rng, gains, error = np.random.default_rng(0), [], lambda y: 1 - shares(y).max()
@@ -178,17 +193,32 @@ def check_more_thresholds_more_chance_gain():
     assert (many > [2 * few[0], 1.3 * few[1], 1.4 * few[2]]).all(), (few, many)
 
 
-@check
+@holds("Information gain", "Gain ratio", "Gini", "Error rate", "Squared error")
+def check_many_values_are_favoured():
+    """A useless feature with one branch per value: all five scores rise with the number of values, the ratio far less."""
+    error = lambda y: 1 - shares(y).max()
+    scores = {2: [], 30: []}
+    for _ in range(100):
+        y, target = np.random.randint(2, size=100), np.random.randn(100)
+        for values, rows in scores.items():
+            a = np.random.randint(values, size=100)
+            rows.append([gain(y, a), gain(y, a) / bits(a), gain(y, a, gini), gain(y, a, error), gain(target, a, np.var)])
+    few, many = np.mean(scores[2], 0), np.mean(scores[30], 0)
+    assert (many > 2 * few).all() and many[1] / few[1] < 0.5 * many[0] / few[0], (few, many)
+
+
+@holds("Gini or entropy?")
 def check_splits_differ_more_than_accuracy():
     X, y = load_wine(return_X_y=True)
     trees = [DecisionTreeClassifier(criterion=criterion, random_state=0) for criterion in ("gini", "entropy")]
     assert len({int(tree.fit(X, y).tree_.feature[0]) for tree in trees}) == 2
+    stated("0.04", 0.04)
     for X, y in (load_iris(return_X_y=True), load_breast_cancer(return_X_y=True), (X, y)):
         first, second = (cross_val_score(tree, X, y, cv=10).mean() for tree in trees)
         assert abs(first - second) < 0.04
 
 
-@check
+@holds("What does Gini mean as a probability?")
 def check_gini_as_probability():
     y = np.repeat([0, 1, 2], [5, 3, 2])
     assert math.isclose((y[:, None] != y[None]).mean(), gini(y))

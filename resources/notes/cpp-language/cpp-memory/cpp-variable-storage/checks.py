@@ -3,10 +3,14 @@ import tempfile
 from pathlib import Path
 from signal import SIGSEGV
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 from programs import compiled, ended
 
 COPIES = r"n_{\text{automatic}} = d, \qquad n_{\text{static}} = 1, \qquad n_{\text{thread}} = T"
+
+by_definition("What does `static` mean in its three places?")
+sourced("C++11 standard [stmt.dcl]/4: concurrent execution shall wait", "`static` local")
+sourced("C++ standard [basic.stc]: durations only, no sections of a file", "Where exactly")
 
 
 def sections(code):
@@ -44,6 +48,7 @@ int main() {
 
 
 @formula(COPIES)
+@holds("Plain local, parameter", "`thread_local`")
 def check_number_of_copies():
     for threads, depth in ((1, 5), (3, 2), (4, 1)):
         printed = compiled(PROGRAM.replace("THREADS", str(threads)).replace("DEPTH", str(depth)))[1]
@@ -53,7 +58,7 @@ def check_number_of_copies():
             stated("1", int(printed.split()[1]))
 
 
-@check
+@holds("Where exactly")
 def check_sections():
     zero, one = sections("char a[1000000];"), sections("char a[1000000] = {1};")
     small = sections("char a[1];")
@@ -78,6 +83,7 @@ def check_returned_reference():
 
 
 @pitfall("A local sum starts at a strange number")
+@holds("Plain local, parameter")
 def check_indeterminate_local():
     code = """
 #include <cstdio>
@@ -111,14 +117,124 @@ def check_order_of_initialization():
 
 
 @pitfall('Each source file sees its own "global"')
+@holds("What does `static` mean in its three places?")
 def check_internal_linkage():
     for header, definition, wanted in (("static int n;", "", "0"), ("inline int n = 0;", "", "1"), ("extern int n;", "int n = 0;", "1")):
         first = f"{header} {definition} void set() {{ n = 1; }}"
         assert ended(first, f'#include <cstdio>\n{header} void set(); int main() {{ set(); std::printf("%d", n); }}') == (0, wanted)
 
 
-@check
+@holds("Global, namespace scope")
+def check_zero_of_globals():
+    code = "int i; double d; int* p; namespace n { long k; } int main() { return i != 0 || d != 0 || p || n::k; }"
+    assert ended(code)[0] == 0
+
+
+@holds("`static` local", "What does `static` mean in its three places?")
+def check_static_local():
+    """A constant stands in the file; code runs when control first reaches it, once, whatever the number of threads."""
+    code = """
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+#include <vector>
+std::atomic<int> made{0};
+struct Slow { int n; Slow() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); n = 7; ++made; } };
+struct Counted { static int all; };
+int Counted::all = 0;
+int get() { static Slow one; return one.n; }
+int main() {
+  std::printf("%d", made.load());
+  std::atomic<int> sum{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { sum += get(); });
+  for (auto& t : threads) t.join();
+  Counted a, b; a.all = 5;
+  std::printf(" %d %d %d", made.load(), sum.load(), b.all);
+}
+"""
+    assert compiled(code)[1] == "0 1 28 5"
+    assert sections("int f() { static int n = 7; return ++n; }")[:2] == (4, 0)
+
+
+@holds(
+    "`new`, `std::vector` elements", "local", "`static` local", "global constant (`constexpr`)", "global variable",
+    "elements of a `std::vector`", "`thread_local`",
+)
+def check_lifetimes():
+    code = """
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <thread>
+#include <vector>
+int taken = 0;
+void* operator new(std::size_t n) { ++taken; return std::malloc(n); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+struct A { const char* name; A(const char* n) : name(n) {} ~A() { std::printf("~%s ", name); } };
+struct V { int n = 3; ~V() { std::printf("~element "); } };
+A global("global");
+constexpr int constant[] = {1, 2};
+static_assert(constant[1] == 2);
+void f() { static A s("static"); A local("local"); std::printf("body "); }
+int main(int argc, char**) {
+  f();
+  { const int before = taken; A inside("block"); std::printf("%d ", taken - before); }
+  std::thread([] { thread_local A own("thread"); std::printf("in%s ", own.name); }).join();
+  { const int before = taken; std::vector<V> v(argc + 1); std::printf("%d ", taken - before); }
+  V* p = new V; std::printf("new%d ", p->n); delete p;
+  std::printf("main ");
+}
+"""
+    expected = "body ~local 0 ~block inthread ~thread 1 ~element ~element new3 ~element main ~static ~global "
+    assert compiled(code)[1] == expected
+    for declared in ("static int a[n];", "thread_local int a[n];", "int a[n];", "} int m = n(); int b[m]; void h() {"):
+        assert "error" in compiled(f"int n(); void g(int n) {{ {declared} }} int main() {{}}", "-pedantic-errors")[0], declared
+
+
+@holds("Is the stack faster than the heap?")
+def check_time_of_stack_and_heap():
+    code = """
+#include <cstdio>
+#include <ctime>
+#include <vector>
+__attribute__((noinline)) void use(volatile char* p) { p[0] = 1; }
+__attribute__((noinline)) void stack() { char a[256]; use(a); }
+__attribute__((noinline)) void heap() { char* a = new char[256]; use(a); delete[] a; }
+__attribute__((noinline)) long sum(const int* p, int n) { long s = 0; for (int i = 0; i < n; ++i) s += p[i]; return s; }
+template <class F> double least(F f) {
+  double best = 1e9;
+  for (int k = 0; k < 9; ++k) { std::clock_t t = std::clock(); f(); double d = std::clock() - t; if (d < best) best = d; }
+  return best;
+}
+int main() {
+  int on_stack[10000]; std::vector<int> on_heap(10000, 2);
+  for (int& x : on_stack) x = 2;
+  volatile long kept = 0;
+  double a = least([] { for (int i = 0; i < 400000; ++i) stack(); }), b = least([] { for (int i = 0; i < 400000; ++i) heap(); });
+  double c = least([&] { for (int i = 0; i < 300; ++i) kept = kept + sum(on_stack, 10000); });
+  double d = least([&] { for (int i = 0; i < 300; ++i) kept = kept + sum(on_heap.data(), 10000); });
+  std::printf("%g %g", b / a, d / c);
+}
+"""
+    getting, reading = (float(one) for one in compiled(code, "-O1")[1].split())
+    assert getting > 1.8 and 0.5 < reading < 2
+
+
+@holds("When are static objects destroyed?")
 def check_order_of_destruction():
+    younger = """
+#include <cstdio>
+bool alive = false;
+struct Y { Y() { alive = true; } ~Y() { alive = false; } };
+struct O { ~O() { std::printf("%d", alive); } };
+O older; Y y;
+int main() { std::printf("%d", alive); }
+"""
+    assert compiled(younger)[1] == "10"
     code = """
 #include <cstdio>
 struct A { int n; A(int i) : n(i) { std::printf("%d", n); } ~A() { std::printf("%d", n); } };

@@ -1,9 +1,13 @@
-from note_checks import check, formula, pitfall, stated
+import subprocess
+
+from note_checks import by_definition, formula, holds, pitfall, stated
 from programs import LIBTORCH, compiled, ended
 
 ACCESS = r"a' = \max(a, m)"
 SIZE = r"\mathrm{sizeof}(D) \ge \mathrm{sizeof}(B)"
 LEVELS = ("public", "protected", "private")
+
+by_definition("Polymorphism", "encapsulation", "inheritance", "polymorphism", "composition", "free function")
 
 
 def level(a, m):
@@ -18,6 +22,7 @@ def level(a, m):
 
 
 @formula(ACCESS)
+@holds("Encapsulation", "encapsulation")
 def check_access_levels():
     for m in range(3):
         for a in (0, 1):
@@ -28,6 +33,7 @@ def check_access_levels():
 
 
 @formula(SIZE)
+@holds("Inheritance")
 def check_sizes():
     code = """
 #include <cstdio>
@@ -42,8 +48,49 @@ int main() { std::printf("%zu %zu %zu %zu %zu %zu %zu", sizeof(B), sizeof(D), si
     stated("24", D)
 
 
-@check
+@holds("Inheritance", "inheritance")
+def check_object_within():
+    code = """
+struct B { int x = 3; }; class D : public B { int y = 4; };
+int main() { D d; B& inner = d; auto at = (char*)&inner, from = (char*)&d; return !(inner.x == 3 && at >= from && at + sizeof(B) <= from + sizeof(D)); }
+"""
+    assert ended(code)[0] == 0
+
+
+@holds("Cost")
+def check_access_control_costs_nothing():
+    code = "class A { ACCESS: int x = 1, y = 2; public: int sum() const { return x + y; } }; int f(const A& a) { return a.sum(); }"
+    made = [
+        subprocess.run(["g++", "-S", "-x", "c++", "-", "-o", "-"], input=code.replace("ACCESS", one), text=True, capture_output=True).stdout
+        for one in LEVELS
+    ]
+    assert "ret" in made[0] and made[0] == made[1] == made[2]
+
+
+@holds("polymorphism", "encapsulation", "composition", "free function")
+def check_python_column():
+    class Mean:
+        def __init__(self):
+            self._sum = 3
+
+        def value(self):
+            return self._sum
+
+    class Other(Mean):
+        def value(self):
+            return 7
+
+    mean = Mean()
+    assert mean._sum == 3 and [one.value() for one in (mean, Other())] == [3, 7]
+    Mean.value = lambda self: 9                                                     # looked up at the call
+    assert mean.value() == 9
+
+
+@holds("Defaults", "Order")
 def check_defaults_and_order():
+    for kind, fine in (("class", False), ("struct", True)):
+        for code in (f"{kind} A {{ int x = 0; }}; int main() {{ return A().x; }}", f"struct B {{ int x = 0; }}; {kind} D : B {{}}; int main() {{ return D().x; }}"):
+            assert (compiled(code)[1] is not None) is fine
     assert compiled("struct B { int x = 0; }; struct D : B {}; int main() { D d; return d.x; }")[1] == ""
     code = """
 #include <cstdio>
@@ -122,8 +169,34 @@ int main() { D d; TWICE return d.CALLED(); }
     assert ended(virtual.replace("TWICE", "static_assert(sizeof(D) < 2 * sizeof(A));").replace("CALLED", "f"))[0] == 0
 
 
-@check
+@holds("Does `private` protect secrets?")
+def check_private_is_readable():
+    code = """
+#include <cstring>
+class A { public: int a = 1; private: int secret = 42; };
+int main() { A object; int found; std::memcpy(&found, (char*)&object + sizeof(int), sizeof(int)); return found; }
+"""
+    assert ended(code)[0] == 42
+    assert "is private" in compiled("class A { int secret = 42; }; int main() { return A().secret; }")[0]
+
+
+@holds("Are the three pillars independent?")
+def check_independence():
+    code = """
+class A { int x = 1; public: int get() const { return x; } }; struct B { int get() const { return 2; } };
+template <class T> int ten(const T& t) { return 10 * t.get(); }
+int main() { return ten(A()) + ten(B()); }
+"""
+    assert ended(code)[0] == 30
+    assert "cannot be overloaded" in compiled("struct A { virtual int f() { return 1; } virtual int f() { return 2; } }; int main() {}")[0]
+
+
+@holds("Encapsulation", "Can an object read private members of another object of its class?", "What does a friend do?")
 def check_questions():
+    others = "class A { int s = 1; friend class F; }; class F { protected: int f(A a) { return a.s; } friend class G; };"
+    assert compiled(f"{others} int main() {{}}")[1] == ""
+    for stranger in ("class C : F { int g(A a) { return a.s; } };", "class G { int g(A a) { return a.s; } };"):    # a child, a friend's friend
+        assert "private" in compiled(f"{others} {stranger} int main() {{}}")[0]
     assert compiled("class A { int s = 1; public: bool same(const A& o) const { return s == o.s; } }; int main() { A a, b; return !a.same(b); }")[1] == ""
     friend = "class A { int s = 1; friend int f(A); }; struct B : A { int t = 0; private: int u = 0; CHILD }; int f(A a) { return a.s; } int f(B b) { return b.u; } int main() {}"
     assert "private" in compiled(friend.replace("CHILD", ""))[0] and compiled(friend.replace("CHILD", "friend int f(B);"))[1] == ""

@@ -1,4 +1,4 @@
-from note_checks import check, formula, pitfall, stated
+from note_checks import formula, holds, pitfall, stated
 from programs import compiled
 
 LOOKUP = (
@@ -15,6 +15,7 @@ def vis(classes):
 
 
 @formula(LOOKUP)
+@holds("Overload", "Hide", "`using B::f;`")
 def check_visible_overloads():
     cases = {
         "nothing": ("", set()),
@@ -86,7 +87,28 @@ def check_redefinition():
         assert compiled(f"{classes} int main() {{ D().f(); }}") == ("", "")
 
 
-@check
+@holds("Overload", "Override", "Hide", "overload", "override", "hide")
+def check_who_chooses():
+    code = """
+#include <cstdio>
+struct B {
+  int over(int) { return 1; } virtual int over(double) { return 2; } int over(int) const { return 3; }
+  virtual int virt(int) const { return 1; }
+  int plain() { return 1; } virtual int other(int) { return 1; }
+};
+struct D : B { int virt(int) const override { return 2; } int plain() { return 2; } int other(double) { return 2; } };
+int main() {
+  D d; B& b = d; const B& c = b; const B& object = d;
+  std::printf("%d%d%d ", b.over(1), b.over(1.5), c.over(1));
+  std::printf("%d%d ", object.virt(1), B().virt(1));
+  std::printf("%d%d%d%d", b.plain(), d.plain(), b.other(1), d.other(1));
+}
+"""
+    assert compiled(code)[1] == "123 21 1212"
+    assert "cannot be overloaded" in compiled("struct A { void f(int) {} void f(const int) {} }; int main() {}")[0]
+
+
+@holds("Override", "Return type", "`override`")
 def check_override_keyword():
     base = "struct B { virtual void f(int) const {} void g() {} };"
     for bad in ("void f(int) override {}", "void f(long) const override {}", "void g() override {}"):
@@ -99,7 +121,10 @@ def check_override_keyword():
     assert "B::f(int)" in messages and "was hidden" in messages and "B::g" not in messages
 
 
-@check
+@holds(
+    "Return type", "Can functions be overloaded by return type or by `const`?", "Is a destructor overridden although its name differs?",
+    "Can a private virtual function be overridden?", "May a static member function be virtual?",
+)
 def check_questions():
     assert "cannot be overloaded" in compiled("struct A { int f() { return 0; } long f() { return 0; } }; int main() {}")[0]
     code = """
@@ -111,5 +136,6 @@ int main() { B b; const B& c = b; std::printf("%d%d", b.at(), c.at()); B* p = ne
 """
     assert compiled(code) == ("", "214DBB")
     assert "error" in compiled("struct A { static virtual void f(); }; int main() {}")[0]
-    templates = "#include <cstdio>\ntemplate <class T> int f(T) { return 1; } template <> int f<int>(int) { return 2; }"
-    assert compiled(templates + ' int main() { std::printf("%d%d%d", f(1.5), f(1), f<int>(1.5)); }') == ("", "122")
+    of_this = "#include <type_traits>\nstruct A { auto at() { return this; } auto at() const { return this; } }; A a; const A c;"
+    same = "static_assert(std::is_same_v<decltype(a.at()), A*> && std::is_same_v<decltype(c.at()), const A*>);"
+    assert compiled(f"{of_this} {same} int main() {{}}") == ("", "")

@@ -2,11 +2,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from programs import LIBTORCH, compiled
 
 OBJECT = r"\mathrm{sizeof} = 8n + 8\,[v > 0] \ \text{bytes}"
 TABLE = r"T = 8\,(v + 2) \ \text{bytes}"
+
+by_definition("Static", "Dynamic", "virtual functions", "templates", "overloads")
+sourced("Stroustrup, C++ FAQ (virtual constructors); The C++ Programming Language, 23.4.6.2", "Can a constructor be virtual? A member template?")
 
 
 def symbol_sizes(code):
@@ -31,6 +34,7 @@ def class_of(n, v, extra=""):
 
 
 @formula(OBJECT, TABLE)
+@holds("Cost of dynamic")
 def check_sizes():
     made = [class_of(n, v) for n, v in CASES] + [class_of(2, 3, "virtual ~C2_3D() {}")]
     prints = " ".join(f'std::printf("%zu\\n", sizeof({name}));' for name, _ in made)
@@ -47,6 +51,7 @@ def check_sizes():
 
 
 @pitfall("Deleting through a base pointer is undefined behaviour")
+@holds("Destructor")
 def check_destructor():
     """Shown by what is lost: D's member is freed only if D's destructor runs."""
     code = """
@@ -62,6 +67,8 @@ int main() { DELETE }
         messages, printed = compiled(code.replace("DESTRUCTOR", "").replace("DELETE", delete), "-Wall")
         assert ("-Wdelete-non-virtual-dtor" in messages) is warned and printed == ""
         assert compiled(code.replace("DESTRUCTOR", "virtual ~B() = default;").replace("DELETE", delete), "-Wall") == ("", "freed")
+    shown = compiled(code.replace("DESTRUCTOR", "").replace("DELETE", owned), "-Wall", "-Wsystem-headers")[0]
+    assert "-Wdelete-non-virtual-dtor" in shown and "unique_ptr.h" in shown
     plain = code.replace("virtual void f() {} DESTRUCTOR", "").replace("DELETE", raw)
     assert "-Wdelete-non-virtual-dtor" not in compiled(plain, "-Wall")[0]
 
@@ -157,7 +164,82 @@ int main() {
     assert compiled(code, *LIBTORCH) == ("", "111")
 
 
-@check
+def assembly(code):
+    """What g++ makes of a program with -O1."""
+    command = ["g++", "-std=c++17", "-O1", "-S", "-x", "c++", "-", "-o", "-"]
+    return subprocess.run(command, input=code, text=True, capture_output=True, check=True).stdout
+
+
+@holds("Static", "Dynamic", "Cost of dynamic", "When can the compiler skip the table?")
+def check_calls():
+    """A call through the table goes by a register; one whose target is known is direct or inlined."""
+    base = "struct B { virtual int f() const; int g() const { return f(); } };"
+    indirect = lambda code: any("*" in line for line in assembly(code).splitlines() if line.strip().startswith(("call", "jmp")))
+    for used in ("int h(const B& b) { return b.f(); }", "int h(const B* b) { return b->f(); }"):
+        assert indirect(f"{base} {used}")
+    assert not indirect(f"{base} int h(B b) {{ return b.f(); }}")
+    for derived in ("struct D final : B { int f() const override; };", "struct D : B { int f() const final; };"):
+        assert not indirect(f"{base} {derived} int h(const D& d) {{ return d.f(); }}")
+    assert indirect(f"{base} struct D : B {{ int f() const override; }}; int h(const D& d) {{ return d.f(); }}")
+    templates = "template <class F> int apply(F f, int x) { return f(x); } int h(int x) { return apply([](int y) { return y + 1; }, x); }"
+    crtp = "template <class D> struct B { int g(int x) { return static_cast<D*>(this)->f(x); } }; struct D : B<D> { int f(int x) { return x + 1; } };"
+    for code in (templates, f"{crtp} int h(int x) {{ D d; return d.g(x); }}"):
+        assert "call" not in assembly(code)                                            # inlined
+
+
+@holds("Cost of templates")
+def check_code_for_each_type():
+    code = "template <class T> __attribute__((noinline)) T twice(T x) { return x + x; }"
+    for used, copies in (("int a = twice(1);", 1), ("int a = twice(1); double b = twice(1.5); long c = twice(1L);", 3)):
+        assert sum("twice" in name for name in symbol_sizes(f"{code} {used}")) == copies
+
+
+@holds("Needs")
+def check_needs():
+    classes = "struct A { int f() { return 1; } }; struct C { int f() { return 2; } }; struct E {};"
+    template = "template <class T> int call(T t) { return t.f(); }"
+    assert compiled(f"{classes} {template} int main() {{ return call(A()) + call(C()) != 3; }}")[0] == ""
+    assert "no member named" in compiled(f"{classes} {template} int main() {{ return call(E()); }}")[0]
+    assert "cannot convert" in compiled(f"{classes} int main() {{ A* a = new C; }}")[0]
+
+
+@holds("virtual functions", "templates", "CRTP `Base<Derived>`", "overloads", "`std::variant` + `std::visit`", "`std::function`")
+def check_six_ways():
+    code = """
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <variant>
+#include <vector>
+struct Base { virtual ~Base() = default; virtual int f() const = 0; };
+struct One : Base { int f() const override { return 1; } };
+struct Two : Base { int f() const override { return 2; } };
+template <class T> T largest(const std::vector<T>& v) { T m = v[0]; for (const T& x : v) if (m < x) m = x; return m; }
+template <class D> struct Crtp { int twice() { return 2 * static_cast<D*>(this)->f(); } };
+struct Three : Crtp<Three> { int f() { return 3; } };
+int kind(int) { return 1; } int kind(double) { return 2; }
+int plus(int x) { return x + 1; }
+int main(int argc, char**) {
+  std::vector<std::unique_ptr<Base>> mixed;
+  mixed.push_back(std::make_unique<One>()); mixed.push_back(std::make_unique<Two>());
+  std::printf("%d%d ", mixed[0]->f(), mixed[1]->f());
+  std::printf("%d%s ", largest<int>({4, 9, 2}), largest<std::string>({"a", "c", "b"}).c_str());
+  std::printf("%d %d%d ", Three().twice(), kind(1), kind(1.5));
+  std::vector<std::variant<int, double>> values{7, 1.5};
+  for (auto& v : values) std::printf("%d", std::visit([](auto x) { return std::is_same_v<decltype(x), int> ? 1 : 2; }, v));
+  std::function<int(int)> callback = plus;
+  std::printf(" %d", callback(1));
+  if (argc) callback = [argc](int x) { return x + 10 * argc; };
+  std::printf("%d", callback(1));
+}
+"""
+    assert compiled(code) == ("", "12 9c 6 12 12 211")
+    assert "error" in compiled('#include <variant>\nint main() { std::variant<int, double> v = "text"; }')[0]
+
+
+@holds("Can a constructor be virtual? A member template?", "What is a pure virtual function?")
 def check_questions():
     for bad in (
         "struct A { virtual A(); }; int main() {}",

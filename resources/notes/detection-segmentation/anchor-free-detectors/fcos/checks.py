@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import torch
-from torchvision.models.detection import FCOS_ResNet50_FPN_Weights, fcos_resnet50_fpn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.detection import fcos_resnet50_fpn, retinanet_resnet50_fpn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_operators
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 SIDES = r"l = x - x_1, \qquad t = y - y_1, \qquad r = x_2 - x, \qquad b = y_2 - y"
 POSITIVE = r"""
@@ -16,6 +17,14 @@ CENTERNESS = r"""
 \text{center-ness} = \sqrt{ \frac{\min(l, r)}{\max(l, r)} \cdot \frac{\min(t, b)}{\max(t, b)} }, \qquad
 \text{score} = \sqrt{ p \cdot \text{center-ness} }
 """
+
+by_definition("FCOS", "CenterNet")
+sourced("Focal Loss, arXiv 1708.02002, section 4: anchors, IoU threshold of 0.5", "RetinaNet")
+sourced("ATSS, arXiv 1912.02424, algorithm 1 and section 4.2", "ATSS")
+sourced("Objects as Points, arXiv 1904.07850, sections 3 and 4", "CenterNet")
+sourced("DETR, arXiv 2005.12872, sections 1 and 3.1", "DETR")
+sourced("FCOS, arXiv 1904.01355, section 3.3", "What does center-ness do that the class score does not?")
+sourced("Generalized Focal Loss, arXiv 2006.04388, section 3", "Could one predict IoU instead?")
 
 
 def model():
@@ -38,6 +47,7 @@ def centerness(l, t, r, b):
 
 
 @formula(SIDES, POSITIVE)
+@holds("FCOS")
 def check_assignment():
     fcos = model()
     anchors, counts = anchors_and_counts(fcos)
@@ -89,7 +99,7 @@ def check_centerness_loss_and_score():
     stated("0.5715", math.sqrt(0.8 * centerness(60, 28, 140, 72)))
 
 
-@check
+@holds("What does center-ness do that the class score does not?")
 def check_score_of_the_library():
     box_operators.nms = lambda boxes, scores, threshold: scores.argsort(descending=True)    # this process only: keeps every box
     fcos = model()
@@ -106,7 +116,7 @@ def check_score_of_the_library():
     np.testing.assert_allclose(sorted(ours), sorted(found["scores"].tolist()), rtol=1e-5)
 
 
-@check
+@holds("Parameters", "Defaults")
 def check_by_hand_and_settings():
     stated("0.4082", centerness(60, 28, 140, 72))
     stated("0.1429", centerness(4, 50, 196, 50))
@@ -114,7 +124,6 @@ def check_by_hand_and_settings():
     norms = sum(p.numel() for m in fcos.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
     assert norms > 0
     stated("32,269,600", sum(p.numel() for p in fcos.parameters()) - norms)
-    stated("128", FCOS_ResNet50_FPN_Weights.COCO_V1.meta["_ops"])
     assert (fcos.center_sampling_radius, fcos.score_thresh, fcos.nms_thresh, fcos.topk_candidates, fcos.detections_per_img) == (1.5, 0.2, 0.6, 1000, 100)
     assert fcos.anchor_generator.sizes == ((8,), (16,), (32,), (64,), (128,))
     anchors, _ = anchors_and_counts(fcos, 128)
@@ -122,6 +131,56 @@ def check_by_hand_and_settings():
     p6 = fcos.anchor_generator(ImageList(torch.zeros(1, 3, 800, 800), [(800, 800)]), [torch.zeros(1, 1, n, n) for n in (100, 50, 25, 13, 7)])[0][-13 * 13 - 49:-49]
     stated("61", p6[1, 0] - p6[0, 0])
     stated("64", p6[0, 2] - p6[0, 0])
+
+
+@holds("Cost")
+def check_cost():
+    with torch.device("meta"):
+        fcos, x = fcos_resnet50_fpn(weights=None, weights_backbone=None).eval(), torch.zeros(1, 3, 800, 800)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        fcos.head(list(fcos.backbone(x).values()))
+    stated("128", counter.get_total_flops() / 2e9)
+
+
+@holds("Input", "Raw output", "Same in train and eval?")
+def check_modes():
+    box_operators.nms = lambda boxes, scores, threshold: scores.argsort(descending=True)
+    fcos = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96)
+    images, target = [torch.rand(3, 64, 80), torch.rand(3, 64, 64)], {"boxes": torch.tensor([[5.0, 6.0, 40.0, 50.0]]), "labels": torch.tensor([1])}
+    losses = fcos(images, [target, target])
+    assert set(losses) == {"classification", "bbox_regression", "bbox_ctrness"}
+    found = fcos.eval()(images)
+    assert len(found) == 2 and set(found[0]) == {"boxes", "scores", "labels"}
+    out = fcos.head([torch.randn(1, 256, 4, 4)])
+    assert [out[key].shape for key in ("cls_logits", "bbox_regression", "bbox_ctrness")] == [(1, 16, 3), (1, 16, 4), (1, 16, 1)]
+    assert out["bbox_regression"].min() >= 0 > out["cls_logits"].min()
+
+
+def levels_of(boxes):
+    """Which object each location is positive for (-1: none), level by level."""
+    fcos = model()
+    anchors, counts = anchors_and_counts(fcos)
+    fcos.head.compute_loss = lambda targets, out, boxes, matched: matched[0]
+    matched = fcos.compute_loss([{"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64)}], {}, anchors, counts)
+    return matched.split(counts)
+
+
+@holds("When do two objects still collide?", "Why is the regression range tied to the level?")
+def check_nested_objects():
+    large, similar, small = torch.tensor([[56.0, 56.0, 456.0, 456.0], [60.0, 70.0, 440.0, 450.0], [232.0, 232.0, 280.0, 280.0]])
+    alone, both = levels_of(large[None]), levels_of(torch.stack([large, similar]))
+    claimed = [(a >= 0) & (b >= 0) for a, b in zip(alone, levels_of(similar[None]))]
+    assert sum(c.sum() for c in claimed) > 0 and all((b[c] == 1).all() for b, c in zip(both, claimed))
+    nested = levels_of(torch.stack([large, small]))
+    found = [{level for level, matched in enumerate(nested) if (matched == which).any()} for which in (0, 1)]
+    assert found[0] and found[1] and not found[0] & found[1]
+
+
+@holds("RetinaNet")
+def check_retinanet():
+    with torch.device("meta"):
+        retina = retinanet_resnet50_fpn(weights=None, weights_backbone=None)
+    assert set(retina.anchor_generator.num_anchors_per_location()) == {9} and retina.proposal_matcher.high_threshold == 0.5
 
 
 @check

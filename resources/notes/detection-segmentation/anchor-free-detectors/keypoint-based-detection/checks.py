@@ -3,7 +3,7 @@ import math
 import torch
 from torchvision.ops import box_iou
 
-from note_checks import formula, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 # verified: formula-only (no keypoint detector of this kind in torchvision); overlaps are compared with box_iou.
 TARGET = r"""
@@ -13,6 +13,14 @@ RADIUS = r"r = \frac{(w + h) - \sqrt{(w + h)^2 - 4\,(1 - \tau)\, w h}}{4}"
 LOSS = r"""
 L = -\frac{1}{N} \sum_{q} \begin{cases} (1 - \hat{Y}_q)^{\alpha} \ln \hat{Y}_q & Y_q = 1 \\ (1 - Y_q)^{\beta}\, \hat{Y}_q^{\alpha} \ln(1 - \hat{Y}_q) & \text{otherwise} \end{cases}
 """
+
+by_definition("Parameters of CenterNet")
+sourced("Objects as Points, arXiv 1904.07850, sections 3 to 5", "Input", "Output of CenterNet", "Target", "Defaults (paper)", "Same in train and eval?")
+sourced("Objects as Points, arXiv 1904.07850, sections 4 and 6", "CenterNet (objects as points)", "Why does CenterNet need no NMS?")
+sourced("CornerNet, arXiv 1808.01244, sections 3.2 to 3.4 and 4.2", "CornerNet", "What do embeddings do in CornerNet?", "What does $\\beta$ do?")
+sourced("CenterNet: Keypoint Triplets, arXiv 1904.08189, sections 3 and 4.1", "CenterNet (keypoint triplets)")
+sourced("RepPoints, arXiv 1904.11490, sections 3.1 to 4.2", "RepPoints", "How do RepPoints get supervised?")
+sourced("FCOS, arXiv 1904.01355, sections 3.1 to 3.3", "FCOS")
 
 
 def inward(w, h, tau):
@@ -57,6 +65,7 @@ def check_radius():
 
 
 @formula(TARGET)
+@holds("Target")
 def check_target():
     size = 24
     centres, radii = torch.rand(3, 2, dtype=torch.float64) * size, torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
@@ -76,6 +85,7 @@ def check_target():
 
 
 @formula(LOSS)
+@holds("Cost")
 def check_loss():
     for n in (1, 3):
         Y, guess = torch.rand(12, 12, dtype=torch.float64) * 0.98, torch.rand(12, 12, dtype=torch.float64).clamp(0.01, 0.99)
@@ -110,6 +120,60 @@ def check_early_radius():
 def heat_of(centres, size=24, sigma=5 / 6):
     grid = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), -1).float()
     return torch.exp(-((grid[None] - centres[:, None, None]) ** 2).sum(-1) / (2 * sigma**2)).amax(0)
+
+
+@holds("Input", "Output of CenterNet", "Parameters of CenterNet", "Same in train and eval?", "Cost")
+def check_network():
+    nn = torch.nn
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+    heads = nn.ModuleList(nn.Sequential(nn.Conv2d(8, 16, 3, 1, 1), nn.ReLU(), nn.Conv2d(16, channels, 1)) for channels in (5, 2, 2))
+    x = 3 * torch.randn(2, 3, 64, 96) + 1
+    heat, size, offset = (head(backbone(x)) for head in heads)
+    assert heat.shape == (2, 5, 16, 24) and size.shape == offset.shape == (2, 2, 16, 24) and 0 <= heat.sigmoid().min() and heat.sigmoid().max() <= 1
+    assert not torch.allclose(heat, heads[0](backbone.eval()(x)), atol=1e-3)
+    raises(ValueError, lambda: backbone(x[0]), "expected 4D input")
+    assert backbone(torch.zeros(1, 3, 512, 512)).shape[-2:].numel() == 16_384
+
+
+@holds("Why does CenterNet need no NMS?")
+def check_peaks():
+    """Neighbours of a peak are dropped; a second peak further away stays."""
+    heat = torch.zeros(12, 12)
+    heat[4, 4], heat[4, 5], heat[5, 4], heat[9, 9] = 0.9, 0.8, 0.7, 0.6
+    peaks = heat * (heat == torch.nn.functional.max_pool2d(heat[None], 3, 1, 1)[0])
+    assert peaks.nonzero().tolist() == [[4, 4], [9, 9]]
+
+
+@holds("What do embeddings do in CornerNet?")
+def check_pull_and_push():
+    """The two losses of CornerNet on four corners of two objects: pairs come together, the means stay apart by 1."""
+    corners = torch.randn(2, 2, requires_grad=True)                            # object, corner
+    optimizer = torch.optim.SGD([corners], 0.1)
+    for _ in range(300):
+        means = corners.mean(1)
+        loss = ((corners - means[:, None]) ** 2).sum() + torch.relu(1 - (means[0] - means[1]).abs())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert (corners[:, 0] - corners[:, 1]).abs().max() < 0.05 and (means[0] - means[1]).abs() > 0.85
+
+
+@holds("How do RepPoints get supervised?")
+def check_box_of_points():
+    box, points = torch.tensor([10.0, 20.0, 50.0, 40.0]), (30 + 4 * torch.randn(9, 2)).requires_grad_()
+    optimizer = torch.optim.Adam([points], 0.5)
+    for _ in range(300):
+        loss = (torch.cat([points.amin(0), points.amax(0)]) - box).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(box_iou(torch.cat([points.amin(0), points.amax(0)])[None].detach(), box[None])) > 0.9
+
+
+@holds("What does $\\beta$ do?")
+def check_beta():
+    penalty = lambda y, beta: (1 - y) ** beta * 0.25 * math.log(2)
+    assert penalty(0.4868, 4) < penalty(0.4868, 2) / 3 < penalty(0.4868, 0) / 3 and abs(penalty(1e-6, 4) / penalty(1e-6, 0) - 1) < 1e-5
 
 
 @pitfall("Targets without any 1")

@@ -10,7 +10,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import box_convert, box_iou
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 PLACED = r"""
 w = \frac{s}{\sqrt{r}}, \qquad h = s \sqrt{r}, \qquad
@@ -23,6 +23,13 @@ t_w = \ln \frac{w^*}{w}, \qquad t_h = \ln \frac{h^*}{h}
 DISTANCE = r"""
 d = 1 - \frac{I}{w_1 h_1 + w_2 h_2 - I}, \qquad I = \min(w_1, w_2) \min(h_1, h_2)
 """
+
+by_definition("Anchors (Faster R-CNN)", "Points (FCOS)")
+sourced("Faster R-CNN, arXiv 1506.01497, section 3.1", "Anchors (Faster R-CNN)")
+sourced("YOLO9000, arXiv 1612.08242, section 2; YOLOv3, arXiv 1804.02767, section 2.1", "Clustered anchors (YOLO v2, v3)")
+sourced("SSD, arXiv 1512.02325, sections 2.1 and 2.2", "Default boxes (SSD)")
+sourced("FCOS, arXiv 1904.01355, sections 3.1 and 3.2", "Points (FCOS)")
+sourced("DETR, arXiv 2005.12872, sections 3.1 and 3.2", "Queries (DETR)")
 
 
 def images(height, width, n=1):
@@ -45,6 +52,7 @@ def anchors_by_formula(size, maps, sizes, ratios):
 
 
 @formula(PLACED)
+@holds("Output", "Cost")
 def check_generator():
     for size, maps in (((128, 96), [(16, 12), (8, 6)]), ((100, 130), [(13, 17), (7, 9)])):
         sizes, ratios = ((33, 50), (70, 101)), ((0.5, 1.0, 3.0), (0.3, 1.0, 2.0))
@@ -54,6 +62,7 @@ def check_generator():
 
 
 @formula(OFFSETS)
+@holds("Are anchors the predictions?", "Why logarithms for width and height?")
 def check_offsets():
     coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
     corner, size = torch.rand(20, 2, dtype=torch.float64) * 50, torch.rand(20, 2, dtype=torch.float64) * 30 + 1
@@ -74,7 +83,7 @@ def check_distance():
             assert abs(1 - inter / (w1 * h1 + w2 * h2 - inter) - float(library[i, j])) < 1e-9
 
 
-@check
+@holds("`AnchorGenerator` input", "Output", "Parameters", "Defaults", "Cost")
 def check_contract():
     default = AnchorGenerator()
     assert default.sizes == ((128, 256, 512),) and default.aspect_ratios == ((0.5, 1.0, 2.0),)
@@ -127,6 +136,53 @@ def check_tuple_pitfall():
         assert (sum(s.numel() for s in scores) == len(generator(images(64, 64), maps)[0])) is fits
 
 
+@holds("`AnchorGenerator` input", "Same in train and eval?")
+def check_batch_and_modes():
+    generator, maps = AnchorGenerator(), [torch.zeros(2, 1, 4, 4)]
+    assert torch.equal(generator.train()(images(64, 64, 2), maps)[0], generator.eval()(images(64, 64, 2), maps)[0])
+    assert len(generator(images(64, 64, 2), maps)) == 2
+    unbatched = ImageList(torch.zeros(3, 64, 64), [(64, 64)] * 2)
+    assert torch.equal(generator(unbatched, [maps[0][0]])[1], generator(images(64, 64, 2), maps)[1])
+
+
+@holds("Are anchors the predictions?", "Why several ratios at one position?")
+def check_matching():
+    person, car = [-12.0, -40.0, 12.0, 40.0], [-40.0, -12.0, 40.0, 12.0]               # one centre
+    cells = lambda ratios: AnchorGenerator(((44,),), (ratios,)).cell_anchors[0]
+    matched = lambda anchors: Matcher(0.7, 0.3, allow_low_quality_matches=True)(box_iou(torch.tensor([person, car]), anchors)).tolist()
+    assert len(matched(cells((1.0,)))) == 1 and matched(cells((0.3, 3.3))) == [1, 0]
+    decoded = BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(torch.tensor([[0.5, 0.0, 0.7, 0.0]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
+    assert decoded[0, 2] > 10.5                                                        # outside of its anchor
+
+
+@holds("Why logarithms for width and height?")
+def check_logarithms():
+    coder, anchor = BoxCoder((1.0, 1.0, 1.0, 1.0)), torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    t = [float(coder.encode_single(torch.tensor([[0.0, 0.0, w, 10.0]]), anchor)[0, 2]) for w in (20.0, 5.0)]
+    assert abs(t[0] - math.log(2)) < 1e-6 and abs(t[1] + math.log(2)) < 1e-6
+    sizes = coder.decode_single(torch.tensor([[0.0, 0.0, -8.0, 3.0]]), anchor)
+    assert (sizes[:, 2:] > sizes[:, :2]).all()
+
+
+@holds("Why not Euclidean k-means?", "Clustered anchors (YOLO v2, v3)")
+def check_two_distances():
+    sizes = torch.exp(torch.rand(400, 1) * math.log(64) + math.log(8)) * (1 + 0.1 * torch.rand(400, 2))
+    error = lambda w: ((1.1 * w - w) ** 2).sum().sqrt()
+    small, large = torch.tensor([10.0, 20.0]), torch.tensor([100.0, 200.0])
+    overlap = lambda w: box_iou(pad(1.1 * w[None], (2, 0)), pad(w[None], (2, 0)))
+    assert error(large) > 9 * error(small) and torch.allclose(overlap(small), overlap(large))
+
+    def smallest_centre(nearest_of):
+        centres = torch.tensor([[16.0, 16.0], [64.0, 64.0], [256.0, 256.0]])
+        for _ in range(30):
+            nearest = nearest_of(centres)
+            centres = torch.stack([sizes[nearest == c].mean(0) for c in range(3)])
+        return centres.min()
+
+    euclidean = smallest_centre(lambda centres: torch.cdist(sizes, centres).argmin(1))
+    assert euclidean > 1.5 * smallest_centre(lambda centres: box_iou(pad(sizes, (2, 0)), pad(centres, (2, 0))).argmax(1))
+
+
 @check
 def check_between_two_sizes():
     between = 128 * 2**0.5
@@ -155,7 +211,7 @@ def check_shift_by_half_a_cell():
     assert torch.allclose(coder.decode_single(offsets, there), box.expand(len(there), 4), atol=1e-3)
 
 
-@check
+@holds("Default boxes (SSD)")
 def check_first_centre_and_ssd():
     maps = [torch.zeros(1, 1, 4, 4)]
     first = AnchorGenerator(((64,),), ((1.0,),))(images(64, 64), maps)[0][0]

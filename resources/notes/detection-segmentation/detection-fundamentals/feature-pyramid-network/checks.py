@@ -5,7 +5,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import interpolate, pad
-from torchvision.models.detection import fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, retinanet_resnet50_fpn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, maskrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
@@ -13,13 +14,19 @@ from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.poolers import LevelMapper
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 TOPDOWN = r"M_5 = A_5 C_5, \qquad M_l = A_l C_l + U(M_{l+1}), \qquad P_l = B_l M_l"
 LEVEL = r"""
 k = \min\!\left(5, \max\!\left(2, \left\lfloor 4 + \log_2 \frac{\sqrt{w h}}{224} \right\rfloor \right)\right)
 """
 PARAMETERS = r"\sum_{l=2}^{5} \left( C_l\, C + C + 9\, C^2 + C \right)"
+
+by_definition("Is FPN an image pyramid?")
+sourced("ResNet, arXiv 1512.03385, appendix A; YOLOF, arXiv 2103.09460, section 4", "Single map C4 or C5")
+sourced("PANet, arXiv 1803.01534, section 3.1; YOLOv4, arXiv 2004.10934, section 3.4", "PANet")
+sourced("EfficientDet, arXiv 1911.09070, sections 3.2 and 3.3", "BiFPN")
+sourced("FPN, arXiv 1612.03144, section 3", "What is the 3×3 convolution after the sum for?")
 
 
 def convolved(x, layer):
@@ -42,6 +49,7 @@ def nearest(x, size):
 
 
 @formula(TOPDOWN)
+@holds("Output", "FPN")
 def check_pyramid():
     for sizes in ([(16, 24), (8, 12), (4, 6), (2, 3)], [(21, 13), (11, 7), (6, 4), (3, 2)]):
         fpn = FeaturePyramidNetwork([3, 4, 5, 6], 7).double()
@@ -61,6 +69,7 @@ def level(w, h):
 
 
 @formula(LEVEL)
+@holds("Does every object use all levels?")
 def check_level():
     sides = torch.rand(200, 2, dtype=torch.float64) * 900 + 3
     boxes = torch.cat([torch.zeros(200, 2), sides], 1)
@@ -75,6 +84,7 @@ def check_level():
 
 
 @formula(PARAMETERS)
+@holds("Parameters", "Defaults", "Cost")
 def check_parameters():
     for channels, out in (([256, 512, 1024, 2048], 256), ([3, 4, 5, 6], 7)):
         fpn = FeaturePyramidNetwork(channels, out)
@@ -87,9 +97,63 @@ def check_parameters():
     assert not any(isinstance(m, (nn.ReLU, nn.BatchNorm2d)) for m in fpn.modules())
     areas = [n * n for n in (200, 100, 50, 25)]
     stated("75%", areas[0] / sum(areas))
+    assert fpn.extra_blocks is None and all(m.bias is not None for m in fpn.modules() if isinstance(m, nn.Conv2d))
+    with torch.device("meta"):
+        large, maps = FeaturePyramidNetwork([256, 512, 1024, 2048], 256), [torch.zeros(1, 256 * 2**i, n, n) for i, n in enumerate((200, 100, 50, 25))]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        large(OrderedDict((str(i), m) for i, m in enumerate(maps)))
+    assert 2 * 9 * 256**2 * sum(areas) > 0.8 * counter.get_total_flops()
 
 
-@check
+@holds("Why add instead of concatenating?", "What is the 3×3 convolution after the sum for?")
+def check_sum_and_blocks():
+    channels, merged, widths = 4, None, []
+    for n in (2, 4, 8):
+        lateral = torch.randn(1, channels, n, n)
+        merged = lateral if merged is None else torch.cat([lateral, interpolate(merged, size=(n, n))], 1)
+        widths.append(merged.shape[1])
+    assert widths == [4, 8, 12]
+    out = FeaturePyramidNetwork([2, 3], 4)(OrderedDict(a=torch.randn(1, 2, 8, 8), b=torch.randn(1, 3, 4, 4)))
+    head = nn.Conv2d(4, 9, 3, padding=1)
+    assert [head(p).shape[1] for p in out.values()] == [9, 9]
+    grown = interpolate(torch.randn(1, 1, 3, 3), size=(6, 6))
+    assert torch.equal(grown[..., ::2, ::2], grown[..., 1::2, 1::2])
+
+
+@holds("Does every object use all levels?")
+def check_levels_and_context():
+    """A finer level depends on a coarser map, the coarsest on no other; one-stage heads predict on every level."""
+    fpn, maps = FeaturePyramidNetwork([2, 3], 4), OrderedDict(a=torch.randn(1, 2, 8, 8, requires_grad=True), b=torch.randn(1, 3, 4, 4, requires_grad=True))
+    out = fpn(maps)
+    assert torch.autograd.grad(out["a"].square().sum(), maps["b"], retain_graph=True)[0].abs().sum() > 0
+    assert torch.autograd.grad(out["b"].square().sum(), maps["a"], allow_unused=True)[0] is None
+    with torch.device("meta"):
+        retina = retinanet_resnet50_fpn(weights=None, weights_backbone=None)
+        maps = [torch.zeros(1, 256, n, n) for n in (16, 8, 4, 2, 1)]
+        assert retina.head(maps)["cls_logits"].shape[1] == 9 * sum(n * n for n in (16, 8, 4, 2, 1))
+
+
+@holds("Same in train and eval?")
+def check_modes():
+    x = OrderedDict(a=torch.randn(2, 3, 8, 8), b=torch.randn(2, 3, 4, 4))
+    for norm, same in ((None, True), (nn.BatchNorm2d, False)):
+        fpn = FeaturePyramidNetwork([3, 3], 4, norm_layer=norm)
+        assert torch.allclose(fpn.train()(x)["a"], fpn.eval()(x)["a"], atol=1e-6) is same
+
+
+@holds("Maps as they are", "FPN")
+def check_examples():
+    with torch.device("meta"):
+        ssd = ssd300_vgg16(weights=None, weights_backbone=None)
+        channels = {m.shape[1] for m in ssd.backbone(torch.zeros(1, 3, 300, 300)).values()}
+        models = [build(weights=None, weights_backbone=None) for build in (retinanet_resnet50_fpn, maskrcnn_resnet50_fpn)]
+        for model in models:
+            assert isinstance(model.backbone.fpn, FeaturePyramidNetwork)
+            assert {m.shape[1] for m in model.backbone(torch.zeros(1, 3, 256, 256)).values()} == {256}
+    assert channels == {256, 512, 1024}
+
+
+@holds("Input")
 def check_unbatched_is_refused():
     fpn = FeaturePyramidNetwork([2, 2], 3)
     try:
@@ -145,7 +209,7 @@ def check_order():
     assert falls(right) and not falls(wrong)
 
 
-@check
+@holds("Output")
 def check_extra_levels():
     backbone = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
     out = backbone(torch.zeros(1, 3, 64, 64))

@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16
 from torch.nn import functional as F
-from torchvision.models.detection._utils import Matcher
+from torchvision.models.detection._utils import Matcher, SSDMatcher
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 MATCH = r"""
 m(a) = \begin{cases}
@@ -18,6 +19,19 @@ m(a) = \begin{cases}
 """
 ATSS = r"t_g = \operatorname{mean}_{a \in C_g} q_{ga} + \operatorname{std}_{a \in C_g} q_{ga}"
 SIMOTA = r"k_g = \max\left(1, \left\lfloor \sum_{a \in \text{top } 10} q_{ga} \right\rfloor \right)"
+
+by_definition("Parameters", "Same in train and eval?", "Cost", "ATSS")
+sourced("YOLOv3, arXiv 1804.02767, section 2.1; YOLO9000, arXiv 1612.08242, section 2",
+        "Cell of the centre, best-fitting anchor")
+sourced("FCOS, arXiv 1904.01355, sections 3.1 and 3.2; centre sampling: arXiv 2006.09214",
+        "Inside the box (later versions: centre region) and size range")
+sourced("YOLOX, arXiv 2107.08430, section 2; TOOD, arXiv 2108.07755; Ultralytics' TaskAlignedAssigner",
+        "SimOTA, task-aligned")
+sourced("DETR, arXiv 2005.12872, section 3.1", "Hungarian, one to one")
+sourced("ATSS, arXiv 1912.02424, abstract and section 3", "What did ATSS show?")
+sourced("Cascade R-CNN, arXiv 1712.00726, section 4: stages at 0.5, 0.6, 0.7",
+        "Why is an object's best anchor positive even below the threshold?")
+
 Q = np.array([[0.75, 0.5, 0.2, 0.1, 0.0], [0.1, 0.35, 0.45, 0.2, 0.05]])
 
 
@@ -134,7 +148,61 @@ def check_normalisation():
     assert math.isclose(np.mean([s / np.mean(counts) for s in sums]), sum(sums) / sum(counts))
 
 
-@check
+def boxes_kept(boxes):
+    """Greedy suppression at 0.5 of boxes given by falling score."""
+    kept = []
+    for i in range(len(boxes)):
+        if not kept or box_iou(boxes[i : i + 1], boxes[kept]).max() <= 0.5:
+            kept.append(i)
+    return kept
+
+
+@holds("Why may one object have many positives?")
+def check_many_positives():
+    target, anchors = torch.tensor([[0.0, 0.0, 64.0, 64.0]]), anchors_of(64, 4)
+    q = box_iou(target, anchors)
+    positive = Matcher(0.7, 0.3, True)(q) == 0
+    assert positive.sum() > 10                                       # each learns this object's box: duplicates
+    assert boxes_kept(target.expand(int(positive.sum()), 4)) == [0]
+    assert len(linear_sum_assignment(-q.numpy())[1]) == 1            # one to one: a single positive
+
+
+@holds("Why dynamic assignment?")
+def check_dynamic_assignment():
+    target = torch.tensor([[0.0, 0.0, 30.0, 60.0]])
+    anchors = torch.tensor([[0.0, 0.0, 40.0, 60.0], [-20.0, -10.0, 44.0, 54.0]])
+    predicted = torch.tensor([[-9.0, 0.0, 40.0, 60.0], [0.0, 1.0, 30.0, 60.0]])      # the second place already fits
+    of_anchors, of_predictions = box_iou(target, anchors)[0], box_iou(target, predicted)[0]
+    cost = F.binary_cross_entropy(torch.tensor([0.5, 0.5]), torch.ones(2), reduction="none") - 3 * of_predictions.log()
+    assert of_anchors.argmax() == 0 and cost.argmin() == 1
+
+
+@holds("Why is an object's best anchor positive even below the threshold?")
+def check_best_anchor():
+    q = torch.tensor(Q)
+    stated("0.45", q[1].max())
+    assert 1 in Matcher(0.7, 0.3, True)(q).tolist() and 1 not in Matcher(0.7, 0.3, False)(q).tolist()
+    assert not fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).roi_heads.proposal_matcher.allow_low_quality_matches
+
+
+@holds("IoU ≥ 0.5 + best anchor, 3 negatives a positive")
+def check_ssd():
+    model = ssd300_vgg16(weights=None, weights_backbone=None)
+    assert type(model.proposal_matcher) is SSDMatcher and model.neg_to_pos_ratio == 3
+    assert model.proposal_matcher(torch.tensor([[0.6, 0.5, 0.1, 0.0], [0.1, 0.0, 0.3, 0.2]])).tolist() == [0, 0, 1, -1]
+    classes = torch.full((100,), -1)
+    classes[:2] = 0
+    labels = torch.where(classes >= 0, 1, 0)
+    scores = torch.randn(1, 100, 91)
+    each = F.cross_entropy(scores[0], labels, reduction="none")
+    wanted = (each[:2].sum() + each[2:].topk(6).values.sum()) / 2
+    target = [{"boxes": torch.tensor([[0.0, 0.0, 9.0, 9.0]]), "labels": torch.tensor([1])}]
+    head = {"bbox_regression": torch.zeros(1, 100, 4), "cls_logits": scores}
+    found = model.compute_loss(target, head, [torch.tensor([[0.0, 0.0, 9.0, 9.0]]).expand(100, 4)], [classes])
+    assert torch.allclose(found["classification"], wanted)
+
+
+@holds("Input of torchvision's `Matcher`", "Output", "Defaults", "IoU thresholds + best anchor")
 def check_thresholds():
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     rpn, head = model.rpn.proposal_matcher, model.roi_heads.proposal_matcher
@@ -142,6 +210,8 @@ def check_thresholds():
     assert (head.high_threshold, head.low_threshold, head.allow_low_quality_matches) == (0.5, 0.5, False)
     retina = retinanet_resnet50_fpn(weights=None, weights_backbone=None).proposal_matcher
     assert (retina.high_threshold, retina.low_threshold, retina.allow_low_quality_matches) == (0.5, 0.4, True)
+    raises(TypeError, Matcher, "high_threshold", "low_threshold")
+    assert Matcher(0.7, 0.3)(torch.tensor([[0.1, 0.4, 0.9]])).tolist() == [-1, -2, 0]
     ssd = ssd300_vgg16(weights=None, weights_backbone=None)
     assert ssd.proposal_matcher.high_threshold == 0.5 and ssd.neg_to_pos_ratio == 3
     assert Matcher.BELOW_LOW_THRESHOLD == -1 and Matcher.BETWEEN_THRESHOLDS == -2

@@ -2,11 +2,22 @@ import math
 
 import numpy as np
 import torch
-from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from scipy.optimize import linear_sum_assignment
+from torch.nn import functional as F
+from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn
 from torchvision.ops import boxes as library
 from torchvision.ops import box_convert, box_iou, clip_boxes_to_image
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+
+NMS_CALL = "`nms(boxes, scores, iou_threshold)`"
+BATCHED_CALL = "`batched_nms(boxes, scores, idxs, iou_threshold)`"
+sourced("torchvision.ops.nms, documentation; vision/csrc/ops/cpu/nms_kernel.cpp dispatches float and double",
+        NMS_CALL, "Output")
+sourced("Soft-NMS, arXiv 1704.04503, sections 1 and 3", "Soft-NMS")
+sourced("DIoU loss, arXiv 1911.08287, section 3.3", "DIoU-NMS")
+sourced("DETR, arXiv 2005.12872, section 3.1", "Set prediction (DETR)", "Why does DETR not need it?")
+by_definition("NMS")
 
 # verified: formula-only. torchvision.ops.nms is a compiled operator; it is re-implemented here twice, independently.
 KEPT = r"""
@@ -67,6 +78,7 @@ def random_boxes(n):
 
 
 @formula(KEPT)
+@holds("Output", "NMS")
 def check_rule_equals_deletion():
     for n in (1, 2, 17, 80):
         boxes, scores = random_boxes(n), torch.rand(n, dtype=torch.float64)
@@ -83,6 +95,7 @@ def check_rule_equals_deletion():
 
 
 @formula(LINEAR, GAUSSIAN)
+@holds("Soft-NMS")
 def check_soft_nms():
     linear = soft(HAND.tolist(), SCORES, lambda v: 1 - v if v >= 0.5 else 1.0)
     stated("0.1455", linear[1])
@@ -107,7 +120,7 @@ def check_by_hand():
     assert math.isclose(1 - iou[0, 1].item(), 20 / 110, rel_tol=1e-6)
 
 
-@check
+@holds("Defaults")
 def check_thresholds_of_faster_rcnn():
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     stated("0.7", model.rpn.nms_thresh)
@@ -137,6 +150,7 @@ def check_half_precision():
 
 
 @pitfall("A bicycle deletes its rider")
+@holds(BATCHED_CALL, "When are two kept boxes still above the threshold?")
 def check_classes():
     library.nms = reference_nms
     boxes, scores, labels = torch.tensor([[0.0, 0.0, 40.0, 90.0], [2.0, 0.0, 42.0, 90.0]]), torch.tensor([0.9, 0.8]), torch.tensor([1, 0])
@@ -180,3 +194,85 @@ def check_crowd():
         assert min(soft(people.tolist(), [0.99, 0.98], decay)) > 0.3
     # What to watch: the same higher threshold leaves a duplicate of 0.6 in.
     assert len(by_rule(people.tolist(), [0.99, 0.5], 0.7)) == 2
+
+
+@holds("Same in train and eval?", "Cost")
+def check_when_it_is_called():
+    library.nms, calls, whole = reference_nms, [], library.batched_nms
+    library.batched_nms = lambda boxes, scores, idxs, threshold: calls.append(len(boxes)) or whole(boxes, scores, idxs, threshold)
+    try:
+        images = [torch.rand(3, 64, 64)]
+        targets = [{"boxes": torch.tensor([[5.0, 5.0, 30.0, 40.0]]), "labels": torch.tensor([1])}]
+        sizes = dict(weights=None, weights_backbone=None, min_size=64, max_size=64)
+        two = fasterrcnn_mobilenet_v3_large_320_fpn(**sizes, rpn_pre_nms_top_n_train=20, rpn_pre_nms_top_n_test=20, box_score_thresh=0)
+        one = retinanet_resnet50_fpn(**sizes, score_thresh=0, topk_candidates=9)
+        counts = []
+        with torch.no_grad():
+            for model in (two, one):
+                for training in (True, False):
+                    calls.clear()
+                    model.train(training)(images, targets)
+                    counts.append(list(calls))
+    finally:
+        library.batched_nms = whole
+    assert [len(count) for count in counts] == [1, 2, 0, 1]
+    assert counts[0][0] <= 3 * 20 and counts[3][0] <= 5 * 9          # at most so many of each level
+    comparisons = 0
+
+    def counted(a, b):
+        nonlocal comparisons
+        comparisons += 1
+        return overlap(a, b)
+
+    apart = [[20.0 * i, 0.0, 20.0 * i + 10, 10.0] for i in range(30)]
+    kept = []
+    for box in apart:
+        if all([counted(box, other) <= 0.5 for other in kept]):
+            kept.append(box)
+    assert comparisons == 30 * 29 / 2
+
+
+@holds("Parameters, gradient", "Why is NMS not part of the loss?")
+def check_no_gradient():
+    boxes, scores = random_boxes(40), torch.rand(40, dtype=torch.float64)
+    kept = reference_nms(boxes.requires_grad_(), scores.requires_grad_(), 0.4)
+    assert kept.dtype == torch.int64 and not kept.requires_grad
+    near = boxes.detach() + 1e-9 * torch.randn(40, 4), scores.detach() + 1e-9 * torch.randn(40)
+    assert torch.equal(reference_nms(*near, 0.4), kept)
+
+
+@holds("DIoU-NMS")
+def check_distance():
+    people = [[0.0, 0.0, 40.0, 100.0], [16.0, 0.0, 56.0, 100.0]]
+    iou, penalty = overlap(*people), 16**2 / (56**2 + 100**2)
+    assert iou - penalty < 0.42 < iou and by_rule(people, [0.9, 0.8], 0.42) == [0]    # NMS deletes, DIoU-NMS does not
+    nested = [[0.0, 0.0, 40.0, 100.0], [5.0, 12.5, 35.0, 87.5]]
+    assert overlap(*nested) > 0.5                                                     # same centre: no penalty, deleted
+
+
+@holds("Peaks of a heat map (keypoints)")
+def check_peaks():
+    heat = torch.tensor([[0.1, 0.2, 0.1, 0.0, 0.0], [0.3, 0.9, 0.8, 0.1, 0.2], [0.1, 0.2, 0.1, 0.3, 0.7]])
+    peaks = heat == F.max_pool2d(heat[None], 3, 1, 1)[0]
+    best = torch.where(peaks, heat, 0).flatten().topk(2)
+    assert best.indices.tolist() == [6, 14] and torch.allclose(best.values, torch.tensor([0.9, 0.7]))
+
+
+def average_precision(found, objects):
+    hits = np.cumsum(found)
+    precision = hits / np.arange(1, len(found) + 1)
+    return float((np.maximum.accumulate(precision[::-1])[::-1] * found).sum() / objects)
+
+
+@holds("Does NMS hurt average precision?")
+def check_average_precision():
+    assert average_precision([1, 0, 1], 2) < average_precision([1, 1], 2) == 1          # a duplicate between two objects
+    people = [[0.0, 0.0, 40.0, 100.0], [10.0, 0.0, 50.0, 100.0]]
+    kept = by_rule(people, [0.9, 0.8], 0.5)
+    assert kept == [0] and average_precision([1] * len(kept), 2) == 0.5
+
+
+@holds("Why does DETR not need it?")
+def check_one_query_per_object():
+    cost = np.random.default_rng(0).random((3, 100))
+    assert len(set(linear_sum_assignment(cost)[1].tolist())) == 3                       # the other 97 learn "no object"

@@ -12,7 +12,19 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
 from torchvision.utils import draw_bounding_boxes
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+
+by_definition("Detection, localisation, segmentation: what differs?", "Why no plain accuracy?", "One stage or two?")
+sourced("COCO, cocodataset.org/#format-data and #detection-eval", "`xywh` (COCO)", "Measure")
+sourced("Pascal VOC development kit, annotation format (xmin, ymin, xmax, ymax)", "Corners `xyxy` (VOC, torchvision)")
+sourced("Ultralytics documentation, detection data sets: class x_center y_center width height, normalised",
+        "YOLO text file")
+sourced("Faster R-CNN, arXiv 1506.01497; Cascade R-CNN, arXiv 1712.00726, section 4", "Faster R-CNN, Cascade")
+sourced("SSD, arXiv 1512.02325; YOLO, arXiv 1506.02640; YOLOX, arXiv 2107.08430; YOLOv10, arXiv 2405.14458; EfficientDet, arXiv 1911.09070",
+        "SSD, YOLO, EfficientDet")
+sourced("FCOS, arXiv 1904.01355; Objects as Points, arXiv 1904.07850, section 3", "FCOS, CenterNet")
+sourced("DETR, arXiv 2005.12872, abstract", "DETR and variants")
+sourced("Mask R-CNN, arXiv 1703.06870, section 3", "Mask R-CNN")
 
 CENTRE = r"""
 c_x = \frac{x_1 + x_2}{2}, \qquad c_y = \frac{y_1 + y_2}{2}, \qquad w = x_2 - x_1, \qquad h = y_2 - y_1
@@ -51,6 +63,20 @@ def check_letterbox():
         assert torch.allclose(back, boxes[:, 0], atol=1e-3)
 
 
+@holds("Why letterbox and not stretch?")
+def check_stretching():
+    square = torch.tensor([[100.0, 100.0, 200.0, 200.0]])
+    stretched, boxed = [], []
+    for W, H in ((1280, 720), (720, 1280)):
+        wrapped = BoundingBoxes(square, format="XYXY", canvas_size=(H, W))
+        stretched.append(v2.functional.resize(wrapped, [640, 640])[0].tolist())
+        r = min(640 / W, 640 / H)
+        boxed.append(v2.functional.resize(wrapped, [round(r * H), round(r * W)])[0].tolist())
+    ratios = [[(x2 - x1) / (y2 - y1) for x1, y1, x2, y2 in group] for group in (stretched, boxed)]
+    assert ratios[0][0] < 0.6 and ratios[0][1] > 1.7 and ratios[1] == [1, 1]
+    assert 640 * 360 < 640 * 640    # the padded part is computed for nothing
+
+
 @check
 def check_odd_padding():
     assert round(0.64 * 667) == 427 and (640 - 427) % 2 == 1    # 1000×667 in 640: 106 above, 107 below
@@ -59,7 +85,7 @@ def check_odd_padding():
     assert padded.canvas_size == (640, 640) and padded.tolist() == [[0, 106, 640, 533]]
 
 
-@check
+@holds("Corners `xyxy` (VOC, torchvision)", "`xywh` (COCO)", "YOLO text file")
 def check_by_hand():
     box = torch.tensor([[100.0, 200.0, 300.0, 400.0]])
     assert box_convert(box, "xyxy", "xywh").tolist() == [[100, 200, 200, 200]]
@@ -158,6 +184,17 @@ def check_classes_of_the_weights():
     stated("90", names.index("toothbrush"))
 
 
+@holds("One stage or two?")
+def check_accuracy_of_the_stages():
+    def ap(name):
+        (weights,) = torchvision.models.get_model_weights(name)
+        return weights.meta["_metrics"]["COCO-val2017"]["box_map"]
+
+    stated("39.2", ap("fcos_resnet50_fpn"))
+    stated("37.0", ap("fasterrcnn_resnet50_fpn"))
+    stated("46.7", ap("fasterrcnn_resnet50_fpn_v2"))
+
+
 @check
 def check_figure_numbers():
     metas = [
@@ -210,7 +247,7 @@ def check_targets():
     loss([5.0, 5.0, 30.0, 40.0], 3, num_classes=4)
 
 
-@check
+@holds("Input", "Output", "Same in train and eval?")
 def check_modes():
     # RetinaNet needs no compiled NMS in training, nor in evaluation when no score passes the threshold.
     model = retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=64, max_size=64, score_thresh=1.1)

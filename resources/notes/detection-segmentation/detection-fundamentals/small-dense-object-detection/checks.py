@@ -7,8 +7,18 @@ from torch.nn import functional as F
 from torchvision.models.detection import retinanet_resnet50_fpn
 from torchvision.ops import box_iou
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend
+
+by_definition("Parameters", "Same in train and eval?")
+sourced("COCO, arXiv 1405.0312, and cocodataset.org/#detection-eval: area, measured as pixels of the segmentation mask",
+        "Small, medium, large (COCO)")
+sourced("Deformable DETR, arXiv 2010.04159, table 1", "Deformable DETR")
+sourced("Augmentation for small object detection, arXiv 1902.07296, sections 4 and 5", "Copy-paste, oversampling")
+sourced("A Normalized Gaussian Wasserstein Distance for Tiny Object Detection, arXiv 2110.13389, section 3.2 (the constant C)",
+        "Normalized Wasserstein distance in place of IoU")
+sourced("CrowdHuman, arXiv 1805.00123, section 3: full-body boxes, occluded parts included",
+        "Why can crowds be hard without NMS, too?")
 
 SHIFTED = r"""
 \mathrm{IoU}_1 = \frac{s - d}{s + d}, \qquad \mathrm{IoU}_2 = \frac{(s - d)^2}{2 s^2 - (s - d)^2}
@@ -35,6 +45,7 @@ def starts(length, tile, overlap):
 
 
 @formula(TILES)
+@holds("Cost", "Defaults", "How large should the overlap of tiles be?")
 def check_tiles():
     for W, T, o in ((3840, 640, 128), (2160, 640, 128), (1000, 300, 77), (801, 400, 0), (641, 640, 128)):
         n = math.ceil((W - o) / (T - o))
@@ -71,6 +82,7 @@ def check_survival():
 
 
 @pitfall("Lower NMS threshold in crowds")
+@holds("Soft-NMS, DIoU-NMS")
 def check_thresholds_in_a_crowd():
     left = 25.0 * torch.arange(8)
     crowd = torch.stack([left, torch.zeros(8), left + 40, torch.full((8,), 100.0)], 1)    # neighbours overlap by 15/65
@@ -84,6 +96,9 @@ def check_thresholds_in_a_crowd():
         remaining.remove(best)
         soft[remaining] *= torch.exp(-iou[best, remaining] ** 2 / 0.5)
     assert soft.min() > 0.1
+    twice = torch.tensor([[0.0, 0.0, 40.0, 100.0], [6.0, 0.0, 46.0, 100.0]])    # one person, found twice
+    iou = float(box_iou(twice, twice)[0, 1])
+    assert len(kept(twice, [0.9, 0.8], 0.72)) == 1 and 0.8 * math.exp(-(iou**2) / 0.5) > 0.05 and iou - 36 / (46**2 + 100**2) < 0.739 < iou
     double = torch.cat([closer, closer + 2.0])
     assert len(kept(double, np.linspace(0.9, 0.8, 16), 0.5)) < 8 < len(kept(double, np.linspace(0.9, 0.8, 16), 0.95))
 
@@ -121,6 +136,7 @@ def check_pixels_after_the_resize():
 
 
 @pitfall("Objects on tile borders are double or halved")
+@holds("Tiles (slicing)", "Input of the tiling below")
 def check_merging():
     """A detector that finds in each tile what is visible there, along one axis; the second axis is 100 long."""
 
@@ -145,7 +161,7 @@ def check_merging():
     assert len(found(500, 300, 128, False, True)) == 0                                     # longer than the overlap
 
 
-@check
+@holds("Defaults", "How large should the overlap of tiles be?")
 def check_boxes_at_inner_borders():
     def vanishes(left, size, W, T, o):
         places = [p for p in starts(W, T, o) if p < left + size and left < p + T]
@@ -201,6 +217,19 @@ def check_positives_need_smaller_anchors():
     assert best[0] < 0.3 and best[1] > 0.7     # torchvision's finest FPN map, stride 4, has anchors of 32
 
 
-@check
+@holds("Why are coarse maps hard for small objects?", "Larger input", "FPN with P2")
 def check_cells():
     assert (16 / 32) ** 2 == 0.25 and 32**2 == 1024
+    assert 36 // 32 == 56 // 32 and 50 // 32 != 70 // 32                # 20 pixels apart: one cell, or two
+    fine, coarse = (nn.MaxPool2d(stride)(torch.zeros(1, 1, 256, 256)).numel() for stride in (4, 8))
+    twice = nn.MaxPool2d(8)(torch.zeros(1, 1, 512, 512)).numel()
+    assert fine == twice == 4 * coarse
+
+
+@holds("Is upscaling a blurred image useful?")
+def check_upscaling():
+    picture = F.avg_pool2d(torch.rand(1, 1, 32, 32), 3, 1, 1)
+    larger = F.interpolate(picture, scale_factor=2, mode="nearest")
+    assert torch.equal(larger[..., ::2, ::2], picture)                  # nothing in it that was not in the small one
+    anchor, small = torch.tensor([[0.0, 0.0, 32.0, 32.0]]), torch.tensor([[8.0, 8.0, 24.0, 24.0]])
+    assert box_iou(anchor, small) == 0.25 and box_iou(anchor, 2 * small - 16) == 1

@@ -5,11 +5,25 @@ import re
 
 import numpy as np
 import torch
+import torchvision
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate, max_pool2d
 
-from note_checks import check, formula, pitfall, raises, stated, subject
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated, subject
 from trainings import descend, handwritten_digits
+
+PAPER = "EfficientDet, arXiv 1911.09070, "
+sourced(PAPER + "sections 3 and 4, table 1; google/automl, efficientdet/hparams_config.py: num_scales 3, 3 ratios",
+        "Raw output", "Defaults")
+sourced(PAPER + "section 5.1: alpha 0.25, gamma 1.5", "Defaults")
+sourced(PAPER + "section 4.1; google/automl, efficientdet: NMS in post-processing", "Same in train and eval?")
+sourced(PAPER + "sections 3.1 and 3.2 and figure 2", "FPN", "PANet", "BiFPN")
+sourced("YOLOv4, arXiv 2004.10934, section 3.4: PAN with concatenation in place of addition", "PANet")
+sourced("NAS-FPN, arXiv 1904.07392, section 3", "NAS-FPN")
+sourced(PAPER + "sections 3.3 and 5.3, table 6", "Why not softmax?")
+sourced(PAPER + "section 5.4, figure 6", "Why scale everything together?")
+sourced(PAPER + "section 4.1; google/automl, efficientdet/tf2/efficientdet_keras.py, ClassNet and BoxNet",
+        "Are the heads separate for each level?")
 
 # verified: formula-only (no EfficientDet in torchvision): NumPy against tensor operations.
 FUSION = r"O = \sum_i \frac{w_i}{\varepsilon + \sum_j w_j}\, I_i"
@@ -29,6 +43,7 @@ def fused(v, maps):
 
 
 @formula(FUSION)
+@holds("What is $\\varepsilon$ for?")
 def check_fusion():
     for n in (2, 3):
         v = torch.randn(n, dtype=torch.float64)
@@ -39,6 +54,8 @@ def check_fusion():
     stated("4.9999", fused([1, 3], [2.0, 6.0]))
     stated("1.9998", fused([1, -0.5], [2.0, 6.0]))
     assert fused([-1, -2], [2.0, 6.0]) == 0
+    stated("0.99995", fused([1, 1], [1.0, 1.0]))
+    assert torch.isnan(torch.zeros(2) / torch.zeros(2).sum()).all()    # without it
 
 
 @formula(LEVEL6)
@@ -68,8 +85,24 @@ def check_scaling():
     assert 512 + 128 * 5 != 1280 and 512 + 128 * 7 != 1536
 
 
-@check
+@holds("Input", "Same in train and eval?", "Why drop nodes with a single input?", "BiFPN")
+def check_layer():
+    layer = article()["BiFPN"](8)
+    raises(ValueError, lambda: layer([torch.randn(8, n, n) for n in (64, 32, 16, 8, 4)]), "Please provide input tensor in (N, C")
+    maps = [torch.randn(2, 8, n, n) for n in (32, 16, 8, 4, 2)]
+    with torch.no_grad():
+        assert not torch.allclose(layer.train()(maps)[0], layer.eval()(maps)[0], atol=1e-3)
+    nodes = list(layer.down) + list(layer.up)
+    assert len(nodes) == 8 == 2 * 5 - 2 and min(len(node.v) for node in nodes) == 2    # no middle node at P7, one node at P3
+    assert all(node.v.requires_grad and node.conv[1].groups == 8 for node in nodes)
+    assert not [name for name in torchvision.models.list_models() if "efficientdet" in name]
+    assert all(resolution % 128 == 0 for resolution in (512, 640, 768, 896, 1024, 1280, 1536))
+
+
+@holds("Parameters of a BiFPN layer", "Cost", "Defaults")
 def check_parameters():
+    assert subject.texts["en"].count("1e-4") == 1 and len(article()["BiFPN"](64).down) == 3
+
     node = 9 * 64 + 64**2 + 64 + 128
     stated("4,864", node)
     stated("36,928", sum(p.numel() for p in nn.Conv2d(64, 64, 3).parameters()))

@@ -18,7 +18,16 @@ from torchvision.ops import boxes as box_operators
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
+
+sourced("YOLO, arXiv 1506.02640, section 2; YOLO9000, arXiv 1612.08242, section 2; YOLOv3, arXiv 1804.02767, section 2",
+        "YOLO v1–v3")
+sourced("Focal loss, arXiv 1708.02002, sections 3 and 4", "RetinaNet")
+sourced("Faster R-CNN, arXiv 1506.01497, section 3; Fast R-CNN, arXiv 1504.08083, section 2.3", "Faster R-CNN")
+sourced("FCOS, arXiv 1904.01355, section 3", "FCOS")
+sourced("YOLO, arXiv 1506.02640, section 2; SSD, arXiv 1512.02325, section 2", "How does SSD differ from YOLO v1?")
+sourced("SSD, arXiv 1512.02325, section 3.1: conv4_3 has a different feature scale",
+        "What is the scaling of conv4_3 for?")
 
 BOXES = r"""
 c = \left( \frac{j + \frac12}{f},\; \frac{i + \frac12}{f} \right), \qquad
@@ -51,6 +60,7 @@ def check_default_boxes():
 
 
 @formula(LOSS)
+@holds("SSD")
 def check_loss():
     ssd = model()
     n, classes = 120, 3
@@ -78,7 +88,7 @@ def check_loss():
         assert abs(box / len(P) - float(library["bbox_regression"])) < 1e-3
 
 
-@check
+@holds("Input", "Parameters", "Defaults", "Cost", "What is the scaling of conv4_3 for?")
 def check_settings():
     ssd = model(91)
     stated("35,641,826", sum(p.numel() for p in ssd.parameters()))
@@ -98,6 +108,47 @@ def check_settings():
     assert (ssd.backbone.scale_weight == 20).all()
     resized, _ = ssd.transform([torch.rand(3, 100, 400)])
     assert resized.tensors.shape[-2:] == (300, 300)
+
+
+@holds("Output", "Same in train and eval?")
+def check_modes():
+    box_operators.nms = nms
+    lite = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    images = [torch.rand(3, 90, 60), torch.rand(3, 64, 64)]
+    targets = [{"boxes": torch.tensor([[5.0, 5.0, 50.0, 40.0]]), "labels": torch.tensor([1])} for _ in images]
+    with torch.no_grad():
+        losses = lite.train()(images, targets)
+        found = lite.eval()(images)
+    assert set(losses) == {"bbox_regression", "classification"} and len(found) == 2
+    for one in found:
+        n = len(one["boxes"])
+        assert one["boxes"].shape == (n, 4) and one["labels"].shape == one["scores"].shape == (n,) and one["labels"].dtype == torch.int64
+
+
+@holds("Why an extra square of scale $\\sqrt{s_k s_{k+1}}$?")
+def check_extra_square():
+    side = 300 * math.sqrt(0.07 * 0.15)
+    square = lambda length: torch.tensor([[0.0, 0.0, length, length]]) - length / 2
+    for other in (21.0, 45.0):
+        stated("0.467", float(box_iou(square(side), square(other))))
+    assert box_iou(square(side), square(side)) == 1
+
+
+@holds("Why are hard negatives chosen per step?")
+def check_changing_negatives():
+    losses = torch.rand(2, 500)    # of the same background boxes, under two states of the model
+    first, second = (set(loss.topk(30).indices.tolist()) for loss in losses)
+    ssd, chosen = model(), []
+    anchors = torch.tensor([[0.0, 0.0, 9.0, 9.0]]).expand(200, 4)
+    for _ in range(2):
+        logits = torch.randn(1, 200, 3, requires_grad=True)
+        out = {"bbox_regression": torch.zeros(1, 200, 4), "cls_logits": logits}
+        matched = torch.full((200,), -1)
+        matched[0] = 0
+        target = [{"boxes": anchors[:1], "labels": torch.tensor([1])}]
+        ssd.compute_loss(target, out, [anchors], [matched])["classification"].backward()
+        chosen.append(set(logits.grad[0, 1:].abs().sum(1).nonzero().flatten().tolist()))
+    assert first != second and len(chosen[0]) == len(chosen[1]) == 3 and chosen[0] != chosen[1]
 
 
 @check

@@ -11,8 +11,23 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
 
-from note_checks import check, formula, pitfall, stated, subject
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated, subject
 from trainings import descend
+
+V3_PAPER = "YOLOv3, arXiv 1804.02767, section 2; yolov3.cfg"
+sourced(V3_PAPER, "Raw output, v3", "Defaults", "v3", "Why does v3 use residual blocks?")
+sourced("yolov3.cfg (width=416); default --imgsz 640 in yolov5/train.py and ultralytics/cfg/default.yaml, --img-size 640 in yolov7/train.py",
+        "Input")
+sourced("YOLO, arXiv 1506.02640, sections 2 and 2.1", "v1 (2015)")
+sourced("YOLO9000, arXiv 1612.08242, sections 2 and 3", "v2")
+sourced("YOLOv4, arXiv 2004.10934, section 3.4", "v4")
+sourced("Ultralytics' YOLOv5 documentation, architecture; release notes of v4.0 (SiLU)", "v5")
+sourced("YOLOv7, arXiv 2207.02696, sections 3.1 and 4.2", "v7")
+sourced("Ultralytics' documentation of YOLOv8; ultralytics/nn/modules: C2f, Detect, DFL", "v8")
+sourced("SSD, arXiv 1512.02325, section 2; YOLOv3, arXiv 1804.02767, section 2.3", "SSD or YOLO: what differs?")
+sourced("Deep residual learning, arXiv 1512.03385, abstract", "Why does v3 use residual blocks?")
+sourced("CSPNet, arXiv 1911.11929, abstract and section 3", "What does CSP add?")
+by_definition("Same in train and eval?")
 
 # verified: formula-only (no YOLO in torchvision); re-implemented twice, in plain Python and in tensor operations.
 V3 = r"""
@@ -40,6 +55,7 @@ def decoded(raw, anchors, stride, version):
 
 
 @formula(V3, V5)
+@holds("Why $(2\\sigma)^2$ for size?")
 def check_decoding():
     for h, w, stride in ((4, 6, 32), (3, 2, 8)):
         raw, anchors = torch.randn(3, 4, h, w, dtype=torch.float64) * 2, torch.rand(3, 2, dtype=torch.float64) * 90 + 5
@@ -57,7 +73,7 @@ def check_decoding():
                             ours = [stride * (2 * sigmoid(tx) - 0.5 + cx), stride * (2 * sigmoid(ty) - 0.5 + cy), pw * (2 * sigmoid(tw)) ** 2, ph * (2 * sigmoid(th)) ** 2]
                             assert (cx - 0.5) * stride < ours[0] < (cx + 1.5) * stride and ours[2] < 4 * pw
                         np.testing.assert_allclose(ours, library[a, :, cy, cx].numpy(), rtol=1e-9)
-    assert (2 * sigmoid(0)) ** 2 == 1
+    assert (2 * sigmoid(0)) ** 2 == 1 and 3.99 < (2 * sigmoid(8)) ** 2 < 4
     assert torch.tensor([11.0, 11.1]).half().exp().isinf().tolist() == [False, True]
 
 
@@ -70,7 +86,7 @@ def check_distance_from_bins():
     assert abs(ours - 8 * float(convolution(z.softmax(0).view(1, 16, 1, 1)).detach())) < 1e-9
 
 
-@check
+@holds("Boxes")
 def check_by_hand():
     assert 32 * (sigmoid(0) + 6) == 208 and 32 * (2 * sigmoid(0) - 0.5 + 4) == 144
     stated("191.25", 116 * math.exp(0.5))
@@ -85,7 +101,7 @@ def check_by_hand():
     stated("8,400", sum((640 // s) ** 2 for s in (8, 16, 32)))
 
 
-@check
+@holds("Parameters")
 def check_darknet():
     def parameters(i, o, k):
         return i * o * k * k + 2 * o
@@ -185,11 +201,14 @@ def check_two_labels():
 
 
 @pitfall('"Darknet-53 pools between stages"')
+@holds("Input", "v3", "Why does v3 use residual blocks?")
 def check_strides():
     names = {}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(re.search(r"^```python\n(.*?)^```", subject.texts["en"], re.S | re.M)[1], names)
     darknet = names["darknet"]
+    blocks = [module.body for module in darknet if hasattr(module, "body")]
+    assert all(b[0][0].kernel_size == (1, 1) and 2 * b[0][0].out_channels == b[0][0].in_channels == b[1][0].out_channels for b in blocks)
     halving = [module for module in darknet.modules() if isinstance(module, nn.Conv2d) and module.stride == (2, 2)]
     assert len(halving) == 5 and all(module.kernel_size == (3, 3) for module in halving)
     assert not any("Pool" in type(module).__name__ for module in darknet.modules())

@@ -6,11 +6,26 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
-from torchvision.models.detection.roi_heads import maskrcnn_inference, maskrcnn_loss
+from torchvision.models.detection.roi_heads import keypointrcnn_loss, maskrcnn_inference, maskrcnn_loss
 from torchvision.ops import boxes as box_operators
 from torchvision.ops import box_iou, masks_to_boxes
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+
+PAPER = "Mask R-CNN, arXiv 1703.06870, "
+by_definition("Mask R-CNN")
+sourced("FCN, arXiv 1411.4038; DeepLabv3, arXiv 1706.05587", "FCN, DeepLab")
+sourced("YOLACT, arXiv 1904.02689, abstract; SOLOv2, arXiv 2003.10152, abstract", "YOLACT, SOLOv2")
+sourced("Mask2Former, arXiv 2112.01527, abstract and section 1", "Mask2Former")
+sourced("Panoptic Segmentation, arXiv 1801.00868, section 1", "Panoptic segmentation")
+sourced(PAPER + "table 2b: softmax 24.8, sigmoid 30.3", "Why sigmoid and not softmax over classes?")
+sourced(PAPER + "section 3.1, Inference: fewer, more accurate RoIs",
+        "Why are masks predicted from final boxes at test time, not from proposals?")
+sourced(PAPER + "section 4.3: due solely to the benefits of multi-task training",
+        "Does the mask branch help the boxes?")
+sourced("V-Net, arXiv 1606.04797, section 3", "Which loss suits tiny foregrounds?")
+sourced(PAPER + "section 5: one-hot m x m masks, an m^2-way softmax, 56 x 56",
+        "How does the same design predict keypoints?")
 
 LOSS = r"""
 L_{\text{mask}} = \frac{1}{28^2 N} \sum_{i=1}^{N} \sum_{p} \left( -y_{ip} \ln \sigma\big(z_{ip}^{(c_i)}\big) - (1 - y_{ip}) \ln\left(1 - \sigma\big(z_{ip}^{(c_i)}\big)\right) \right)
@@ -59,6 +74,7 @@ def check_loss():
 
 
 @formula(PARAMETERS)
+@holds("Parameters", "Defaults", "Cost", "Does the mask branch help the boxes?")
 def check_parameters():
     for K in (2, 91):
         heads = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=K).roi_heads
@@ -75,6 +91,7 @@ def check_parameters():
     norms = sum(p.numel() for m in plain.backbone.body.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
     assert sum(p.numel() for p in plain.parameters()) - norms == meta["num_params"]
     stated("134", meta["_ops"])
+    assert meta["_ops"] == FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["_ops"]    # the listing counts no mask
     stated("37.9", meta["_metrics"]["COCO-val2017"]["box_map"])
     stated("37.0", FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["_metrics"]["COCO-val2017"]["box_map"])
     assert heads.mask_roi_pool.output_size == (14, 14)
@@ -97,6 +114,7 @@ def small_model():
 
 
 @pitfall("Masks have an extra axis and are not binary")
+@holds("Input", "Output")
 def check_whole_model():
     model = small_model()
     out = model.eval()([torch.rand(3, 40, 50)])[0]
@@ -111,6 +129,44 @@ def check_whole_model():
     assert len(losses) == 5 and losses["loss_mask"] > 0
     chosen = maskrcnn_inference(torch.randn(3, 4, 28, 28), [torch.tensor([1, 3, 2])])[0]
     assert chosen.shape == (3, 1, 28, 28)
+
+
+@holds("Same in train and eval?", "Why are masks predicted from final boxes at test time, not from proposals?")
+def check_boxes_of_the_mask_branch():
+    model, seen = small_model(), []
+    assert model.roi_heads.detections_per_img == 100
+    model.transform.postprocess = lambda result, shapes, sizes: result
+    model.roi_heads.mask_roi_pool.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1][0].detach()))
+    found = model.eval()([torch.rand(3, 64, 64)])[0]
+    assert torch.equal(seen[-1], found["boxes"])
+    masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    masks[0, 5:30, 5:40] = 1
+    truth = torch.tensor([[5.0, 5.0, 40.0, 30.0]])
+    model.train()([torch.rand(3, 64, 64)], [{"boxes": truth, "labels": torch.tensor([1]), "masks": masks}])
+    assert len(seen) == 2 and box_iou(seen[-1], truth).min() >= 0.5      # positive proposals, no detections
+
+
+@holds("Why sigmoid and not softmax over classes?", "Which loss suits tiny foregrounds?")
+def check_competition():
+    logits = torch.zeros(1, 3, 28, 28)
+    higher = logits.clone()
+    higher[:, 2] = 5                                                     # another class grows sure of the pixels
+    assert torch.equal(logits.sigmoid()[:, 1], higher.sigmoid()[:, 1]) and (higher.softmax(1)[:, 1] < logits.softmax(1)[:, 1]).all()
+    mask = torch.zeros(1, 40, 50)
+    mask[0, 10:14, 20:23] = 1
+    x1, y1, x2, y2 = (int(v) for v in masks_to_boxes(mask)[0])
+    assert mask[0, y1 : y2 + 1, x1 : x2 + 1].mean() > mask.mean()
+    tiny, nothing = mask.flatten(), torch.full((2000,), 1e-3)
+    dice = 1 - 2 * (tiny * nothing).sum() / (tiny.sum() + nothing.sum())
+    assert dice > 0.99 and -torch.where(tiny > 0, nothing, 1 - nothing).log().mean() < 0.05
+
+
+@holds("How does the same design predict keypoints?")
+def check_keypoints():
+    logits, cell = torch.randn(1, 17, 56, 56), torch.randint(0, 56 * 56, (17,))
+    truth = torch.stack([cell % 56 + 0.5, cell // 56 + 0.5, torch.ones(17)], 1)[None]
+    found = keypointrcnn_loss(logits, [torch.tensor([[0.0, 0.0, 56.0, 56.0]])], [truth], [torch.zeros(1, dtype=torch.int64)])
+    assert torch.isclose(found, -logits[0].flatten(1).log_softmax(1)[torch.arange(17), cell].mean())
 
 
 @pitfall("All objects of a class become one blob")

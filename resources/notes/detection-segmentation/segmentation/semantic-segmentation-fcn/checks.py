@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import numpy as np
@@ -6,9 +7,16 @@ from sklearn.metrics import confusion_matrix, jaccard_score
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.data import DataLoader
+from torchvision.models import ResNet50_Weights, resnet50
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, fcn_resnet50
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+
+by_definition("Mask R-CNN")
+sourced("FCN, arXiv 1411.4038, section 4.2", "FCN-8s")
+sourced("U-Net, arXiv 1505.04597, abstract and section 2", "U-Net")
+sourced("SegFormer, arXiv 2105.15203, section 3.2; Mask2Former, arXiv 2112.01527, section 3.1",
+        "SegFormer, Mask2Former")
 
 LOSS = r"L = \frac{1}{|V|} \sum_{p \in V} -\ln \frac{e^{z_{p, y_p}}}{\sum_{k} e^{z_{p k}}}"
 MIOU = r"""
@@ -18,6 +26,7 @@ KERNEL = r"w_i = 1 - \frac{\left| i - f + \frac12 \right|}{f}, \qquad i = 0, \do
 
 
 @formula(LOSS)
+@holds("Target")
 def check_loss():
     for n, k, h, w in ((1, 2, 3, 4), (3, 5, 6, 7)):
         z, y = torch.randn(n, k, h, w, dtype=torch.float64), torch.randint(0, k, (n, h, w))
@@ -35,6 +44,7 @@ def check_loss():
 
 
 @formula(MIOU)
+@holds("Why is pixel accuracy misleading?")
 def check_miou():
     for k in (2, 6):
         truth, guess = np.random.randint(0, k, 500), np.random.randint(0, k, 500)
@@ -48,7 +58,8 @@ def check_miou():
     stated("0.7", 7 / 10)
     background = np.zeros(100, dtype=int)
     truth = (np.arange(100) >= 95).astype(int)
-    assert jaccard_score(truth, background, average="macro", zero_division=0) < 0.5 and (truth == background).mean() == 0.95
+    stated("0.475", jaccard_score(truth, background, average="macro", zero_division=0))
+    assert (truth == background).mean() == 0.95
 
 
 @formula(KERNEL)
@@ -82,8 +93,54 @@ def multiply_adds(build, side):
     return total
 
 
-@check
+@holds("Why does an FCN accept any size?", "Input", "Same in train and eval?")
+def check_sizes():
+    linear, conv = nn.Linear(8 * 7 * 7, 4), nn.Conv2d(8, 4, 7)
+    for side in (7, 10, 13):
+        pooled = nn.functional.max_pool2d(torch.randn(1, 8, 2 * side, 2 * side), 2)
+        assert conv(pooled).shape == (1, 4, side - 6, side - 6)
+        if side > 7:
+            raises(RuntimeError, lambda: linear(pooled.flatten(1)), "shapes cannot be multiplied")
+    model = fcn_resnet50(weights=None, weights_backbone=None, num_classes=2, aux_loss=True)
+    raises(Exception, lambda: model.train()(torch.randn(3, 40, 48)))
+    for side in (33, 48):
+        x = torch.randn(2, 3, side, 40)
+        with torch.no_grad():
+            train, evaluated = model.train()(x)["out"], model.eval()(x)["out"]
+        assert train.shape == evaluated.shape == (2, 2, side, 40) and not torch.allclose(train, evaluated)
+
+
+@holds("Skip connections or dilation?", "torchvision FCN, DeepLabv3")
+def check_dilation():
+    with torch.no_grad():
+        x = torch.zeros(1, 3, 64, 64)
+        coarse, fine = (nn.Sequential(*list(resnet50(replace_stride_with_dilation=d).eval().children())[:-2])(x) for d in ([False] * 3, [False, True, True]))
+    assert coarse.shape[-1] == 64 // 32 and fine.shape[-1] == 64 // 8 and fine.numel() == 16 * coarse.numel()
+    with torch.device("meta"):
+        fcn, deeplab = (build(weights=None, weights_backbone=None) for build in (fcn_resnet50, deeplabv3_resnet50))
+    rates = lambda part: {m.dilation[0] for m in part.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)} - {1}
+    assert rates(fcn.backbone) == rates(deeplab.backbone) == {2, 4} and not rates(fcn.classifier) and len(rates(deeplab.classifier)) == 3
+    assert all(len(kind.DEFAULT.meta["categories"]) == 21 for kind in (FCN_ResNet50_Weights, DeepLabV3_ResNet50_Weights))
+
+
+@holds("What is the auxiliary head?")
+def check_auxiliary_head():
+    model = fcn_resnet50(weights=None, weights_backbone=None, num_classes=2, aux_loss=True).eval()
+    x = torch.randn(1, 3, 32, 32)
+    before = model(x)["out"]
+    assert model.aux_classifier[0].in_channels == 1024 < model.classifier[0].in_channels == 2048    # layer3, layer4
+    with torch.no_grad():
+        for parameter in model.aux_classifier.parameters():
+            parameter.zero_()
+    assert torch.equal(model(x)["out"], before)
+
+
+@holds("Output", "Parameters", "Defaults", "Cost")
 def check_models():
+    for build in (fcn_resnet50, deeplabv3_resnet50):
+        defaults = inspect.signature(build).parameters
+        assert defaults["weights"].default is None and defaults["weights_backbone"].default is ResNet50_Weights.IMAGENET1K_V1
+
     def count(build, **settings):
         return sum(p.numel() for p in build(weights=None, weights_backbone=None, **settings).parameters())
 
@@ -166,8 +223,10 @@ def check_two_ways_to_average():
     assert (together == confusion_matrix(truth, guess, labels=range(3))).all()
 
 
-@check
+@holds("How do IoU and Dice relate?")
 def check_dice_and_iou():
+    one, two = np.array([1.0, 0.0]), np.array([0.55, 0.5])    # Dice of two models on two images
+    assert one.mean() < two.mean() and (one / (2 - one)).mean() > (two / (2 - two)).mean()
     stated("0.6667", 0.8 / (2 - 0.8))
     a, b = np.random.rand(300) > 0.5, np.random.rand(300) > 0.4
     dice = 2 * (a & b).sum() / (a.sum() + b.sum())

@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import grid_sample
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated, unexecuted
 from trainings import descend
 
 # verified: formula-only (not in torchvision): read point by point in NumPy, compared with grid_sample and nn.Linear.
@@ -15,6 +16,15 @@ ATTENTION = r"""
 """
 PARAMETERS = r"2\,(d^2 + d) + 3\,(d + 1)\, H L P"
 REFINED = r"b' = \sigma\big( \sigma^{-1}(b) + \Delta b \big)"
+
+DEFORMABLE, DINO, DN = "Deformable DETR, arXiv 2010.04159", "DINO, arXiv 2203.03605", "DN-DETR, arXiv 2203.01305"
+sourced(f"{DEFORMABLE}, sections 4 and 5; {DINO}, section 4", "Input", "Output", "Defaults", "Same in train and eval?")
+sourced("DETR, arXiv 2005.12872, section 4", "DETR")
+sourced(f"{DEFORMABLE}, section 5", "Deformable DETR")
+sourced("DAB-DETR, arXiv 2201.12329, sections 4 and 5", "DAB-DETR")
+sourced(f"{DN}, sections 3 to 5", "DN-DETR", "Why does denoising speed up training?")
+sourced(f"{DINO}, sections 3 and 4", "DINO", "What does \"mixed query selection\" mean in DINO?")
+sourced("RT-DETR, arXiv 2304.08069, sections 4 and 5", "RT-DETR")
 
 
 def read(x, place):
@@ -63,6 +73,65 @@ def check_attention():
         np.testing.assert_allclose(ours, library[q], atol=1e-9)
 
 
+class DeformableAttention(nn.Module):
+    """The article's module in small; `points` counts the places that one call reads for each query."""
+
+    def __init__(self, d=32, heads=8, levels=4, points=4):
+        super().__init__()
+        self.shape, self.d = (heads, levels, points), d
+        self.offsets, self.weights = nn.Linear(d, heads * levels * points * 2), nn.Linear(d, heads * levels * points)
+        self.value, self.out = nn.Linear(d, d, bias=False), nn.Linear(d, d, bias=False)
+
+    def forward(self, query, reference, maps):
+        heads, levels, points = self.shape
+        offsets = self.offsets(query).view(-1, heads, levels, points, 2)
+        weights = self.weights(query).view(-1, heads, levels * points).softmax(-1).view(-1, heads, levels, points)
+        total, self.points = 0, 0
+        for l, x in enumerate(maps):
+            h, w = x.shape[-2:]
+            value = self.value(x.flatten(1).T).T.view(heads, self.d // heads, h, w)
+            place = reference[:, None, None] + offsets[:, :, l] / torch.tensor([w, h])
+            read = grid_sample(value, 2 * place.transpose(0, 1) - 1, align_corners=False)
+            self.points += read.shape[0] * read.shape[-1]
+            total = total + (read * weights[:, :, l].transpose(0, 1)[:, None]).sum(-1)
+        return self.out(total.permute(2, 0, 1).flatten(1))
+
+
+@holds("Why is no key needed?")
+def check_content_has_no_say():
+    """With fixed queries the output is linear in the maps, which do not change the weights."""
+    layer, query, reference = DeformableAttention(), torch.randn(6, 32), torch.rand(6, 2)
+    one, two = ([torch.randn(32, n, n) for n in (8, 4, 2, 2)] for _ in range(2))
+    both = layer(query, reference, [a + b for a, b in zip(one, two)])
+    assert torch.allclose(both, layer(query, reference, one) + layer(query, reference, two), atol=1e-4)
+    dense, (a, b) = nn.MultiheadAttention(32, 8, bias=False), (torch.randn(64, 32) for _ in range(2))
+    summed = dense(query, a + b, a + b)[0]
+    assert not torch.allclose(summed, dense(query, a, a)[0] + dense(query, b, b)[0], atol=1e-2)
+
+
+@holds("Cost", "Why are fine maps affordable?")
+def check_cost_against_the_size_of_the_maps():
+    layer, dense = DeformableAttention(), nn.MultiheadAttention(32, 8)
+
+    def operations(work):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            work()
+        return counter.get_total_flops()
+
+    decoder, encoder, quadratic = [], [], []
+    for side in (16, 32):
+        maps = [torch.randn(32, side // k, side // k) for k in (1, 2, 4, 8)]
+        tokens = torch.cat([x.flatten(1).T for x in maps])
+        queries, references = torch.randn(len(tokens), 32), torch.rand(len(tokens), 2)
+        for n, found in ((10, decoder), (len(tokens), encoder)):
+            found.append(operations(lambda: layer(queries[:n], references[:n], maps)))
+            assert layer.points == 128
+        quadratic.append(operations(lambda: dense(tokens, tokens, tokens)))
+        assert dense(queries[:10], tokens, tokens)[1].shape == (10, len(tokens))
+    assert decoder[1] < 4 * decoder[0] and abs(encoder[1] / encoder[0] - 4) < 0.01 and quadratic[1] > 8 * quadratic[0]
+
+
+@holds("Parameters of one attention module")
 @formula(PARAMETERS)
 def check_parameters():
     for d, H, L, P in ((256, 8, 4, 4), (32, 4, 3, 2)):

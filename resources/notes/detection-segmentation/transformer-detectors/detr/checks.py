@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, l1_loss
 from torchvision.models import resnet50
 from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, figure_of, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 MATCHING = r"""
@@ -18,6 +18,12 @@ MATCHING = r"""
 LOSS = r"""
 L = \frac{\sum_{i} w_{c_i} \left( -\ln \hat{p}_{\hat{\pi}(i)}(c_i) \right)}{\sum_i w_{c_i}} + \frac{1}{M} \sum_{i:\, c_i \neq \varnothing} \Big( 5\, \big\| b_i - \hat{b}_{\hat{\pi}(i)} \big\|_1 + 2 \big( 1 - \mathrm{GIoU} \big) \Big)
 """
+
+CODE = "facebookresearch/detr: main.py, models/detr.py, models/matcher.py, datasets/transforms.py"
+sourced(CODE, "Input", "Output", "Defaults", "Same in train and eval?")
+sourced("DETR, arXiv 2005.12872, sections 3.2 and 4 (300 and 500 epochs)", "DETR", "What are object queries?")
+sourced("Deformable DETR, arXiv 2010.04159, section 5; DINO, arXiv 2203.03605, section 4", "Deformable DETR, DINO")
+sourced("torchvision references/detection/README.md: --epochs 26 for both", "Faster R-CNN", "FCOS")
 
 
 def corners(box):
@@ -98,7 +104,7 @@ def check_by_hand():
     stated("1.3863", math.log(4))
 
 
-@check
+@holds("Parameters", "Cost", "Why is small-object AP low?")
 def check_size():
     layers = nn.Transformer(256, 8, 6, 6, 2048, batch_first=True)
     backbone = resnet50()
@@ -107,6 +113,44 @@ def check_size():
     total = body + 2048 * 256 + 256 + sum(p.numel() for p in layers.parameters()) + 100 * 256 + head
     assert 41.0e6 < total < 41.7e6, total
     stated("850", math.ceil(800 / 32) * math.ceil(1066 / 32))
+    weights = {}
+    for stride in (32, 16):
+        tokens = torch.randn(1, math.ceil(800 / stride) * math.ceil(1066 / stride), 32)
+        weights[stride] = nn.MultiheadAttention(32, 1, batch_first=True)(tokens, tokens, tokens)[1].numel()
+    assert weights[32] == 850**2 and 15 < weights[16] / weights[32] < 16.5
+
+
+@holds("Why must the matching be one to one?")
+def check_many_to_one_keeps_duplicates():
+    figure = figure_of(__file__)
+    for one_to_one, kept in ((False, 6), (True, 2)):
+        position, score = figure.trained(one_to_one)
+        distance = (position[:, None] - figure.OBJECTS).abs().amin(1)
+        confident = score > 0.5
+        assert int(confident.sum()) == kept and distance[confident].max() < 0.05
+        if not one_to_one:                                      # several queries on each object, and a low loss
+            nearest = (position[:, None] - figure.OBJECTS).abs().argmin(1)
+            assert nearest.bincount().min() > 1 and -score.log().mean() + 5 * distance.mean() < 0.2
+
+
+@holds("Why L1 and GIoU together?")
+def check_loss_against_size():
+    wrong = torch.tensor([0.1, -0.05, 1.2, 0.9])                # the same relative error at both sizes
+    l1, overlap = [], []
+    for size in (0.05, 0.5):
+        box = torch.tensor([[0.4, 0.4, size, size]])
+        guess = torch.cat([box[:, :2] + wrong[:2] * size, box[:, 2:] * wrong[2:]], 1)
+        l1.append(l1_loss(guess, box).item())
+        overlap.append(generalized_box_iou(*(box_convert(b, "cxcywh", "xyxy") for b in (guess, box))).item())
+    assert abs(l1[1] / l1[0] - 10) < 1e-3 and abs(overlap[0] - overlap[1]) < 1e-4 and overlap[0] < 0.9
+
+
+@holds("Is the decoder autoregressive, as in translation?")
+def check_queries_have_no_order():
+    decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(32, 4, 64, batch_first=True), 2).eval()
+    queries, image, order = torch.randn(1, 7, 32), torch.randn(1, 20, 32), torch.randperm(7)
+    with torch.no_grad():
+        assert torch.allclose(decoder(queries, image)[:, order], decoder(queries[:, order], image), atol=1e-5)
 
 
 def class_loss(logits, wanted, no_object):

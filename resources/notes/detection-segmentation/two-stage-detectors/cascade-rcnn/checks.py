@@ -7,7 +7,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_iou, clip_boxes_to_image
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 CHAIN = r"b^{t} = \mathrm{decode}\big( h_t(x, b^{t-1}),\, b^{t-1} \big), \qquad t = 1, 2, 3"
@@ -15,6 +15,16 @@ COMPOSED = r"t_x = t_x^{(1)} + e^{t_w^{(1)}}\, t_x^{(2)}, \qquad t_w = t_w^{(1)}
 LOSS = r"""
 L = \sum_{t=1}^{3} \lambda_t \left( \frac{1}{|R_t|} \sum_{i \in R_t} -\ln p_i^t(c_i^t) + \frac{1}{|R_t|} \sum_{i:\, c_i^t \ge 1} \sum_{m=1}^{4} \ell\big( v_{im}^t - v_{im}^{t*} \big) \right)
 """
+
+PAPER = "Cascade R-CNN, arXiv 1712.00726"
+by_definition("Cost", "Faster R-CNN", "Cascade R-CNN")
+sourced(f"{PAPER}, sections 4, 5; Detectron2 cascade_rcnn", "Input", "Output", "Defaults", "Same in train and eval?")
+sourced(f"{PAPER}, section 3: iterative regression, integral loss", "Iterative box regression", "Integral loss")
+sourced("Hybrid Task Cascade, arXiv 1901.07518, section 3", "HTC, Cascade Mask R-CNN")
+sourced("DAB-DETR, arXiv 2201.12329, and DINO, arXiv 2203.03605: boxes refined layer by layer", "DETR variants")
+sourced(f"{PAPER}, section 5.3: stage-wise comparison", "Why average the scores?")
+sourced(f"{PAPER}, section 5.3: number of stages", "Why three stages?")
+sourced(f"{PAPER}, section 1, figure 1", "What does a mismatch of quality mean?")
 
 
 def random_boxes(n):
@@ -78,7 +88,7 @@ def check_by_hand():
     stated("0.2", 0.15 + math.exp(0) * float(rest[0, 0]))
 
 
-@check
+@holds("Parameters")
 def check_parameters():
     head = sum(p.numel() for p in TwoMLPHead(256 * 49, 1024).parameters())
     stated("27,986,110", 2 * (head + 1024 * 91 + 91 + 1024 * 4 + 4))
@@ -109,6 +119,19 @@ def overlaps_of_stages(in_series):
             boxes = clip_boxes_to_image(decoded_boxes, (300, 340)).detach()
         found.append(box_iou(OBJECT, boxes)[0])
     return found
+
+
+@holds("Why does resampling not overfit the last stage?")
+def check_positives_of_the_stages():
+    before = overlaps_of_stages(True)
+    assert all(float((later > earlier).float().mean()) > 0.5 for earlier, later in zip(before, before[1:3]))
+    assert int((before[2] >= 0.7).sum()) > 3 * int((before[0] >= 0.7).sum())
+    boxes, counts = OBJECT + 16 * torch.randn(400, 4), []
+    for stage in (1, 2, 3):
+        iou, coder = box_iou(OBJECT, boxes)[0], BoxCoder((10.0 * stage, 10.0 * stage, 5.0 * stage, 5.0 * stage))
+        counts.append((int((iou >= 0.5).sum()), int((iou >= 0.7).sum())))
+        boxes = coder.decode_single(0.6 * coder.encode_single(OBJECT.expand_as(boxes), boxes), boxes)
+    assert counts[2][1] > counts[0][0] > 2 * counts[0][1]
 
 
 @pitfall("A head per stage, but the boxes of stage 1 for all")

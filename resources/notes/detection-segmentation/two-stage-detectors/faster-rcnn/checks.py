@@ -10,7 +10,7 @@ from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import boxes as box_operators
 from torchvision.ops import box_convert, box_iou
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 
 SMOOTH = r"\ell(d) = \begin{cases} 4.5\, d^2 & |d| < \frac{1}{9} \\ |d| - \frac{1}{18} & \text{otherwise} \end{cases}"
 FIRST = r"""
@@ -21,6 +21,8 @@ SECOND = r"""
 L_2 = \frac{1}{|R|} \sum_{i \in R} -\ln p_i(c_i)
 + \frac{1}{|R|} \sum_{i \in R,\, c_i \ge 1}\, \sum_{m=1}^{4} \ell\big( u_{im}^{(c_i)} - u_{im}^* \big)
 """
+
+by_definition("R-CNN, Fast R-CNN", "Faster R-CNN", "Mask R-CNN", "Cascade R-CNN", "SSD, YOLO, FCOS", "DETR")
 
 
 def small_model(**settings):
@@ -90,7 +92,7 @@ def check_by_hand():
     stated("0.05556", 1 / 18)
 
 
-@check
+@holds("Parameters", "Defaults", "Same in train and eval?", "Cost")
 def check_settings():
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     meta = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta
@@ -164,6 +166,7 @@ def check_model_normalises_by_itself():
         assert ((seen - trained_on).abs().mean() > 1).item() is not right
 
 
+@holds("Input", "Output", "Same in train and eval?")
 @pitfall("`model(images)` returns losses, or demands targets")
 def check_modes():
     model, images = quick_model(), [torch.rand(3, 60, 80)]
@@ -184,7 +187,56 @@ def check_modes():
                 module.eval()
 
 
-@check
+@holds("Input")
+def check_sizes_may_differ():
+    model, images = quick_model(), [torch.rand(3, 60, 80), torch.rand(3, 90, 70)]
+    assert len(model(images, target(BOX, 1) + target(BOX, 2))) == 4
+    found = model.eval()(images)
+    assert len(found) == 2
+    for one in found:
+        assert one["boxes"].shape == (len(one["labels"]), 4) and len(one["scores"]) == len(one["labels"])
+
+
+@holds("Why sample anchors?")
+def check_share_of_background():
+    model = small_model()
+    grids = (200, 100, 50, 25, 13)
+    strides = [[torch.tensor(800 // n)] * 2 for n in grids]
+    anchors = torch.cat(model.rpn.anchor_generator.grid_anchors([(n, n) for n in grids], strides))
+    corner, size = torch.rand(7, 2) * 500, 30 + torch.rand(7, 2) * 250
+    objects = [{"boxes": torch.cat([corner, corner + size], 1)}]
+    labels = model.rpn.assign_targets_to_anchors([anchors], objects)[0][0]
+    counted = labels >= 0
+    criterion = torch.nn.BCEWithLogitsLoss(reduction="none")
+    loss = criterion(0.01 * torch.randn(len(labels)), labels.clamp(min=0))
+    assert loss[labels == 0].sum() > 0.98 * loss[counted].sum()
+    positive, negative = model.rpn.fg_bg_sampler([labels])
+    assert int(positive[0].sum() + negative[0].sum()) == 256 and 10 < int(positive[0].sum()) <= 128
+
+
+@holds("Why separate offsets for each class?")
+def check_regressor_of_a_class():
+    head = small_model().roi_heads.box_predictor
+    scores, offsets = head(torch.randn(8, 1024))
+    classes = torch.tensor([0, 0, 1, 1, 1, 1, 0, 1])            # objects of class 1 and background only
+    fastrcnn_loss(scores, offsets, [classes], [torch.randn(8, 4)])[1].backward()
+    trained = head.bbox_pred.weight.grad.abs().amax(1) > 0
+    assert offsets.shape == (8, 4 * 3) and trained.tolist() == [False] * 4 + [True] * 4 + [False] * 4
+
+
+@holds("Why are the targets multiplied by 10 and 5?")
+def check_spread_of_the_targets():
+    size = 30 + 100 * torch.rand(20000, 2)
+    real = torch.cat([torch.zeros_like(size), size], 1)
+    guess = real + 0.15 * size.repeat(1, 2) * torch.randn(20000, 4)
+    iou = torch.cat([box_iou(*(b[k : k + 500] for b in (real, guess))).diagonal() for k in range(0, 20000, 500)])
+    real, guess = real[iou >= 0.5], guess[iou >= 0.5]
+    plain, scaled = (BoxCoder(w).encode_single(real, guess) for w in ((1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0)))
+    assert plain.std(0).max() < 0.3 and 0.5 < scaled.std(0).min() and scaled.std(0).max() < 2
+    assert ell(scaled.numpy()).sum() > 4 * ell(plain.numpy()).sum()
+
+
+@holds("Is the RPN trained through the head?")
 def check_stages_share_only_the_backbone():
     model = quick_model()
     losses = model([torch.rand(3, 60, 80)], target(BOX, 1))

@@ -6,9 +6,10 @@ from decimal import ROUND_HALF_UP, Decimal
 import numpy as np
 import torch
 from torch.nn.functional import adaptive_max_pool2d, grid_sample
-from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
+from torchvision.models import resnet18
+from torchvision.ops import MultiScaleRoIAlign, RoIAlign, RoIPool, roi_align, roi_pool
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 POOL = r"""
 a = \mathrm{round}(s\, x_1), \qquad m = \max\big(\mathrm{round}(s\, x_2) - a + 1,\ 1\big), \qquad
@@ -18,6 +19,11 @@ POINTS = r"x_{jk} = s\, x_1 - \delta + \left( j + \frac{k + \frac12}{n} \right) 
 MEAN = r"""
 y_{ij} = \frac{1}{n^2} \sum_{k, l} \sum_{p, q} F_{pq}\, \max(0,\, 1 - |y_{ik} - p|)\, \max(0,\, 1 - |x_{jl} - q|)
 """
+
+by_definition("Same in train and eval?", "Cost", "RoI pooling", "RoI Align", "Why is \"RoI wraping\" in some notes?")
+sourced("Fast R-CNN, arXiv 1504.08083, section 2.1", "RoI pooling")
+sourced("Mask R-CNN, arXiv 1703.06870, section 3 (RoIWarp quantizes) and table 2c", "RoI warping", "RoI Align")
+sourced("Mask R-CNN, arXiv 1703.06870, section 3: pixel-accurate masks", "Why does RoI Align matter more for masks?")
 
 
 def library_align(*arguments, **settings):
@@ -101,7 +107,7 @@ def check_by_hand():
         stated(text, value)
 
 
-@check
+@holds("Input", "Output", "Parameters", "Defaults", "`MultiScaleRoIAlign`", "Adaptive pooling")
 def check_contract():
     parameters = inspect.signature(roi_align).parameters
     assert parameters["spatial_scale"].default == 1.0 and parameters["sampling_ratio"].default == -1 and parameters["aligned"].default is False
@@ -111,11 +117,22 @@ def check_contract():
     assert out.shape == (3, 3, 4, 4) and out.dtype == torch.float64
     numbered = torch.cat([torch.tensor([[0.0], [1.0], [1.0]], dtype=torch.float64), torch.cat(boxes)], 1)
     assert torch.equal(library_align(F, numbered, 4), out)
+    assert not list(RoIAlign(4, 1.0, 2).parameters()) + list(RoIPool(4, 1.0).parameters())
+    assert inspect.signature(roi_pool).parameters["spatial_scale"].default == 1.0
+    assert "sampling_ratio" not in inspect.signature(roi_pool).parameters
+    assert isinstance(resnet18().avgpool, torch.nn.AdaptiveAvgPool2d)
+    five = torch.nn.functional.adaptive_avg_pool2d(torch.arange(5.0).view(1, 1, 1, 5), (1, 2)).flatten()
+    assert five.tolist() == [1.0, 3.0]                           # bins of whole cells: 0 to 2 and 2 to 4
     stated("8", 16 / 2)
     from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
 
     for build in (fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn):
-        assert build(weights=None, weights_backbone=None).roi_heads.box_roi_pool.sampling_ratio == 2
+        pool = build(weights=None, weights_backbone=None).roi_heads.box_roi_pool
+        assert isinstance(pool, MultiScaleRoIAlign) and pool.sampling_ratio == 2
+    levels = {f"{k}": torch.full((1, 1, 256 // 2**k, 256 // 2**k), float(k)) for k in range(4)}
+    sides = torch.tensor([[8.0, 8.0, 40.0, 40.0], [0.0, 0.0, 1000.0, 1000.0]])
+    read = MultiScaleRoIAlign(list(levels), 1, 2)(levels, [sides], [(1024, 1024)]).flatten()
+    assert read.tolist() == [0.0, 3.0]   # a small box reads the fine map
 
 
 @pitfall("Values are half a cell off")
@@ -194,9 +211,26 @@ def check_box_moved_by_a_fraction():
     assert abs(float(shifted) - 14.1) < 1e-5
 
 
-@check
+@holds("Does RoI Align lose detail in large boxes?")
+def check_cells_that_are_skipped():
+    box = torch.tensor([[0.0, 0.0, 28.0, 28.0]])
+    for points, everything in ((1, False), (2, True), (-1, True)):
+        for factor in (1, 2):
+            F = torch.zeros(1, 1, 28 * factor, 28 * factor, requires_grad=True)
+            library_align(F, [factor * box], 7, 1.0, points, True).sum().backward()
+            read = float((F.grad != 0).float().mean())
+            assert (read == 1) is (everything and (factor == 1 or points == -1))
+            assert points == -1 or read == min(1, (2 * points / 4 / factor) ** 2)
+    for side in (32, 64, 128, 224, 447, 800):   # cells per bin on the level that is chosen
+        stride = 4 * 2 ** min(3, max(0, math.floor(4 + math.log2(side / 224) + 1e-6) - 2))
+        assert side / stride / 7 < 4.1
+
+
+@holds("How do gradients flow?")
 def check_gradients():
     F = torch.randn(1, 1, 8, 8, requires_grad=True)
     grad = torch.autograd.grad(library_align(F, [torch.tensor([[1.3, 1.3, 2.3, 2.3]])], 1, 1.0, 1, True).sum(), F)[0]
     assert (grad > 0).sum() == 4 and abs(float(grad.sum()) - 1) < 1e-6
     assert (torch.autograd.grad(adaptive_max_pool2d(F[..., 1:4, 1:4], 1).sum(), F)[0] != 0).sum() == 1
+    boxes = [torch.tensor([[1.3, 1.3, 2.3, 2.3], [1.3, 1.3, 2.3, 2.3]])]
+    assert torch.allclose(torch.autograd.grad(library_align(F, boxes, 1, 1.0, 1, True).sum(), F)[0], 2 * grad)

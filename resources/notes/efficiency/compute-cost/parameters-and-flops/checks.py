@@ -5,13 +5,17 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, processor_seconds, stated
+from note_checks import by_definition, check, formula, holds, pitfall, processor_seconds, sourced, stated
 
 CONV = r"""
 P = \left( \frac{K^2 C_{\mathrm{in}}}{g} + 1 \right) C_{\mathrm{out}}, \qquad \mathrm{MACs} = \frac{K^2 C_{\mathrm{in}} C_{\mathrm{out}}}{g}\, H_{\mathrm{out}} W_{\mathrm{out}}
 """
 RECURRENT = r"P_{\mathrm{LSTM}} = 4h\,(i + h + 2), \qquad P_{\mathrm{GRU}} = 3h\,(i + h + 2)"
 BERT = r"P_{\mathrm{BERT}} = (V + T + 2)\,D + 2D + L\,(12D^2 + 13D) + D^2 + D"
+
+by_definition("FLOPS, FLOP/s", "parameters", "MACs, FLOPs", "activation memory", "latency, throughput")
+sourced("fvcore, docs/flop_count.md: one fused multiply-add counts as one flop", "Defaults of counters")
+sourced("Kaplan et al., arXiv 2001.08361, section 2.1", "Why is training about three times a forward pass?")
 
 
 def parameters(module):
@@ -33,6 +37,16 @@ def multiply_adds(name):
     return flops(model(name), torch.zeros(1, 3, 224, 224, device="meta")) // 2
 
 
+@holds("Parameters")
+def check_parameters_do_not_depend_on_the_input():
+    net = model("resnet18")
+    before = sum(p.numel() for p in net.parameters())
+    for batch, side in ((1, 224), (4, 160)):
+        net(torch.zeros(batch, 3, side, side, device="meta"))
+        assert sum(p.numel() for p in net.parameters()) == before
+
+
+@holds("MACs, FLOPs", "Defaults of counters")
 @formula(CONV)
 def check_convolution_and_linear():
     for K, C_in, C_out, g, stride, size in [(3, 8, 16, 1, 1, 9), (7, 3, 64, 1, 2, 15), (5, 12, 6, 3, 2, 14), (1, 4, 4, 4, 1, 3)]:
@@ -51,6 +65,7 @@ def check_recurrent():
     stated("5,920", parameters(nn.LSTM(10, 20, 2)))
 
 
+@holds("Which layers have parameters but hardly any work?")
 @formula(BERT)
 def check_bert():
     """Embeddings, norm, encoder and pooler put together from PyTorch's layers."""
@@ -65,6 +80,7 @@ def check_bert():
             assert built(V, T, D, heads, L) == count(V, T, D, L)
     stated("109,482,240", count(30522, 512, 768, 12))
     stated("23,835,648", (30522 + 512 + 2) * 768)
+    assert flops(nn.Embedding(1000, 8), torch.tensor([3, 5])) == 0
     assert 12 * (12 * 768**2 + 13 * 768) == 85_054_464 and 768**2 + 768 == 590_592
     stated("1.63", 16 * 109_482_240 / 2**30)
 
@@ -154,7 +170,7 @@ def check_small_kernels_cost_more_than_their_flops():
     assert intensity[64] < 5 < 50 < intensity[1]
 
 
-@check
+@holds("Memory of weights", "Training with Adam")
 def check_adam_keeps_two_moments():
     layer = nn.Linear(6, 5)
     optimizer = torch.optim.Adam(layer.parameters())
@@ -167,6 +183,7 @@ def check_adam_keeps_two_moments():
     assert sizes == [4, 2, 2, 1]
 
 
+@holds("Same in train and eval?")
 @pitfall("The counter reports 0, or too little")
 def check_blind_spots():
     steps, i, h = 5, 10, 20
@@ -179,10 +196,10 @@ def check_blind_spots():
     attention = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     with torch.no_grad():
         fused, plain = flops(attention.eval(), torch.zeros(2, 5, 8)), flops(attention.train(), torch.zeros(2, 5, 8))
-    assert fused < plain
+    assert fused < plain and parameters(attention.train()) == parameters(attention.eval())
 
 
-@check
+@holds("Why is training about three times a forward pass?", "Does batch size change FLOPs?")
 def check_backward_costs_twice_forward_and_batch_is_linear():
     layer = nn.Linear(4, 3)
     for batch in (2, 6):
@@ -192,8 +209,12 @@ def check_backward_costs_twice_forward_and_batch_is_linear():
         assert counter.get_total_flops() == 3 * flops(layer, x) == 3 * 2 * batch * 12
 
 
-@check
+@holds("How does work scale with image size?")
 def check_image_size():
-    net = model("resnet18")
-    small, large = (flops(net, torch.zeros(1, 3, s, s, device="meta")) for s in (224, 448))
-    assert 3.9 < large / small <= 4
+    for name in ("resnet18", "vgg16", "mobilenet_v2"):
+        net = model(name)
+        small, large = (flops(net, torch.zeros(1, 3, s, s, device="meta")) for s in (224, 448))
+        assert 3.9 < large / small <= 4
+    product = lambda q: (q @ q.mT) @ q                              # the two products of attention, a token per pixel
+    small, large = (flops(product, torch.zeros(1, side**2, 8)) for side in (8, 16))
+    assert large == 16 * small

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 OFFSET = r"\text{offset} = n\,s_N + c\,s_C + h\,s_H + w\,s_W"
 STRIDES = r"\text{NCHW: } (s_N, s_C, s_H, s_W) = (CHW,\; HW,\; W,\; 1), \qquad \text{NHWC: } (CHW,\; 1,\; WC,\; C)"
@@ -12,10 +12,63 @@ BLOCKED = r"\text{offset}_4 = 4 \left( \Big( \big( n \lceil C/4 \rceil + \lfloor
 LAST = torch.channels_last
 SHAPES = ((2, 3, 4, 5), (3, 8, 2, 7), (2, 5, 3, 2))
 
+by_definition("Same in train and eval?", "NCHW", "NHWC", "NC4HW4", "HWC, `uint8`")
+sourced("Keras, image_data_format (channels_last unless changed); tf.nn.conv2d, data_format=NHWC", "NHWC")
+sourced("MNN, arXiv 2002.12418, section 3: NC4HW4", "NC4HW4")
+sourced("Pillow and OpenCV documentation: arrays of rows, columns, channels in uint8", "HWC, `uint8`")
+
 
 def memory(x):
     """The elements of x in the order in which they lie in memory."""
     return torch.as_strided(x, (x.numel(),), (1,)).numpy()
+
+
+@holds("`x.to(memory_format=torch.channels_last)`", "`x.permute(0, 2, 3, 1)`", "`x.contiguous()`")
+@holds("Default of new tensors", "Cost")
+def check_conversions():
+    for dtype in (torch.float32, torch.int64, torch.uint8, torch.bool):
+        x = torch.randn(2, 3, 4, 5).to(dtype)
+        last, view = x.to(memory_format=LAST), x.permute(0, 2, 3, 1)
+        assert x.is_contiguous() and x.stride(-1) == 1 and x.stride() == (60, 20, 5, 1)
+        assert torch.equal(last, x) and last.stride() == (60, 1, 15, 3) and last.data_ptr() != x.data_ptr()
+        assert last.to(memory_format=LAST).data_ptr() == last.data_ptr() and x.contiguous().data_ptr() == x.data_ptr()
+        assert view.shape == (2, 4, 5, 3) and view.data_ptr() == x.data_ptr()
+        back = last.contiguous()
+        assert back.stride() == x.stride() and back.data_ptr() != last.data_ptr()
+        assert last.clone().stride() == torch.zeros_like(last).stride() == last.stride()
+        assert last.untyped_storage().nbytes() == x.numel() * x.element_size()
+
+
+@holds("Does channels last change results?")
+def check_results_in_both_layouts():
+    conv, x = nn.Conv2d(64, 32, 3), torch.randn(4, 64, 20, 20)
+    with torch.no_grad():
+        first, last = conv(x), conv.to(memory_format=LAST)(x.to(memory_format=LAST))
+    assert last.is_contiguous(memory_format=LAST) and torch.allclose(first, last, atol=1e-4)
+    numbers = torch.randn(10_000)                                  # the order of adding changes the last digits
+    sums = {numbers[torch.randperm(10_000)].sum().item() for _ in range(30)}
+    assert len(sums) > 1 and max(sums) - min(sums) < 0.05
+
+
+@holds("When does `view` fail and `reshape` work?")
+def check_view_and_reshape():
+    x = torch.arange(24.0).view(2, 3, 4)
+    moved = x.permute(0, 2, 1)
+    raises(RuntimeError, lambda: moved.view(-1), "view size is not compatible")
+    copied = moved.reshape(-1)
+    copied.zero_()
+    assert x.sum() == 276
+    x.reshape(-1)[:] = 0                                          # where strides suffice, reshape is a view
+    assert x.sum() == 0
+
+
+@holds("Why is `permute` free?")
+def check_permute_moves_nothing():
+    x = torch.randn(2, 3, 4, 5)
+    view = x.permute(0, 2, 3, 1)
+    order = (0, 2, 3, 1)
+    assert view.shape == tuple(x.shape[k] for k in order) and view.stride() == tuple(x.stride()[k] for k in order)
+    assert view.data_ptr() == x.data_ptr() != view.contiguous().data_ptr()
 
 
 @formula(OFFSET, STRIDES)

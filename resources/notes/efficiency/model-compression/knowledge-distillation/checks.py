@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, sourced, stated
 from trainings import descend, handwritten_digits
 
 LOSS = r"L = -(1 - \alpha) \log p^{(1)}_y + \alpha\,T^2 \sum_{i=1}^{K} q^{(T)}_i \log \frac{q^{(T)}_i}{p^{(T)}_i}"
@@ -17,17 +17,24 @@ GRADIENT = r"""
 """
 TEACHER = r"\theta' \leftarrow m\,\theta' + (1 - m)\,\theta"
 
+by_definition("Parameters", "Cost", "Distillation", "Self-distillation", "Quantization", "Pruning")
+by_definition("Why not simply use the teacher's hard predictions?")
+sourced("Hinton et al., arXiv 1503.02531, section 2: trained at a high temperature, used at 1", "Train and eval")
+sourced("Mean teacher, arXiv 1703.01780, section 2; DINO, arXiv 2104.14294", "Mean teacher", "Train and eval")
+
 
 def soft_loss(v, z, T):
     return T**2 * F.kl_div(F.log_softmax(v / T, -1), F.softmax(z / T, -1), reduction="batchmean")
 
 
+@holds("Output")
 @formula(LOSS)
 def check_loss():
     for N, K in ((1, 2), (4, 3), (7, 50)):
         for T, alpha in ((1.0, 0.5), (4.0, 0.9), (0.5, 0.0), (10.0, 1.0)):
             v, z, y = torch.randn(N, K).double() * 3, torch.randn(N, K).double() * 3, torch.randint(0, K, (N,))
             library = (1 - alpha) * F.cross_entropy(v, y) + alpha * soft_loss(v, z, T)
+            assert library.shape == ()
             q, log_p = softmax(z.numpy() / T, -1), log_softmax(v.numpy() / T, -1)
             hard = -log_softmax(v.numpy(), -1)[np.arange(N), y.numpy()]
             ours = (1 - alpha) * hard + alpha * T**2 * (q * (np.log(q) - log_p)).sum(-1)
@@ -77,6 +84,7 @@ def check_by_hand():
     stated("0.50648", F.softmax(z / 2, -1)[0, 0])
 
 
+@holds("Input")
 @pitfall("The soft loss is hundreds of times too small")
 def check_reductions():
     v, z = torch.randn(4, 1000), torch.randn(4, 1000)
@@ -172,7 +180,19 @@ def check_label_smoothing_spoils_a_better_teacher():
     assert by_own_score[1] == poor and by_student[1] == good
 
 
-@check
+@holds("Does distillation need labels?")
+def check_student_without_labels():
+    x, y = handwritten_digits()
+    order = torch.randperm(len(x))
+    x, y = x[order], y[order]
+    teacher = fitted(lambda net: F.cross_entropy(net(x[:700]), y[:700]), 64, 100)
+    with torch.no_grad():
+        z = teacher(x[700:1400])
+    student = fitted(lambda net: soft_loss(net(x[700:1400]), z, 4.0), 32, 100)   # no label enters
+    assert (student(x[1400:]).argmax(1) == y[1400:]).float().mean() > 0.8
+
+
+@holds("Is cross-entropy with soft targets the same as KL?")
 def check_cross_entropy_has_the_same_gradient():
     v, z = torch.randn(3, 5, requires_grad=True), torch.randn(3, 5)
     first, = torch.autograd.grad(F.cross_entropy(v, F.softmax(z, -1)), v)
@@ -194,7 +214,16 @@ def check_buffers_are_copied_not_averaged():
 
 
 @check
+def check_figure_of_the_gradient():
+    figure = figure_of(__file__)
+    z = torch.tensor([[8.0, 3.0, 1.0, 0.0, -2.0]])
+    scaled, plain, limit = figure.norms(z, (1, 2, 4, 8, 16, 32))
+    assert all(later < earlier for earlier, later in zip(plain, plain[1:])) and abs(scaled[-1] / limit - 1) < 0.1
+
+
+@holds("What do extreme temperatures do?")
 def check_extreme_temperatures():
     z = torch.tensor([2.0, 1.0, 0.0])
     assert torch.allclose(F.softmax(z / 0.01, -1), torch.tensor([1.0, 0.0, 0.0]))
     assert torch.allclose(F.softmax(z / 1e4, -1), torch.full((3,), 1 / 3), atol=1e-3)
+    check_gradient_and_limit()

@@ -4,8 +4,11 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, processor_seconds, quietly, raises, stated
+from note_checks import (
+    by_definition, check, formula, holds, pitfall, processor_seconds, quietly, raises, sourced, stated,
+)
 
 MASK = r"""
 \hat{W} = M \odot W, \qquad M_{ij} = \begin{cases} 0 & |W_{ij}| \text{ is among the } \operatorname{round}(a\,n) \text{ smallest} \\ 1 & \text{otherwise} \end{cases}
@@ -13,6 +16,11 @@ MASK = r"""
 GRADIENT = r"\frac{\partial L}{\partial W} = M \odot \frac{\partial L}{\partial \hat{W}}, \qquad d_r = (1 - a)^r"
 BYTES = r"B = (4 + 8)\,d\,m k + 8\,(m + 1)\ \text{bytes}"
 EXAMPLE = [[0.1, -0.5, 0.3, -0.2], [0.9, 0.05, -0.4, 0.6]]
+
+by_definition("Quantization", "Distillation")
+sourced("NVIDIA A100 architecture whitepaper: fine-grained structured sparsity, two of four", "2:4 pattern")
+sourced("Han et al., arXiv 1506.02626, section 3.4: iterative pruning", "Prune once or step by step?")
+sourced("Frankle and Carbin, arXiv 1803.03635, section 1", "What does the lottery ticket hypothesis say?")
 
 
 def mask_of(w, a, old=None):
@@ -23,6 +31,44 @@ def mask_of(w, a, old=None):
     new = left.copy().ravel()
     new[gone] = 0
     return new.reshape(w.shape)
+
+
+@holds("Input → output", "In PyTorch", "Cost", "Unstructured pruning", "Structured pruning")
+def check_what_is_left():
+    layer, conv, x = nn.Linear(20, 12), nn.Conv2d(8, 6, 3, bias=False), torch.randn(1, 8, 5, 5)
+
+    def multiplications(module, given):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            module(given)
+        return counter.get_total_flops() // 2
+
+    before = multiplications(layer, torch.randn(1, 20)), multiplications(conv, x)
+    prune.l1_unstructured(layer, "weight", amount=0.75)
+    assert layer.weight.shape == (12, 20) and (layer.weight == 0).sum() == 180
+    assert "weight_orig" in dict(layer.named_parameters()) and "weight_mask" in dict(layer.named_buffers())
+    assert torch.equal(layer.weight, layer.weight_orig * layer.weight_mask)
+    assert layer.weight_mask.nbytes == layer.weight_orig.nbytes
+    prune.ln_structured(conv, "weight", amount=2, n=2, dim=0)
+    assert conv.weight.shape[0] == 6 and multiplications(conv, x) == before[1]
+    small = nn.Conv2d(8, 4, 3, bias=False)                         # rebuilt without the two channels
+    small.weight.data = conv.weight[conv.weight_mask.flatten(1).any(1)].detach()
+    assert multiplications(layer, torch.randn(1, 20)) == before[0] and multiplications(small, x) == before[1] * 4 // 6
+
+
+@holds("L1 penalty")
+def check_exact_zeros_of_an_l1_penalty():
+    x, y = torch.randn(200, 20), torch.randn(200)
+    for proximal in (False, True):
+        w = torch.zeros(20, requires_grad=True)
+        for _ in range(300):
+            loss = (x @ w - y).pow(2).mean() + (0 if proximal else 0.2 * w.abs().sum())
+            gradient, = torch.autograd.grad(loss, w)
+            w = w - 0.05 * gradient
+            if proximal:
+                w = w.sign() * (w.abs() - 0.05 * 0.2).clamp(min=0)
+            w = w.detach().requires_grad_()
+        assert ((w == 0).sum() > 5) == proximal and (w.abs() < 0.05).sum() > 5
+        assert ((w * (w.abs() > 0.05)) == 0).sum() > 5             # a threshold gives zeros in both
 
 
 @formula(MASK)
@@ -146,6 +192,7 @@ def check_zeros_stay_only_with_the_mask():
             assert abs(float((layer.weight == 0).float().mean()) - 0.9) < 1e-6
 
 
+@holds("`amount`")
 @pitfall("`amount=1` prunes almost nothing")
 def check_amount():
     for amount, zeros in ((1, 1), (1.0, 100), (0.3, 30)):
@@ -177,15 +224,16 @@ def check_assignment():
     assert torch.equal(layer.weight, 7 * layer.weight_mask)
 
 
-@check
+@holds("Local or global pruning?")
 def check_global_pruning_takes_more_from_small_layers():
     big, small = nn.Linear(20, 20), nn.Linear(20, 20)
-    small.weight.data *= 0.01
+    small.weight.data *= 1e-6
     prune.global_unstructured([(big, "weight"), (small, "weight")], prune.L1Unstructured, amount=0.5)
-    assert (small.weight == 0).float().mean() > 0.9 > (big.weight == 0).float().mean()
+    assert (small.weight == 0).all() and (big.weight == 0).sum() == 0
+    assert big.weight_orig.abs().min() > small.weight_orig.abs().max()   # one threshold lies between the layers
 
 
-@check
+@holds("Same in train and eval?")
 def check_same_in_train_and_eval():
     layer = nn.Linear(5, 5)
     prune.random_unstructured(layer, "weight", amount=0.5)

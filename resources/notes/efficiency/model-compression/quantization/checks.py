@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend, handwritten_digits
 
 QUANTIZE = r"q = \operatorname{clip}\!\left(\operatorname{round}\!\left(\frac{x}{s}\right) + z,\; q_{\min},\; q_{\max}\right), \qquad \hat{x} = s\,(q - z)"
@@ -17,6 +17,15 @@ STRAIGHT = r"""
 \frac{\partial L}{\partial x} := \frac{\partial L}{\partial \hat{x}} \cdot \left[\, q_{\min} \le \operatorname{round}\!\left(\frac{x}{s}\right) + z \le q_{\max} \right]
 """
 warnings.simplefilter("ignore")
+by_definition("What is shared", "Train and eval")
+sourced(
+    "GPTQ, arXiv 2210.17323, sections 1 (limitations), 4 (128 segments of C4) and 5 (generation)",
+    "Weight-only PTQ", "Does quantization always make inference faster?",
+)
+sourced(
+    "Deep Compression, arXiv 1510.00149; Polino et al., Model compression via distillation and quantization, arXiv 1802.05668",
+    "Pruning, distillation",
+)
 GRIDS = ((0.25, 3, 0, 255), (0.5, -7, -128, 127), (0.125, 0, -8, 7), (2.0, 120, 0, 255))
 
 
@@ -26,6 +35,7 @@ def quantized(x, s, z, low, high):
 
 
 @formula(QUANTIZE)
+@holds("Error")
 def check_quantize():
     for s, z, low, high in GRIDS:
         for shape in ((7,), (3, 5), (2, 3, 4), ()):
@@ -89,7 +99,39 @@ def check_by_hand():
         assert abs(back - float(torch.fake_quantize_per_tensor_affine(torch.tensor(x), s, 64, 0, 255))) < 1e-6
 
 
-@check
+@holds("Input → output", "Ranges")
+def check_integers_of_the_same_shape():
+    for shape in ((), (7,), (2, 3, 4, 5)):
+        x = torch.randn(shape)
+        assert torch.quantize_per_tensor(x, 0.1, 3, torch.quint8).int_repr().shape == x.shape
+    for dtype, low, high in ((torch.uint8, "0", "255"), (torch.int8, "−128", "127")):
+        stated(low, torch.iinfo(dtype).min)
+        stated(high, torch.iinfo(dtype).max)
+
+
+@holds("What does a zero point of 0 save for weights?")
+def check_cross_term():
+    qa, za, qb = np.random.randint(0, 256, (3, 8)), 9, np.random.randint(-128, 128, 8)
+    for zb in (0, 5):
+        cross = zb * (qa - za).sum(1)                              # another value for each input
+        np.testing.assert_array_equal((qa - za) @ (qb - zb), (qa - za) @ qb - cross)
+        assert (len(set(cross)) == 1) == (zb == 0)
+
+
+@holds("Dynamic PTQ")
+def check_dynamic_ranges():
+    from torch.ao.quantization import quantize_dynamic
+
+    linear, lstm, x = nn.Linear(64, 16), nn.LSTM(64, 16), torch.randn(8, 2, 64)
+    for size in (1.0, 10.0, 100.0):                                # no calibration, and each call finds its own range
+        dynamic = quantize_dynamic(nn.Sequential(linear), dtype=torch.qint8)
+        wanted = F.linear(x * size, linear.weight)
+        assert (dynamic(x * size) - linear.bias - wanted).norm() < 0.05 * wanted.norm()
+        recurrent = quantize_dynamic(nn.Sequential(lstm), dtype=torch.qint8)
+        assert (recurrent(x * size)[0] - lstm(x * size)[0]).norm() < 0.2 * lstm(x * size)[0].norm(), size
+
+
+@holds("Memory")
 def check_memory():
     count = sum(p.numel() for p in torchvision.models.resnet50(weights=None).parameters())
     stated("25,557,032", count)
@@ -104,6 +146,7 @@ def bytes_on_disk(model):
 
 
 @pitfall("The CNN is as large as before")
+@holds("Static PTQ")
 def check_dynamic_quantization_skips_convolutions():
     from torch.ao.quantization import DeQuantStub, QuantStub, convert, get_default_qconfig, prepare, quantize_dynamic
 
@@ -143,6 +186,20 @@ def digits_network():
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     descend(optimizer, lambda: F.cross_entropy(model(x), y), 100)
     return model.requires_grad_(False), x, y
+
+
+@holds("QAT")
+def check_quantization_aware_training_at_two_bits():
+    model, x, y = digits_network()
+    model.requires_grad_()
+    scale = lambda layer: layer.weight.detach().abs().max().item()
+    weight = lambda layer: torch.fake_quantize_per_tensor_affine(layer.weight, scale(layer), 0, -1, 1)
+    logits = lambda: F.linear(F.relu(F.linear(x, weight(model[0]), model[0].bias)), weight(model[2]), model[2].bias)
+    accuracy = lambda of: (of.argmax(1) == y).float().mean()
+    before, rounded = accuracy(model(x)), accuracy(logits())
+    descend(torch.optim.Adam(model.parameters(), 0.01), lambda: F.cross_entropy(logits(), y), 100)
+    after = accuracy(logits())
+    assert before > 0.97 and rounded < 0.3 and after > rounded + 0.15, (before, rounded, after)
 
 
 @pitfall("Accuracy collapses with one scale per tensor")
@@ -203,8 +260,14 @@ def check_deprecation():
         assert any("184982" in str(one.message) for one in caught) == (dtype is not None)
 
 
-@check
+@holds("Do different functions round alike?")
 def check_ties():
+    for z in range(1, 7):
+        halves = torch.arange(0.5, 20)                             # x / s
+        separate = torch.fake_quantize_per_tensor_affine(halves * 0.5, 0.5, z, 0, 255) / 0.5 + z
+        assert torch.equal(separate, halves.round() + z)
+        together = torch.quantize_per_tensor(halves * 0.5, 0.5, z, torch.quint8).int_repr()
+        assert torch.equal(together.float(), (halves + z).round())
     x = torch.tensor([0.25])
     stated("1", torch.fake_quantize_per_tensor_affine(x, 0.5, 1, 0, 255) / 0.5 + 1)
     stated("2", torch.quantize_per_tensor(x, 0.5, 1, torch.quint8).int_repr())

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data.distributed import DistributedSampler
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from programs import printed_by_ranks
 from trainings import handwritten_digits
 
@@ -16,6 +16,13 @@ AVERAGE = r"g = \frac{1}{R} \sum_{r=1}^{R} \nabla L_r, \qquad \nabla L = \sum_{r
 RING = r"V = 2\,\frac{R - 1}{R}\,B"
 MEMORY = r"m_0 = 16, \qquad m_1 = 8 + \frac{8}{R}, \qquad m_2 = 4 + \frac{12}{R}, \qquad m_3 = \frac{16}{R}"
 BUBBLE = r"\text{bubble} = \frac{S - 1}{M + S - 1}"
+
+by_definition("Effective batch", "Accumulation")
+sourced("pytorch.org docs, torchrun (elastic launch) and torch.distributed: which backend to use", "Start", "Backends")
+sourced("ZeRO, arXiv 1910.02054, sections 5 and 7 (parameters gathered, gradients reduced part by part)", "ZeRO-3, FSDP")
+sourced("Narayanan et al., arXiv 2104.04473, section 3.2, takeaway 1; Megatron-LM, arXiv 1909.08053, section 3",
+        "Tensor parallel", "Pipeline")
+sourced("Li et al., arXiv 2006.15704, section 3.2 (bucketing, overlap)", "How can communication hide behind computation?")
 
 
 # The ranks meet in a file, so no port is fixed; gloo takes free ones.
@@ -67,6 +74,15 @@ def worker(rank, store, out, mode):
             if mode == "sent":
                 [dist.broadcast(buffer, 0) for buffer in norm.module.buffers()]
             out[rank] = norm.module.running_mean[0]
+        elif mode in ("twice", "changed"):
+            torch.manual_seed(rank)
+            both = nn.parallel.DistributedDataParallel(nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1)))
+            both.module[1].weight.data += rank * (mode == "changed")
+            optimizer = torch.optim.SGD(both.parameters(), 0.1)
+            for _ in range(2):
+                both(rows * (1 + rank)).mean().backward()
+                optimizer.step()
+            out[rank] = both.module[0].running_mean[0] if mode == "twice" else both.module[1].weight[0, 0]
         elif mode in ("skipped", "called"):
             if mode == "called" or rank == 0:
                 dist.all_reduce(total := torch.ones(1))
@@ -91,6 +107,7 @@ print([out.tolist() for out in outs.values()])
 
 
 @formula(AVERAGE)
+@holds("`DistributedDataParallel` (DDP)", "DDP")
 def check_average_of_ranks():
     for sizes in ((2, 2), (3, 1)):
         out = printed_by_ranks(PROGRAM, *sizes)
@@ -108,6 +125,7 @@ def check_average_of_ranks():
 
 # verified: formula-only (a ring is simulated, its bytes are counted)
 @formula(RING)
+@holds("Does DDP's traffic per GPU grow with their number?")
 def check_ring_all_reduce():
     for R, width in ((2, 6), (4, 3), (8, 5)):
         data = np.random.randn(R, R, width)
@@ -122,6 +140,8 @@ def check_ring_all_reduce():
                     sent[r] += values.nbytes
         np.testing.assert_allclose(data, np.broadcast_to(total, data.shape), atol=1e-12)
         np.testing.assert_allclose(sent, 2 * (R - 1) / R * total.nbytes)
+        assert 2 * R - 2 == (phase + 1) * (step + 1)                          # messages of one rank
+        assert sent.max() < 2 * total.nbytes
 
 
 @formula(MEMORY)
@@ -153,6 +173,13 @@ def check_bubble():
     stated("27%", 3 / 11)
 
 
+@holds("Does DDP broadcast weights after each step?")
+def check_what_is_broadcast():
+    means, changed = printed_by_ranks(SHARES, "twice", "changed")
+    np.testing.assert_allclose(means, [0.19, 0.29], rtol=1e-5)             # rank 1 went on from rank 0's mean, 0.1
+    np.testing.assert_allclose(changed[1] - changed[0], 1, rtol=1e-4)      # a difference in the weights stays
+
+
 @check
 def check_buckets_hold_copies_by_default():
     parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
@@ -169,6 +196,7 @@ def check_resnet_traffic():
 
 
 @pitfall("Every epoch has the same order")
+@holds("`DistributedSampler`")
 def check_sampler():
     parts = [list(DistributedSampler(range(5), num_replicas=2, rank=rank, shuffle=False)) for rank in range(2)]
     assert parts == [[0, 2, 4], [1, 3, 0]]
@@ -183,6 +211,7 @@ def check_sampler():
 
 
 @pitfall("Validation accuracy depends on the number of GPUs")
+@holds("Train and eval")
 def check_evaluation_without_padding():
     right = np.array([1.0, 1.0, 0.0, 0.0, 1.0])
     padded = lambda R: np.mean([right[list(DistributedSampler(range(5), R, rank, shuffle=False))].mean() for rank in range(R)])

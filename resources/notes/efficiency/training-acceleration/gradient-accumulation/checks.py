@@ -3,11 +3,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, quietly, raises, sourced, stated
 from programs import printed_by_ranks
 
 WEIGHTED = r"\nabla L = \sum_{k=1}^{K} \frac{n_k}{N}\,\nabla L_k, \qquad N = \sum_{k=1}^{K} n_k"
 BY_K = r"\frac{1}{K}\sum_{k=1}^{K} \nabla L_k = \sum_{k=1}^{K} \sum_{i=1}^{n_k} \frac{1}{K\,n_k}\,\nabla \ell_{k,i}"
+
+by_definition("Effective batch", "Parameters", "Train and eval", "Data parallelism")
+sourced("Micikevicius et al., arXiv 1710.03740, sections 1 and 3", "Mixed precision")
+sourced("Goyal et al., arXiv 1706.02677, sections 2.1 and 2.2", "Must the learning rate change?")
 
 
 def item_gradients(w, x, y):
@@ -37,6 +41,7 @@ def mean_loss(x, y, part, factor):
 
 
 @formula(WEIGHTED)
+@holds("Input")
 def check_weighted_sum():
     for sizes, w, x, y, parts in groups():
         full = item_gradients(w, x, y).mean(0)
@@ -172,6 +177,65 @@ def check_undivided_loss_and_adam():
     assert torch.allclose(steps[torch.optim.Adam, 8.0], steps[torch.optim.Adam, 1.0], rtol=1e-4)
 
 
+@holds("Cost", "Accumulation", "Activation checkpointing", "Mixed precision")
+def check_work_and_memory():
+    """Floating-point operations counted, tensors that autograd saves counted; one pass of one model in four ways."""
+    from torch.utils.checkpoint import checkpoint
+    from torch.utils.flop_counter import FlopCounterMode
+
+    held = figure_of(__file__).held
+    assert all(held(1, True) == count * held(count, True) for count in (2, 4, 8))
+    linear = lambda: nn.Linear(16, 16)
+    blocks = [layer for _ in range(2) for layer in (linear(), nn.BatchNorm1d(16), nn.Tanh())]
+    model, x = nn.Sequential(*blocks, linear()), torch.randn(64, 16)
+
+    def run(forward, pieces):
+        model.zero_grad()
+        with FlopCounterMode(display=False) as counter:
+            for part in x.split(len(x) // pieces):
+                (forward(part).pow(3).sum() / len(x)).backward()
+        return counter.get_total_flops(), model[0].weight.grad.clone()
+
+    (whole, wanted), (pieces, other) = run(model, 1), run(model, 4)
+    assert whole == pieces and not torch.allclose(wanted, other, rtol=1e-2)       # batch norm sees the pieces
+    assert model[0].weight.grad is not None                                       # and stays until zero_grad()
+    twice, same = run(lambda part: checkpoint(model, part, use_reentrant=False), 1)
+    forward = 3 * 2 * 64 * 16 * 16                                                # whose last layer saves nothing new
+    assert twice == whole + forward * 2 // 3
+    assert torch.allclose(same, wanted, atol=1e-6)                                # with the statistics of the whole batch
+
+    def saved(forward):
+        sizes, own = {}, {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+        def pack(tensor):
+            if tensor.dim() == 2 and len(tensor) == 64 and tensor.untyped_storage().data_ptr() not in own:
+                sizes[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            kept = forward()
+        return sum(sizes.values()), kept
+
+    full, _ = saved(lambda: model(x))
+    with_checkpoint, _ = saved(lambda: checkpoint(model, x, use_reentrant=False))
+    assert with_checkpoint < full / 3
+    layers = nn.Sequential(linear(), linear(), linear())
+    full, _ = saved(lambda: layers(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        half, _ = saved(lambda: layers(x))
+    assert half == full / 2, (half, full)
+
+
+@holds("Does dropout break the equivalence?")
+def check_given_masks():
+    x, parts, model = torch.randn(8, 4), torch.arange(8).split((3, 5)), nn.Linear(4, 1)
+    first, again = (F.dropout(torch.ones(8, 4)) for _ in range(2))
+    loss = lambda rows, mask: model(x[rows] * mask[rows]).pow(2).sum() / 8
+    full, rows = accumulated(model, [loss(torch.arange(8), first)]), torch.arange(8)
+    assert torch.allclose(full, accumulated(model, [loss(part, first) for part in parts]), atol=1e-6)
+    assert not torch.allclose(full, accumulated(model, [loss(rows, again)]), atol=1e-2)
+
+
 @check
 def check_layers_and_losses_that_mix_items():
     x = torch.randn(8, 4)
@@ -190,6 +254,7 @@ def accumulated(model, losses):
 
 
 @pitfall("Results change although every micro-batch has the same size")
+@holds("Same as the large batch?")
 def check_gradients_of_layers_and_losses_that_mix_items():
     x, parts = torch.randn(8, 4), torch.arange(8).split(4)
     for layer, same in ((nn.BatchNorm1d(4), False), (nn.LayerNorm(4), True), (nn.GroupNorm(2, 4), True)):
@@ -244,7 +309,7 @@ def check_backward_frees_its_graph():
     assert torch.allclose(model[0].weight.grad, summed, atol=1e-6)
 
 
-@check
+@holds("Why is `.grad` added to and not overwritten?")
 def check_gradient_is_the_sum_over_uses():
     w, written = torch.tensor(2.0, requires_grad=True), []
     w.register_post_accumulate_grad_hook(lambda parameter: written.append(parameter.grad.item()))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 FORMAT = r"x_{\max} = (2 - 2^{-f})\,2^{b}, \qquad x_{\text{normal}} = 2^{1-b}, \qquad x_{\text{tiny}} = 2^{1-b-f}, \qquad b = 2^{e-1} - 1"
 STEP = r"\theta \leftarrow \theta - \eta\,\frac{1}{s}\,\nabla_\theta\,(s\,L)"
@@ -16,6 +16,10 @@ g\,s & \text{if it was the } n\text{-th good step in a row} \\
 s & \text{otherwise}
 \end{cases}
 """
+by_definition("Same in train and eval?")
+sourced("NVIDIA Volta and Turing white papers (tensor cores: float16 input, no bfloat16)", "float16 + scaler")
+sourced("Kalamkar et al., arXiv 1905.12322, sections 3 and 4 (bfloat16 training without loss scaling)", "bfloat16")
+sourced("Jacob et al., arXiv 1712.05877 (integer inference)", "int8")
 BITS = {torch.float16: (5, 10), torch.bfloat16: (8, 7), torch.float32: (8, 23)}
 
 
@@ -48,6 +52,7 @@ def check_scaled_step():
 
 
 @formula(SCALE)
+@holds("`torch.amp.GradScaler(device)`")
 def check_scale_rule():
     for g, d, n in ((2.0, 0.5, 3), (1.5, 0.25, 1), (4.0, 0.5, 5)):
         p = nn.Parameter(torch.ones(2))
@@ -84,7 +89,7 @@ def check_by_hand():
     stated("0.03%", 1 - float(stored.double()) / 65536 / 1e-8)
 
 
-@check
+@holds("float16 + scaler", "bfloat16", "float32", "int8")
 def check_table_of_formats():
     stated("65,504", torch.finfo(torch.float16).max)
     stated("6.10e−5", torch.finfo(torch.float16).smallest_normal)
@@ -97,8 +102,19 @@ def check_table_of_formats():
     stated("127", torch.iinfo(torch.int8).max)
 
 
-@check
+@holds("Why does bfloat16 need no loss scaling?")
+def check_underflow():
+    smallest = torch.tensor([torch.finfo(torch.float32).smallest_normal])
+    numbers = torch.cat([2.0 ** torch.linspace(-126, 127, 5000), smallest])
+    assert (numbers.bfloat16() != 0).all() and (numbers.half() == 0).any()
+    assert BITS[torch.bfloat16][0] == BITS[torch.float32][0]
+
+
+@holds("`torch.autocast(device, dtype)`", "Defaults of the scaler")
 def check_defaults():
+    with torch.autocast("cpu"):
+        a = torch.randn(4, 4)
+        assert a.dtype == torch.float32 and (a @ a).dtype == torch.bfloat16 and a.exp().dtype == torch.float32
     scaler = torch.amp.GradScaler("cpu")
     assert (scaler.get_scale(), scaler.get_growth_factor(), scaler.get_backoff_factor(), scaler.get_growth_interval()) == (65536, 2, 0.5, 2000)
     assert torch.get_autocast_dtype("cuda") == torch.float16 and torch.get_autocast_dtype("cpu") == torch.bfloat16
@@ -109,7 +125,22 @@ def check_defaults():
     assert sum("is deprecated" in str(one.message) for one in caught) == 2
 
 
-@check
+@holds("Does mixed precision halve the memory of training?")
+def check_copies_of_weights():
+    layer, copies = nn.Linear(64, 64), []
+
+    def pack(t):
+        copies.extend([t] if t.shape == (64, 64) else [])
+        return t
+
+    x = torch.randn(8, 64, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), torch.autocast("cpu", dtype=torch.bfloat16):
+        layer(x), layer(x)
+    assert len(copies) == 2 and all(t.dtype == torch.bfloat16 for t in copies) and layer.weight.dtype == torch.float32
+    assert copies[0].untyped_storage().data_ptr() == copies[1].untyped_storage().data_ptr()     # one copy, kept
+
+
+@holds("Memory", "Does mixed precision halve the memory of training?")
 def check_state_stays_float32_and_activations_shrink():
     model, x = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()), torch.randn(32, 64)
     parameters = {p.data_ptr() for p in model.parameters()}
@@ -235,6 +266,7 @@ def trained_with_adam(pure_half):
 
 
 @pitfall("NaN after `model.half()` with Adam")
+@holds("Why keep float32 weights?")
 def check_pure_half_breaks():
     first, last = trained_with_adam(pure_half=True)
     assert np.isfinite(first) and np.isnan(last)

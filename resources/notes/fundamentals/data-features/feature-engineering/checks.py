@@ -7,12 +7,13 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics.pairwise import polynomial_kernel
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler, TargetEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, raises, sourced, stated
 
 COUNT = r"D = \binom{n + d}{d}"
 CIRCLE = r"""
@@ -20,8 +21,13 @@ CIRCLE = r"""
 """
 TARGET = r"e_c = \frac{\sum_{i:\, x_i = c} y_i + m\,\bar{y}}{n_c + m}"
 
+by_definition("Engineered features", "Embeddings", "Feature selection")
+sourced("Bengio et al., Representation learning, arXiv 1206.5538, section 2", "Learned representations")
+sourced("scikit-learn user guide, preprocessing data, and its example 'Importance of Feature Scaling'", "Feature scaling")
+
 
 @formula(COUNT)
+@holds("Size")
 def check_number_of_monomials():
     for n, d in ((2, 2), (10, 3), (1, 5), (4, 1)):
         assert PolynomialFeatures(d).fit_transform(np.ones((1, n))).shape[1] == math.comb(n + d, d)
@@ -154,7 +160,41 @@ def check_shipped_pipeline_and_time_of_prediction():
     assert LinearRegression().fit(known, sales[3:]).score(known, sales[3:]) < 0.05
 
 
-@check
+@holds("Input → output", "In scikit-learn", "Learned from data?", "Same in train and test?")
+def check_what_transformers_learn():
+    names, targets = np.array([["a"], ["b"], ["a"], ["c"]] * 5), np.arange(20.0)
+    numbers = np.random.randn(20, 2)
+    for transformer, X in ((OneHotEncoder(), names), (PolynomialFeatures(2), numbers), (StandardScaler(), numbers)):
+        both = transformer.fit_transform(X), transformer.transform(X)
+        np.testing.assert_array_equal(*(part.toarray() if hasattr(part, "toarray") else part for part in both))
+    assert hasattr(OneHotEncoder().fit_transform(names), "toarray")
+    assert OneHotEncoder().fit(names).categories_[0].tolist() == ["a", "b", "c"]
+    encoder = TargetEncoder(target_type="continuous", cv=3)
+    assert not np.allclose(quietly(lambda: encoder.fit_transform(names, targets)), encoder.transform(names))
+    assert len(quietly(lambda: encoder.fit(names, 2 * targets)).encodings_[0]) == 3
+    X, other = np.random.randn(9, 2), 100 + np.random.randn(9, 2)
+    np.testing.assert_array_equal(*(PolynomialFeatures(2).fit(seen).transform(X) for seen in (X, other)))
+    table = np.concatenate([names.astype(object), targets[:, None].astype(object)], axis=1)
+    columns = ColumnTransformer([("name", OneHotEncoder(), [0]), ("size", StandardScaler(), [1])])
+    joined = make_pipeline(columns, LinearRegression())
+    assert joined.fit(table, targets)[0].transform(table).shape == (20, 4)
+
+
+@holds("Do deep networks make feature engineering obsolete?")
+def check_a_network_does_not_continue_a_period():
+    day, later = np.arange(28 * 4)[:, None] / 4, 28 + np.arange(7 * 4)[:, None] / 4
+    wave = lambda t: np.sin(2 * np.pi * t[:, 0] / 7)
+    options = dict(learning_rate_init=0.01, max_iter=600, tol=0, n_iter_no_change=600)
+    network = MLPRegressor(hidden_layer_sizes=(64, 64), **options)
+    scaled = lambda t: (t - 14) / 8
+    quietly(lambda: network.fit(scaled(day), wave(day)))
+    assert network.activation == "relu" and network.score(scaled(day), wave(day)) > 0.8
+    assert network.score(scaled(later), wave(later)) < 0.2
+    circle = lambda t: np.c_[np.sin(2 * np.pi * t / 7), np.cos(2 * np.pi * t / 7)]
+    assert LinearRegression().fit(circle(day), wave(day)).score(circle(later), wave(later)) > 0.99
+
+
+@holds("Do trees need scaling or monotone transforms?")
 def check_trees_ignore_monotone_transforms():
     X, y = np.random.rand(200, 3), np.random.randint(0, 2, 200)
     plain = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
@@ -167,9 +207,13 @@ def check_trees_ignore_monotone_transforms():
         assert HistGradientBoostingClassifier(max_iter=20).fit(unseen, half).score(unseen, half) > 0.9
 
 
-@check
+@holds("Why drop one indicator per categorical column?")
 def check_indicators_and_intercept():
     X = OneHotEncoder(sparse_output=False).fit_transform(np.random.choice(list("abc"), (50, 1)))
     assert np.linalg.matrix_rank(np.c_[np.ones(50), X]) == 3
+    design = np.c_[np.ones(50), X]
+    assert X.sum(1).tolist() == [1] * 50
+    least = lambda penalty: np.linalg.eigvalsh(design.T @ design + penalty)[0]
+    assert least(0) < 1e-9 < 0.1 < least(np.diag([0, 1, 1, 1]))
     dropped = OneHotEncoder(sparse_output=False, drop="first").fit_transform(np.random.choice(list("abc"), (50, 1)))
     assert np.linalg.matrix_rank(np.c_[np.ones(50), dropped]) == 3 == 1 + dropped.shape[1]

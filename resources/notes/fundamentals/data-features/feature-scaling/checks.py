@@ -3,19 +3,25 @@ import math
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_wine
+from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
 from sklearn.feature_selection import SelectKBest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    MaxAbsScaler, MinMaxScaler, Normalizer, QuantileTransformer, RobustScaler, StandardScaler,
+)
+from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 from torchvision import transforms
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
 from trainings import descend
 
 SCALERS = r"""
@@ -26,8 +32,12 @@ r = \frac{x - \mathrm{median}}{Q_3 - Q_1}
 MOMENTS = r"\mu = \frac{1}{n} \sum_{i=1}^{n} x_i, \qquad \sigma = \sqrt{\frac{1}{n} \sum_{i=1}^{n} (x_i - \mu)^2}"
 RATE = r"\frac{\kappa - 1}{\kappa + 1}"
 
+sourced("LeCun et al., Efficient BackProp, section 4.3 (inputs of one sign, zigzag)",
+        "Why normalize images to mean 0, if pixels are already in [0, 1]?")
+
 
 @formula(SCALERS, MOMENTS)
+@holds("`StandardScaler`", "`MinMaxScaler`", "`RobustScaler`")
 def check_scalers():
     for shape in [(5, 1), (40, 3), (101, 7)]:
         X, new = np.random.gamma(1.5, 3, shape) - 2, np.random.randn(4, shape[1]) * 9
@@ -38,6 +48,10 @@ def check_scalers():
         np.testing.assert_allclose((new - low) / (high - low), MinMaxScaler().fit(X).transform(new), rtol=1e-9)
         q1, median, q3 = np.percentile(X, [25, 50, 75], axis=0)
         np.testing.assert_allclose((new - median) / (q3 - q1), RobustScaler().fit(X).transform(new), rtol=1e-9)
+        scaled = StandardScaler().fit_transform(X)
+        np.testing.assert_allclose([scaled.mean(0), scaled.std(0)], [[0] * shape[1], [1] * shape[1]], atol=1e-9)
+        assert scaled.shape == shape and MinMaxScaler().fit_transform(X).min() == 0
+        assert MinMaxScaler().fit(X).transform(high[None] + 1).min() > 1
     for n in (5, 8, 41):
         for low in range(math.ceil(n / 4)):                        # over three quarters are equal, wherever the others lie
             rest = math.ceil(n / 4) - 1 - low
@@ -83,13 +97,36 @@ def check_by_hand():
     assert normalize(torch.ones(5, 3, 2, 2)).shape == (5, 3, 2, 2)
 
 
-@check
+@holds("`Normalizer`")
 def check_normalizer_scales_rows():
     X = np.random.randn(5, 3)
     np.testing.assert_allclose(np.linalg.norm(Normalizer().fit_transform(X), axis=1), 1)
 
 
-@check
+@holds("Depends on the scale")
+def check_what_a_change_of_unit_changes():
+    X, y = load_wine(return_X_y=True)
+    X, new = X[::2, :5], X[1::2, :5]
+    y, unit = y[::2], np.array([1000.0, 1, 1, 1, 1])
+    for build in (lambda: Ridge(), lambda: KNeighborsClassifier(), lambda: SVC()):
+        before, after = (build().fit(X * u, y).predict(new * u) for u in (1, unit))
+        assert not np.allclose(before, after, atol=1e-3)
+    groups = [KMeans(3, random_state=0).fit(X * u).predict(new * u) for u in (1, unit)]
+    assert len(set(zip(*groups))) > 3                              # not a renaming of the same clusters
+    first = [abs(PCA(1).fit(X * u).components_[0, 0]) for u in (1, unit)]
+    assert first[0] < 0.5 and first[1] > 0.99
+    descended = []
+    for u in (1, 5):                                               # gradient descent, same steps and rate
+        w, a = torch.zeros(2, requires_grad=True), torch.randn(2000, 2)
+        b = a @ torch.tensor([1.0, 1.0])
+        descend(torch.optim.SGD([w], 0.01), lambda: ((a * torch.tensor([u, 1.0])) @ w - b).square().mean(), 50)
+        descended.append((w * torch.tensor([u, 1.0])).detach()[0].item())
+    assert descended[0] < 0.8 and abs(descended[1] - 1) < 0.1, descended
+    trees = [DecisionTreeClassifier(random_state=0).fit(X * u, y).apply(X * u) for u in (1, unit)]
+    assert (trees[0] == trees[1]).all()
+
+
+@holds("Why do tree models not need it?")
 def check_scaling_helps_neighbours_not_trees():
     X, y = load_wine(return_X_y=True)
     raw, scaled = KNeighborsClassifier(), make_pipeline(StandardScaler(), KNeighborsClassifier())
@@ -122,6 +159,7 @@ def check_scaling_before_the_split():
 
 
 @pitfall("`ToTensor` did not divide by 255")
+@holds("`ToTensor()`, `Normalize(mean, std)`")
 def check_to_tensor():
     to_tensor = transforms.ToTensor()
     image = np.random.randint(0, 256, (4, 5, 3), dtype=np.uint8)
@@ -175,12 +213,27 @@ def check_normalization_and_channel_order_of_a_trained_network():
 
 
 @pitfall("One outlier flattens everything")
+@holds("StandardScaler", "MinMaxScaler", "RobustScaler", "QuantileTransformer", "BatchNorm")
 def check_outlier():
     values = np.append(np.random.default_rng(0).normal(10, 1, 49), 60)[:, None]
     spread = lambda scaled: np.ptp(scaled[:-1])
     assert spread(MinMaxScaler().fit_transform(values)) < 0.1 and values.mean() > values[:-1].mean() + 0.9
     assert values.std() > 5 * values[:-1].std() and spread(StandardScaler().fit_transform(values)) < 0.75
     assert spread(RobustScaler().fit_transform(values)) > 2
+    far = np.append(values[:-1], 6000)[:, None]
+    ranks = QuantileTransformer(n_quantiles=50)
+    for scaler, moves in ((MinMaxScaler(), 50), (StandardScaler(), 20), (RobustScaler(), 0), (ranks, 0)):
+        ratio = spread(scaler.fit_transform(values)) / spread(scaler.fit_transform(far))
+        assert ratio > moves if moves else abs(ratio - 1) < 1e-3
+        reached = np.abs(scaler.transform([[1e9], [-1e9]])).max()
+        assert reached == 1 if scaler is ranks else reached > 1e3
+        inside = scaler.fit_transform(far)
+        fixed = scaler is ranks or isinstance(scaler, MinMaxScaler)
+        assert (0 <= inside.min() and inside.max() <= 1 + 1e-12) == fixed
+    norm = torch.nn.BatchNorm1d(1)
+    narrow = [norm(torch.tensor(rows).float())[:-1].std().item() for rows in (values, far)]
+    assert narrow[0] > 20 * narrow[1]
+    assert abs(norm.eval()(torch.full((1, 1), 1e9)).item()) > 1e3
     clipped = np.clip(values, *np.quantile(values, [0.05, 0.95]))
     assert spread(MinMaxScaler().fit_transform(clipped)) > 0.99
     skewed = np.exp(3 * np.random.randn(500, 1))
@@ -212,7 +265,7 @@ def check_sparse():
         assert scaler.fit_transform(X).nnz == X.nnz
 
 
-@check
+@holds("Why normalize images to mean 0, if pixels are already in [0, 1]?")
 def check_sign_of_gradients():
     layer = torch.nn.Linear(6, 1)
     x = torch.rand(6) + 0.01
@@ -227,8 +280,15 @@ def check_figure_numbers():
     assert steps(100**2) / steps(1.0) > 1000
 
 
-@check
+@holds("Should the target be scaled?")
 def check_target_is_scaled_only_with_a_transformer():
+    X = np.random.randn(200, 2)
+    y = X[:, 0] + np.sin(2 * X[:, 1]) + 5
+    for size in (1e-3, 1e3):
+        for model in (SVR(), MLPRegressor()):
+            scaled = TransformedTargetRegressor(model, transformer=StandardScaler())
+            raw, good = (quietly(lambda: one.fit(X, size * y).score(X, size * y)) for one in (model, scaled))
+            assert raw < 0.3 and good > 0.7, (model, size, raw, good)
     X, y = np.arange(6.0)[:, None], np.arange(6.0) * 100
     seen = lambda **options: TransformedTargetRegressor(DummyRegressor(), **options).fit(X, y).regressor_.constant_.item()
     assert seen() == 250 and abs(seen(transformer=StandardScaler())) < 1e-12

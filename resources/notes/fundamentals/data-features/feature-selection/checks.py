@@ -3,7 +3,11 @@ from unittest.mock import patch
 
 import numpy as np
 from scipy.stats import chi2_contingency
-from sklearn.feature_selection import RFE, SelectKBest, SequentialFeatureSelector, chi2, f_classif, mutual_info_classif
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_selection import (
+    RFE, SelectFromModel, SelectKBest, SequentialFeatureSelector, chi2, f_classif, mutual_info_classif,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -11,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 GAIN = r"I(X; Y) = \sum_{x, y} p(x, y) \ln \frac{p(x, y)}{p(x)\,p(y)}"
 CHI = r"""
@@ -88,6 +92,7 @@ def check_by_hand():
 
 
 @pitfall("Excellent cross-validation, useless model")
+@holds("Same in train and test?")
 def check_selection_outside_and_inside():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(100, 5000)), rng.integers(0, 2, 100)
@@ -113,6 +118,7 @@ def check_negative_input_and_units():
 
 
 @pitfall("Useful columns get a score of 0")
+@holds("Filter (per column, as above)", "Wrapper")
 def check_columns_that_act_together_or_differ_in_spread():
     bits, noise = np.random.randint(0, 2, (200, 2)), np.random.randint(0, 2, (200, 4))
     bits[:] = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 50)
@@ -125,6 +131,11 @@ def check_columns_that_act_together_or_differ_in_spread():
         backward = SequentialFeatureSelector(model, n_features_to_select=2, direction="backward").fit(X, y)
         assert backward.get_support(indices=True).tolist() == [0, 1]
     assert cross_val_score(DecisionTreeClassifier(max_depth=2, random_state=0), X, y).mean() < 0.7
+    singly = [cross_val_score(SVC(), X[:, [j]], y).mean() for j in range(6)]        # what forward search sees first
+    assert max(singly[:2]) < 0.6 and max(singly[:2]) < max(singly[2:]) + 0.1
+    deaf = SequentialFeatureSelector(LogisticRegression(), n_features_to_select=2, direction="backward").fit(X, y)
+    assert cross_val_score(LogisticRegression(), X[:, deaf.get_support()], y).mean() < 0.65
+    assert f_classif(np.random.randn(50, 5000), np.arange(50) % 2)[0].shape == (5000,)  # one score per column
     spread = np.c_[np.random.randn(400, 2)]
     y = np.arange(400) % 2
     spread[:, 0] *= 1 + 4 * y
@@ -144,24 +155,86 @@ def check_copies():
     assert 10 in forward.get_support(indices=True)
 
 
-@check
+@holds("Input → output", "Filters")
 def check_defaults_and_copies():
     selector = SelectKBest()
     assert selector.k == 10 and selector.score_func is f_classif
+    table, y = np.random.randn(300, 30), np.arange(300) % 2
+    kept = selector.fit_transform(table, y)
+    assert kept.shape == (300, 10) and np.array_equal(kept, table[:, selector.get_support()])
+    table[:, 0] = np.where(y, 1, 3) * np.random.randn(300)         # the classes have the same mean
+    assert mutual_info_classif(table, y, random_state=0).argmax() == 0
     X, y = data(2)
     doubled = np.c_[X[:, 2], X[:, 2], X[:, :2]]
     assert SelectKBest(f_classif, k=2).fit(doubled, y).get_support().nonzero()[0].tolist() == [0, 1]
 
 
-@check
+@holds("L1 penalty", "Tree importances", "Embedded")
+def check_embedded_selection():
+    X = np.random.randn(600, 6)
+    additive, together = (X[:, 1] - X[:, 4] > 0).astype(int), (X[:, 1] * X[:, 4] > 0).astype(int)
+    lasso = LogisticRegression(l1_ratio=1.0, solver="liblinear", C=0.05)
+    forest = RandomForestClassifier(50, max_features=None)
+    with patch.object(LogisticRegression, "fit", autospec=True, side_effect=LogisticRegression.fit) as fit:
+        assert SelectFromModel(lasso).fit(X, additive).get_support(indices=True).tolist() == [1, 4]
+    assert fit.call_count == 1
+    assert SelectFromModel(lasso).fit(X, together).estimator_.score(X, together) < 0.65
+    assert set(np.argsort(forest.fit(X, together).feature_importances_)[-2:]) == {1, 4}
+    bits = np.random.randint(0, 2, (600, 6))
+    pure = bits[:, 1] ^ bits[:, 4]
+    deep, shallow = (RandomForestClassifier(50, max_depth=depth).fit(bits[:300], pure[:300]) for depth in (None, 2))
+    assert set(np.argsort(deep.feature_importances_)[-2:]) == {1, 4}
+    assert deep.score(bits[300:], pure[300:]) > 0.95 and shallow.score(bits[300:], pure[300:]) < 0.9
+
+
+@holds("PCA")
+def check_pca_mixes():
+    base = np.random.randn(200, 2)
+    X = base @ np.random.randn(2, 6) + 0.01 * np.random.randn(200, 6)
+    found = PCA(2).fit(X)                                          # no labels
+    assert (abs(found.components_) > 1e-3).sum() > 6 and found.explained_variance_ratio_.sum() > 0.99
+
+
+@holds("Does selection raise accuracy?")
+def check_selection_can_raise_and_lower():
+    y = np.arange(300) % 2
+    few, many = np.random.randn(300, 300), np.random.randn(300, 300)
+    few[:, :2] += 1.5 * y[:, None]
+    many += 0.25 * y[:, None]
+    for X, model, better in ((few, KNeighborsClassifier(), True), (many, LogisticRegression(C=0.01), False)):
+        every, chosen = (cross_val_score(one, X, y).mean() for one in (model, make_pipeline(SelectKBest(k=5), model)))
+        assert chosen > every + 0.05 if better else chosen < every - 0.05, (every, chosen)
+
+
+@holds("Why can selected sets differ between folds?")
+def check_sets_differ_between_folds():
+    y = np.arange(200) % 2
+    X = (y + 0.7 * np.random.randn(200))[:, None] + 0.3 * np.random.randn(200, 20)
+    chosen, scores = set(), []
+    for fold in range(5):
+        rows = np.arange(200) % 5 != fold
+        best = SelectKBest(k=3).fit(X[rows], y[rows]).get_support()
+        chosen.add(tuple(np.flatnonzero(best)))
+        for columns in (best, np.random.permutation(20)[:3]):
+            scores.append(cross_val_score(LogisticRegression(), X[:, columns], y).mean())
+    assert len(chosen) > 1 and np.ptp(scores) < 0.1, (chosen, scores)
+
+
+@holds("Wrappers", "Cost")
 def check_rfe_fits_once_per_step_and_a_last_time():
     X, y = np.random.randn(60, 10), np.arange(60) % 2
     with patch.object(LogisticRegression, "fit", autospec=True, side_effect=LogisticRegression.fit) as fit:
         RFE(LogisticRegression(), n_features_to_select=3).fit(X, y)
     assert fit.call_count == (10 - 3) + 1
+    with patch.object(LogisticRegression, "fit", autospec=True, side_effect=LogisticRegression.fit) as fit:
+        SequentialFeatureSelector(LogisticRegression(), n_features_to_select=4, cv=3).fit(X, y)
+    assert fit.call_count == 3 * (4 * 10 - 4 * 3 // 2)
+    called = []
+    SelectKBest(lambda X, y: called.append(X.shape) or f_classif(X, y), k=2).fit(X, y)
+    assert called == [(60, 10)]
 
 
-@check
+@holds("Is information gain the same as mutual information?")
 def check_exclusive_or():
     X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 25)
     y = X[:, 0] ^ X[:, 1]

@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 ADAPTIVE = r"""
@@ -15,6 +15,11 @@ y_j = \frac{1}{e_j - s_j} \sum_{i = s_j}^{e_j - 1} x_i, \qquad s_j = \left\lfloo
 """
 PYRAMID = r"D = C \sum_{l} l^2"
 MASKED = r"\bar{h} = \frac{\sum_t m_t\,h_t}{\sum_t m_t}"
+
+by_definition("Batches")
+sourced("torchvision.transforms._presets.ImageClassification (Resize, CenterCrop)", "Resize or crop")
+sourced("He et al., SPP-net, arXiv 1406.4729, sections 2.2 and 4", "Pyramid pooling")
+sourced("Long et al., arXiv 1411.4038, section 3.1", "Fully convolutional")
 
 
 def pooled(x, O):
@@ -33,6 +38,7 @@ def check_adaptive_pooling():
 
 
 @formula(PYRAMID)
+@holds("Pyramid pooling")
 def check_pyramid():
     for C, levels in ((256, (1, 2, 4)), (3, (1, 3)), (8, (2,))):
         for size in ((9, 14), (30, 7)):
@@ -64,8 +70,48 @@ def check_by_hand():
     stated("38%", 1 - one.sum() / sum(part.numel() for part in two))
 
 
-@check
+@holds("Cost of padding")
+def check_work_on_padding():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    layer, counted = nn.Conv1d(2, 3, 3, padding=1), []
+    for x in (torch.randn(1, 2, 20), F.pad(torch.randn(1, 2, 5), (0, 15)), torch.randn(1, 2, 5)):
+        with FlopCounterMode(display=False) as counter:
+            layer(x)
+        counted.append(counter.get_total_flops())
+    assert counted[0] == counted[1] == 4 * counted[2]
+
+
+@holds("Resize or crop", "Adaptive or global pooling", "Fully convolutional")
+def check_what_each_way_keeps():
+    from torchvision.transforms.functional import center_crop, resize
+
+    image = torch.randn(1, 3, 9, 14)
+    assert resize(image, (6, 6)).shape == center_crop(image, (6, 6)).shape == (1, 3, 6, 6)      # 14:9 becomes 1:1
+    assert torch.equal(center_crop(image, (6, 6)), image[..., 2:8, 4:10])
+    x = torch.randn(1, 1, 6, 6, requires_grad=True)
+    nn.AdaptiveAvgPool2d(2)(x).sum().backward()
+    moved = x.detach().clone()
+    moved[..., :3, :3] = moved[..., :3, :3].flip(-1)
+    assert (x.grad > 0).all() and torch.allclose(nn.AdaptiveAvgPool2d(2)(moved), nn.AdaptiveAvgPool2d(2)(x), atol=1e-6)
+    layer = nn.Conv2d(3, 2, 3, padding=1)
+    assert layer(image).shape == (1, 2, 9, 14) and layer(image[..., :7]).shape == (1, 2, 9, 7)
+
+
+@holds("How does a Transformer handle lengths?")
+def check_attention_over_lengths():
+    attention, positions = nn.MultiheadAttention(8, 2, batch_first=True), nn.Embedding(10, 8)
+    for length in (3, 10):
+        x = torch.randn(1, length, 8) + positions(torch.arange(length))
+        assert attention(x, x, x)[1].numel() == length**2
+    raises(IndexError, lambda: positions(torch.arange(11)))
+
+
+@holds("`nn.AdaptiveAvgPool2d(O)`", "Parameters", "Global pooling", "Same in train and eval?")
 def check_contract():
+    x, pool = torch.randn(2, 3, 5, 7), nn.AdaptiveAvgPool2d(2)
+    assert not list(pool.parameters()) and torch.equal(pool.train()(x), pool.eval()(x))
+    assert torch.allclose(nn.AdaptiveAvgPool2d(1)(x)[..., 0, 0], x.mean((2, 3)), atol=1e-6)
     assert nn.AdaptiveAvgPool2d(4)(torch.randn(3, 5, 5)).shape == (3, 4, 4)
     assert nn.AdaptiveAvgPool2d((None, 1))(torch.randn(2, 3, 5, 7)).shape == (2, 3, 5, 1)
     assert nn.AdaptiveAvgPool2d(4)(torch.randn(1, 2, 1, 1)).shape == (1, 2, 4, 4)
@@ -109,6 +155,7 @@ def check_vision_transformer():
 
 
 @pitfall("Padding changes the result")
+@holds("Padding and mask")
 def check_padding_and_masks():
     x = torch.randn(1, 3, 8, 8)
     wide, mask = nn.functional.pad(x, (0, 8)), (torch.arange(16) < 8).float()
@@ -179,8 +226,9 @@ def check_sizes_of_training():
     assert tuned[20] > one[20] + 0.2 and min(both.values()) > 0.85, (tuned, both)
 
 
-@check
+@holds("Can one batch hold different sizes?")
 def check_batches_without_padding():
+    raises(ValueError, lambda: torch.tensor([[1.0, 2.0], [3.0]]))
     parts = [torch.randn(2, 3), torch.randn(4, 3)]
     linear = nn.Linear(3, 2)
     nested = linear(torch.nested.nested_tensor(parts, layout=torch.jagged))
@@ -218,12 +266,16 @@ def check_repeated_values():
     assert len(set(nn.AdaptiveAvgPool1d(7)(x).flatten().tolist())) == 7
 
 
-@check
+@holds("Does global average pooling need a minimum size?")
 def check_resnet_and_vgg():
     resnet = torchvision.models.resnet18(weights=None).eval()
     seen = []
     resnet.layer4.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape[-2:])))
     with torch.no_grad():
-        assert all(resnet(torch.randn(1, 3, size, size)).shape == (1, 1000) for size in (32, 160))
-    assert seen[0] == (1, 1)
+        assert all(resnet(torch.randn(1, 3, size, size)).shape == (1, 1000) for size in (32, 160, 1))
+    assert seen[0] == seen[2] == (1, 1)
+    features = torchvision.models.vgg11(weights=None).features
+    with torch.no_grad():
+        assert features(torch.randn(1, 3, 32, 32)).shape == (1, 512, 1, 1)
+        raises(RuntimeError, lambda: features(torch.randn(1, 3, 31, 31)), "Output size is too small")
     assert isinstance(torchvision.models.vgg11(weights=None).avgpool, nn.AdaptiveAvgPool2d)

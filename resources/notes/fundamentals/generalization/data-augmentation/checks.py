@@ -9,11 +9,17 @@ from sklearn.svm import SVC
 from torchvision import transforms, tv_tensors
 from torchvision.transforms import v2
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 RISK = r"\hat{R}(w) = \frac{1}{n} \sum_{i=1}^{n} \mathrm{E}_{T}\left[ \ell\left( f_w(T(x_i)), y_i \right) \right]"
 MIXUP = r"\tilde{x} = \lambda x_i + (1 - \lambda) x_j, \qquad \tilde{y} = \lambda y_i + (1 - \lambda) y_j"
 NOISE = r"\mathrm{E}_N \lVert y - (X + N) w \rVert_2^2 = \lVert y - Xw \rVert_2^2 + n \sigma^2 \lVert w \rVert_2^2"
+
+by_definition("Flip, crop, colour", "Mixup, CutMix", "Weight penalties", "Does augmentation enlarge the dataset?")
+sourced("RandAugment, arXiv 1909.13719, section 3; TrivialAugment, arXiv 2103.10158", "RandAugment, TrivialAugment")
+sourced("SpecAugment, arXiv 1904.08779, section 2", "Masking")
+sourced("Zhang et al., mixup, arXiv 1710.09412, abstract and section 3.4",
+        "Why does mixup help, though mixed images look unnatural?")
 
 
 @formula(RISK)
@@ -69,8 +75,24 @@ def check_by_hand():
     assert abs(kept - 0.25) < 0.04
 
 
-@check
+@holds("What is test-time augmentation?")
+def check_average_of_views():
+    views, y = torch.randn(5, 30, 4).softmax(-1), torch.randint(0, 4, (30,))     # five views of thirty images
+    losses = torch.stack([torch.nn.functional.nll_loss(p.log(), y) for p in views])
+    assert torch.nn.functional.nll_loss(views.mean(0).log(), y) < losses.mean()
+
+
+@holds("Input → output", "`RandomHorizontalFlip`", "`RandomResizedCrop(size)`", "`RandAugment()`")
+@holds("`v2.MixUp`, `v2.CutMix`", "Train and eval")
 def check_defaults():
+    for change in (transforms.RandomHorizontalFlip(1.0), transforms.RandomResizedCrop(8), transforms.ColorJitter(0.5)):
+        for given in (torch.rand(2, 3, 16, 16), torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)):
+            assert change(given).dtype == given.dtype and change(given).dim() == given.dim()
+            assert change(given).max() <= (1 if given.is_floating_point() else 255)
+        changed = change(v2.functional.to_pil_image(torch.rand(3, 16, 16)))
+        assert type(changed).__module__ == "PIL.Image"
+    row = torch.arange(3.0)[None, None]
+    assert torch.equal(transforms.RandomHorizontalFlip(1.0).eval()(row), row.flip(-1))
     crop, rand, erase = transforms.RandomResizedCrop(8), transforms.RandAugment(), transforms.RandomErasing()
     assert tuple(crop.scale) == (0.08, 1.0) and np.allclose(crop.ratio, (3 / 4, 4 / 3))
     assert (rand.num_ops, rand.magnitude, erase.p, transforms.RandomHorizontalFlip().p) == (2, 9, 0.5, 0.5)

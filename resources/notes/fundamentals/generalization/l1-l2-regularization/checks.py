@@ -3,12 +3,14 @@ import math
 
 import numpy as np
 import torch
+from scipy import stats
 from scipy.optimize import minimize
 from sklearn.linear_model import ElasticNet, Lasso, LassoCV, LinearRegression, LogisticRegression, Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, quietly, sourced, stated
+from trainings import handwritten_digits
 
 OBJECTIVES = r"""
 \text{Ridge:} \;\; \min_w \lVert y - Xw \rVert_2^2 + \alpha \lVert w \rVert_2^2, \qquad
@@ -21,6 +23,8 @@ w_j^{\text{lasso}} = \mathrm{sign}(w_j^0) \max\left( |w_j^0| - \alpha, 0 \right)
 """
 DECAY = r"w \leftarrow w - \eta (g + \lambda w) = (1 - \eta \lambda) w - \eta g"
 
+sourced("minGPT, mingpt/model.py, configure_optimizers", "Should biases and norm parameters be decayed?")
+
 
 def lasso(alpha):
     return Lasso(alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=100000)
@@ -32,6 +36,7 @@ def problems():
         yield X, X @ np.random.randn(d) + 0.3 * np.random.randn(n)
 
 
+@holds("`Ridge(alpha=1.0)`", "`Lasso(alpha=1.0)`")
 @formula(OBJECTIVES)
 def check_objectives():
     for X, y in problems():
@@ -39,7 +44,10 @@ def check_objectives():
         for alpha in (0.05, 0.4):
             ridge = lambda w: ((y - X @ w) ** 2).sum() + alpha * (w**2).sum()
             lassoed = lambda w: ((y - X @ w) ** 2).sum() / (2 * n) + alpha * np.abs(w).sum()
-            for model, objective in ((Ridge(alpha=alpha, fit_intercept=False), ridge), (lasso(alpha), lassoed)):
+            mixed = lambda w: ((y - X @ w) ** 2).sum() / (2 * n) + alpha * (0.5 * np.abs(w).sum() + 0.25 * (w**2).sum())
+            elastic = ElasticNet(alpha=alpha, fit_intercept=False, tol=1e-12, max_iter=100000)
+            pairs = (Ridge(alpha=alpha, fit_intercept=False), ridge), (lasso(alpha), lassoed), (elastic, mixed)
+            for model, objective in pairs:
                 best = model.fit(X, y).coef_
                 found = minimize(objective, best + 0.1, method="Powell", options={"xtol": 1e-10, "ftol": 1e-14, "maxiter": 50000})
                 assert objective(best) <= found.fun + 1e-8 and np.allclose(best, found.x, atol=1e-3)
@@ -93,21 +101,23 @@ def check_by_hand():
     np.testing.assert_allclose(Ridge(alpha=8.0, fit_intercept=False).fit(X, y).coef_, [1.5, 0.5, 0.2], atol=1e-9)
 
 
-@check
+@holds("Input", "PyTorch", "Not penalised")
 def check_defaults():
     assert Ridge().alpha == Lasso().alpha == ElasticNet().alpha == 1.0 and ElasticNet().l1_ratio == 0.5
     p = [torch.nn.Parameter(torch.zeros(1))]
     decays = {make: inspect.signature(make).parameters.get("weight_decay") for make in vars(torch.optim).values() if inspect.isclass(make)}
     named = {torch.optim.AdamW: 0.01, torch.optim.Muon: 0.1}
     assert all(decay is None or decay.default == named.get(make, 0) for make, decay in decays.items())
+    assert not [make for make in decays if any("l1" in name for name in inspect.signature(make).parameters)]
     stated("0.01", torch.optim.AdamW(p).param_groups[0]["weight_decay"])
     stated("0.1", torch.optim.Muon([torch.nn.Parameter(torch.zeros(2, 2))]).param_groups[0]["weight_decay"])
     X, y = np.random.randn(20, 3), np.random.randn(20)
     for model in (Ridge(), Lasso(), ElasticNet()):
         assert model.fit(X, y).coef_.shape == model.fit(X, y[:, None]).coef_.shape == (3,)
         assert model.fit(X, np.stack([y, y], 1)).coef_.shape == (2, 3)
-    shifted = Ridge(alpha=5.0).fit(X, y + 100)
-    assert np.allclose(shifted.coef_, Ridge(alpha=5.0).fit(X, y).coef_) and shifted.intercept_ > 95
+    for model in (Ridge(alpha=5.0), Lasso(alpha=0.05), ElasticNet(alpha=0.05)):
+        coef = model.fit(X, y).coef_
+        assert np.allclose(model.fit(X, y + 100).coef_, coef, atol=1e-3) and model.intercept_ > 95
 
 
 @pitfall('"The L2 term in Adam has no effect"')
@@ -192,17 +202,19 @@ def check_soft_threshold_after_the_step():
         assert ((w == 0).numpy() == (wanted == 0)).all()
 
 
-@check
+@holds("Not penalised")
 def check_parameters_without_gradient_are_not_decayed():
     for make in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
-        w, frozen = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.ones(1))
-        optimizer = make([w, frozen], lr=0.1, weight_decay=0.1)
-        w.grad = torch.zeros(1)
+        w, frozen, layer = torch.nn.Parameter(torch.ones(1)), torch.nn.Parameter(torch.ones(1)), torch.nn.Linear(2, 2)
+        torch.nn.init.ones_(layer.bias)
+        optimizer = make([w, frozen, *layer.parameters()], lr=0.1, weight_decay=0.1)
+        for decayed in (w, layer.bias):
+            decayed.grad = torch.zeros_like(decayed)
         optimizer.step()
-        assert w.item() < 1 and frozen.item() == 1
+        assert w.item() < 1 and frozen.item() == 1 and (layer.bias < 1).all()
 
 
-@check
+@holds("L2, ridge", "L1, lasso", "Elastic net")
 def check_shared_and_keras_factor():
     x = np.random.randn(200, 1)
     X = np.concatenate([x, x + 1e-3 * np.random.randn(200, 1)], 1)
@@ -218,3 +230,74 @@ def check_shared_and_keras_factor():
     w = torch.tensor([2.0], requires_grad=True)
     (0.3 * (w**2).sum()).backward()
     assert math.isclose(w.grad.item(), 2 * 0.3 * 2.0, rel_tol=1e-6)
+
+
+@holds("L2, ridge", "L1, lasso", "Elastic net")
+def check_what_each_is_for():
+    """Test error with 40 rows and 30 features: many small weights favour ridge, three large ones lasso."""
+    errors = {name: np.zeros(2) for name in ("many", "few")}
+    for _ in range(10):
+        for name, w in (("many", np.random.randn(30) / 5), ("few", np.r_[1.0, 1.0, -1.0, np.zeros(27)])):
+            X, fresh = np.random.randn(40, 30), np.random.randn(500, 30)
+            y = X @ w + np.random.randn(40)
+            for place, model in enumerate((RidgeCV(alphas=np.geomspace(0.1, 1000, 13)), LassoCV(alphas=20, cv=5))):
+                errors[name][place] += ((quietly(lambda: model.fit(X, y)).predict(fresh) - fresh @ w) ** 2).mean()
+                assert place == 1 or (model.coef_ != 0).all()
+    assert errors["many"][0] < 0.95 * errors["many"][1] and errors["few"][1] < 0.7 * errors["few"][0], errors
+    shared = np.random.randn(60, 1) + 0.2 * np.random.randn(60, 5)
+    X = np.concatenate([shared, np.random.randn(60, 20)], 1)
+    y = shared.sum(1) + np.random.randn(60)
+    kept, alone = (model.fit(X, y).coef_ != 0 for model in (ElasticNet(alpha=0.5), Lasso(alpha=0.5)))
+    assert kept[:5].all() and not kept[5:].all() and alone[:5].sum() <= kept[:5].sum()
+
+
+@holds("Dropout, early stopping")
+def check_no_zeros_from_dropout():
+    pixels, classes = handwritten_digits()
+    net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for rows in torch.randperm(1500).split(100):    # one epoch: stopped early
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(pixels[rows]), classes[rows]).backward()
+        optimizer.step()
+    assert all((parameter != 0).all() for parameter in net.parameters())
+
+
+@holds("Which priors do they correspond to?")
+def check_priors():
+    """The mode of the posterior, found from the densities that SciPy has, is the penalised minimum."""
+    for X, y in list(problems())[:2]:
+        likelihood = lambda w: stats.norm(X @ w, 0.5).logpdf(y).sum()
+        for prior, model in ((stats.norm(0, 0.7), Ridge(alpha=0.5**2 / 0.7**2, fit_intercept=False)),
+                             (stats.laplace(0, 0.3), lasso(0.5**2 / (0.3 * len(y))))):
+            negative = lambda w: -likelihood(w) - prior.logpdf(w).sum()
+            coef = model.fit(X, y).coef_
+            found = minimize(negative, coef + 0.1, method="Powell", options={"xtol": 1e-7, "ftol": 1e-11})
+            assert negative(coef) <= found.fun + 1e-6 and np.allclose(coef, found.x, atol=1e-3)
+
+
+@holds("Why does ridge help with collinear features?")
+def check_collinear():
+    x = np.random.randn(50, 1)
+    X = np.concatenate([x, x + 0.01 * np.random.randn(50, 1)], 1)
+    eigenvalues = np.linalg.eigvalsh(X.T @ X)
+    assert np.allclose(np.linalg.eigvalsh(X.T @ X + 2 * np.eye(2)), eigenvalues + 2) and eigenvalues[0] < 0.1
+    assert np.linalg.eigvalsh(np.linalg.inv(X.T @ X + 2 * np.eye(2))).max() < 1 / 2
+    noisy = x + 0.3 * np.random.randn(50, 200)    # 200 draws of the noise
+    models = LinearRegression(fit_intercept=False), Ridge(2.0, fit_intercept=False)
+    plain, ridge = (model.fit(X, noisy).coef_.std(0).max() for model in models)
+    assert plain > 10 * ridge
+
+
+@holds("Should biases and norm parameters be decayed?")
+def check_decay_of_a_gain():
+    def gain_after(groups, norm):
+        optimizer = torch.optim.AdamW(groups, lr=0.1)
+        for _ in range(100):
+            norm.weight.grad = torch.zeros(4)
+            optimizer.step()
+        return norm.weight.detach()
+
+    norm = torch.nn.LayerNorm(4)
+    assert (norm.weight == 1).all() and (gain_after([{"params": [norm.weight], "weight_decay": 0.0}], norm) == 1).all()
+    assert (gain_after([{"params": [norm.weight], "weight_decay": 1.0}], norm) < 0.01).all()

@@ -9,12 +9,15 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 from trainings import descend, handwritten_digits
 
 PENALIZED = r"\tilde{L}(w) = L(w) + \lambda\, \Omega(w)"
 STOPPED = r"w_j^{(t)} = \left( 1 - (1 - \eta h_j)^t \right) w_j^{*}"
 RIDGE = r"w_j^{(\lambda)} = \frac{h_j}{h_j + \lambda}\, w_j^{*}"
+
+by_definition("Early stopping needs", "Cost", "Is every regularizer a term in the loss?")
+by_definition("Early stopping", "L1, L2", "Data augmentation", "Label smoothing", "Ensembles")
 
 
 @formula(PENALIZED)
@@ -77,14 +80,14 @@ def check_first_order_agreement():
         assert 99 / (99 + 1 / (eta * steps)) < steps / (steps + 1)
 
 
-@check
+@holds("`MLPClassifier`", "`SGDClassifier`")
 def check_defaults():
     net, sgd = MLPClassifier(), SGDClassifier()
     assert (net.early_stopping, net.validation_fraction, net.n_iter_no_change) == (False, 0.1, 10)
     assert (sgd.early_stopping, sgd.n_iter_no_change) == (False, 5)
 
 
-@check
+@holds("`MLPClassifier`")
 def check_mlp_restores_the_best_weights():
     X = np.random.randn(200, 10)
     y = (X[:, 0] + 0.8 * np.random.randn(200) > 0).astype(int)
@@ -98,7 +101,7 @@ def check_mlp_restores_the_best_weights():
     assert getattr(MLPClassifier((5,), solver="lbfgs", early_stopping=True, max_iter=2000, random_state=0).fit(X, y), "validation_scores_", None) is None
 
 
-@check
+@holds("`SGDClassifier`")
 def check_sgd_keeps_the_last_weights():
     """Of two equal runs the second is only told to end in the epoch in which the first stopped."""
     X = np.random.randn(200, 10)
@@ -231,6 +234,7 @@ def check_selected_score():
     assert reported > 0.56 and abs(honest - 0.5) < 0.03
 
 
+@holds("Dropout")
 @pitfall("Regularizing a model that underfits")
 def check_underfitting():
     """A narrow net fits badly, and worse with a regularizer; a wide one fits well, and then dropout helps on new data."""
@@ -263,10 +267,50 @@ def check_patience_of_the_example():
     stated("0.40", best(5))
 
 
-@check
+@holds("Loss or accuracy as the stopping criterion?")
 def check_loss_rises_while_accuracy_improves():
     y = torch.tensor([0, 0, 0, 0])
     early = torch.tensor([[0.2, 0.0], [0.2, 0.0], [-0.1, 0.0], [-0.1, 0.0]])
     late = torch.tensor([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [-9.0, 0.0]])
     assert F.cross_entropy(late, y) > F.cross_entropy(early, y)
     assert (late.argmax(1) == y).float().mean() > (early.argmax(1) == y).float().mean()
+
+
+@holds("PyTorch", "Same in train and eval?")
+def check_what_pytorch_has():
+    modules = torch, nn, torch.optim, torch.optim.lr_scheduler, torch.utils.data
+    names = [name for module in modules for name in dir(module)]
+    assert not [name for name in names if "earlystop" in name.lower().replace("_", "")]
+    x, dropout = torch.ones(1000), nn.Dropout(0.5)
+    assert (dropout.train()(x) == 0).any() and torch.equal(dropout.eval()(x), x)
+    net, x = nn.Linear(3, 2), torch.randn(5, 3)
+    before = net(x)
+    torch.optim.SGD(net.parameters(), 0.1, weight_decay=0.5)
+    assert torch.equal(net(x), before)
+
+
+@holds("Why do networks generalize that could memorize everything?")
+def check_random_labels_and_smallest_norm():
+    ((x, _),) = digits(60)
+    y = torch.randint(10, (60,))
+    net = trained(dense(128), (x, y), 150, rate=0.1)
+    assert (net(x).argmax(1) == y).all()
+    X, target, w = np.random.randn(10, 30), np.random.randn(10), np.zeros(30)
+    for _ in range(3000):
+        w -= 0.01 * X.T @ (X @ w - target)
+    np.testing.assert_allclose(w, np.linalg.pinv(X) @ target, atol=1e-6)
+
+
+@holds("Does early stopping waste data?")
+def check_retraining_on_all_data():
+    """The steps that the validation part chose, from the start on all the data: lower test loss on average."""
+    gains = []
+    for _ in range(3):
+        train, held_out, test = digits(100, 100, 800)
+        net, losses = dense(64), []
+        trained(net, train, 40, rate=0.03, after=lambda: losses.append((loss_on(net, held_out), loss_on(net, test))))
+        epochs = 1 + min(range(40), key=losses.__getitem__)
+        both = tuple(torch.cat(part) for part in zip(train, held_out))
+        again = trained(dense(64), both, math.ceil(epochs / 2), rate=0.03)    # twice the data: half the epochs
+        gains.append(losses[epochs - 1][1] - loss_on(again, test))
+    assert np.mean(gains) > 0.03, gains

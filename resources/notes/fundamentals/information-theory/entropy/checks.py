@@ -6,12 +6,14 @@ from scipy.stats import entropy, norm
 from sklearn.tree import DecisionTreeClassifier
 from torch.distributions import Categorical, Normal, kl_divergence
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 ENTROPY = r"H(X) = -\sum_{x} p(x) \log p(x), \qquad 0 \le H(X) \le \log K"
 CHAIN = r"H(X, Y) = -\sum_{x, y} p(x, y) \log p(x, y) = H(X) + H(Y \mid X)"
 MUTUAL = r"I(X;Y) = I(Y;X) = H(Y) - H(Y \mid X) = H(X) - H(X \mid Y) = H(X) + H(Y) - H(X, Y)"
 GRADIENT = r"\frac{\partial H}{\partial z_k} = -p_k \left( \log p_k + H \right)"
+
+by_definition("Cost", "Entropy", "Cross-entropy", "KL divergence", "Mutual information", "Gini impurity")
 
 
 def ours(p):
@@ -33,6 +35,7 @@ def joints():
         yield joint / joint.sum()
 
 
+@holds("Range")
 @formula(ENTROPY)
 def check_entropy():
     for K in (1, 2, 7, 100):
@@ -75,7 +78,7 @@ def check_gradient():
         np.testing.assert_allclose(-p * (np.log(p) + ours(p)), z.grad.numpy(), atol=1e-12)
 
 
-@check
+@holds("Unit")
 def check_by_hand():
     p = [0.5, 0.25, 0.25]
     stated("1.5", entropy(p, base=2))
@@ -85,8 +88,9 @@ def check_by_hand():
     stated("0.6931", math.log(2))
 
 
-@check
+@holds("`Categorical(logits=z).entropy()`", "`scipy.stats.entropy(pk)`", "Unit")
 def check_contract():
+    assert entropy(np.ones((4, 6, 2))).shape == (6, 2) and np.allclose(entropy([3, 1]), entropy([0.75, 0.25]))
     assert Categorical(logits=torch.zeros(3, 5, 7)).entropy().shape == (3, 5)
     assert Categorical(logits=torch.zeros(7)).entropy().shape == ()
     assert entropy(np.ones((4, 6))).shape == (6,)
@@ -137,6 +141,7 @@ def check_units_of_trees():
     assert math.isclose(math.exp(entropy(np.ones(6))), 6)      # perplexity
 
 
+@holds("Range")
 @pitfall("A negative entropy")
 def check_density():
     stated("−0.8836", Normal(0.0, 0.1).entropy())
@@ -161,7 +166,8 @@ def check_small_samples():
     assert math.log2(16) == 4
 
 
-@check
+@holds("Why is the uniform distribution the maximum?", "Can conditioning raise the entropy?",
+       "Does minimising cross-entropy minimise the entropy of the labels?")
 def check_questions():
     for K in (2, 5):
         p = np.random.dirichlet(np.ones(K))
@@ -171,6 +177,12 @@ def check_questions():
     p, q = np.random.dirichlet(np.ones(4)), np.random.dirichlet(np.ones(4))
     cross = torch.nn.functional.cross_entropy(torch.tensor(np.log(q)), torch.tensor(p)).item()
     assert math.isclose(cross, entropy(p) + entropy(p, q))
+    z = torch.tensor(np.log(q), requires_grad=True)
+    for _ in range(300):    # training ends at H(p), not at 0
+        loss = torch.nn.functional.cross_entropy(z, torch.tensor(p))
+        z = (z - torch.autograd.grad(loss, z)[0]).detach().requires_grad_()
+    learned = z.softmax(0).detach().numpy()
+    assert abs(loss.item() - entropy(p)) < 1e-2 * cross and entropy(p, learned) < 0.1 * entropy(p, q)
 
 
 @check

@@ -10,7 +10,7 @@ from torch import nn
 from torch.distributions import Categorical, Normal, kl_divergence
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, sourced, stated
 
 KL = r"\mathrm{KL}(p \,\|\, q) = \sum_i p_i \log \frac{p_i}{q_i} = H(p, q) - H(p)"
 F_DIVERGENCE = r"D_f(p \,\|\, q) = \sum_i q_i \, f\!\left(\frac{p_i}{q_i}\right)"
@@ -18,6 +18,10 @@ GAUSSIANS = r"""
 \mathrm{KL}\left(\mathcal{N}(\mu_1, \sigma_1^2) \,\|\, \mathcal{N}(\mu_2, \sigma_2^2)\right) =
 \log\frac{\sigma_2}{\sigma_1} + \frac{\sigma_1^2 + (\mu_1 - \mu_2)^2}{2\sigma_2^2} - \frac{1}{2}
 """
+
+sourced("InstructGPT, arXiv 2203.02155, section 3.5: log(policy / SFT model), averaged over the policy's answers", "Reverse KL")
+sourced("Generative Adversarial Nets, arXiv 1406.2661, theorem 1", "Jensen-Shannon")
+sourced("Hinton et al., Distilling the Knowledge, arXiv 1503.02531, section 2", "KL", "Why multiply the distillation loss by $T^2$?")
 
 
 def pair(n):
@@ -28,6 +32,7 @@ def kl(p, q):
     return (p * np.log(p / q)).sum()
 
 
+@holds("`F.kl_div(input, target)`", "Input", "Target", "Range")
 @formula(KL)
 def check_kl():
     for n in (2, 3, 10, 100):
@@ -45,6 +50,7 @@ def check_kl():
     assert abs(zero.item() - math.log(2)) < 1e-6
 
 
+@holds("KL", "Reverse KL", "Jensen-Shannon", "Total variation", "Pearson χ²", "Why is no $f$-divergence negative?")
 @formula(F_DIVERGENCE)
 def check_f_divergences():
     for n in (2, 5, 20):
@@ -60,6 +66,14 @@ def check_f_divergences():
         weights = p / q
         np.testing.assert_allclose(d(lambda t: (t - 1) ** 2), (q * weights**2).sum() - 1, rtol=1e-8)
         assert 0 < js < math.log(2) and 0.5 * np.abs(p - q).sum() < 1
+        back = lambda f: (p * f(q / p)).sum()
+        kinds = {"kl": lambda t: t * np.log(t), "reverse": lambda t: -np.log(t), "chi": lambda t: (t - 1) ** 2,
+                 "js": lambda t: 0.5 * t * np.log(t) - (t + 1) / 2 * np.log((t + 1) / 2),
+                 "tv": lambda t: 0.5 * np.abs(t - 1)}
+        for name, f in kinds.items():
+            assert d(f) > 0 and math.isclose(d(f), back(f), rel_tol=1e-6) == (name in ("js", "tv"))
+        told = 0.5 * (p[p > q].sum() + q[p <= q].sum())    # the best guess which of the two a sample comes from
+        assert math.isclose(told, 0.5 + 0.5 * d(kinds["tv"]), rel_tol=1e-9)
     apart = jensenshannon([1.0, 0.0], [0.0, 1.0]) ** 2
     assert abs(apart - math.log(2)) < 1e-12
 
@@ -82,6 +96,7 @@ def check_by_hand():
     stated("0.25", 0.5 * (p - q).abs().sum())
 
 
+@holds("Output", "Input")
 @pitfall("The KL loss is negative or NaN")
 def check_wrong_use_is_negative():
     student, teacher = torch.randn(8, 5), torch.randn(8, 5)
@@ -91,12 +106,15 @@ def check_wrong_use_is_negative():
     loss = F.kl_div(F.log_softmax(student, -1), F.softmax(teacher, -1), reduction="batchmean")
     assert loss > 0 and torch.allclose(loss, kl_divergence(Categorical(p), Categorical(q)).mean())
     p, q = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.75, 0.25]])
+    for reduction, shape in (("batchmean", ()), ("none", (1, 2))):
+        assert F.kl_div(q.log(), p, reduction=reduction).shape == shape
     assert F.kl_div(q, p, reduction="batchmean") < 0
     assert F.kl_div(p, q.log(), reduction="batchmean").isnan()
     terms = F.kl_div(q.log(), p, reduction="none")
     assert terms.min() < 0 < terms.sum()
 
 
+@holds("Defaults", "Input")
 @pitfall("The loss is far too small")
 def check_reductions():
     p, q = torch.randn(4, 1000).softmax(1), torch.randn(4, 1000).softmax(1)
@@ -115,6 +133,7 @@ def check_reductions():
     assert torch.allclose(flat, kl_divergence(Categorical(p3), Categorical(q3)).mean(), rtol=1e-4)
 
 
+@holds("Range")
 @pitfall("`inf` or NaN from zeros")
 def check_zeros():
     log_q = torch.tensor([0.0, 1.0]).log()
@@ -138,7 +157,7 @@ def check_scipy_terms():
     assert abs(scipy.special.kl_div(2 * p, q).sum() - scipy.special.rel_entr(2 * p, q).sum()) > 0.5
 
 
-@check
+@holds("Is KL a distance?")
 def check_triangle_inequality_fails_and_js_root_is_a_metric():
     p, q, r = np.array([0.5, 0.5]), np.array([0.9, 0.1]), np.array([0.99, 0.01])
     assert kl(p, r) > kl(p, q) + kl(q, r)
@@ -147,13 +166,14 @@ def check_triangle_inequality_fails_and_js_root_is_a_metric():
         assert jensenshannon(a, c) <= jensenshannon(a, b) + jensenshannon(b, c) + 1e-12
 
 
-@check
+@holds("KL", "KL or cross-entropy as a loss?", "Why multiply the distillation loss by $T^2$?")
 def check_gradient_equals_cross_entropy_and_temperature():
     z, t = torch.randn(3, 5, dtype=torch.float64, requires_grad=True), torch.randn(3, 5, dtype=torch.float64)
     p = t.softmax(1)
     a = torch.autograd.grad(F.kl_div(z.log_softmax(1), p, reduction="batchmean"), z)[0]
     b = torch.autograd.grad(F.cross_entropy(z, p), z)[0]
-    assert torch.allclose(a, b)
+    assert torch.allclose(a, b) and torch.allclose(F.cross_entropy(p.log(), p), -(p * p.log()).sum(1).mean())
+    assert F.kl_div(p.log(), p, reduction="batchmean").abs() < 1e-12
 
     def size(temperature):
         loss = F.kl_div((z / temperature).log_softmax(1), (t / temperature).softmax(1), reduction="batchmean")
@@ -176,7 +196,7 @@ def check_estimate_from_samples():
     assert abs((r - 1 - r.log()).mean() - math.log(2)) > 0.4
 
 
-@check
+@holds("What happens if the supports do not overlap?")
 def check_disjoint_supports():
     near, far = np.array([0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.0, 1.0])
     p = np.array([1.0, 0.0, 0.0, 0.0])

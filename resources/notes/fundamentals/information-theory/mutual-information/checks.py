@@ -1,12 +1,14 @@
+import inspect
 import math
 import warnings
 
 import numpy as np
-from scipy.stats import entropy, multivariate_normal
+from scipy.stats import entropy, multivariate_normal, norm, pearsonr, spearmanr
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score, normalized_mutual_info_score
+from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 DEFINITION = r"I(X;Y) = \sum_{x, y} p(x, y) \log \frac{p(x, y)}{p(x)\,p(y)}"
 CONDITIONAL = r"I(X;Y) = I(Y;X) = H(Y) - H(Y \mid X) = H(X) - H(X \mid Y)"
@@ -14,6 +16,9 @@ JOINT = r"I(X;Y) = H(X) + H(Y) - H(X, Y), \qquad H(X) + H(Y) = H(X, Y) + I(X;Y)"
 NORMALISED = r"""
 \mathrm{NMI} = \frac{I(X;Y)}{\tfrac{1}{2}\left(H(X) + H(Y)\right)}, \qquad I = -\tfrac{1}{2} \ln\left(1 - \rho^2\right)
 """
+
+by_definition("Unchanged by")
+sourced("Contrastive Predictive Coding, arXiv 1807.03748, section 2.3", "InfoNCE, $N$ candidates")
 
 
 def labelings():
@@ -44,6 +49,7 @@ def check_definition():
         assert math.isclose(ours, mutual_info_score(x, y), abs_tol=1e-10) and ours > -1e-12
 
 
+@holds("Range", "Why is it symmetric although $H(X \\mid Y)$ and $H(Y \\mid X)$ differ?")
 @formula(CONDITIONAL, JOINT)
 def check_entropies():
     for x, y in labelings():
@@ -55,6 +61,7 @@ def check_entropies():
         assert value <= min(h_x, h_y) + 1e-10
 
 
+@holds("Range")
 @formula(NORMALISED)
 def check_normalised_and_gaussian():
     for x, y in labelings():
@@ -85,7 +92,7 @@ def check_by_hand():
     assert math.isclose(h_xy - h_y, 0.5)
 
 
-@check
+@holds("`mutual_info_score(a, b)`", "Unchanged by")
 def check_names_do_not_matter():
     for x, y in labelings():
         renamed = np.random.permutation(50)[x]
@@ -93,7 +100,7 @@ def check_names_do_not_matter():
         assert math.isclose(mutual_info_score(x, y), mutual_info_score([f"c{i}" for i in x], y), abs_tol=1e-10)
 
 
-@check
+@holds("Unchanged by")
 def check_estimates_depend_on_the_scale():
     generator = np.random.default_rng(0)
     x = generator.normal(size=2000)
@@ -137,6 +144,7 @@ def check_random_labels():
     assert normalized_mutual_info_score(real, noisy) > max(shuffled) and adjusted_mutual_info_score(real, noisy) > 0.1
 
 
+@holds("Mutual information", "Why does the disc diagram fail for three variables?")
 @pitfall('"Correlation is zero, so the feature is useless"')
 def check_parabola_and_xor():
     generator = np.random.default_rng(0)
@@ -175,7 +183,52 @@ def check_self_information_grows():
     stated("7.3", mutual_info_regression(x[:, None], x, random_state=0)[0])
 
 
-@check
+@holds("Can processing raise the information?")
 def check_data_processing():
     for x, y in labelings():
         assert mutual_info_score(x, y // 2) <= mutual_info_score(x, y) + 1e-10
+
+
+@holds("`mutual_info_score(a, b)`", "`normalized_mutual_info_score`", "`mutual_info_regression(X, y)`")
+def check_contract():
+    for x, y in labelings():
+        assert isinstance(mutual_info_score(x, y), float) and -1e-12 <= normalized_mutual_info_score(x, y) <= 1 + 1e-12
+    assert math.isclose(mutual_info_score([0, 0, 1, 1], [5, 5, 7, 7]), math.log(2))
+    assert inspect.signature(normalized_mutual_info_score).parameters["average_method"].default == "arithmetic"
+    assert inspect.signature(mutual_info_regression).parameters["n_neighbors"].default == 3
+    assert mutual_info_regression(np.random.randn(30, 4), np.random.randn(30)).shape == (4,)
+
+
+@holds("Pearson correlation", "Spearman correlation", "Mutual information")
+def check_what_each_sees():
+    x = np.random.randn(2000)
+    curved = np.exp(3 * x)
+    assert pearsonr(x, curved)[0] < 0.5 and math.isclose(spearmanr(x, curved)[0], 1)
+    for correlation in (pearsonr, spearmanr):
+        assert math.isclose(correlation(x, 2 * x + 1)[0], 1) and math.isclose(correlation(x, 1 - 2 * x)[0], -1)
+        assert abs(correlation(x, x**2)[0]) < 0.2    # neither linear nor monotone
+    assert mutual_info_regression(x[:, None], x**2, random_state=0)[0] > 1
+    assert math.isclose(mutual_info_score([0, 0, 1, 1], [0, 0, 1, 1]), mutual_info_score([0, 0, 1, 1], [1, 1, 0, 0]))
+
+
+@holds("Information gain")
+def check_information_gain():
+    x, y = np.random.randint(2, size=200), np.random.randint(3, size=200)
+    y[x == 1] = np.minimum(y[x == 1], 1)
+    tree = DecisionTreeClassifier(criterion="entropy", max_depth=1).fit(x[:, None], y).tree_
+    parent, *children = tree.impurity
+    gain = parent - np.dot(children, tree.n_node_samples[1:]) / 200
+    assert math.isclose(gain, mutual_info_score(x, y) / math.log(2), rel_tol=1e-9)
+
+
+@holds("InfoNCE, $N$ candidates")
+def check_infonce_bound():
+    """With the best critic, the true density ratio, of a Gaussian pair: ln N - loss stays below I and below ln N."""
+    for rho, N in ((0.6, 16), (0.999, 8), (0.9, 64)):
+        truth, values = -0.5 * math.log(1 - rho**2), []
+        for _ in range(200):
+            x = np.random.randn(N)
+            y = rho * x + math.sqrt(1 - rho**2) * np.random.randn(N)
+            scores = norm.logpdf(y[None], rho * x[:, None], math.sqrt(1 - rho**2)) - norm.logpdf(y)[None]
+            values.append(math.log(N) + np.mean(np.diag(scores) - np.logaddexp.reduce(scores, axis=1)))
+        assert max(values) <= math.log(N) and np.mean(values) < truth + 0.02

@@ -5,13 +5,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, stated
 from trainings import descend, handwritten_digits
 
 CHAIN = r"""
 \frac{\partial L}{\partial \theta_1} = \left( \frac{\partial f}{\partial \theta_1} \right)^{\!\top} \left( \frac{\partial g}{\partial h} \right)^{\!\top} \frac{\partial L}{\partial \hat{y}}
 """
 PIPELINE = r"p = \prod_{k=1}^{K} p_k"
+
+by_definition("Labels", "Does end to end mean no human design?", "Engineered features and a simple model")
 
 
 @formula(CHAIN)
@@ -82,6 +84,7 @@ def sampled(h, losses):
     return one_hot(h), 0
 
 
+@holds("Requirement", "Can a stage without gradient be part of it?")
 @pitfall("The first stage does not learn")
 def check_first_stage():
     cuts = (
@@ -111,6 +114,7 @@ def fitted(model, x, y, steps=200, rate=0.01):
     return model
 
 
+@holds("Pipeline", "Pretrained stages, joint fine-tuning")
 @pitfall('"End to end is always better"')
 def check_few_pairs():
     """Even or odd from 20 answered images; for the stage that reads the digit there are 800 labels."""
@@ -126,7 +130,8 @@ def check_few_pairs():
     rule = fitted(nn.Linear(10, 2), torch.eye(10), torch.arange(10) % 2, steps=600)
     tuned = fitted(nn.Sequential(reader, nn.Softmax(1), rule), x[:20], even[:20], steps=50, rate=0.001)
     scores = [score(model(x).argmax(1)) for model in (joint, tuned)]
-    assert scores[0] < 0.87 and min(pipeline, scores[1]) > 0.94, (pipeline, scores)
+    assert scores[0] < 0.87 and min(pipeline, scores[1]) > 0.92, (pipeline, scores)
+    assert (reader(x[1000:]).argmax(1) == digit[1000:]).float().mean() > 0.85    # a part tested on its own
 
 
 @pitfall("The joint model fails and nobody knows where")
@@ -180,3 +185,38 @@ def check_straight_through():
     wanted, = torch.autograd.grad((soft * weights).sum(), logits, retain_graph=True)
     (passed * weights).sum().backward()
     assert torch.allclose(logits.grad, wanted) and (wanted != 0).any()
+
+
+@holds("Input → output", "Cost", "Same in train and eval?")
+def check_contract():
+    raises(RuntimeError, lambda: torch.zeros(2, dtype=torch.long, requires_grad=True), "floating point")
+    first, second = nn.Sequential(nn.Linear(8, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Dropout(0.5))
+    x = torch.randn(4, 8)
+
+    def kept(work):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+            work()
+        return sum(sizes)
+
+    with torch.no_grad():
+        h = first(x)
+    assert kept(lambda: second(first(x))) > kept(lambda: second(h)) > 0
+    shared = [id(p) for p in second.train().parameters()]
+    assert shared == [id(p) for p in second.eval().parameters()] and torch.equal(second(h), second(h))
+    assert not torch.equal(second.train()(h), second(h))
+
+
+@holds("End to end", "Is a network on top of PCA end to end?")
+def check_joint_against_separate():
+    """The data of the figure: PCA drops the weakest direction for any labels, a trained layer finds it."""
+    from sklearn.decomposition import PCA
+
+    drawn, rng = figure_of(__file__), np.random.default_rng(0)
+    train, test = drawn.data(rng, 3000), drawn.data(rng, 3000)
+    assert np.array_equal(PCA(1).fit(train[0], train[1]).components_, PCA(1).fit(train[0], 1 - train[1]).components_)
+    joint = drawn.joint_error(train, test, 1)
+    x = PCA(9).fit(train[0])
+    weights = np.linalg.lstsq(x.transform(train[0]), 2 * train[1] - 1.0, rcond=None)[0]
+    separate = ((x.transform(test[0]) @ weights > 0) != test[1]).mean()
+    assert joint < 0.12 and separate > 0.3, (joint, separate)

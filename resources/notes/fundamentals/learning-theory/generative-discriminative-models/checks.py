@@ -11,13 +11,18 @@ from sklearn.model_selection import learning_curve, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 BAYES = r"p(y \mid x) = \frac{p(x \mid y)\,p(y)}{\sum_{y'} p(x \mid y')\,p(y')}"
 OBJECTIVES = r"\sum_{i} \ln p(x_i, y_i) = \sum_{i} \ln p(y_i \mid x_i) + \sum_{i} \ln p(x_i)"
 LOGISTIC = r"""
 w = \Sigma^{-1}(\mu_1 - \mu_0), \qquad b = \tfrac{1}{2}\,\mu_0^\top \Sigma^{-1} \mu_0 - \tfrac{1}{2}\,\mu_1^\top \Sigma^{-1} \mu_1 + \ln \frac{\pi_1}{\pi_0}
 """
+
+by_definition("Examples, generative", "Examples, discriminative", "Same in train and test?")
+by_definition("HMM, Bayesian network", "MRF", "CRF", "Why is an HMM generative and a CRF discriminative?",
+              "Is a language model generative although trained like a classifier?")
+sourced("Nigam et al., Text Classification from Labeled and Unlabeled Documents using EM, 2000", "Input")
 
 
 def joint(model, X):
@@ -26,6 +31,7 @@ def joint(model, X):
     return density * model.class_prior_
 
 
+@holds("Output for one sample", "Same in train and test?")
 @formula(BAYES, OBJECTIVES)
 def check_bayes_rule():
     for D, C in ((1, 2), (3, 4), (5, 3)):
@@ -34,6 +40,7 @@ def check_bayes_rule():
         model = GaussianNB().fit(X, y)
         p = joint(model, X)
         np.testing.assert_allclose(p / p.sum(1, keepdims=True), model.predict_proba(X), atol=1e-9)
+        assert (model.classes_[p.argmax(1)] == model.predict(X)).all()
         left = np.log(p[np.arange(len(y)), y]).sum()
         right = model.predict_log_proba(X)[np.arange(len(y)), y].sum() + np.log(p.sum(1)).sum()
         assert math.isclose(left, right, rel_tol=1e-9)
@@ -69,6 +76,7 @@ def classes(count, covariance, shift):
     return np.random.multivariate_normal(np.zeros(len(shift)), covariance, count) + y[:, None] * np.array(shift), y
 
 
+@holds("Naive Bayes, LDA", "Logistic regression, networks")
 @pitfall('"Generative for small data, discriminative for large data"')
 def check_learning_curves():
     """Held-out scores of 35 and 3,000 rows: the rule holds in one case; a right model keeps up, a badly wrong one always loses."""
@@ -99,7 +107,7 @@ def check_both_need_independent_samples():
         later = model.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:])
         train, test, labels, wanted = train_test_split(X, y, random_state=0)
         drawn = model.fit(train, labels).score(test, wanted)
-        assert later < 0.75 and drawn > 0.85, (later, drawn)
+        assert later < 0.75 and drawn > 0.82, (later, drawn)
     both = 3 * y[:, None] + np.random.randn(2000, 2)    # what naive Bayes assumes of features: independent given the class only
     assert np.corrcoef(both.T)[0, 1] > 0.5 and all(abs(np.corrcoef(both[y == c].T)[0, 1]) < 0.1 for c in (0, 1))
 
@@ -125,7 +133,8 @@ def check_nothing_is_filled_in():
         for model in (GaussianNB(), QuadraticDiscriminantAnalysis()):
             held_out[name, type(model).__name__] = np.mean([model.fit(*classes(30, covariance, shift)).score(*test) for _ in range(20)])
     naive, free = "GaussianNB", "QuadraticDiscriminantAnalysis"
-    assert held_out["fits", naive] > held_out["fits", free] + 0.05 and held_out["violated", naive] < held_out["violated", free] - 0.1
+    assert held_out["fits", naive] > held_out["fits", free] + 0.05
+    assert held_out["violated", naive] < held_out["violated", free] - 0.06
 
 
 @pitfall("Probabilities close to 0 and 1")
@@ -142,6 +151,7 @@ def check_copies_make_naive_bayes_sure():
     assert abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one) < 0.03
 
 
+@holds("Output for one sample", "SVM")
 @pitfall("Probabilities close to 0 and 1")
 def check_tiny_prior_and_svm_without_probabilities():
     X, y = load_iris(return_X_y=True)
@@ -158,7 +168,7 @@ def check_tiny_prior_and_svm_without_probabilities():
     assert not hasattr(SVC().fit(X, y), "predict_proba") and SVC().fit(X, y).decision_function(X).shape == (150, 3)
 
 
-@check
+@holds("Naive Bayes, LDA")
 def check_few_labels_need_shrinkage():
     scores = {"svd": [], "lsqr": []}
     for _ in range(30):
@@ -168,7 +178,7 @@ def check_few_labels_need_shrinkage():
     assert np.mean(scores["lsqr"]) > np.mean(scores["svd"]) + 0.03
 
 
-@check
+@holds("Naive Bayes, LDA")
 def check_missing_values_are_refused():
     X, y = load_iris(return_X_y=True)
     X[0, 0] = np.nan
@@ -176,10 +186,59 @@ def check_missing_values_are_refused():
         raises(ValueError, lambda: model.fit(X, y), "Input X contains NaN")
 
 
-@check
+@holds("What if class frequencies change after training?", "Naive Bayes, LDA")
 def check_changed_priors_shift_the_intercept():
     for old, new in ((0.5, 0.1), (0.3, 0.8)):
         shift = math.log(new / (1 - new)) - math.log(old / (1 - old))
         for x in (-1.0, 0.5, 3.0):
             logit = lambda prior: math.log(prior * norm.pdf(x, 2) / ((1 - prior) * norm.pdf(x, 0)))
             assert math.isclose(logit(new), logit(old) + shift, abs_tol=1e-9)
+    draw = lambda count, share: classes_of((np.random.rand(count) < share).astype(int))
+    (X, y), (fresh, wanted) = draw(4000, 0.5), draw(4000, 0.1)
+    direct, bayes = LogisticRegression(C=1e6).fit(X, y), GaussianNB().fit(X, y)
+    before = direct.score(fresh, wanted)
+    direct.intercept_ += math.log(0.1 / 0.9)
+    replaced = GaussianNB(priors=[0.9, 0.1]).fit(X, y)
+    assert direct.score(fresh, wanted) > before + 0.03
+    assert replaced.score(fresh, wanted) > bayes.score(fresh, wanted) + 0.03
+
+
+def classes_of(y):
+    """One feature with means 0 and 2 and variance 1."""
+    return np.random.randn(len(y), 1) + 2 * y[:, None], y
+
+
+@holds("Input", "Cost")
+def check_unlabelled_rows_and_one_pass():
+    """EM with 6 labelled and 600 unlabelled rows; naive Bayes meets each row once, logistic regression iterates."""
+    before, after = [], []
+    for _ in range(20):
+        (X, y), (more, _), test = (classes(count, np.eye(4), np.full(4, 1.5)) for count in (6, 600, 2000))
+        before.append(GaussianNB(var_smoothing=0.1).fit(X, y).score(*test))
+        model = GaussianNB(var_smoothing=0.1).fit(X, y)
+        both, labels = np.concatenate([X, more, more]), np.r_[y, np.zeros(600), np.ones(600)]
+        for _ in range(15):
+            share = model.predict_proba(more)
+            weights = np.r_[np.ones(6), share[:, 0], share[:, 1]]
+            model = GaussianNB(var_smoothing=0.1).fit(both, labels, sample_weight=weights)
+        after.append(model.score(*test))
+    assert np.mean(after) > np.mean(before) + 0.03, (np.mean(before), np.mean(after))
+    X, y = classes_of(np.arange(1000) % 2)
+    parts, whole = GaussianNB(), GaussianNB().fit(X, y)
+    for rows in np.split(np.arange(1000), 10):
+        parts.partial_fit(X[rows], y[rows], classes=[0, 1])
+    assert np.allclose(parts.theta_, whole.theta_) and np.allclose(parts.var_, whole.var_)
+    assert LogisticRegression().fit(X, y).n_iter_[0] > 1
+
+
+@holds("Naive Bayes, LDA")
+def check_a_missing_feature_left_out():
+    """Naive Bayes without the term of a missing feature is naive Bayes without the feature; LDA alike."""
+    X, y = load_iris(return_X_y=True)
+    whole, part = GaussianNB(var_smoothing=0).fit(X, y), GaussianNB(var_smoothing=0).fit(X[:, 1:], y)
+    density = norm.pdf(X[:, None, 1:], whole.theta_[None, :, 1:], np.sqrt(whole.var_[None, :, 1:])).prod(-1)
+    terms = density * whole.class_prior_
+    np.testing.assert_allclose(terms / terms.sum(1, keepdims=True), part.predict_proba(X[:, 1:]), atol=1e-9)
+    models = [LinearDiscriminantAnalysis(solver="lsqr", store_covariance=True).fit(data, y) for data in (X, X[:, 1:])]
+    assert np.allclose(models[0].means_[:, 1:], models[1].means_)
+    assert np.allclose(models[0].covariance_[1:, 1:], models[1].covariance_)

@@ -3,15 +3,19 @@ import torch
 from scipy.signal import lfilter
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend
+
+by_definition("supervised", "semi-supervised", "self-supervised", "transfer", "unsupervised", "reinforcement")
+by_definition("Where does semi-supervised differ from active learning?")
+sourced("Zhou 2018, A brief introduction to weakly supervised learning, sections 1 to 4", "Is weakly supervised learning another paradigm?")
 
 F0 = r"""
 R(f) = \frac{1}{n} \sum_{i=1}^{n} \ell(f(x_i), y_i)
@@ -78,6 +82,7 @@ def check_by_hand():
     assert model.inertia_ == 2 and sorted(model.cluster_centers_.ravel()) == [1, 10]
 
 
+@holds("Semi-supervised")
 @pitfall("A class called −1 is ignored")
 def check_unlabelled_marker():
     X = np.concatenate([np.random.randn(20, 2) - 3, np.random.randn(20, 2) + 3])
@@ -138,6 +143,7 @@ def check_spreading_can_lose_where_classes_are_not_dense_regions():
     assert trained[0.5] < alone - 0.1 and trained[0.9] > alone - 0.01
 
 
+@holds("Self-supervised")
 @pitfall("\"Self-supervised is just unsupervised\"")
 def check_targets_made_from_the_data():
     """A supervised loss without human labels: the next character of a text, and a hidden pixel of a digit."""
@@ -149,3 +155,31 @@ def check_targets_made_from_the_data():
     X = load_digits().data
     seen, hidden = np.delete(X, 36, axis=1), X[:, 36] > 8
     assert LogisticRegression(max_iter=3000).fit(seen[::2], hidden[::2]).score(seen[1::2], hidden[1::2]) > hidden.mean() + 0.1
+
+
+@holds("Supervised", "Unsupervised", "One sample")
+def check_what_each_is_given():
+    X = np.random.randn(20, 3)
+    for y in (X[:, 0] > 0, X[:, 0]):    # classes as integers, then numbers
+        model = LogisticRegression().fit(X, y.astype(int)) if y.dtype == bool else LinearRegression().fit(X, y)
+        assert model.predict(X[:1]).shape == (1,)
+        raises(ValueError, lambda: model.predict(X[0]), "Expected 2D array")
+    y = (X[:, 0] > 0).astype(int)
+    for model in (KMeans(2, n_init=1).fit(X), KNeighborsClassifier(1).fit(X, y), LabelSpreading().fit(X, y)):
+        assert model.predict(X[:1]).shape == (1,)
+        raises(ValueError, lambda: model.predict(X[0]), "Expected 2D array")
+
+
+@holds("Reinforcement", "How does reinforcement learning differ from supervised?")
+def check_late_rewards_and_states_that_depend_on_the_policy():
+    """Nine cells, start in the middle; the first action decides, the reward comes four steps later at the right end."""
+    def walk(policy):
+        cell, states, rewards = 4, [], []
+        while 0 < cell < 8:
+            states.append(cell)
+            cell += policy(cell)
+            rewards.append(float(cell == 8))
+        return states, rewards
+
+    (right, earned), (left, lost) = walk(lambda cell: 1 if cell >= 4 else -1), walk(lambda cell: 1 if cell > 4 else -1)
+    assert earned == [0, 0, 0, 1] and sum(lost) == 0 and set(right) & set(left) == {4}

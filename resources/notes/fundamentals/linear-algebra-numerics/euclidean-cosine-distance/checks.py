@@ -2,13 +2,18 @@ import math
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cosine, euclidean, mahalanobis
+from scipy.spatial.distance import cityblock, cosine, euclidean, mahalanobis
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
+from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+
+by_definition("Cost")
+sourced("Vaswani et al. 2017, Attention is all you need, section 3.2.1", "Dot product")
 
 DEFINITIONS = r"""
 d(a, b) = \lVert a - b \rVert_2 = \sqrt{\sum_{i=1}^{D} (a_i - b_i)^2}, \qquad
@@ -61,9 +66,13 @@ def check_by_hand():
     stated("0.08", euclidean(a / 5, c / 5) ** 2)
 
 
-@check
+@holds("`F.cosine_similarity(x1, x2)`", "`F.pairwise_distance(x1, x2)`", "`torch.cdist(x1, x2)`", "`scipy.spatial.distance.cosine`")
 def check_contract():
     x = torch.randn(4, 6)
+    raises(ValueError, lambda: cosine(x.numpy(), x.numpy()), "1-D")
+    raises(RuntimeError, lambda: F.cosine_similarity(torch.ones(3, dtype=torch.long), torch.ones(3, dtype=torch.long), dim=0), "floating")
+    assert F.cosine_similarity(x[:, None], x[None, :3], dim=-1).shape == (4, 3) and F.cosine_similarity(x[0], x[1], dim=-1).shape == ()
+    assert torch.allclose(torch.cdist(x, x[:3], p=2.0), torch.cdist(x, x[:3]))
     assert F.cosine_similarity(x, x).shape == (4,) and F.cosine_similarity(torch.randn(4, 6, 3), torch.randn(4, 6, 3)).shape == (4, 3)
     raises(IndexError, lambda: F.cosine_similarity(x[0], x[1]))
     assert F.pairwise_distance(x, x).shape == (4,) and F.pairwise_distance(x[0], x[1]).shape == ()
@@ -182,15 +191,75 @@ def check_concentration():
     assert share(rows) > 0.95 and math.isclose(share(StandardScaler().fit_transform(rows)), 0.5)
 
 
+@holds("Euclidean", "Cosine", "Dot product", "Manhattan", "Mahalanobis")
+def check_what_lengths_change():
+    """A vector and its double; lengths count for all but the cosine, also in the Mahalanobis distance from 0."""
+    a, b = np.abs(np.random.randn(2, 4)) + 0.1
+    inverse = np.linalg.inv(np.diag([1.0, 2.0, 3.0, 4.0]))
+    others = (euclidean, np.dot, cityblock, lambda u, v: mahalanobis(u, v, inverse))
+    assert math.isclose(cosine(a, 2 * b), cosine(a, b)) and all(abs(of(a, 20 * b) - of(a, b)) > 0.1 for of in others)
+    assert np.dot(1e9 * a, a) > 1e6 and np.dot(-1e9 * a, a) < -1e6 and math.isclose(cosine(a, -a), 2)
+    for of in (euclidean, cityblock, others[3]):
+        assert of(a, a) == 0 and of(1e9 * a, b) > 1e6
+    difference = np.array([1.0, 1.0, 1.0, 10.0])
+    assert 10 / cityblock(difference, 0 * difference) < 0.8 < 0.95 < 100 / euclidean(difference, 0 * difference) ** 2
+
+
+@holds("Euclidean")
+def check_kmeans_assigns_by_euclidean_distance():
+    X = np.random.randn(60, 3)
+    model = KMeans(4, n_init=1, random_state=0).fit(X)
+    assert (euclidean_distances(X, model.cluster_centers_).argmin(1) == model.labels_).all()
+
+
+@holds("Cosine")
+def check_repeated_text():
+    counts, other = np.array([3.0, 0, 1, 2]), np.array([2.0, 1, 1, 2])
+    assert cosine(counts, 10 * counts) < 1e-12 and euclidean(counts, 10 * counts) > euclidean(counts, other)
+
+
 @check
+def check_cosine_of_embeddings_trained_with_a_dot_product():
+    """Both factorizations give the same dot products; their cosines between items differ."""
+    users, items, scale = np.random.randn(8, 3), np.random.randn(6, 3), np.array([0.1, 1.0, 10.0])
+    np.testing.assert_allclose(users @ items.T, (users / scale) @ (items * scale).T)
+    assert np.abs(cosine_similarity(items) - cosine_similarity(items * scale)).max() > 0.2
+
+
+@holds("When do both give the same neighbours?")
+def check_same_neighbours():
+    X, query = np.random.randn(300, 5), np.random.randn(20, 5)
+    unit = lambda rows: rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    by_cosine = NearestNeighbors(n_neighbors=7, metric="cosine").fit(X).kneighbors(query)[1]
+    for rows, asked, same in ((unit(X), unit(query), True), (3 * unit(X), 3 * unit(query), True), (X, query, False)):
+        assert (NearestNeighbors(n_neighbors=7, algorithm="kd_tree").fit(rows).kneighbors(asked)[1] == by_cosine).all() == same
+
+
+@holds("Why normalize and divide by a temperature in contrastive learning?")
+def check_temperature():
+    """At best the positive has cosine 1 and 255 negatives have -1."""
+    scores = torch.cat([torch.ones(1), -torch.ones(255)])
+    assert scores.softmax(0)[0] < 0.05 and (scores / 0.07).softmax(0)[0] > 0.999
+    stated("0.07", 0.07)
+    query, keys = torch.randn(6), torch.randn(10, 6)
+    keys[0] = keys[(keys @ query).argmax()] + query                # the positive scores highest
+    loss = lambda length: F.cross_entropy(length * keys @ query, torch.tensor(0))
+    assert loss(2.0) < loss(1.0)
+
+
+@holds("Mahalanobis")
 def check_mahalanobis_needs_rows():
     X = np.random.randn(400, 30)
     distance = lambda rows: mahalanobis(X[-1], X[-2], np.linalg.inv(np.cov(rows.T)))
     true = np.linalg.norm(X[-1] - X[-2])                         # the covariance is the identity
     assert distance(X[:33]) > 1.5 * true and abs(distance(X[:380]) - true) < 0.2 * true
+    rows = X[:, :2] @ np.array([[1.0, 0.9], [0.0, 0.1]])          # two correlated features
+    inverse, step = np.linalg.inv(np.cov(rows.T)), np.array([1.0, 0.9]) / math.hypot(1, 0.9)
+    across = np.array([-step[1], step[0]])
+    assert mahalanobis(across, 0 * across, inverse) > 5 * mahalanobis(step, 0 * step, inverse)
 
 
-@check
+@holds("Does centring the data change the cosine?")
 def check_centring():
     a, b = np.random.randn(2, 8) + 3
     assert math.isclose(1 - cosine(a - a.mean(), b - b.mean()), np.corrcoef(a, b)[0, 1])

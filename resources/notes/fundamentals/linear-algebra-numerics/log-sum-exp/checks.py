@@ -5,7 +5,7 @@ import torch
 from scipy.special import logsumexp
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 SHIFT = r"\mathrm{LSE}(x) = \log \sum_{i=1}^{n} e^{x_i} = c + \log \sum_{i=1}^{n} e^{x_i - c}"
 SOFTMAX = r"""
@@ -20,6 +20,7 @@ def vectors():
             yield np.random.randn(n) * scale
 
 
+@holds("Range")
 @formula(SHIFT)
 def check_shift():
     for x in vectors():
@@ -41,6 +42,7 @@ def check_softmax():
         np.testing.assert_allclose(x - lse.item(), F.log_softmax(torch.tensor(x), 0).numpy(), atol=1e-10)
 
 
+@holds("`logaddexp(a, b)`")
 @formula(TWO)
 def check_two_terms():
     for a, b in [*np.random.randn(50, 2) * 20, (1000.0, 999.0), (-800.0, -900.0), (3.0, 3.0)]:
@@ -66,7 +68,7 @@ def check_limits_of_float32():
     assert torch.tensor(-104.0).exp() == 0 and torch.tensor(-103.0).exp() > 0
 
 
-@check
+@holds("`torch.logsumexp(x, dim)`", "Input", "`scipy.special.logsumexp(a)`")
 def check_contract():
     x = torch.randn(2, 3, 4)
     assert torch.logsumexp(x, 1).shape == (2, 4) and torch.logsumexp(x, (0, 2)).shape == (3,)
@@ -80,6 +82,7 @@ def check_contract():
     assert sign == -1 and math.isclose(value, math.log(math.e**2 - math.e))
 
 
+@holds("All inputs −∞")
 @pitfall("NaN gradients where everything is masked")
 def check_empty_sums():
     masked = torch.full((3,), -torch.inf, requires_grad=True)
@@ -115,9 +118,10 @@ def check_half_precision():
     assert torch.logsumexp(torch.zeros(2).masked_fill(torch.tensor([True, False]), -1e9), 0) == 0
     step = sum((torch.tensor(1.0, dtype=torch.float16) for _ in range(3000)), torch.tensor(0.0, dtype=torch.float16))
     assert step == 2048                                             # adding 1 no longer changes it
+    assert 5e-4 < torch.finfo(torch.float16).eps < 2e-3             # about three digits
 
 
-@check
+@holds("How do hidden Markov models use it?")
 def check_forward_pass():
     a, b, start = (np.random.dirichlet(np.ones(3), size=n) for n in (3, 3, 1))
     alpha, log_alpha = start[0] * b[:, 0], np.log(start[0] * b[:, 0])
@@ -125,6 +129,10 @@ def check_forward_pass():
         alpha = (alpha @ a) * b[:, symbol]
         log_alpha = logsumexp(log_alpha[:, None] + np.log(a), axis=0) + np.log(b[:, symbol])
     np.testing.assert_allclose(np.log(alpha), log_alpha)
+    for _ in range(3000):
+        alpha = (alpha @ a) * b[:, 0]
+        log_alpha = logsumexp(log_alpha[:, None] + np.log(a), axis=0) + np.log(b[:, 0])
+    assert (alpha == 0).all() and np.isfinite(log_alpha).all()
 
 
 @pitfall("The loss is inf or nan although the logits look normal")
@@ -151,7 +159,36 @@ def check_mean_of_probabilities():
     assert torch.allclose(mean, log_p.exp().mean(0).log()) and (log_p.mean(0) < mean).all()
 
 
-@check
+@holds("Why the maximum as the shift, when every constant is exact on paper?")
+def check_other_shifts():
+    x = torch.tensor([1000.0, 1001.0, 1002.0])
+    with_shift = lambda c: (c + (x - c).exp().sum().log()).item()
+    assert with_shift(0.0) == math.inf and with_shift(2000.0) == -math.inf and math.isclose(with_shift(x.max()), 1002.4076, rel_tol=1e-6)
+    assert (x - x.max()).exp().max() == 1
+
+
+@holds("`logsumexp`", "`logaddexp(a, b)`", "`log_softmax`", "`F.softplus(x)`")
+def check_uses():
+    """A mixture density, a marginal, a recursion over two terms, cross-entropy, and binary cross-entropy from logits."""
+    log_joint = torch.randn(4, 5, dtype=torch.float64).flatten().log_softmax(0).view(4, 5)
+    assert torch.allclose(torch.logsumexp(log_joint, 1), log_joint.exp().sum(1).log())
+    parts = torch.distributions.Normal(torch.randn(3), 0.5 + torch.rand(3))
+    weights = torch.distributions.Categorical(logits=torch.randn(3))
+    mixture = torch.distributions.MixtureSameFamily(weights, parts)
+    at = torch.tensor(0.3)
+    assert torch.allclose(torch.logsumexp(weights.logits + parts.log_prob(at), 0), mixture.log_prob(at))
+    x = torch.randn(6, dtype=torch.float64)
+    total = x[0]
+    for value in x[1:]:
+        total = torch.logaddexp(total, value)
+    assert torch.allclose(total, torch.logsumexp(x, 0)) and torch.logaddexp(x, x).shape == (6,)
+    assert torch.allclose(-(x - torch.logsumexp(x, 0))[2], F.cross_entropy(x, torch.tensor(2)))
+    assert torch.allclose(x.log_softmax(0), x - torch.logsumexp(x, 0))
+    y = torch.tensor([0.0, 1, 1, 0, 0, 1], dtype=torch.float64)
+    assert torch.allclose(F.softplus(x) - x * y, F.binary_cross_entropy_with_logits(x, y, reduction="none"))
+
+
+@holds("`logcumsumexp`", "`F.softplus(x)`", "Is LSE convex?", "What is the LSE of n equal inputs?")
 def check_siblings_and_questions():
     x = torch.randn(6, dtype=torch.float64)
     assert torch.allclose(F.softplus(x), torch.logaddexp(x, torch.zeros_like(x)))
@@ -166,6 +203,10 @@ def check_siblings_and_questions():
     hessian = torch.autograd.functional.hessian(lambda v: torch.logsumexp(v, 0), x)
     assert torch.allclose(hessian, torch.diag(p) - torch.outer(p, p)) and torch.linalg.eigvalsh(hessian).min() > -1e-12
     assert math.isclose(torch.logsumexp(torch.full((7,), 2.5, dtype=torch.float64), 0).item(), 2.5 + math.log(7))
+    equal = torch.full((7,), 2.5, dtype=torch.float64)
+    assert math.isclose(0.1 * torch.logsumexp(equal / 0.1, 0).item(), 2.5 + 0.1 * math.log(7))
+    drawn = torch.eye(6, dtype=torch.float64)                           # the covariance of a one-hot draw from p
+    assert torch.allclose(hessian, torch.cov(drawn.T, aweights=p, correction=0))
     for T in (1.0, 0.1, 0.01):
         gap = (T * torch.logsumexp(x / T, 0) - x.max()).item()
         assert -1e-12 <= gap <= T * math.log(6)

@@ -3,10 +3,15 @@ import math
 import numpy as np
 import scipy.linalg
 import torch
-from sklearn.decomposition import TruncatedSVD
+from scipy import sparse
+from scipy.sparse.linalg import svds
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
+
+sourced("Trefethen and Bau, Numerical Linear Algebra, lecture 31: cost of the reduced SVD", "Cost")
 
 DECOMPOSITION = r"A = U \Sigma V^\top = \sum_{i=1}^{r} \sigma_i\, u_i v_i^\top, \qquad U^\top U = I, \quad V^\top V = I"
 NORMS = r"\lVert A \rVert_2 = \sigma_1, \qquad \lVert A \rVert_F^2 = \sum_{i} \sigma_i^2"
@@ -23,6 +28,7 @@ def matrices():
     yield np.random.randn(6, 2) @ np.random.randn(2, 5)
 
 
+@holds("SVD")
 @formula(DECOMPOSITION)
 def check_decomposition():
     for A in matrices():
@@ -83,7 +89,7 @@ def check_by_hand():
     assert math.isclose(np.linalg.norm(A - first), 1)
 
 
-@check
+@holds("`torch.linalg.svd(A)`", "`full_matrices=False`", "Returned", "dtype")
 def check_contract():
     A = torch.randn(2, 5, 3)
     assert [tuple(part.shape) for part in torch.linalg.svd(A)] == [(2, 5, 5), (2, 3), (2, 3, 3)]
@@ -94,6 +100,9 @@ def check_contract():
     V = (Z.mH @ complex_parts.U) / complex_parts.S                 # from A^H u = sigma v
     assert torch.allclose(complex_parts.Vh, V.mH, atol=1e-3) and not torch.allclose(complex_parts.Vh, V.mT, atol=1e-2)
     raises(RuntimeError, lambda: torch.linalg.svd(torch.ones(2, 2, dtype=torch.long)))
+    for kind in (torch.float32, torch.float64, torch.complex128):
+        U, S, Vh = torch.linalg.svd(torch.randn(4, 3, dtype=kind), full_matrices=False)
+        assert U.dtype == Vh.dtype == kind and S.ndim == 1 and not S.is_complex() and (S.diff() <= 0).all()
     U, S, V = torch.svd(A[0])
     assert torch.allclose(U * S @ V.T, A[0], atol=1e-5) and not torch.allclose(U * S @ V, A[0], atol=1e-2)
 
@@ -196,7 +205,80 @@ def check_rounded_rank():
     assert (1 / S).max() > 100 > 10 > (S / (S**2 + 0.1)).max()
 
 
-@check
+@holds("SVD")
+def check_least_squares():
+    X, y = np.random.randn(30, 4), np.random.randn(30)
+    U, S, Vh = np.linalg.svd(X, full_matrices=False)
+    np.testing.assert_allclose(Vh.T @ ((U.T @ y) / S), np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-10)
+    assert math.isclose(np.linalg.cond(X), S[0] / S[-1])
+
+
+@holds("Cost")
+def check_few_terms():
+    A = np.random.randn(40, 30)
+    assert svds(A, k=3)[1].shape == (3,) and TruncatedSVD(3).fit(A).components_.shape == (3, 30)
+    assert [part.shape for part in torch.svd_lowrank(torch.tensor(A), q=3)] == [(40, 3), (3,), (30, 3)]
+
+
+@holds("Eigendecomposition", "SVD or eigendecomposition: when are they the same?")
+def check_eigenvalues():
+    B = np.random.randn(4, 4)
+    for A, same in ((B @ B.T, True), (B + B.T - 2 * np.eye(4), False)):
+        values, vectors = np.linalg.eigh(A)
+        U, S, Vh = np.linalg.svd(A)
+        np.testing.assert_allclose(np.sort(np.abs(values)), S[::-1], atol=1e-9)
+        assert np.allclose(np.sort(values), S[::-1]) == same and np.allclose(U, Vh.T) == same
+        np.testing.assert_allclose(np.abs(U), np.abs(Vh.T), atol=1e-8)
+        np.testing.assert_allclose(vectors * values**5 @ vectors.T, np.linalg.matrix_power(A, 5), rtol=1e-6, atol=1e-6)
+    assert np.linalg.svd(np.random.randn(3, 2))[1].shape == (2,)
+    raises(np.linalg.LinAlgError, lambda: np.linalg.eig(np.random.randn(3, 2)))
+
+
+@holds("PCA", "`TruncatedSVD`")
+def check_centring():
+    X = np.random.randn(50, 4) * [3, 2, 1, 0.5] + 10
+    Vh = np.linalg.svd(X - X.mean(0))[2]
+    np.testing.assert_allclose(np.abs(PCA(2).fit(X).components_), np.abs(Vh[:2]), atol=1e-8)
+    first = np.abs(TruncatedSVD(2, algorithm="arpack").fit(X).components_[0])
+    assert np.allclose(first, np.abs(np.linalg.svd(X)[2][0])) and not np.allclose(first, np.abs(Vh[0]), atol=0.1)
+    texts = ["ball team goal", "team goal", "vote law", "law vote party"]
+    tfidf = TfidfVectorizer().fit_transform(texts)
+    assert sparse.issparse(tfidf)
+    topics = TruncatedSVD(2, random_state=0).fit_transform(tfidf)
+    assert abs(topics[0] @ topics[2]) < 1e-6 < 0.3 < topics[0] @ topics[1]
+
+
+@holds("QR")
+def check_qr():
+    X, y = np.random.randn(30, 4), np.random.randn(30)
+    Q, R = np.linalg.qr(X)
+    np.testing.assert_allclose(scipy.linalg.solve_triangular(R, Q.T @ y), np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-10)
+    X[:, 3] = X[:, 2]
+    assert abs(np.linalg.qr(X)[1][3, 3]) < 1e-12                  # no division by it
+
+
+@holds("What is the condition number?")
+def check_growth_of_errors():
+    """The bound is reached for b along the first and the error along the last left vector."""
+    A = np.random.randn(4, 4)
+    U, S, _ = np.linalg.svd(A)
+    growth = lambda b, error: np.linalg.norm(np.linalg.solve(A, error)) / np.linalg.norm(np.linalg.solve(A, b)) * np.linalg.norm(b) / np.linalg.norm(error)
+    assert math.isclose(growth(U[:, 0], U[:, -1]), S[0] / S[-1], rel_tol=1e-6)
+    assert all(growth(*np.random.randn(2, 4)) <= S[0] / S[-1] * (1 + 1e-9) for _ in range(100))
+    assert math.isclose(np.linalg.cond(A.T @ A), np.linalg.cond(A) ** 2, rel_tol=1e-6)
+
+
+@holds("How many terms should be kept?")
+def check_share_and_error():
+    A = np.random.randn(30, 20) * 0.8 ** np.arange(20)
+    U, S, Vh = np.linalg.svd(A, full_matrices=False)
+    k = int(((S**2).cumsum() / (S**2).sum() < 0.95).sum()) + 1
+    error = np.linalg.norm(A - U[:, :k] * S[:k] @ Vh[:k]) / np.linalg.norm(A)
+    stated("22%", math.sqrt(0.05))
+    assert k < 20 and error <= math.sqrt(0.05) < np.linalg.norm(A - U[:, : k - 1] * S[: k - 1] @ Vh[: k - 1]) / np.linalg.norm(A)
+
+
+@holds("Why does ridge regression shrink some directions more?")
 def check_siblings_and_questions():
     X, y = np.random.randn(30, 4) + 3, np.random.randn(30)
     truncated = TruncatedSVD(2, algorithm="arpack").fit(X)

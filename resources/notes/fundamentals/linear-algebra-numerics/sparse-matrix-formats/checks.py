@@ -4,9 +4,14 @@ import warnings
 import numpy as np
 import torch
 from scipy import sparse
+from scipy.sparse.linalg import splu, spsolve
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, processor_seconds, quietly, raises, sourced, stated
+
+by_definition("Cost")
+sourced("Bell and Garland 2009, Implementing sparse matrix-vector multiplication, section 2: ELL and HYB", "ELL, HYB")
 
 PRODUCT = r"y_i = \sum_{p\,=\,\text{indptr}_i}^{\text{indptr}_{i+1} - 1} \text{data}_p \; x_{\text{indices}_p}"
 BYTES = r"""
@@ -81,7 +86,7 @@ def check_by_hand():
     assert loose.indices.tolist() == [0, 3]
 
 
-@check
+@holds("Pays off", "dense", "`scipy.sparse.csr_array(A)`", "`torch.sparse_csr_tensor`, `A.to_sparse_csr()`")
 def check_break_even():
     for share, smaller in ((0.65, True), (0.68, False)):
         a = sparse.random_array((400, 400), density=share, format="csr", rng=0)
@@ -102,6 +107,7 @@ def check_duplicates():
     assert t.coalesce().values().tolist() == [3.0]
 
 
+@holds("Names")
 @pitfall("`A * B` means two things")
 def check_star():
     square = np.array([[1.0, 2.0], [0.0, 3.0]])
@@ -120,6 +126,7 @@ def seconds_to_fill(empty, places):
     return time.process_time() - began, empty.tocsr()
 
 
+@holds("COO", "CSR", "LIL, DOK")
 @pitfall("Filling a CSR matrix element by element is slow")
 def check_filling():
     with warnings.catch_warnings(record=True) as caught:
@@ -170,7 +177,7 @@ def bytes_of_torch(t):
     return sum(part.numel() * part.element_size() for part in (t.values(), t.col_indices(), t.crow_indices()))
 
 
-@check
+@holds("Why is the same CSR matrix larger in PyTorch?", "`torch.sparse_csr_tensor`, `A.to_sparse_csr()`")
 def check_index_types_of_torch():
     t = torch.tensor(A).to_sparse_csr()
     stated("112", bytes_of_torch(t))
@@ -178,17 +185,84 @@ def check_index_types_of_torch():
     assert small.col_indices().dtype == torch.int32 and bytes_of_torch(small) == 76
 
 
-@check
+@holds("Is the product of two sparse matrices sparse?")
 def check_product_can_be_full():
     column = np.zeros((4, 4))
     column[:, 0] = 1.0
     a = sparse.csr_array(column)
     stated("4", a.nnz)
     stated("16", (a @ a.T).nnz)
+    band = sparse.diags_array([np.full(29, -1.0), np.full(30, 2.0), np.full(29, -1.0)], offsets=[-1, 0, 1], format="csc")
+    assert (np.abs(np.linalg.inv(band.toarray())) > 1e-3).all()
+    b = np.random.randn(30)
+    np.testing.assert_allclose(spsolve(band, b), np.linalg.solve(band.toarray(), b), atol=1e-9)
 
 
-@check
+@holds("BSR", "`scipy.sparse.csr_array(A)`")
 def check_blocks_and_one_axis():
     blocks = sparse.bsr_array(np.kron(np.eye(3), np.ones((2, 2))))
     assert len(blocks.indices) == 3 and sparse.csr_array(blocks).nnz == 12
-    assert sparse.csr_array(np.array([1.0, 0.0, 2.0])).shape == (3,)
+    scattered = sparse.random_array((100, 100), density=0.01, rng=0).tobsr(blocksize=(2, 2))
+    assert scattered.data.size > 3 * np.count_nonzero(scattered.data)
+    line = sparse.csr_array(np.array([1.0, 0.0, 2.0]))
+    assert line.shape == (3,) and (line.data.tolist(), line.indices.tolist(), line.indptr.tolist()) == ([1, 2], [0, 2], [0, 2])
+
+
+@holds("COO")
+def check_any_order():
+    """The same matrix from shuffled triplets; the triplets keep their order."""
+    order = np.random.permutation(5)
+    rows, columns = np.nonzero(A)
+    coo = sparse.coo_array((A[rows, columns][order], (rows[order], columns[order])), shape=A.shape)
+    assert coo.coords[0].tolist() == rows[order].tolist() and all((kind(coo).toarray() == A).all() for kind in (sparse.csr_array, sparse.dok_array))
+
+
+@holds("CSR", "CSC", "Why is a column slice of CSR slow?")
+def check_slices_and_solver():
+    csr = sparse.random_array((20_000, 20_000), density=1e-3, format="csr", rng=0)
+    csc = csr.tocsc()
+    across, down, csc_across, csc_down = processor_seconds(lambda: csr[[7]], lambda: csr[:, [7]], lambda: csc[[7]], lambda: csc[:, [7]], rounds=4)
+    assert down > 3 * across and csc_across > 3 * csc_down
+    assert CountVectorizer().fit_transform(["a word", "two words"]).format == "csr"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        splu(sparse.eye_array(3, format="csr"))
+        splu(sparse.eye_array(3, format="csc"))
+    assert len(caught) == 1 and "CSC format" in str(caught[0].message)
+
+
+@holds("CSR", "LIL, DOK")
+def check_products_of_what_is_easy_to_change():
+    csr, x = sparse.random_array((1000, 1000), density=0.02, format="csr", rng=0), np.ones(1000)
+    lil, dok = csr.tolil(), csr.todok()
+    fast, first, second = processor_seconds(lambda: csr @ x, lambda: lil @ x, lambda: dok @ x, rounds=3)
+    assert min(first, second) > 3 * fast
+
+
+@holds("DIA", "ELL, HYB", "dense")
+def check_patterns():
+    drawn = figure_of(__file__)
+    sizes = lambda a: quietly(lambda: drawn.bytes_of(a))
+    band = sizes(sparse.diags_array([np.ones(999), np.ones(1000), np.ones(999)], offsets=[-1, 0, 1]))
+    scattered, row = sizes(sparse.random_array((1000, 1000), density=0.01, rng=0)), sparse.eye_array(1000).tolil()
+    row[0, :] = 1.0
+    coo, csr, _, ell_bytes, hyb = sizes(row)
+    assert min(band) == band[2] and scattered[2] > 8 * 1000**2 > 20 * scattered[1]
+    assert ell_bytes > 100 * max(coo, csr, hyb) and not hasattr(sparse, "ell_array") and not hasattr(sparse, "hyb_array")
+
+
+@holds("Why does CSR need $m + 1$ pointers?")
+def check_empty_row():
+    a = sparse.csr_array(np.array([[1.0, 0], [0, 0], [2, 3]]))
+    assert a.indptr.tolist() == [0, 1, 1, 3] and [a.data[a.indptr[i] : a.indptr[i + 1]].tolist() for i in range(3)] == [[1], [], [2, 3]]
+    assert a.indptr[3] == a.nnz
+
+
+@holds("Does a sparse format make a pruned network faster?")
+def check_bytes_of_a_pruned_layer():
+    dense = torch.rand(512, 512) + 0.1
+    for kept, smaller in ((0.32, True), (0.35, False), (0.5, False)):
+        pruned = dense * (torch.rand(512, 512) < kept)
+        csr = pruned.to_sparse_csr()
+        assert (bytes_of_torch(csr) < dense.nbytes) == smaller
+    stated("12", csr.values().element_size() + csr.col_indices().element_size())

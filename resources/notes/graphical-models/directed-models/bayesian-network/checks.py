@@ -4,7 +4,15 @@ import math
 import networkx
 import numpy as np
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+
+by_definition("Bayesian network", "Naive Bayes, HMM", "MRF", "CRF")
+sourced("Cooper 1990, The computational complexity of probabilistic inference using Bayesian belief networks; Pearl 1986, section 2", "Cost")
+sourced("pgmpy documentation: TabularCPD, VariableElimination; module lists of PyTorch and scikit-learn", "Library")
+sourced("Lauritzen and Spiegelhalter 1988: expert systems for diagnosis", "Bayesian network")
+sourced("Geman and Geman 1984: restoration of images with Markov random fields", "MRF")
+sourced("Lafferty, McCallum, Pereira 2001, section 5.3: part-of-speech tagging", "CRF")
+sourced("Koller and Sahami 1996, Toward optimal feature selection: Markov blankets", "What is a Markov blanket good for?")
 
 FACTORS = r"p(x_1, \dots, x_n) = \prod_{i=1}^{n} p(x_i \mid \mathrm{pa}_i)"
 BLANKET = r"""
@@ -27,6 +35,7 @@ def joint(parents, cpts, x):
     return math.prod(factor(parents, cpts, x, i) for i in range(len(parents)))
 
 
+@holds("Input")
 @formula(FACTORS)
 def check_factorisation_equals_ancestral_sampling():
     """The product sums to 1 and gives the frequencies of samples drawn node by node."""
@@ -42,6 +51,7 @@ def check_factorisation_equals_ancestral_sampling():
             assert abs((samples == x).all(1).mean() - joint(parents, cpts, x)) < 0.008
 
 
+@holds("What is a Markov blanket good for?")
 @formula(BLANKET)
 def check_blanket_equals_conditioning_the_joint():
     for parents in GRAPHS:
@@ -55,7 +65,7 @@ def check_blanket_equals_conditioning_the_joint():
                 assert math.isclose(local[0] / sum(local), exact, rel_tol=1e-9)
 
 
-@check
+@holds("Query", "Parameters")
 def check_by_hand():
     both, only_rain, only_sprinkler = 0.2 * 0.1 * 0.99, 0.2 * 0.9 * 0.9, 0.8 * 0.1 * 0.9
     stated("0.0198", both)
@@ -77,7 +87,7 @@ def dependence(table):
     return np.abs(table - np.outer(table.sum(1), table.sum(0))).max()
 
 
-@check
+@holds("Which three patterns decide d-separation?")
 def check_chain_fork_collider():
     cube = lambda parents: np.array([joint(parents, cpts, x) for x in itertools.product((0, 1), repeat=3)]).reshape(2, 2, 2)
     for parents, blocked_when_seen in [([[], [0], [1]], True), ([[1], [], [1]], True), ([[], [0, 2], []], False)]:
@@ -87,7 +97,7 @@ def check_chain_fork_collider():
         assert (dependence(table[:, 1]) < 1e-12) == blocked_when_seen
 
 
-@check
+@holds("Which three patterns decide d-separation?")
 def check_descendant_of_a_collider_opens_the_path_too():
     parents = [[], [], [0, 1], [2]]
     cpts = [np.array(0.4), np.array(0.3), np.array([[0.1, 0.8], [0.7, 0.95]]), np.array([0.2, 0.9])]
@@ -156,6 +166,7 @@ def check_d_separation_predicts_what_conditioning_creates():
                     assert (gap < 1e-9) == networkx.is_d_separator(graph, {i}, {j}, set(seen))
 
 
+@holds("What is a Markov blanket good for?")
 @pitfall("The blanket misses the co-parents")
 def check_blanket_needs_the_co_parents():
     """Given the whole blanket the rest adds nothing; given only parents and children, a co-parent still does."""
@@ -173,3 +184,36 @@ def check_blanket_needs_the_co_parents():
             exact, shielded = given / given.sum(0), given.sum(2) / given.sum((0, 2))
             same = np.allclose(exact, shielded[:, :, None])
             assert same == (shield >= blanket)
+
+
+def largest_table(graph, order):
+    """Variables of the largest table that summing out in this order creates."""
+    graph, largest = graph.copy(), 0
+    for node in order:
+        neighbours = list(graph[node])
+        largest = max(largest, len(neighbours))
+        graph.add_edges_from(itertools.combinations(neighbours, 2))
+        graph.remove_node(node)
+    return largest
+
+
+@holds("Why is exact inference hard?")
+def check_elimination_orders():
+    """A tree needs tables of one variable; k parents of one child are linked, and cost a table over k; a bad order costs more."""
+    for parents, width in (([[], [0], [0], [1], [1]], 1), ([[], [], [], [], [0, 1, 2, 3]], 4), ([[], [0], [1], [0], [2, 3]], 2)):
+        moral = networkx.Graph([(a, b) for b, pa in enumerate(parents) for a in pa])
+        moral.add_edges_from(pair for pa in parents for pair in itertools.combinations(pa, 2))
+        assert min(largest_table(moral, order) for order in itertools.permutations(range(5))) == width
+    star = networkx.star_graph(6)
+    assert largest_table(star, range(7)) == 6 > largest_table(star, range(6, -1, -1)) == 1
+
+
+@holds("Naive Bayes, HMM")
+def check_special_cases():
+    """A star: the features are independent given the class. A chain: the next state ignores all before the last."""
+    star = cube([[], [0], [0]], tables([[], [0], [0]]))
+    assert all(dependence(star[c]) < 1e-12 for c in (0, 1)) and dependence(star.sum(0)) > 1e-6
+    hmm = [[], [0], [0], [2]]                                 # z1, x1, z2, x2
+    table = cube(hmm, tables(hmm))
+    assert all(dependence(table.sum(3)[z1]) < 1e-12 for z1 in (0, 1))
+    assert all(dependence(table.sum(1)[:, z2]) < 1e-12 for z2 in (0, 1))

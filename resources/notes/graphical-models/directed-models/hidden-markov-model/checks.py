@@ -7,7 +7,12 @@ from scipy.special import logsumexp
 from scipy.stats import multinomial
 from sklearn.linear_model import LogisticRegression
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+
+by_definition("Cost", "Bayesian network", "CRF", "MRF")
+sourced("hmmlearn 0.3 documentation, tutorial: working with multiple sequences", "Input")
+sourced("Geman and Geman 1984: Markov random fields for images", "MRF")
+sourced("Lafferty, McCallum, Pereira 2001: conditional random fields, tagging with overlapping features", "CRF")
 
 JOINT = r"p(x_{1:T}, z_{1:T}) = \pi_{z_1} b_{z_1}(x_1) \prod_{t=2}^{T} a_{z_{t-1} z_t} b_{z_t}(x_t)"
 FORWARD = r"""
@@ -48,6 +53,7 @@ def models():
     yield np.array([1.0, 0.0]), np.array([[0.5, 0.5], [0.0, 1.0]]), B, np.array([1, 0, 1, 1])
 
 
+@holds("What are the two independence assumptions?")
 @formula(JOINT)
 def check_joint_is_a_distribution_that_sampling_reproduces():
     """Sums to 1 over all sequences, and equals the frequencies of simulated sequences."""
@@ -64,6 +70,7 @@ def check_joint_is_a_distribution_that_sampling_reproduces():
         assert abs(share - joint(PI, A, B, values[:2], values[2:])) < 0.004
 
 
+@holds("Output", "Why is the forward algorithm fast?")
 @formula(FORWARD, BACKWARD)
 def check_recursions_against_all_paths():
     for pi, a, b, x in models():
@@ -140,6 +147,7 @@ def scaled(pi, a, likelihoods):
     return alpha * beta, a * (alpha[:-1].T @ ahead), np.log(sums).sum()
 
 
+@holds("HMM")
 @pitfall("\"An HMM fills in missing data and wins on few samples\"")
 def check_missing_observations_and_few_samples():
     """A gap is summed out; against a tagger that sees a window, the HMM wins with 20 steps and loses where its assumption is false."""
@@ -199,6 +207,7 @@ def baum_welch(x, pi, a, b, steps=30):
     return pi, a, b
 
 
+@holds("HMM", "Training")
 @pitfall("Training ends in different models")
 def check_restarts_of_baum_welch():
     """Also: a transition that starts at 0 stays 0, and renamed states make the same model."""
@@ -229,8 +238,65 @@ def check_restarts_of_baum_welch():
     assert frozen[1][1, 0] == 0 < frozen[1][0, 1]
 
 
-@check
+@holds("Is the observed sequence a Markov chain?")
 def check_observations_are_no_markov_chain():
     probability = lambda x: forward_backward(PI, A, B, x)[0][-1].sum()
     given = [probability([first, 1, 1]) / probability([first, 1]) for first in (0, 1)]
     assert given[1] - given[0] > 0.05
+
+
+@holds("Parameters")
+def check_number_of_free_parameters():
+    """Each row of pi, A and B has one entry that the others settle."""
+    for K, M in ((2, 2), (3, 5)):
+        shapes = [np.ones(K), np.ones((K, K)), np.ones((K, M))]
+        assert sum(rows.size - (1 if rows.ndim == 1 else K) for rows in shapes) == (K - 1) + K * (K - 1) + K * (M - 1)
+
+
+@check
+def check_one_and_several_noisy_minutes():
+    filtered = forward_backward(PI, A, B, [1, 1])[0]
+    worn = filtered[:, 1] / filtered.sum(1)
+    assert worn[0] < 0.5 < worn[1]
+
+
+@holds("What are the two independence assumptions?")
+def check_assumptions_and_durations():
+    """Conditionals of an enumerated joint, and lengths of simulated stays against the geometric distribution."""
+    pi, a, b, _ = next(itertools.islice(models(), 1, 2))
+    K, M = b.shape
+    table = np.zeros((K, K, M, M))                             # z1, z2, x1, x2
+    for z1, z2, x1, x2 in itertools.product(range(K), range(K), range(M), range(M)):
+        table[z1, z2, x1, x2] = joint(pi, a, b, (x1, x2), (z1, z2))
+    np.testing.assert_allclose(table.sum(3) / table.sum((1, 3))[:, None], np.broadcast_to(a[:, :, None], (K, K, M)))
+    np.testing.assert_allclose(table / table.sum(3, keepdims=True), np.broadcast_to(b[None, :, None], table.shape))
+    rng, stays = np.random.default_rng(0), []
+    for _ in range(20_000):
+        stays.append(1)
+        while rng.random() < A[1, 1]:
+            stays[-1] += 1
+    for length in (1, 2, 5):
+        assert abs(np.mean(np.array(stays) == length) - A[1, 1] ** (length - 1) * A[1, 0]) < 0.01
+
+
+@holds("Training")
+def check_counting_and_baum_welch():
+    """Shares of counted transitions beat any other row; each Baum-Welch step raises the likelihood, as EM does."""
+    rng = np.random.default_rng(1)
+    counts = rng.integers(1, 20, (2, 2))
+    best = (counts * np.log(counts / counts.sum(1, keepdims=True))).sum()
+    assert all((counts * np.log(rng.dirichlet(np.ones(2), 2))).sum() < best for _ in range(100))
+    x = rng.integers(0, 3, 60)
+    model = [rng.dirichlet(np.ones(n), size) for n, size in ((2, None), (2, 2), (3, 2))]
+    values = []
+    for _ in range(15):
+        values.append(scaled(model[0], model[1], model[2][:, x].T)[2])
+        model = baum_welch(x, *model, steps=1)
+    assert (np.diff(values) > -1e-9).all() and values[-1] > values[0] + 0.1
+
+
+@holds("Output")
+def check_shapes_of_the_answers():
+    alpha, beta = forward_backward(PI, A, B, [1, 0, 1])
+    posterior = alpha * beta / alpha[-1].sum()
+    assert posterior.shape == (3, 2) and np.allclose(posterior.sum(1), 1) and np.ndim(alpha[-1].sum()) == 0

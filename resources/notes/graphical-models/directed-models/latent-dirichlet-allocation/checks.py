@@ -5,11 +5,16 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.special import gammaln, psi
-from sklearn.decomposition import LatentDirichletAllocation
+from scipy.stats import dirichlet
+from sklearn.decomposition import NMF, LatentDirichletAllocation
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+
+by_definition("Cost", "clusters of embeddings")
+sourced("Blei, Ng, Jordan 2003, section 4.3; Hofmann 1999", "How does LDA differ from pLSA?")
+sourced("Blei, Ng, Jordan 2003, section 5; Griffiths and Steyvers 2004", "LDA")
 
 MIXTURE = r"p(w_{dn} = v \mid \theta_d, \beta) = \sum_{k=1}^{K} \theta_{dk} \, \beta_{kv}"
 UPDATES = r"""
@@ -27,6 +32,7 @@ def responsibilities(gamma, lam):
     return r / r.sum(2, keepdims=True)
 
 
+@holds("LDA")
 @formula(UPDATES)
 def check_updates_against_scikit_learn():
     """The shares of transform() are the fixed point for gamma; components_ of a converged fit is the one for lambda."""
@@ -61,6 +67,7 @@ def collapsed(z, docs, words, K, V, alpha, eta):
     return total(n, alpha) + total(m, eta), n, m
 
 
+@holds("LDA")
 @formula(GIBBS)
 def check_gibbs_conditional_against_the_integrated_joint():
     for K, V, docs, words in [(2, 3, [0, 0, 1, 1, 1], [0, 1, 1, 2, 2]), (3, 4, [0, 0, 0, 1, 2], [3, 3, 1, 0, 2])]:
@@ -73,7 +80,7 @@ def check_gibbs_conditional_against_the_integrated_joint():
                 np.testing.assert_allclose(ours / ours.sum(), exact / exact.sum(), rtol=1e-9)
 
 
-@check
+@holds("Parameters")
 def check_by_hand():
     theta, beta = np.array([0.7, 0.3]), np.array([[0.5, 0.4, 0.1], [0.1, 0.1, 0.8]])
     p = theta @ beta
@@ -84,6 +91,7 @@ def check_by_hand():
     stated("99,990", 10 * (10_000 - 1))
 
 
+@holds("Input", "Output", "Defaults")
 @pitfall("Rows of `components_` do not sum to 1")
 def check_defaults_and_pseudo_counts():
     model = LatentDirichletAllocation()
@@ -174,3 +182,53 @@ def check_wrong_class():
     X = np.random.poisson(1.0, (15, 6)) + 1
     raises(TypeError, lambda: LinearDiscriminantAnalysis().fit(X), "y")
     assert LatentDirichletAllocation(2).fit(X).transform(X).shape == (15, 2)
+
+
+@holds("mixture of multinomials")
+def check_mixture_by_em():
+    """One topic per document: EM raises the likelihood and ends with clusters."""
+    rng = np.random.default_rng(0)
+    beta, group = np.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7]]), np.arange(60) % 2
+    X = np.array([rng.multinomial(30, beta[k]) for k in group])
+    shares, topics, values = np.full(2, 0.5), rng.dirichlet(np.ones(3), 2), []
+    for _ in range(30):
+        joint = X @ np.log(topics).T + np.log(shares)
+        peak = joint.max(1, keepdims=True)
+        values.append((np.log(np.exp(joint - peak).sum(1)) + peak[:, 0]).sum())
+        r = np.exp(joint - peak)
+        r /= r.sum(1, keepdims=True)
+        shares, topics = r.mean(0), (r.T @ X) / (r.T @ X).sum(1, keepdims=True)
+    found = r.argmax(1)
+    assert (np.diff(values) > -1e-8).all() and max((found == group).mean(), (found != group).mean()) > 0.95
+
+
+@holds("NMF")
+def check_nmf():
+    X = np.random.default_rng(0).poisson(1.0, (30, 12)) + 0.0
+    for counts in (X, TfidfTransformer().fit_transform(X)):
+        for options in ({}, {"solver": "mu", "beta_loss": "kullback-leibler"}):
+            model = NMF(3, max_iter=2000, random_state=0, **options)
+            weights = model.fit_transform(counts)
+            assert weights.shape == (30, 3) and weights.min() >= 0 <= model.components_.min()
+            assert np.abs(weights.sum(1) - 1).max() > 0.05
+
+
+@holds("Why a Dirichlet prior?")
+def check_conjugate():
+    """Prior times likelihood of the drawn topics, against the Dirichlet with the counts added: a constant ratio."""
+    alpha, z = np.array([0.4, 0.7, 1.2]), np.array([0, 2, 2, 1, 2])
+    counts, rng = np.bincount(z, minlength=3), np.random.default_rng(0)
+    ratio = []
+    for theta in rng.dirichlet(np.ones(3), 20):
+        ratio.append(dirichlet.logpdf(theta, alpha) + np.log(theta[z]).sum() - dirichlet.logpdf(theta, alpha + counts))
+    assert np.ptp(ratio) < 1e-9
+
+
+@holds("Is LDA a Bayesian network?")
+def check_seen_words_make_shares_and_topics_dependent():
+    """Shares and topics drawn from the prior, weighted by the probability of a seen word."""
+    rng = np.random.default_rng(0)
+    theta, beta = rng.dirichlet(np.ones(2), 200_000), rng.dirichlet(np.ones(3), (200_000, 2))
+    seen = (theta * beta[:, :, 0]).sum(1)
+    correlation = lambda weights: np.cov(theta[:, 0], beta[:, 0, 0], aweights=weights)[0, 1] / (theta[:, 0].std() * beta[:, 0, 0].std())
+    assert abs(correlation(np.ones(200_000))) < 0.01 < 0.1 < correlation(seen)

@@ -7,11 +7,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 
 from sklearn.preprocessing import StandardScaler
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 
 BAYES = r"P(c \mid x) = \frac{P(c) \prod_{i=1}^{d} p(x_i \mid c)}{\sum_{c'} P(c') \prod_{i=1}^{d} p(x_i \mid c')}"
 COUNTS = r"""
@@ -20,6 +21,14 @@ p(x \mid c) \propto \prod_{i=1}^{d} \theta_{ci}^{x_i}, \qquad \theta_{ci} = \fra
 GAUSSIAN = r"""
 p(x_i \mid c) = \frac{1}{\sqrt{2 \pi s_{ci}}} \exp \left( -\frac{(x_i - \mu_{ci})^2}{2 s_{ci}} \right), \qquad s_{ci} = \sigma_{ci}^2 + \texttt{var\_smoothing} \cdot v
 """
+
+
+by_definition("Bayesian network")
+sourced(
+    "Ng and Jordan 2001, abstract: the generative model approaches its higher limiting error with fewer examples",
+    "Naive Bayes",
+)
+sourced("scikit-learn user guide, Bernoulli naive Bayes: shorter documents", "Multinomial or Bernoulli for text?")
 
 
 def bayes(priors, likelihoods):
@@ -79,6 +88,7 @@ def check_by_hand():
 
 
 @pitfall("Probabilities are nearly all 0 or 1")
+@holds("Why does it work although the assumption is false?")
 def check_copies_are_counted_as_evidence():
     stated("0.9961", 4**4 / (4**4 + 1))
     y = np.random.randint(0, 2, 4000)
@@ -89,6 +99,7 @@ def check_copies_are_counted_as_evidence():
     assert (long.predict_proba([[0, 60], [0, 90]])[:, 1] == 1).all()
     assert np.diff(long.predict_joint_log_proba([[0, 60], [0, 90]]) @ [-1, 1])[0] > 1
     calibrated = CalibratedClassifierCV(BernoulliNB()).fit(X, y).predict_proba(X).max(1)
+    assert (plain.predict(X) == single.predict(feature)).all()         # values wrong, the largest in the right place
     assert plain.predict_proba(X).max(1).min() > 0.9999 and abs(plain.score(X, y) - 0.8) < 0.02
     assert abs(calibrated - 0.8).max() < 0.03 and abs(single.predict_proba(feature).max(1) - 0.8).max() < 0.03
 
@@ -129,7 +140,7 @@ def check_unscaled_feature_drowns_the_rest():
     assert abs(GaussianNB().fit(X, y).epsilon_ - 1000) < 20
 
 
-@check
+@holds("Defaults")
 def check_defaults_and_priors():
     assert MultinomialNB().fit_prior and BernoulliNB().fit_prior
     raises(TypeError, lambda: GaussianNB().fit(csr_matrix(np.eye(2)), [0, 1]), "Sparse")
@@ -160,7 +171,7 @@ def check_prior_order_and_moment():
         raise AssertionError("the other name is refused")
 
 
-@check
+@holds("Is the boundary of `GaussianNB` linear?")
 def check_linear_and_quadratic_log_odds():
     X, y = np.random.poisson(2, (40, 3)), labels(40, 2)
     odds = lambda model, rows: model.predict_log_proba(rows) @ [-1, 1]
@@ -168,5 +179,60 @@ def check_linear_and_quadratic_log_odds():
     counts, real = MultinomialNB().fit(X, y), GaussianNB().fit(np.random.randn(40, 3) * (1 + y[:, None]), y)
     bend = lambda model: float((odds(model, (a + b) / 2) - (odds(model, a) + odds(model, b)) / 2)[0])
     assert abs(bend(counts)) < 1e-9 and abs(bend(real)) > 1e-2
+    bits = BernoulliNB().fit(X > 1, y)  # linear along one feature and additive over features: affine
+    corners = [odds(bits, np.array([row]))[0] for row in ([0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0])]
+    assert abs(corners[3] - corners[1] - corners[2] + corners[0]) < 1e-9
     real.var_[:] = 1.7
     assert abs(bend(real)) < 1e-9
+
+
+@holds("Input", "Output", "Parameters")
+def check_shapes():
+    X, y = np.random.poisson(1.5, (30, 4)), labels(30, 3)
+    for model, data in ((MultinomialNB(), X), (BernoulliNB(), X > 1), (GaussianNB(), np.random.randn(30, 4))):
+        rows = model.fit(data, y).predict_proba(data)
+        assert rows.shape == (30, 3) and rows.dtype == float and np.allclose(rows.sum(1), 1)
+        assert model.predict(data).shape == (30,)
+        assert model.predict(data[:1]).shape == (1,)
+        raises(ValueError, lambda: model.predict(data[0]), "2D")
+        if not isinstance(model, GaussianNB):
+            assert (model.fit(csr_matrix(data), y).predict(csr_matrix(data)) == model.fit(data, y).predict(data)).all()
+            assert model.feature_log_prob_.shape == (3, 4) and math.isclose(np.exp(model.class_log_prior_).sum(), 1)
+    sums = [np.exp(m.fit(X, y).feature_log_prob_).sum(1) for m in (MultinomialNB(), BernoulliNB())]
+    assert np.allclose(sums[0], 1) and np.abs(sums[1] - 1).min() > 0.1  # one number per class is not free, or all are
+    gauss = GaussianNB().fit(np.random.randn(30, 4), y)
+    assert gauss.theta_.shape == gauss.var_.shape == (3, 4)
+
+
+@holds("Cost", "Naive Bayes")
+def check_counts_in_one_pass_and_in_chunks():
+    X, y = np.random.poisson(1.5, (300, 4)), labels(300, 3)
+    counts = np.zeros((3, 4))
+    for row, c in zip(X, y):
+        counts[c] += row
+    for kind in (MultinomialNB, BernoulliNB, GaussianNB):
+        whole, parts = kind().fit(X, y), kind()
+        for part in np.array_split(np.arange(300), 5):
+            parts.partial_fit(X[part], y[part], classes=[0, 1, 2])
+        np.testing.assert_allclose(whole.predict_proba(X), parts.predict_proba(X), rtol=1e-5)
+        assert kind is not MultinomialNB or np.array_equal(whole.feature_count_, counts)
+    ours = [math.log((y == c).mean()) + X[0] @ np.log((counts[c] + 1) / (counts[c].sum() + 4)) for c in range(3)]
+    np.testing.assert_allclose(MultinomialNB().fit(X, y).predict_joint_log_proba(X[:1])[0], ours)     # C * d products
+
+
+@holds("Logistic regression")
+def check_copies_and_logistic_regression():
+    figure_of(__file__).copies()                                       # asserts 0.8 within 0.02 for 1 to 8 copies
+    X, y = np.random.randn(200, 3), labels(200, 2)
+    at = lambda row: LogisticRegression().fit(X, y).decision_function([row])[0]
+    assert math.isclose(at([1, 2, 3]) + at([0, 0, 0]), at([1, 0, 0]) + at([0, 2, 3]), abs_tol=1e-9)
+
+
+@holds("Multinomial or Bernoulli for text?")
+def check_absence_and_repetition():
+    X, y = np.array([[3, 1, 0], [2, 0, 1], [0, 1, 2], [1, 2, 4]]), [0, 0, 1, 1]
+    bits, counts = BernoulliNB().fit(X, y), MultinomialNB().fit(X, y)
+    once, thrice, empty = [[1, 0, 0]], [[3, 0, 0]], [[0, 0, 0]]
+    assert np.allclose(bits.predict_proba(once), bits.predict_proba(thrice))
+    assert not np.allclose(counts.predict_proba(once), counts.predict_proba(thrice))
+    assert np.allclose(counts.predict_proba(empty), 0.5) and not np.allclose(bits.predict_proba(empty), 0.5)

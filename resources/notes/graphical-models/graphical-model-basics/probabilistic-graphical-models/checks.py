@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 FAMILY = r"""
 p(x) = \prod_{i} p(x_i \mid \mathrm{pa}_i), \qquad p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad p(y \mid x) = \frac{1}{Z(x)} \prod_{c} \psi_c(y_c, x)
@@ -13,6 +13,10 @@ MESSAGES = r"""
 \mu_{v \to f}(x_v) = \prod_{g \in \mathcal{N}(v) \setminus f} \mu_{g \to v}(x_v), \qquad \mu_{f \to v}(x_v) = \sum_{x_f \setminus x_v} f(x_f) \prod_{u \in \mathcal{N}(f) \setminus v} \mu_{u \to f}(x_u)
 """
 BELIEF = r"p(x_v) \propto \prod_{f \in \mathcal{N}(v)} \mu_{f \to v}(x_v)"
+
+
+by_definition("Three tasks", "Input", "a class and features", "known dependencies", "symmetric relations")
+by_definition("a sequence with labels", "hidden variables to learn")
 
 
 def enumerated(factors, n, K):
@@ -46,12 +50,15 @@ def marginals(table):
 
 
 @formula(MESSAGES, BELIEF)
+@holds("Output", "a sequence, states unseen")
 def check_sum_product_is_exact_on_trees():
     trees = [(2, [(0, 1)]), (4, [(0, 1), (1, 2), (1, 3), (3,)]), (5, [(0, 1, 2), (2, 3), (3, 4), (0,)]), (3, [(0,), (0, 1), (1, 2)])]
     for n, scopes in trees:
         for K in (2, 3):
             factors = [(scope, np.random.rand(*(K,) * len(scope))) for scope in scopes]
-            np.testing.assert_allclose(beliefs(factors, n, K, 2 * n + 2), marginals(enumerated(factors, n, K)), atol=1e-10)
+            found = beliefs(factors, n, K, 2 * n + 2)
+            np.testing.assert_allclose(found, marginals(enumerated(factors, n, K)), atol=1e-10)
+            assert found.shape == (n, K)
 
 
 @formula(FAMILY)
@@ -69,7 +76,7 @@ def check_three_products():
     np.testing.assert_allclose(enumerated(given, 2, 3), raw[:, :, 1] / raw[:, :, 1].sum())
 
 
-@check
+@holds("Parameters")
 def check_by_hand():
     a, b, c = np.array([0.4, 0.6]), np.array([[0.8, 0.2], [0.3, 0.7]]), np.array([[0.7, 0.3], [0.1, 0.9]])
     stated("0.5", (a @ b)[1])
@@ -138,6 +145,7 @@ def check_loops_make_belief_propagation_too_sure():
 
 
 @pitfall("An edge is read as proof of dependence")
+@holds("What is lost when arrows are dropped?")
 def check_edge_without_dependence_and_lost_independence():
     linked = np.array([[0.3, 0.7], [0.3, 0.7]]) * np.array([0.4, 0.6])[:, None]
     np.testing.assert_allclose(linked, np.outer(linked.sum(1), linked.sum(0)))
@@ -149,3 +157,64 @@ def check_edge_without_dependence_and_lost_independence():
     np.testing.assert_allclose(pair, np.outer(pair.sum(1), pair.sum(0)))
     seen = collider[:, :, 0] / collider[:, :, 0].sum()
     assert np.abs(seen - np.outer(seen.sum(1), seen.sum(0))).max() > 1e-3
+
+
+@holds("Cost", "Why is inference on a tree cheap?")
+def check_one_message_per_edge():
+    """A random tree: n - 1 messages of K * K products give the root's marginal; a message replaces a side."""
+    n, K, products = 7, 3, 0
+    parents = [None] + [np.random.randint(i) for i in range(1, n)]
+    factors = [((parents[i], i), np.random.rand(K, K)) for i in range(1, n)]
+    arrived = [np.ones(K) for _ in range(n)]
+    for (parent, child), table in reversed(factors):
+        arrived[parent] *= table @ arrived[child]
+        products += table.size
+    exact = marginals(enumerated(factors, n, K))
+    np.testing.assert_allclose(arrived[0] / arrived[0].sum(), exact[0])
+    assert products == (n - 1) * K**2
+    left, right, far = np.random.rand(K, K), np.random.rand(K, K), np.random.rand(K, K)
+    whole = marginals(enumerated([((0, 1), left), ((1, 2), right), ((2, 3), far)], 4, K))
+    short = marginals(enumerated([((0, 1), left), ((1,), right @ far.sum(1))], 2, K))
+    np.testing.assert_allclose(whole[:2], short)
+
+
+def independences(n, edges, directed):
+    """Every (i, j, S) the graph asserts: i and j separated by S, in the moral graph of the ancestors if directed."""
+    found = set()
+    for i, j in itertools.combinations(range(n), 2):
+        others = [v for v in range(n) if v not in (i, j)]
+        for S in itertools.chain.from_iterable(itertools.combinations(others, r) for r in range(len(others) + 1)):
+            kept, links = set(range(n)), {frozenset(e) for e in edges}
+            if directed:
+                kept = {i, j, *S}
+                for _ in range(n):
+                    kept |= {a for a, b in edges if b in kept}
+                inside = [(a, b) for a, b in edges if b in kept]
+                links = {frozenset(e) for e in inside}
+                links |= {frozenset((a, c)) for a, b in inside for c, d in inside if b == d and a != c}
+            reached = {i}
+            for _ in range(n):
+                reached |= {v for v in kept - set(S) if any(frozenset((u, v)) in links for u in reached)}
+            if j not in reached:
+                found.add((i, j, S))
+    return found
+
+
+@holds("Can each kind express what the other can?")
+def check_collider_and_ring():
+    table = np.random.dirichlet(np.ones(8)).reshape(2, 2, 2)          # any distribution: the chain rule, or one clique
+    chain = [table.sum((1, 2)), table.sum(2) / table.sum((1, 2))[:, None], table / table.sum(2)[..., None]]
+    np.testing.assert_allclose(np.einsum("a,ab,abc->abc", *chain), table)
+    pairs = list(itertools.combinations(range(3), 2))
+    undirected = [independences(3, e, False) for r in range(4) for e in itertools.combinations(pairs, r)]
+    collider, straight = independences(3, [(0, 2), (1, 2)], True), independences(3, [(0, 2), (2, 1)], True)
+    assert collider == {(0, 1, ())} and collider not in undirected and straight in undirected
+    ring = independences(4, [(0, 1), (1, 2), (2, 3), (3, 0)], False)
+    assert ring == {(0, 2, (1, 3)), (1, 3, (0, 2))}
+    pairs, acyclic = list(itertools.combinations(range(4), 2)), 0
+    for kinds in itertools.product((0, 1, 2), repeat=6):
+        edges = [(a, b) if kind == 1 else (b, a) for (a, b), kind in zip(pairs, kinds) if kind]
+        if any(all(order.index(a) < order.index(b) for a, b in edges) for order in itertools.permutations(range(4))):
+            acyclic += 1
+            assert len(edges) != 4 or independences(4, edges, True) != ring    # equal sets need edges at the same pairs
+    assert acyclic == 543

@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal, norm
 from sklearn.cluster import KMeans
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
-from note_checks import check, formula, pitfall, quietly, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, stated
 
 ELBO = r"""
 \log p(x \mid \theta) = \underbrace{\mathbb{E}_{q(z)} \left[ \log \frac{p(x, z \mid \theta)}{q(z)} \right]}_{\mathrm{ELBO}(q, \theta)} + \mathrm{KL} \left( q(z) \,\|\, p(z \mid x, \theta) \right)
@@ -18,6 +18,9 @@ M_STEP = r"""
 \mu_k = \frac{1}{N_k} \sum_{n=1}^{N} r_{nk} x_n, \qquad \Sigma_k = \frac{1}{N_k} \sum_{n=1}^{N} r_{nk} (x_n - \mu_k)(x_n - \mu_k)^\top + \lambda I
 """
 MEAN_FIELD = r"q_j^*(z_j) \propto \exp \left( \mathbb{E}_{q_{-j}} \left[ \log p(x, z) \right] \right)"
+
+
+by_definition("Cost")
 
 
 def responsibilities(X, weights, means, covariances):
@@ -34,6 +37,7 @@ def em_step(X, weights, means, covariances, ridge):
 
 
 @formula(E_STEP, M_STEP)
+@holds("EM")
 def check_steps_against_scikit_learn():
     for n, d, K, steps, ridge in [(30, 2, 2, 1, 1e-6), (50, 3, 3, 4, 0.1), (20, 1, 2, 3, 1e-6), (25, 2, 1, 1, 0.5)]:
         X = np.random.randn(n, d) * 2 + np.random.randint(0, 2, (n, 1)) * 3
@@ -87,7 +91,7 @@ def check_mean_field_factor_is_the_best_one():
     stated("0.19", (q1 * grid**2).sum())
 
 
-@check
+@holds("Why is $\\mathrm{KL}(q \\,\\|\\, p)$ mode-seeking?")
 def check_missing_a_mode_costs_little():
     x = np.linspace(-20, 20, 40_001)
     p, width = 0.5 * (norm.pdf(x, -6) + norm.pdf(x, 6)), x[1] - x[0]
@@ -95,7 +99,7 @@ def check_missing_a_mode_costs_little():
     assert math.isclose(cost(norm.pdf(x, 6)), math.log(2), rel_tol=1e-6) and cost(norm.pdf(x)) > 10 * math.log(2)
 
 
-@check
+@holds("Parameters")
 def check_by_hand():
     X = np.array([[0.0], [2.0], [5.0]])
     r, _ = responsibilities(X, [0.5, 0.5], [[1.0], [4.0]], [np.eye(1)] * 2)
@@ -107,9 +111,12 @@ def check_by_hand():
     stated("0.901", means[0, 0])
     stated("4.5348", means[1, 0])
     stated("17", 2 + 3 * 2 + 3 * 3)
+    Y = np.random.randn(60, 2)
+    assert quietly(lambda: GaussianMixture(3).fit(Y))._n_parameters() == 17
 
 
 @pitfall("The log-likelihood is positive or grows without end")
+@holds("Defaults")
 def check_defaults_and_positive_likelihood():
     model = GaussianMixture()
     assert (model.n_components, model.n_init, model.max_iter, model.tol, model.reg_covar, model.init_params) == (1, 1, 100, 1e-3, 1e-6, "kmeans")
@@ -130,7 +137,8 @@ def check_defaults_and_positive_likelihood():
 
 @pitfall("Another seed, another result")
 def check_starts_differ():
-    X = np.concatenate([m + np.random.randn(40, 2) * 0.6 for m in np.random.RandomState(1).rand(5, 2) * 6])
+    rng = np.random.RandomState(0)
+    X = np.concatenate([m + rng.randn(40, 2) * 0.6 for m in np.random.RandomState(1).rand(5, 2) * 6])
     bound = lambda seed, starts: quietly(lambda: GaussianMixture(5, n_init=starts, random_state=seed).fit(X).lower_bound_)
     single, best = [bound(s, 1) for s in range(8)], [bound(s, 10) for s in range(8)]
     assert np.ptp(single) > 0.01 and np.mean(best) > np.mean(single) + 0.005 and bound(3, 1) == single[3]
@@ -148,6 +156,7 @@ def check_more_components():
 
 
 @pitfall("Variational uncertainty is too small")
+@holds("variational inference", "MCMC")
 def check_correlations_restore_the_variance():
     """The best independent factors have variance 1/precision; a full Gaussian q reaches KL 0, Gibbs sampling the variance 1."""
     S = np.array([[1.0, 0.9], [0.9, 1.0]])
@@ -164,10 +173,11 @@ def check_correlations_restore_the_variance():
 @pitfall("The ELBO is read as the log-likelihood")
 def check_elbo_and_evidence_disagree():
     """Bayesian regression on one feature, or on two nearly equal ones, whose correlated posterior mean field pays for."""
+    rng = np.random.RandomState(0)                                     # one data set on which the two disagree
     n, weights = 200, np.array([1.0, 0.55])
-    x = np.random.randn(6000, 1)
-    x = np.c_[x, 0.99 * x + math.sqrt(1 - 0.99**2) * np.random.randn(6000, 1)]
-    y = x @ weights + np.random.randn(6000)
+    x = rng.randn(6000, 1)
+    x = np.c_[x, 0.99 * x + math.sqrt(1 - 0.99**2) * rng.randn(6000, 1)]
+    y = x @ weights + rng.randn(6000)
     found = []
     for columns in ([0], [0, 1]):
         X, new = x[:n, columns], x[n:, columns]
@@ -189,7 +199,7 @@ def check_bayesian_mixture_keeps_too_many_with_few_points():
     assert used(few) > 3 and used(many) == 3
 
 
-@check
+@holds("k-means")
 def check_k_means_limit():
     X = np.r_[np.random.randn(20, 2), np.random.randn(20, 2) + 4]
     centres = KMeans(2, n_init=3, random_state=0).fit(X)
@@ -197,3 +207,64 @@ def check_k_means_limit():
     soft = np.exp(-(distance - distance.min(1, keepdims=True)) / (2 * 1e-4))
     assert (soft.argmax(1) == centres.labels_).all() and (soft / soft.sum(1, keepdims=True)).max(1).min() > 0.99
     assert BayesianGaussianMixture().weight_concentration_prior_type == "dirichlet_process"
+
+
+@holds("Input", "Output")
+def check_shapes():
+    X = np.random.randn(60, 2)
+    model = quietly(lambda: GaussianMixture(3).fit(X))
+    rows, log_density = model.predict_proba(X), model.score_samples(X)
+    assert rows.shape == (60, 3) and rows.dtype == float and np.allclose(rows.sum(1), 1) and log_density.shape == (60,)
+    assert model.predict_proba(X[:1]).shape == (1, 3)
+    parts = zip(model.weights_, model.means_, model.covariances_)
+    mixture = sum(w * multivariate_normal(m, c).pdf(X) for w, m, c in parts)
+    np.testing.assert_allclose(log_density, np.log(mixture), rtol=1e-6, atol=1e-9)
+
+
+@holds("gradient ascent on $\\log p(x \\mid \\theta)$")
+def check_gradient_holds_the_responsibilities():
+    """d log p / d mu_k by differences is the sum of r (x - mu_k); a step for the weights leaves the simplex."""
+    X, w, mu = np.random.randn(20, 1) * 2, np.array([0.3, 0.7]), np.array([[-1.0], [1.5]])
+    value = lambda w, mu: len(X) * responsibilities(X, w, mu, [np.eye(1)] * 2)[1]
+    r, _ = responsibilities(X, w, mu, [np.eye(1)] * 2)
+    for k in (0, 1):
+        step = np.zeros((2, 1))
+        step[k] = 1e-5
+        slope = (value(w, mu + step) - value(w, mu - step)) / 2e-5
+        assert math.isclose(slope, (r[:, [k]] * (X - mu[k])).sum(), rel_tol=1e-4, abs_tol=1e-4)
+    slopes = np.array([(value(w + e, mu) - value(w - e, mu)) / 2e-5 for e in 1e-5 * np.eye(2)])
+    assert abs((w + 0.01 * slopes).sum() - 1) > 0.1
+
+
+@holds("Why does EM not lower the likelihood?")
+def check_likelihood_rises_without_a_ridge_and_may_fall_with_one():
+    X = np.random.RandomState(3).randn(40, 2) * 2 + np.random.RandomState(4).randint(0, 2, (40, 1)) * 3
+    state = [0.5, 0.5], X[:2], np.array([np.eye(2)] * 2)
+    values = []
+    for _ in range(40):
+        r, likelihood = responsibilities(X, *state)
+        values.append(likelihood)
+        log_joint = lambda w, m, c: np.stack([np.log(w[k]) + multivariate_normal(m[k], c[k]).logpdf(X) for k in (0, 1)], 1)
+        bound = lambda *theta: (r * (log_joint(*theta) - np.log(r + 1e-300))).sum() / len(X)
+        assert math.isclose(bound(*state), likelihood, abs_tol=1e-9)  # equal after the E-step
+        after = em_step(X, *state, 0.0)
+        assert bound(*after) >= likelihood - 1e-9 and responsibilities(X, *after)[1] >= bound(*after) - 1e-9
+        state = after
+    assert values[-1] > values[0] + 0.1
+    assert responsibilities(X, *em_step(X, *state, 0.5))[1] < values[-1] - 1e-3
+
+
+@holds("What is variational EM?")
+def check_the_likelihood_may_fall():
+    """theta picks a table p(x, z1, z2): a correlated one, or one that is a product and a little less likely."""
+    correlated = 0.1 * np.array([[0.45, 0.05], [0.05, 0.45]])
+    elbo = lambda q, p: (q * np.log(p / q)).sum()
+    a, b = np.array([0.6, 0.4]), np.array([0.5, 0.5])
+    for _ in range(500):                                               # the E-step, factor by factor
+        a = np.exp(np.log(correlated) @ b)
+        a /= a.sum()
+        b = np.exp(np.log(correlated).T @ a)
+        b /= b.sum()
+    q = np.outer(a, b)
+    product = 0.9 * correlated.sum() * q
+    assert elbo(q, correlated) < elbo(q, product) - 0.05 and product.sum() < 0.95 * correlated.sum()

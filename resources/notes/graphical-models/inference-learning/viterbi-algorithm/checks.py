@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 DELTA = r"""
 \delta_1(j) = \log \pi_j + \log b_j(x_1), \qquad \delta_t(j) = \log b_j(x_t) + \max_{i} \left[ \delta_{t-1}(i) + \log a_{ij} \right]
@@ -12,6 +12,9 @@ BACKTRACE = r"""
 \psi_t(j) = \arg\max_{i} \left[ \delta_{t-1}(i) + \log a_{ij} \right], \qquad z^*_T = \arg\max_{j} \delta_T(j), \qquad z^*_{t-1} = \psi_t(z^*_t)
 """
 PI, A, B = np.array([0.8, 0.2]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.8, 0.2], [0.3, 0.7]])
+
+
+by_definition("Parameters, defaults", "Same in train and eval?")
 
 
 def joint(pi, a, b, x, z):
@@ -44,6 +47,7 @@ def brute(pi, a, b, x):
 
 
 @formula(DELTA, BACKTRACE)
+@holds("Viterbi")
 def check_against_every_path():
     cases = [(K, M, T) for K, M, T in [(2, 2, 6), (3, 4, 5), (4, 3, 4), (1, 2, 3), (5, 2, 1)] for _ in range(10)]
     for K, M, T in cases:
@@ -53,7 +57,8 @@ def check_against_every_path():
         x = np.random.randint(0, M, T)
         delta, path = viterbi(pi, a, b, x)
         best = brute(pi, a, b, x)
-        assert tuple(path) == best and math.isclose(math.exp(delta[-1].max()), joint(pi, a, b, x, best), rel_tol=1e-9)
+        assert math.isclose(joint(pi, a, b, x, path), joint(pi, a, b, x, best), rel_tol=1e-9)  # or a tie
+        assert math.isclose(math.exp(delta[-1].max()), joint(pi, a, b, x, best), rel_tol=1e-9)
         for t in range(T):
             for j in range(K):
                 ending = max(joint(pi, a, b, x[: t + 1], z) for z in itertools.product(range(K), repeat=t + 1) if z[-1] == j)
@@ -85,20 +90,26 @@ def check_posterior_argmax_can_be_impossible():
 
 
 @pitfall("Padding changes the decoded tags")
+@holds("Input", "Output")
 def check_padding():
     """A batch decoded with delta frozen past each length, the backtrace begun at the last own step."""
     x = [1, 1]
     assert viterbi(PI, A, B, x)[1] == [1, 1] and viterbi(PI, A, B, x + [0, 0, 0])[1][:2] == [0, 0]
     lengths, batch = np.array([2, 5, 3, 1]), np.array([[1, 1, 0, 0, 0], [1, 0, 1, 1, 0], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
-    delta, pointers = np.log(PI) + np.log(B.T)[batch[:, 0]], []
+    emissions = np.log(B.T)[batch]
+    assert emissions.shape == (4, 5, 2)                               # (N, T, K)
+    delta, pointers = np.log(PI) + emissions[:, 0], []
     for t in range(1, 5):
         reach = delta[:, :, None] + np.log(A)
         pointers.append(reach.argmax(1))
-        delta = np.where((t < lengths)[:, None], reach.max(1) + np.log(B.T)[batch[:, t]], delta)
+        delta = np.where((t < lengths)[:, None], reach.max(1) + emissions[:, t], delta)
+    assert delta.max(1).shape == (4,)
     for row, length in enumerate(lengths):
         path = [int(delta[row].argmax())]
         for pointer in reversed(pointers[: length - 1]):
             path.append(int(pointer[row, path[-1]]))
+        assert len(path) == length and set(path) <= {0, 1}
+        assert math.isclose(math.exp(delta[row].max()), joint(PI, A, B, batch[row, :length], path[::-1]))
         assert path[::-1] == viterbi(PI, A, B, batch[row, :length])[1] == list(brute(PI, A, B, batch[row, :length]))
 
 
@@ -128,12 +139,96 @@ def check_products_underflow_where_logarithms_do_not():
     assert not np.isnan(delta).any() and tuple(path) == brute(PI, forbidden, B, [0, 1, 1, 1]) and (0, 1) not in zip(path, path[1:])
 
 
-@check
+@holds("What if scores depend on the two previous tags?")
 def check_second_order_by_pairs():
     K, T = 3, 4
     score = np.random.randn(K, K, K)
     best = max(itertools.product(range(K), repeat=T), key=lambda z: sum(score[z[t - 2], z[t - 1], z[t]] for t in range(2, T)))
     delta = np.zeros((K, K))
     for _ in range(2, T):
-        delta = (delta[:, :, None] + score).max(0)
+        reach = delta[:, :, None] + score
+        assert reach.size == K**2 * K and delta.size == K**2
+        delta = reach.max(0)
     assert math.isclose(delta.max(), sum(score[best[t - 2], best[t - 1], best[t]] for t in range(2, T)), rel_tol=1e-12)
+
+
+@holds("Cost")
+def check_number_of_comparisons():
+    for K, T in ((2, 6), (3, 5), (4, 4)):
+        delta, pointers, compared = np.zeros(K), [], 0
+        for _ in range(1, T):
+            reach = delta[:, None] + np.random.randn(K, K)
+            compared += reach.size
+            pointers.append(reach.argmax(0))
+            delta = reach.max(0)
+        assert compared == (T - 1) * K**2 and np.size(pointers) == (T - 1) * K
+        assert len(list(itertools.product(range(K), repeat=T))) == K**T
+
+
+@holds("posterior decoding")
+def check_forward_and_backward_pass():
+    for seed in range(3):
+        x, K = np.random.randint(0, 2, 6), 2
+        forward, backward, products = [PI * B[:, x[0]]], [np.ones(K)], 0
+        for s in x[1:]:
+            forward.append(B[:, s] * (forward[-1] @ A))
+            products += A.size
+        for s in x[:0:-1]:
+            backward.append(A @ (B[:, s] * backward[-1]))
+            products += A.size
+        ours = np.array(forward) * np.array(backward[::-1])
+        paths = list(itertools.product(range(K), repeat=6))
+        weights = np.array([joint(PI, A, B, x, z) for z in paths])
+        exact = np.array([[weights[[z[t] == s for z in paths]].sum() for s in range(K)] for t in range(6)])
+        np.testing.assert_allclose(ours, exact)
+        assert products == 2 * 5 * K**2
+
+
+def beam(x, width):
+    """The best of the prefixes kept, and how many scores were computed."""
+    scored = [(PI[s] * B[s, x[0]], (s,)) for s in range(2)]
+    computed = len(scored)
+    for t in range(1, len(x)):
+        kept = sorted(scored, reverse=True)[:width]
+        scored = [(p * A[z[-1], s] * B[s, x[t]], (*z, s)) for p, z in kept for s in range(2)]
+        computed += len(scored)
+    return max(scored), computed
+
+
+@holds("greedy", "beam search of width $w$")
+def check_greedy_and_beam_miss_the_best_path():
+    """Greedy (width 1) starts in healthy, which led; a beam of 2 can drop the best path's beginning."""
+    (score, path), computed = beam([1, 1], 1)
+    assert path[0] == 0 and score < joint(PI, A, B, [1, 1], [1, 1]) and computed == 2 * 2
+    missed = 0
+    for _ in range(300):
+        start, steps = np.random.dirichlet(np.ones(4)), np.random.dirichlet(np.ones(4) * 0.3, (4, 4))
+        kept = sorted(((start[s], (s,)) for s in range(4)), reverse=True)[:2]
+        grown = [(p * steps[0, z[-1], s], (*z, s)) for p, z in kept for s in range(4)]
+        assert len(grown) == 2 * 4                                     # w * K scores
+        best = max(start[a] * steps[0, a, b] for a in range(4) for b in range(4))
+        missed += max(grown)[0] < best - 1e-12
+    assert missed > 3, missed
+
+
+@holds("Why may the losing prefixes be thrown away?")
+def check_a_continuation_keeps_the_order():
+    prefixes = [(0, 1, 1), (1, 0, 1), (0, 0, 1), (1, 1, 1)]
+    order = lambda x, tail: sorted(prefixes, key=lambda z: joint(PI, A, B, x, z + tail))
+    for x in itertools.product((0, 1), repeat=5):
+        for tail in itertools.product((0, 1), repeat=2):
+            assert order(x, tail) == sorted(prefixes, key=lambda z: joint(PI, A, B, x[:3], z))
+
+
+@holds("Is the score of the best path a confidence?")
+def check_even_the_best_path_may_be_improbable():
+    x = [1, 1, 0] * 40
+    forward, log_sum = PI * B[:, x[0]], 0.0
+    for s in x[1:]:
+        log_sum += math.log(forward.sum())
+        forward = B[:, s] * (forward / forward.sum() @ A)
+    log_sum += math.log(forward.sum())
+    assert viterbi(PI, A, B, x)[0][-1].max() - log_sum < math.log(1e-3)
+    every = [joint(PI, A, B, x[:5], z) for z in itertools.product((0, 1), repeat=5)]
+    share = math.exp(viterbi(PI, A, B, x[:5])[0][-1].max()) / sum(every)
+    assert math.isclose(share, max(every) / sum(every)) and share < 1

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 SCORE = r"""
 s(x, y) = \sum_{t=1}^{T} E_t(y_t) + \sum_{t=2}^{T} A_{y_{t-1} y_t}, \qquad p(y \mid x) = \frac{e^{s(x, y)}}{Z(x)}, \qquad Z(x) = \sum_{y'} e^{s(x, y')}
@@ -16,6 +16,15 @@ GRADIENT = r"""
 \frac{\partial \left( -\log p(y \mid x) \right)}{\partial A_{jk}} = \mathbb{E}_{y' \sim p(\cdot \mid x)} \left[ n_{jk}(y') \right] - n_{jk}(y)
 """
 SHAPES = [(1, 4), (2, 2), (3, 3), (5, 2), (4, 3), (6, 1)]
+
+
+by_definition("Cost", "Same in train and eval?", "CRF", "MRF")
+sourced(
+    "pytorch-crf 0.7 documentation, CRF.forward: emissions (seq_length, batch_size, num_tags), tags, mask, batch_first",
+    "Input",
+)
+sourced("Lafferty, McCallum, Pereira 2001, section 1: generative models and interacting features", "HMM")
+sourced("Lafferty, McCallum, Pereira 2001, section 2: the label bias problem", "What is label bias?")
 
 
 def score(E, A, y):
@@ -37,6 +46,7 @@ def recursion(E, A):
 
 
 @formula(SCORE, RECURSION)
+@holds("With $A = 0$, what is left?", "softmax per token")
 def check_recursion_and_special_cases():
     """Recursion against enumeration; torch's cross_entropy for one step, for A = 0, and over all sequences as classes."""
     for T, K in SHAPES:
@@ -71,7 +81,7 @@ def check_gradient_against_autograd():
         np.testing.assert_allclose(ours, A.grad.numpy() if A.grad is not None else 0.0, atol=1e-10)
 
 
-@check
+@holds("Parameters")
 def check_by_hand():
     E, A = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, -2.0], [0.0, 1.0]])
     table, total = distribution(E, A)
@@ -127,7 +137,7 @@ def check_masked_word_pieces():
                 alpha = E[t] + np.log(np.exp(alpha[:, None] + A).sum(0))
         return math.exp(total) / np.exp(alpha).sum()
 
-    labellings = [(a, 1, b, c) for a, b, c in itertools.product(range(2), repeat=3)]      # the masked tag is padded with 1
+    labellings = [(a, 1, b, c) for a, b, c in itertools.product(range(2), repeat=3)]  # the masked tag is padded with 1
     assert abs(sum(probability(y, hole=True) for y in labellings) - 1) > 0.05
     padding = torch.tensor([[True, True, False], [True, True, True]])     # (N, T); the library asks for `mask[0].all()`
     assert not padding[0].all() and padding.T[0].all()
@@ -196,7 +206,7 @@ def check_low_score_forbids_a_transition():
         assert (best == (0, 2)) is allowed
 
 
-@check
+@holds("How does a CRF follow from an MRF?", "What is label bias?")
 def check_label_bias_and_joint_of_an_mrf():
     """A local softmax with one successor ignores its score; a conditioned joint table is a CRF with the same scores."""
     assert torch.softmax(torch.tensor([7.0]), 0).item() == torch.softmax(torch.tensor([-7.0]), 0).item() == 1
@@ -206,3 +216,25 @@ def check_label_bias_and_joint_of_an_mrf():
     given = joint[1, :, 2, :] / joint[1, :, 2, :].sum()
     table, _ = distribution(np.log(potential[[1, 2]]), np.log(pair))
     np.testing.assert_allclose([table[a, b] for a in range(2) for b in range(2)], given.ravel(), rtol=1e-10)
+
+
+@holds("What is label bias?")
+def check_a_crf_heeds_what_a_single_successor_sees():
+    """States 0 and 1 start; 0 leads to 2 only, 1 to 3 only. A MEMM keeps its first choice, a CRF lets step 2 decide."""
+    E, A = np.array([[0.3, 0.0, -1e4, -1e4], [0.0, 0.0, -4.0, 4.0]]), np.full((4, 4), -1e4)
+    A[0, 2] = A[1, 3] = 0.0
+    softmax = lambda v: np.exp(v - v.max()) / np.exp(v - v.max()).sum()
+    memm = {(0, 2): softmax(E[0])[0] * softmax(A[0] + E[1])[2], (1, 3): softmax(E[0])[1] * softmax(A[1] + E[1])[3]}
+    weights = {y: math.exp(score(E, A, y)) for y in memm}
+    assert memm[0, 2] > 0.5 > 0.01 > weights[0, 2] / sum(weights.values())
+
+
+@holds("Input", "Output")
+def check_shapes_of_the_results():
+    E, A = torch.randn(5, 3), torch.randn(3, 3)
+    y = torch.randint(3, (5,))
+    assert log_likelihood(E, A, y).shape == () and len(best_path(E, A)) == 5
+    table, _ = distribution(E.numpy().astype(float), A.numpy().astype(float))
+    marginals = np.array([[sum(p for z, p in table.items() if z[t] == k) for k in range(3)] for t in range(5)])
+    assert marginals.shape == (5, 3) and np.allclose(marginals.sum(1), 1)
+    assert best_path(E, A) == max(table, key=table.get)

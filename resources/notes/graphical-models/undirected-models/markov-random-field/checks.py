@@ -2,14 +2,22 @@ import itertools
 import math
 
 import numpy as np
+from sklearn.covariance import GraphicalLasso
 from sklearn.neural_network import BernoulliRBM
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 PRODUCT = r"p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad Z = \sum_{x} \prod_{c} \psi_c(x_c)"
 ISING = r"p(x) = \frac{1}{Z} \exp \left( J \sum_{(i, j) \in \mathcal{E}} x_i x_j + \sum_{i} h_i x_i \right)"
 LOCAL = r"P(x_i = 1 \mid x_{-i}) = \sigma \left( 2 \left( J \sum_{j \in \mathcal{N}(i)} x_j + h_i \right) \right)"
 sigmoid = lambda v: 1 / (1 + math.exp(-v))
+
+
+by_definition("Input", "Output", "Parameters", "MRF", "Bayesian network", "HMM", "CRF")
+sourced(
+    "Lauritzen, Graphical Models (1996), theorem 3.9 and the example of Moussouris after it",
+    "What does the Hammersley-Clifford theorem say?",
+)
 
 
 def rbm(visible, hidden):
@@ -111,7 +119,7 @@ def check_by_hand():
 @pitfall("Potentials read as probabilities")
 def check_one_potential_is_no_marginal():
     first, second = np.array([[3.0, 1.0], [1.0, 3.0]]), np.array([[5.0, 1.0], [5.0, 1.0]]).T
-    product = first[:, :, None] * second[None]                         # a chain of three; all tables, then one normaliser
+    product = first[:, :, None] * second[None]  # a chain of three; all tables, then one normaliser
     marginal = (product / product.sum()).sum((1, 2))
     every = {x: first[x[0], x[1]] * second[x[1], x[2]] for x in itertools.product((0, 1), repeat=3)}
     counted = [sum(w for x, w in every.items() if x[0] == s) / sum(every.values()) for s in (0, 1)]
@@ -146,6 +154,7 @@ def check_score_samples_is_a_random_pseudo_likelihood():
 
 
 @pitfall("The coupling seems twice as strong")
+@holds("What happens if an MRF is conditioned on observations?")
 def check_double_counting_and_conditioning():
     J, h, edges = 0.8, [0.3, -0.1, 0.2], [(0, 1), (1, 2)]
     states, p, _ = ising(J, h, edges)
@@ -156,3 +165,55 @@ def check_double_counting_and_conditioning():
     assert ising(J, [0, 0], [(0, 1)])[1].argmax() in (0, 3) and ising(-J, [0, 0], [(0, 1)])[1].argmax() in (1, 2)
     kept = np.array([q for x, q in zip(states, p) if x[2] == 1])
     np.testing.assert_allclose(kept / kept.sum(), ising(J, [h[0], h[1] + J], [(0, 1)])[1])
+
+
+@holds("Cost")
+def check_sums_by_rows_and_on_a_tree():
+    J, m = 0.4, 3
+    grid = [(r * m + c, r * m + c + 1) for r in range(m) for c in range(m - 1)] + [(i, i + m) for i in range(m * m - m)]
+    h = np.random.randn(m * m)
+    states, _, Z = ising(J, h, grid)
+    assert len(states) == 2 ** (m * m)
+    rows = np.array(list(itertools.product((-1, 1), repeat=m)))
+    local = lambda r: np.exp(J * (rows[:, :-1] * rows[:, 1:]).sum(1) + rows @ h[r * m : (r + 1) * m])
+    table = local(0)
+    for r in range(1, m):
+        table = local(r) * (np.exp(J * rows @ rows.T) @ table)
+        assert table.size == 2**m
+    assert math.isclose(table.sum(), Z, rel_tol=1e-9)
+    chain, steps = np.exp(h[0] * np.array([-1, 1])), 0
+    for i in range(1, 9):
+        chain = np.exp(h[i] * np.array([-1, 1])) * (np.exp(J * np.array([[1, -1], [-1, 1]])) @ chain)
+        steps += 1
+    assert steps == 9 - 1 and math.isclose(chain.sum(), ising(J, h, [(i, i + 1) for i in range(8)])[2], rel_tol=1e-9)
+
+
+@holds("Library")
+def check_models_of_scikit_learn():
+    assert BernoulliRBM(2, n_iter=1).fit(np.random.rand(20, 5)).transform(np.random.rand(4, 5)).shape == (4, 2)
+    z = np.random.randn(4000, 3)
+    z[:, 1] += 0.7 * z[:, 0]                                           # variable 2 has no edge
+    precision = GraphicalLasso(alpha=0.1).fit(z).precision_
+    assert precision[0, 2] == precision[1, 2] == 0 and abs(precision[0, 1]) > 0.1
+
+
+@holds("How is it trained if $Z$ is intractable?")
+def check_gradient_and_pseudo_likelihood():
+    edges, h = [(0, 1), (1, 2), (2, 3), (3, 0)], [0.4, -0.2, 0.0, 0.1]
+    states, p, _ = ising(0.5, h, edges)
+    agree = np.array([sum(x[i] * x[j] for i, j in edges) for x in states])
+    seen = np.random.choice(len(states), 4000, p=p)
+    likelihood = lambda J: np.log(ising(J, h, edges)[1])[seen].mean()
+    slope = (likelihood(0.3 + 1e-5) - likelihood(0.3 - 1e-5)) / 2e-5
+    assert math.isclose(slope, agree[seen].mean() - ising(0.3, h, edges)[1] @ agree, rel_tol=1e-5)
+    x = np.array(states)[seen]
+    around = np.stack([x[:, i - 1] + x[:, (i + 1) % 4] for i in range(4)], 1)
+    pseudo = lambda J: -np.log1p(np.exp(-2 * x * (J * around + h))).sum(1).mean()
+    best = max(np.linspace(0, 1, 101), key=pseudo)
+    assert abs(best - 0.5) < 0.1, best
+    J, y = 0.3, x.copy()  # the expectation by Gibbs sampling, from the data
+    for i in list(range(4)) * 15:
+        field = J * (y[:, i - 1] + y[:, (i + 1) % 4]) + h[i]
+        y[:, i] = np.where(np.random.rand(len(y)) < 1 / (1 + np.exp(-2 * field)), 1, -1)
+    draws = sum(y[:, i] * y[:, j] for i, j in edges).mean()
+    assert abs(draws - ising(J, h, edges)[1] @ agree) < 0.25

@@ -4,11 +4,27 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 EFFECTIVE = r"E_n = \frac{1 - \beta^n}{1 - \beta} = \sum_{i=0}^{n-1} \beta^i, \qquad \beta = \frac{M - 1}{M}"
 WEIGHTS = r"w_c = C \, \frac{1 / E_{n_c}}{\sum_{k=1}^{C} 1 / E_{n_k}}"
 LOSS = r"\ell = -w_y \log \frac{\exp(z_y)}{\sum_{k=1}^{C} \exp(z_k)}"
+
+
+by_definition("Same in train and eval?", "Cost", "Focal loss")
+sourced(
+    "Cui et al. 2019, section 5: beta in {0.9, 0.99, 0.999, 0.9999}",
+    "Parameter", "How is $\\beta$ chosen in practice?",
+)
+sourced("Cui et al. 2019, sections 1 and 3: near-duplicates, data augmentation", "Why should data overlap at all?")
+sourced(
+    "Cui et al. 2019, section 4: N is assumed to depend on the data set only",
+    "Is one $\\beta$ for all classes justified?",
+)
+sourced(
+    "Menon et al. 2021, Long-tail learning via logit adjustment, section 4: consistent for the balanced error",
+    "Logit adjustment",
+)
 
 
 def effective(n, beta):
@@ -32,6 +48,7 @@ def check_effective_number():
 
 
 @formula(WEIGHTS)
+@holds("Limits", "Inverse frequency")
 def check_weights():
     for counts in ([5000, 50], [10, 20, 30], [7]):
         for beta in (0.0, 0.9, 0.9999):
@@ -39,11 +56,13 @@ def check_weights():
         np.testing.assert_allclose(weights(counts, 0.0), 1)
         inverse = 1 / np.array(counts)
         np.testing.assert_allclose(weights(counts, 1 - 1e-9), len(counts) * inverse / inverse.sum(), rtol=1e-4)
+        np.testing.assert_allclose(inverse * np.array(counts), 1)      # the same total for each class
     for text, value in zip(["0.0936", "1.9064"], weights([5000, 50], 0.999)):
         stated(text, value)
 
 
 @formula(LOSS)
+@holds("Input", "Weights")
 def check_loss():
     for n, counts in [(1, [3, 4]), (40, [5000, 500, 50]), (7, [1, 10, 100, 1000])]:
         w = weights(counts, 0.999)
@@ -55,10 +74,11 @@ def check_loss():
         if n > 1:
             assert abs(F.cross_entropy(z, y, weight=torch.tensor(w)) - library.sum() / w[y].sum()) < 1e-9
             assert abs(library.mean() - ours.sum() / n) < 1e-9
-    assert F.cross_entropy(z[0], y[0]).shape == ()
+    assert F.cross_entropy(z[0], y[0], weight=torch.tensor(w)).shape == ()
+    assert w.shape == (4,) and math.isclose(w.sum(), 4)
 
 
-@check
+@holds("Does it change the prediction at test time?")
 def check_weighted_optimum_shifts_log_odds():
     z, w = torch.zeros(2, dtype=torch.float64, requires_grad=True), torch.tensor([1.0, 7.0]).double()
     y = torch.tensor([0] * 50 + [1] * 5)
@@ -84,6 +104,7 @@ def check_by_hand():
 
 
 @pitfall("CB loss makes no difference")
+@holds("CB loss")
 def check_saturated_for_every_class():
     assert effective(5000, 0.9) <= 10 + 1e-9
     stated("0.5%", effective(5000, 0.9) / effective(50, 0.9) - 1)
@@ -127,10 +148,11 @@ def check_unscaled_weights():
 
 @pitfall("The loss differs from the paper's by a factor")
 def check_two_means():
-    z, y, w = torch.randn(60, 3), torch.randint(3, (60,)), torch.tensor(weights([5000, 500, 50], 0.999), dtype=torch.float32)
+    z, y = torch.randn(60, 3), torch.tensor([0] * 50 + [1] * 8 + [2] * 2)
+    w = torch.tensor(weights([5000, 500, 50], 0.999), dtype=torch.float32)
     formula_mean = sum(-w[c] * row.log_softmax(0)[c] for row, c in zip(z, y)) / 60
     library = F.cross_entropy(z, y, weight=w)
-    assert torch.allclose(library * w[y].sum() / 60, formula_mean, rtol=1e-4) and abs(library / formula_mean - 1) > 0.02
+    assert torch.allclose(library * w[y].sum() / 60, formula_mean, rtol=1e-4) and library > 2 * formula_mean
     assert torch.allclose(F.cross_entropy(z, y, weight=w, reduction="none").mean(), formula_mean, rtol=1e-4)
 
 
@@ -158,3 +180,21 @@ def check_unscaled_step_of_sgd_and_adam():
             kind([z], lr=0.1).step()
             lengths.append(z.detach().norm().item())
         assert (lengths[0] < 0.02 * lengths[1]) == slow and (abs(lengths[0] / lengths[1] - 1) < 1e-3) != slow
+
+
+@holds("Inverse square root")
+def check_square_root_lies_between():
+    n = np.array([5000.0, 500, 50])
+    ratios = [(w[2] / w[0], w[1] / w[0]) for w in (n**0, n**-0.5, n**-1.0)]
+    assert all(a < b < c for a, b, c in zip(*ratios))
+
+
+@holds("Parameter", "Why should data overlap at all?")
+def check_misses_and_repetitions():
+    """beta = 1 has no finite value; a draw misses one prototype with (M - 1) / M, and repeats grow."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assert np.isnan(effective(np.float64(5), np.float64(1.0)))
+    draws = np.random.randint(20, size=(20_000, 40))
+    assert abs((draws[:, 0] != 0).mean() - 19 / 20) < 0.01
+    repeats = [np.mean([row[n] in row[:n] for row in draws[:2000]]) for n in (1, 10, 39)]
+    assert repeats[0] < 0.1 < 0.3 < repeats[1] < 0.5 < 0.8 < repeats[2]

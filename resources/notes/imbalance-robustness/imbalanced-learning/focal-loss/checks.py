@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead
 from torchvision.ops import sigmoid_focal_loss
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 
 PARTS = r"""
 p = \sigma(z), \qquad
@@ -20,6 +20,20 @@ GRADIENT = r"""
 \frac{\partial \ell}{\partial z} = (2y - 1) \, \alpha_t (1 - p_t)^{\gamma} \left( \gamma \, p_t \log p_t + p_t - 1 \right)
 """
 CASES = [((1,), 0.25, 2.0), ((9,), -1, 2.0), ((3, 4), 0.75, 0.5), ((2, 3, 5), 0.0, 5.0), ((2, 3, 5), 1.0, 0.0)]
+
+
+by_definition("Same in train and eval?", "Class-balanced loss")
+sourced("Shrivastava et al. 2016, Training region-based object detectors with OHEM, abstract (Fast R-CNN)", "OHEM")
+sourced("Li, Liu, Wang 2019, Gradient harmonized single-stage detector, abstract and section 3", "GHM")
+sourced("torchvision issue #8519", "Is the minus sign missing in torchvision's code?")
+sourced(
+    "Mukhoti et al. 2020, Calibrating deep neural networks using focal loss, abstract",
+    "Can its probabilities be trusted?",
+)
+sourced(
+    "Lin et al. 2017, section 4.1 and table 1: gamma = 2 works best, robust in [0.5, 5]",
+    "Which $\\gamma$ should one take?",
+)
 
 
 def parts(z, y, alpha):
@@ -40,6 +54,7 @@ def at(p_t, y=1.0, **options):
 
 
 @formula(PARTS, LOSS)
+@holds("Range", "Is the minus sign missing in torchvision's code?")
 def check_loss():
     for shape, alpha, gamma in CASES:
         z, y = random_case(shape)
@@ -63,13 +78,16 @@ def check_gradient():
         np.testing.assert_allclose(ours, z.grad.numpy(), rtol=1e-7, atol=1e-12)
 
 
-@check
+@holds("Input", "Target", "Output", "Parameters")
 def check_contract():
     z, y = torch.randn(3, 4), torch.randint(2, (3, 4)).float()
     assert torch.equal(sigmoid_focal_loss(z, y), sigmoid_focal_loss(z, y, alpha=0.25, gamma=2, reduction="none"))
     assert sigmoid_focal_loss(z, y).shape == z.shape and sigmoid_focal_loss(z, y, reduction="mean").shape == ()
     for alpha in (1.5, -0.5):
         raises(ValueError, lambda: sigmoid_focal_loss(z, y, alpha=alpha), "alpha")
+    raises(ValueError, lambda: sigmoid_focal_loss(z, y[0]))
+    raises((RuntimeError, TypeError), lambda: sigmoid_focal_loss(z.long(), y))
+    assert sigmoid_focal_loss(z, y, reduction="sum").shape == () and sigmoid_focal_loss(z[0, 0], y[0, 0]).shape == ()
 
 
 @check
@@ -215,17 +233,19 @@ def check_mean_is_a_small_step_for_sgd_and_none_for_adam():
         assert (steps[1] > 100 * steps[0]) == much
 
 
-@check
+@holds("Does focal loss raise the weight of hard examples?")
 def check_gradient_of_hard_examples_exceeds_cross_entropy():
     z = torch.linspace(-6, 6, 2401, dtype=torch.float64, requires_grad=True)
     sigmoid_focal_loss(z, torch.ones_like(z), alpha=-1, reduction="sum").backward()
     p = z.detach().sigmoid()
     larger = z.grad.abs() > 1 - p
     crossing = p[larger].max().item()
+    factor = sigmoid_focal_loss(z, torch.ones_like(z), alpha=-1) / F.softplus(-z)
+    assert (factor <= 1).all()
     assert larger[p < crossing].all() and abs(crossing - 0.3) < 0.005, crossing
 
 
-@check
+@holds("Can its probabilities be trusted?")
 def check_minimum_is_not_the_true_probability():
     p = torch.linspace(0.0005, 0.9995, 20001, dtype=torch.float64)
     z = p.logit()
@@ -238,3 +258,45 @@ def check_minimum_is_not_the_true_probability():
             positive, negative = sigmoid_focal_loss(z, torch.ones_like(z)), sigmoid_focal_loss(z, torch.zeros_like(z))
             weighted = truth * positive + (1 - truth) * negative
             stated("0.601", p[weighted.argmin()].item())
+
+
+@holds("Focal loss", "Which $\\gamma$ should one take?")
+def check_focus_narrows():
+    figure_of(__file__).focus()  # asserts the totals of 100,000 easy and 100 hard ones
+    assert math.isclose(at(0.5, alpha=-1, gamma=5) / math.log(2), 1 / 32)
+    factors = np.array([at(0.7, alpha=-1, gamma=g) / -math.log(0.7) for g in (0, 0.5, 1, 2, 5)])
+    assert (np.diff(factors) < 0).all()
+    z, y = torch.zeros(3), torch.ones(3)
+    assert torch.equal(sigmoid_focal_loss(z, y), sigmoid_focal_loss(z, y, gamma=2))
+
+
+@holds("BCE with `pos_weight`")
+def check_pos_weight_shifts_the_logit():
+    p, weight = torch.tensor([0.1, 0.3, 0.8], dtype=torch.float64), 5.0
+    z = (p.logit() + math.log(weight)).requires_grad_()
+    bce = lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, pos_weight=torch.tensor(w), reduction="none")
+    each = [bce(z, torch.full_like(z, y), weight) for y in (1.0, 0.0)]
+    (gradient,) = torch.autograd.grad((p * each[0] + (1 - p) * each[1]).sum(), z)
+    assert gradient.abs().max() < 1e-12                                # the optimum; shifted back, it is p
+    easy = torch.tensor([3.0])
+    ratio = bce(easy, torch.ones(1), weight) / bce(easy, torch.ones(1), 1.0)
+    assert math.isclose(ratio.item(), weight, rel_tol=1e-5)
+
+
+@holds("What happens to wrong labels?")
+def check_wrong_labels_keep_their_factor():
+    x = torch.randn(2000, 10)
+    truth = (x[:, 0] > 0).float()
+    wrong = torch.arange(2000) < 200
+    y = torch.where(wrong, 1 - truth, truth)
+    layer = nn.Linear(10, 1)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+    for _ in range(150):
+        optimizer.zero_grad()
+        sigmoid_focal_loss(layer(x)[:, 0], y, alpha=-1, reduction="mean").backward()
+        optimizer.step()
+    z = layer(x)[:, 0].detach()
+    ce, focal = F.binary_cross_entropy_with_logits(z, y, reduction="none"), sigmoid_focal_loss(z, y, alpha=-1)
+    factor = focal / ce
+    assert factor[wrong].mean() > 2 * factor[~wrong].mean()
+    assert focal[wrong].sum() / focal.sum() > ce[wrong].sum() / ce.sum() + 0.1

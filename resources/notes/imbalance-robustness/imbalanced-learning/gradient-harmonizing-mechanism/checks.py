@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, sourced, stated
 
 NORM = r"g = |\sigma(z) - y| = \left| \frac{\partial \ell}{\partial z} \right|"
 LOSS = r"\beta_i = \frac{N}{n \, R_{j(i)}}, \qquad L_{\mathrm{GHM\text{-}C}} = \frac{1}{N} \sum_{i=1}^{N} \beta_i \, \ell_i"
@@ -12,6 +12,14 @@ REGRESSION = r"""
 \mathrm{ASL}_1(d) = \sqrt{d^2 + \mu^2} - \mu, \qquad g_r = \left| \frac{\partial \, \mathrm{ASL}_1}{\partial d} \right| = \frac{|d|}{\sqrt{d^2 + \mu^2}}
 """
 EXAMPLE = np.array([0.05] * 80 + [0.35, 0.45, 0.55, 0.65] + [0.97] * 16)
+
+
+by_definition("Cost", "Cross-entropy")
+sourced(
+    "Li, Liu, Wang 2019, Gradient harmonized single-stage detector, section 4; mmdetection's GHM configuration",
+    "Parameters",
+)
+sourced("Shrivastava et al. 2016, Training region-based object detectors with OHEM, abstract (Fast R-CNN)", "OHEM")
 
 
 def weights(g, bins):
@@ -29,6 +37,7 @@ def check_norm():
 
 
 @formula(LOSS)
+@holds("Weights")
 def check_loss():
     for n, bins in [(1, 10), (50, 10), (3000, 30)]:
         z, y = torch.randn(n, dtype=torch.float64) * 3, torch.randint(2, (n,)).double()
@@ -45,6 +54,7 @@ def check_loss():
 
 
 @formula(REGRESSION)
+@holds("Why can smooth L1 not be used?")
 def check_regression():
     for mu in (0.02, 1.0):
         d = (torch.randn(100, dtype=torch.float64) * 2).requires_grad_()
@@ -56,6 +66,9 @@ def check_regression():
     far = torch.tensor([2.0, 5.0, 50.0], requires_grad=True)
     F.smooth_l1_loss(far, torch.zeros(3), reduction="sum").backward()
     assert far.grad.tolist() == [1, 1, 1]
+    for beta in (0.1, 1.0, 1.5):
+        (gradient,) = torch.autograd.grad(F.smooth_l1_loss(far, torch.zeros(3), reduction="sum", beta=beta), far)
+        assert gradient.tolist() == [1, 1, 1]
 
 
 @check
@@ -139,7 +152,7 @@ def check_two_mechanisms_multiply():
         stated(text, share)
 
 
-@check
+@holds("Are outliers always turned down?")
 def check_mean_weight_and_outliers():
     for bins in (5, 10, 30, 100):
         index = np.minimum((EXAMPLE * bins).astype(int), bins - 1)
@@ -148,3 +161,39 @@ def check_mean_weight_and_outliers():
         assert math.isclose(w.mean(), 1) and ((w < 1) == (counts[index] > 100 / (counts > 0).sum())).all()
     lonely = np.array([0.05] * 99 + [0.55])
     assert weights(lonely, 10)[-1] == 100 / 2 and weights(lonely, 10)[-1] > weights(lonely, 10)[0]
+
+
+def ghm_c(logits, targets, bins=30):
+    """As in the article."""
+    g = (logits.sigmoid() - targets).abs().detach()
+    index = (g * bins).long().clamp(max=bins - 1)
+    counts = torch.bincount(index.flatten(), minlength=bins)
+    w = g.numel() / (counts[index] * (counts > 0).sum())
+    return F.binary_cross_entropy_with_logits(logits, targets, weight=w), w
+
+
+@holds("Input (GHM-C)", "Output", "Same in train and eval?", "Is the weight differentiated?")
+def check_shapes_and_gradient():
+    for shape in ((40,), (8, 5), (2, 3, 4, 4)):
+        z, y = torch.randn(shape, requires_grad=True), torch.randint(2, shape).float()
+        loss, w = ghm_c(z, y)
+        loss.backward()
+        assert loss.shape == () and w.shape == shape and not w.requires_grad
+        assert torch.allclose(z.grad, w * (z.sigmoid() - y).detach() / z.numel(), atol=1e-6)
+    z = torch.tensor([0.0, -4.0, -4.0, -4.0])                          # the same first sample in two batches
+    other = torch.tensor([0.0, 0.0, 0.0, -4.0])
+    assert ghm_c(z, torch.zeros(4))[1][0] == 3 * ghm_c(other, torch.zeros(4))[1][0]
+
+
+@holds("GHM", "Focal loss", "OHEM", "How is it related to focal loss?")
+def check_factors_of_the_two_heaps():
+    p_t = 1 - EXAMPLE                                                  # g = 1 - p_t: both weights are functions of p_t
+    ghm, focal = weights(EXAMPLE, 10), (1 - p_t) ** 2
+    assert ghm[0] < 0.25 and focal[0] < 0.01 and focal[-1] > 0.9
+    crowded = np.r_[np.full(30, 0.05), 0.45, 0.55, np.full(68, 0.97)]
+    assert weights(crowded, 10)[-1] < 0.5                              # many outliers are turned down
+    hardest = np.argsort(np.log(p_t))[:20]                             # largest loss first
+    assert (EXAMPLE[hardest] == 0.97).sum() == 16 and (EXAMPLE[hardest] > 0.05).all()
+    wide = weights(EXAMPLE, 5)
+    assert not np.allclose(wide, ghm)                                  # the bin width is a choice
+    figure_of(__file__).density()                                      # asserts the shares of the outliers

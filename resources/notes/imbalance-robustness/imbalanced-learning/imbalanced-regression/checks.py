@@ -8,7 +8,7 @@ from scipy.ndimage import convolve1d
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 SMOOTHED = r"""
 \tilde{p}(b) = \sum_{b'} k(b - b') \, p(b'), \qquad w_i = \frac{1 / \tilde{p}(b_i)}{\frac{1}{n} \sum_{j=1}^{n} 1 / \tilde{p}(b_j)}
@@ -16,6 +16,18 @@ SMOOTHED = r"""
 LOSS = r"L = \frac{1}{n} \sum_{i=1}^{n} w_i \left( f(x_i) - y_i \right)^2"
 OPTIMUM = r"f^*(x) = \frac{\mathrm{E}[\, w(Y) \, Y \mid x \,]}{\mathrm{E}[\, w(Y) \mid x \,]}"
 KERNEL = np.array([0.25, 0.5, 0.25])
+
+by_definition("Same in train and eval?", "Cost")
+sourced("imbalanced-regression, agedb-dir/datasets.py, _prepare_weights", "Weights", "Parameters")
+sourced(
+    "Delving into Deep Imbalanced Regression, arXiv 2102.09554, section 4",
+    "Parameters", "Metric", "How is it evaluated?",
+)
+sourced(
+    "Delving into Deep Imbalanced Regression, arXiv 2102.09554, section 3.2, and agedb-dir/resnet.py",
+    "FDS", "What does FDS do at test time?",
+)
+sourced("Balanced MSE, arXiv 2203.16427, abstract and section 3", "Balanced MSE")
 
 
 def smooth(p, kernel):
@@ -44,11 +56,14 @@ def check_smoothing():
 
 
 @formula(LOSS)
+@holds("Input", "Weights")
 def check_loss():
     for n in (1, 30, 500):
         f, y, w = (torch.rand(n, dtype=torch.float64) + 0.1 for _ in range(3))
         ours = (w.numpy() * (f.numpy() - y.numpy()) ** 2).sum() / n
         assert math.isclose(ours, (w * F.mse_loss(f, y, reduction="none")).mean().item())
+        scaled = weights(np.random.randint(0, 5, n), KERNEL)
+        assert scaled.shape == (n,) and math.isclose(scaled.mean(), 1)
     x, y, w = np.random.randn(80, 2), np.random.randn(80), np.random.rand(80)
     model = LinearRegression().fit(x, y, sample_weight=w)
     loss = lambda shift: (w * (model.predict(x) + shift - y) ** 2).mean()
@@ -89,7 +104,7 @@ def check_ends():
     np.testing.assert_allclose(smooth(flat, KERNEL) / smooth(np.ones(6), KERNEL), 1)
 
 
-@check
+@holds("LDS", "Does weighting help a model that fits everything?")
 def check_flexible_model_is_hardly_moved():
     x = np.sort(np.random.rand(2000))
     y = 20 * x**2 + np.random.normal(0, 0.05, 2000)
@@ -98,6 +113,29 @@ def check_flexible_model_is_hardly_moved():
     moved = LinearRegression().fit(features, y, w).predict(features) - LinearRegression().fit(features, y).predict(features)
     line = LinearRegression().fit(x[:, None], y, w).predict(x[:, None]) - LinearRegression().fit(x[:, None], y).predict(x[:, None])
     assert np.abs(moved).max() < 0.05 < 0.1 < np.abs(line).max()
+    rare = y > 14  # what the line gains there is the reason to weight
+    errors = [np.abs(LinearRegression().fit(x[:, None], y, u).predict(x[:, None]) - y)[rare].mean() for u in (None, w)]
+    assert errors[1] < errors[0]
+
+
+@holds("Log target", "Smooth L1")
+def check_siblings():
+    y = torch.tensor([1.0, 10, 1000])
+    losses = F.mse_loss((1.1 * y).log(), y.log(), reduction="none")
+    assert torch.allclose(losses, losses[0].expand(3), rtol=1e-3) and not torch.allclose(*((1.1 * y - y) ** 2)[:2])
+    errors = torch.tensor([3.0, 50, 4000], requires_grad=True)
+    losses = [loss(errors, torch.zeros(3), reduction="sum") for loss in (F.smooth_l1_loss, F.mse_loss)]
+    pulls = [torch.autograd.grad(loss, errors)[0] for loss in losses]
+    assert pulls[0].tolist() == [1, 1, 1] and pulls[1].tolist() == [6, 100, 8000]
+
+
+@holds("Why not simply cut the labels into classes?")
+def check_classes_have_no_order():
+    near, far = torch.eye(100)[71] * 5, torch.eye(100)[20] * 5  # most of the probability on class 71, on class 20
+    truth = torch.tensor([70])
+    assert torch.equal(F.cross_entropy(near[None], truth), F.cross_entropy(far[None], truth))
+    assert F.mse_loss(torch.tensor([71.0]), truth.float()) < F.mse_loss(torch.tensor([20.0]), truth.float())
+    assert np.floor([69.99, 70.01]).tolist() == [69, 70]
 
 
 @pitfall("Predictions are shifted towards the rare labels")

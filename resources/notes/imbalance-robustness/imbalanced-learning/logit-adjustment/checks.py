@@ -1,10 +1,12 @@
+import inspect
 import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 POST_HOC = r"\hat{y} = \operatorname{argmax}_c \left( z_c - \tau \ln \pi_c \right)"
 LOSS = r"""
@@ -12,6 +14,9 @@ LOSS = r"""
 """
 POSTERIOR = r"\operatorname{softmax}(z - \ln \pi)_c = \frac{p(c \mid x) / \pi_c}{\sum_{k} p(k \mid x) / \pi_k}"
 PRIOR = np.array([0.9, 0.1])
+
+by_definition("Cost")
+sourced("AM-Softmax, arXiv 1801.05599, equation 5 and experiments on faces", "AM-Softmax")
 
 
 def softmax(z):
@@ -26,6 +31,7 @@ def priors():
 
 
 @formula(POST_HOC)
+@holds("Is it the threshold trick for many classes?", "Parameter")
 def check_post_hoc_is_bayes_for_equal_priors():
     """Gaussian classes, where posteriors are known: tau = 1 agrees with the largest class density, tau = 0 with the largest posterior."""
     for pi in priors():
@@ -40,6 +46,7 @@ def check_post_hoc_is_bayes_for_equal_priors():
 
 
 @formula(LOSS)
+@holds("Input", "Training target", "Output")
 def check_loss():
     for pi in priors():
         for tau in (0.0, 1.0, 1.7):
@@ -51,6 +58,9 @@ def check_loss():
             for i in range(20):
                 total = sum((pi[c] / pi[y[i]]) ** tau * math.exp(z[i, c] - z[i, y[i]]) for c in range(len(pi)) if c != y[i])
                 assert math.isclose(math.log(1 + total), library[i], rel_tol=1e-8)
+            one = F.cross_entropy(torch.tensor(z[0]) + shift, torch.tensor(y[0]))            # unbatched
+            assert one.shape == () and math.isclose(one.item(), library[0], rel_tol=1e-9)
+            assert (torch.tensor(z) - shift).shape == z.shape and (tau > 0 or not shift.any())
 
 
 @formula(POSTERIOR)
@@ -76,7 +86,7 @@ def check_by_hand():
         stated(text, F.cross_entropy(torch.tensor(np.log(PRIOR))[None], torch.tensor([c])))
 
 
-@check
+@holds("How does it differ from class weights?", "Class weights")
 def check_same_optimum_as_weights():
     """At the optimum of either loss for one point with known class shares, predictions are the same."""
     share = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
@@ -86,9 +96,17 @@ def check_same_optimum_as_weights():
     assert torch.autograd.grad(adjusted, z)[0].abs().max() < 1e-12
     weighted = -(share / pi * z.log_softmax(0)).sum()
     assert torch.autograd.grad(weighted, z)[0].abs().max() < 1e-12
+    z, y = torch.randn(1, 3, dtype=torch.float64, requires_grad=True), torch.tensor([2])
+    slope = lambda loss: torch.autograd.grad(loss, z)[0]
+    plain = slope(F.cross_entropy(z, y))
+    assert torch.allclose(slope(F.cross_entropy(z, y, reduction="sum", weight=1 / pi)), 10 * plain)      # scaled
+    one_hot = F.one_hot(y, 3)
+    shifted = z + pi.log()
+    assert torch.allclose(slope(F.cross_entropy(shifted, y)), shifted.softmax(1) - one_hot)  # another softmax
+    assert "class_weight" in inspect.signature(LogisticRegression).parameters
 
 
-@check
+@holds("Post-hoc adjustment", "Does it help calibration?")
 def check_other_test_prior():
     """Both corrections give the posterior for the test prior: one from a plain z, one from the optimum of the adjusted loss."""
     pi, test, density = np.array([0.9, 0.08, 0.02]), np.array([0.5, 0.3, 0.2]), np.random.rand(40, 3)
@@ -96,6 +114,51 @@ def check_other_test_prior():
     wanted = density * test / (density * test).sum(1, keepdims=True)
     np.testing.assert_allclose(softmax(plain - np.log(pi) + np.log(test)), wanted)
     np.testing.assert_allclose(softmax(adjusted + np.log(test)), wanted)
+    equal = density / density.sum(1, keepdims=True)
+    np.testing.assert_allclose(softmax(plain - np.log(pi)), equal)                       # calibrated for equal priors
+    posterior = softmax(plain)
+    assert (posterior * np.log(posterior / equal)).sum(1).mean() > 0.1  # and far off for the training ratio
+
+
+@holds("Adjusted loss")
+def check_body_learns_under_the_adjustment():
+    body, head = torch.nn.Linear(4, 8), torch.nn.Linear(8, 3)
+    x, y = torch.randn(30, 4), torch.arange(30) % 3
+    losses = [F.cross_entropy(head(body(x)) + shift, y) for shift in (0, LOG_PRIOR)]
+    slopes = [torch.autograd.grad(loss, body.weight)[0] for loss in losses]
+    assert (slopes[0] - slopes[1]).abs().max() > 1e-3
+    counts, z = torch.tensor(COUNTS), torch.randn(30, 3)                                 # balanced softmax, with counts
+    top = counts * z.exp()
+    balanced = (top / top.sum(1, keepdim=True))[range(30), y]
+    assert torch.allclose(F.cross_entropy(z + LOG_PRIOR, y), -balanced.log().mean())
+
+
+@holds("CB loss")
+def check_weights_of_large_heads():
+    weight = lambda n: (1 - 0.999) / (1 - 0.999**n)
+    assert weight(10_000) / weight(100_000) < 1.001 and weight(10) / weight(100) > 9
+
+
+@holds("Why initialise the bias with $\\ln \\pi$?")
+def check_bias_is_only_a_start():
+    x, y = three_classes(COUNTS)
+    losses, probabilities = [], []
+    for start in (torch.zeros(3), LOG_PRIOR):
+        model = torch.nn.Linear(2, 3)
+        model.weight.data *= 0.01
+        model.bias.data = start.clone()
+        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+        losses.append(F.cross_entropy(model(x), y).item())
+
+        def closure():
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        probabilities.append(model(x).detach().softmax(1))
+    assert losses[1] < losses[0] - 0.5 and (probabilities[0] - probabilities[1]).abs().max() < 0.02
 
 
 @check
@@ -138,6 +201,7 @@ LOG_PRIOR = (torch.tensor(COUNTS) / 1000).log()
 
 
 @pitfall("Rare classes win too often", "The rare classes got worse")
+@holds("Same in train and eval?")
 def check_sides_and_signs():
     (train_x, train_y), (x, y) = three_classes(COUNTS), three_classes([2000] * 3)
     plain, adjusted, wrong = (logits_on(x, train_x, train_y, s * LOG_PRIOR) for s in (0, 1, -1))

@@ -6,12 +6,24 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch.utils.data import WeightedRandomSampler
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 PROFILE = r"n_c = n_{\max} \, \rho^{-c/(C - 1)}"
 SAMPLING = r"p_c = \frac{n_c^{\,q}}{\sum_{k} n_k^{\,q}}"
 NORMALISED = r"\tilde{w}_c = \frac{w_c}{\lVert w_c \rVert^{\tau}}"
+
+by_definition("Same in train and eval?", "Long tail and class imbalance, the same thing?")
+sourced(
+    "LDAM, arXiv 1906.07413, section 4.1; OLTR, arXiv 1904.05160, section 4",
+    "Benchmarks", "Metric", "CB loss, LDAM",
+)
+sourced("Deep Long-Tailed Learning: A Survey, arXiv 2110.04596, section 3", "Levers", "Pre-training")
+sourced(
+    "Decoupling Representation and Classifier, arXiv 1910.09217, sections 4 and 5",
+    "Why not simply sample classes alike from the start?", "cRT",
+)
+sourced("RIDE, arXiv 2010.01809, abstract", "Ensembles of experts (RIDE)")
 
 
 def profile(largest, rho, classes):
@@ -19,6 +31,7 @@ def profile(largest, rho, classes):
 
 
 @formula(PROFILE)
+@holds("Data", "Why not simply sample classes alike from the start?")
 def check_profile():
     for largest, rho, classes in [(500, 100, 100), (5000, 10, 10), (64, 8, 4)]:
         exact = [largest * rho ** (-c / (classes - 1)) for c in range(classes)]
@@ -29,6 +42,7 @@ def check_profile():
     stated("48.85", 500 * 100 ** (-50 / 99))
     stated("10,847", sum(counts))
     stated("21.7", sum(counts) / (100 * 5))
+    assert sum(counts) / 100 < counts[0] / 4                           # draws from the head in a balanced epoch
 
 
 @formula(SAMPLING)
@@ -47,6 +61,7 @@ def check_sampling():
 
 
 @formula(NORMALISED)
+@holds("$\\tau$-normalisation")
 def check_normalised():
     for shape in [(10, 64), (3, 1), (1, 5)]:
         w = torch.randn(shape, dtype=torch.float64) * 3
@@ -57,7 +72,7 @@ def check_normalised():
         np.testing.assert_allclose((half**2).sum(1), norm[:, 0])
 
 
-@check
+@holds("Why are the rows of frequent classes longer?")
 def check_frequent_classes_have_longer_rows():
     """A linear classifier on non-negative features of overlapping classes."""
     torch.manual_seed(0)
@@ -69,6 +84,15 @@ def check_frequent_classes_have_longer_rows():
     descend(optimizer, lambda: torch.nn.functional.cross_entropy(layer(x), y), 150)
     norm = layer.weight.norm(dim=1)
     assert norm[0] > norm[1] and norm[0] > norm[2]
+    one = torch.nn.functional.cross_entropy(layer(x[:1]), y[:1])       # one sample: a step goes towards its own features
+    step = -torch.autograd.grad(one, layer.weight)[0]
+    own, other = (torch.cosine_similarity(step[c], x[0], dim=0) for c in (0, 1))
+    assert own > 0.999 and other < -0.999
+
+
+@holds("CB loss, LDAM")
+def check_torch_has_no_such_loss():
+    assert not [name for name in dir(torch.nn) if any(word in name.lower() for word in ("balanced", "ldam", "adjust"))]
 
 
 @pitfall("The second stage changes more than the last layer")
@@ -84,11 +108,14 @@ def check_frozen_body_keeps_statistics_only_in_eval():
         assert torch.equal(body.eval()(probe), before) is same
 
 
-@check
+@holds("Which accuracy is quoted?")
 def check_balanced_test_accuracy_is_mean_recall():
     y = np.repeat(np.arange(5), 30)
     p = np.where(np.random.rand(150) < 0.6, y, 0)
-    assert math.isclose((p == y).mean(), np.mean([(p[y == c] == c).mean() for c in range(5)]))
+    recall = np.array([(p[y == c] == c).mean() for c in range(5)])
+    assert math.isclose((p == y).mean(), recall.mean())
+    long_tail = np.array([500, 100, 20, 5, 1]) / 626
+    assert abs((long_tail * recall).sum() - recall.mean()) > 0.1
 
 
 @pitfall("Two corrections at once hurt the head")
@@ -140,6 +167,7 @@ def recalls(z, y):
 
 
 @pitfall("The tail has training accuracy 1 and poor test accuracy")
+@holds("cRT", "Pre-training")
 def check_memorised_tail():
     x, y, train, other, test = long_tailed_digits()
     seen, labels, balanced = x[train], y[train], (1 / COUNTS)[y[train]]
@@ -162,6 +190,7 @@ def check_memorised_tail():
 
 
 @pitfall("\"Our method gains 3 points\"")
+@holds("Logit adjustment", "Input and output")
 def check_mean_hides_groups():
     x, y, train, _, test = long_tailed_digits()
     found = []
@@ -171,5 +200,6 @@ def check_mean_hides_groups():
         found.append(recalls(z, y[test]))
     adjusted = recalls(z - COUNTS.log() / 2, y[test])
     short, long = found
+    assert z.shape == (len(test), 10) and z.is_floating_point() and y.dtype == torch.int64
     assert long.mean() > short.mean() + 0.03 and adjusted.mean() > long.mean() + 0.01
     assert adjusted[:3].mean() < long[:3].mean() - 0.01 and adjusted[8:].mean() > long[8:].mean() + 0.1

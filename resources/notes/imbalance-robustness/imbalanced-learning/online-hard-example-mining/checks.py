@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torchvision.models.detection.faster_rcnn import FasterRCNN
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 from torchvision.models.detection.ssd import SSD as LibrarySSD
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 TOP_K = r"""
@@ -19,8 +20,16 @@ L_{\mathrm{SSD}} = \frac{1}{|\mathcal{P}|} \left( \sum_{i \in \mathcal{P}} \ell_
 """
 LOSSES = np.array([2.3, 0.9, 0.05, 0.04, 0.03, 0.02, 0.01, 0.01])
 
+by_definition("Parameter", "Class weights")
+sourced(
+    "OHEM, arXiv 1604.03540, sections 1 and 4; TorchSeg issue #23",
+    "Cost", 'Why "online"?', "Should positives be mined?", "OHEM",
+)
+sourced("Gradient Harmonized Single-stage Detector, arXiv 1811.05181, section 3", "GHM")
+
 
 @formula(TOP_K)
+@holds("Input", "Output")
 def check_top_k():
     for n in (1, 5, 60):
         z, y = torch.randn(n, 4, dtype=torch.float64) * 3, torch.randint(4, (n,))
@@ -28,6 +37,7 @@ def check_top_k():
         for k in {1, (n + 1) // 2, n}:
             ours = np.sort(losses.numpy())[::-1][:k].mean()
             library = losses.topk(k).values.mean().item()
+            assert losses.topk(k).values.mean().shape == ()
             dual = lambda t: t + np.maximum(0, losses.numpy() - t).sum() / k
             at = np.sort(losses.numpy())[::-1][k - 1]
             assert np.isclose(ours, library) and np.isclose(dual(at), library)
@@ -37,9 +47,12 @@ def check_top_k():
     a, b = np.random.rand(2, 30)
     top = lambda v: np.sort(v)[::-1][:7].mean()
     assert top(0.3 * a + 0.7 * b) <= 0.3 * top(a) + 0.7 * top(b)
+    pixels = torch.rand(2, 3, 4)
+    assert pixels.flatten().topk(5).values.shape == (5,) and torch.topk(pixels, 3).values.shape == (2, 3, 3)
 
 
 @formula(SSD)
+@holds("Should positives be mined?", "Parameter")
 def check_ssd_against_torchvision():
     """torchvision's SSD.compute_loss with the box losses made zero and one image."""
     torch.manual_seed(0)
@@ -61,7 +74,7 @@ def check_ssd_against_torchvision():
     assert np.isclose(ours, library.item(), rtol=1e-5)
 
 
-@check
+@holds("Gradient", "OHEM")
 def check_by_hand():
     stated("0.42", LOSSES.mean())
     stated("1.6", np.sort(LOSSES)[::-1][:2].mean())
@@ -69,6 +82,30 @@ def check_by_hand():
     losses = torch.tensor(LOSSES, requires_grad=True)
     losses.topk(2).values.mean().backward()
     assert losses.grad.tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
+
+
+@holds("Is the selection differentiable?")
+def check_subgradient_at_ties():
+    mean = lambda v: v.topk(2).values.mean()
+    at = torch.tensor([1.0, 1, 1, 0.5, 2], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(mean(at), at)
+    assert slope[4] == 0.5 and sorted(slope[:3].tolist()) == [0, 0, 0.5] and slope[3] == 0
+    for _ in range(200):
+        other = at.detach() + torch.randn(5)
+        assert mean(other) >= mean(at) + (slope * (other - at)).sum() - 1e-12
+
+
+@holds("Focal loss", "OHEM or focal loss?")
+def check_focal_keeps_every_sample():
+    p = torch.tensor([0.99, 0.95, 0.5, 0.1], dtype=torch.float64)      # probability of the truth, easy to hard
+    factor = (1 - p) ** 2
+    assert (factor > 0).all() and (factor.diff() > 0).all() and factor[0] < 1e-3 and factor[-1] > 0.8
+    z = p.log().requires_grad_()
+    z.neg().topk(1).values.mean().backward()
+    assert z.grad.tolist() == [0, 0, 0, -1]
+    targets = torch.ones(4, dtype=torch.float64)
+    library = sigmoid_focal_loss(p.logit(), targets, alpha=-1, gamma=2)
+    assert torch.allclose(library, -factor * p.log())
 
 
 @pitfall("The loss is lower than it should be")
@@ -84,11 +121,15 @@ def check_ignored_pixels():
     raises(RuntimeError, lambda: valid[:0].topk(1))
 
 
-@check
+@holds("Random sampling")
 def check_torchvision_defaults():
     parameters = inspect.signature(LibrarySSD.__init__).parameters
     assert parameters["positive_fraction"].default == 0.25 and (1 - 0.25) / 0.25 == 3
     assert inspect.signature(FasterRCNN.__init__).parameters["box_batch_size_per_image"].default == 512
+    positive, negative = BalancedPositiveNegativeSampler(512, 0.25)([torch.zeros(2000)])      # background boxes only
+    assert positive[0].sum() == 0 and negative[0].sum() == 512
+    other = BalancedPositiveNegativeSampler(512, 0.25)([torch.zeros(2000)])[1]
+    assert not torch.equal(other[0], negative[0])                      # drawn, not ranked
 
 
 def digits(noise):
@@ -122,6 +163,7 @@ def check_noise_is_selected():
 
 
 @pitfall("The training loss is much higher than the validation loss")
+@holds("Same in train and eval?")
 def check_mined_loss_against_plain_loss():
     x, labels, test_x, test_y, network = digits(0.0)
     model = network()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 TARGET = r"q_c = (1 - \varepsilon) \, [c = y] + \frac{\varepsilon}{C}"
@@ -13,6 +13,25 @@ LOSS = r"""
 \ell = -\sum_{c=1}^{C} q_c \log p_c = -(1 - \varepsilon) \log p_y - \frac{\varepsilon}{C} \sum_{c=1}^{C} \log p_c
 """
 GAP = r"z_y - z_c = \log\left( 1 + \frac{C (1 - \varepsilon)}{\varepsilon} \right)"
+
+by_definition("Cost", "Knowledge distillation")
+sourced(
+    "Inception-v3, arXiv 1512.00567, section 7; Attention is all you need, arXiv 1706.03762, section 5.4",
+    "Parameter", "Label smoothing",
+)
+sourced("Focal Loss for Dense Object Detection, arXiv 1708.02002, abstract", "Focal loss")
+sourced(
+    "Regularizing Neural Networks by Penalizing Confident Output Distributions, arXiv 1701.06548, section 3",
+    "Confidence penalty",
+)
+sourced(
+    "Müller et al., arXiv 1906.02629, section 4; Shen et al., arXiv 2104.00676, abstract",
+    "Why can a smoothed teacher distil badly?",
+)
+sourced(
+    "Krothapalli and Abbott, Adaptive Label Smoothing, arXiv 2009.06432, abstract",
+    "What is adaptive label smoothing?",
+)
 
 
 def smoothed(y, classes, eps):
@@ -28,6 +47,7 @@ def random_case(n, c):
 
 
 @formula(TARGET, LOSS)
+@holds("Label smoothing", "Focal loss", "Temperature scaling")
 def check_loss():
     for n, c in [(1, 2), (6, 5), (32, 10), (3, 1000)]:
         for eps in (0.0, 0.1, 0.5, 1.0):
@@ -39,6 +59,8 @@ def check_loss():
             np.testing.assert_allclose(first, library, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(second, library, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(F.cross_entropy(z, torch.from_numpy(q)).item(), library.mean(), rtol=1e-9)
+            assert all(torch.equal((z / t).argmax(1), z.argmax(1)) for t in (0.5, 2.0, 9.0))      # temperature scaling
+    assert [round((1 - p) ** 2, 4) for p in (0.99, 0.1)] == [0.0001, 0.81]                        # focal loss
 
 
 @formula(GAP)
@@ -64,7 +86,8 @@ def entropy(classes, eps):
     return -(q * np.log(q)).sum()
 
 
-@check
+@holds("In PyTorch", "Parameter", "Target for 10 classes, $\\varepsilon = 0.1$")
+@holds("Lowest possible loss", "Same in train and eval?")
 def check_facts():
     loss = nn.CrossEntropyLoss()
     stated("0.0", loss.label_smoothing)
@@ -148,7 +171,7 @@ def check_other_convention():
     assert not torch.isclose(F.cross_entropy(z, y, label_smoothing=0.1), F.cross_entropy(z, q))
 
 
-@check
+@holds("Is it the same as adding a KL term?")
 def check_kl_and_binary():
     eps, c = 0.1, 7
     z, y = random_case(8, c)
@@ -165,7 +188,7 @@ def check_kl_and_binary():
     assert torch.allclose((p * (log_p - uniform.log())).sum(1), negative_entropy + math.log(c))
 
 
-@check
+@holds("When can it hurt?")
 def check_optimum_mixes_the_true_probability_with_uniform():
     truth, eps = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64), 0.1
     labels = torch.arange(3)
@@ -176,6 +199,7 @@ def check_optimum_mixes_the_true_probability_with_uniform():
         return z.grad.sum(0)
 
     assert gradient((1 - eps) * truth + eps / 3).abs().max() < 1e-9 and gradient(truth).abs().max() > 0.01
+    assert ((((1 - eps) * truth + eps / 3) < truth) == (truth > 1 / 3)).all()
 
 
 @check

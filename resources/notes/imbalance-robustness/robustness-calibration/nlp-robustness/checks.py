@@ -8,13 +8,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from note_checks import formula, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 
 ROBUST = r"""
 \mathrm{RA} = \frac{1}{n} \sum_{i=1}^{n} \min_{x' \in S(x_i)} [f(x') = y_i], \qquad \mathrm{ASR} = 1 - \frac{\mathrm{RA}}{\mathrm{ACC}}
 """
 WORST = r"\min_{x' \in S(x)} s(x') = b + \sum_{j=1}^{m} \min_{u \in V(t_j)} \theta_u"
 VOCABULARY = "a b c d e f g".split()
+
+by_definition("Input", "Other sources", "Robustness and generalisation, the same?", "Is invariance always wanted?")
+sourced(
+    "TextFlint, arXiv 2103.11441, section 3, and its table of transformations",
+    "Random test", "Perturbation suites (TextFlint)",
+)
+sourced("TextAttack, arXiv 2005.05909, sections 1 and 2", "Attack", "Attacks (TextAttack)")
+sourced("TextFooler, arXiv 1907.11932, tables 2 and 3", "Cost", "Do pre-trained models solve it?")
+sourced("CheckList, arXiv 2005.04118, section 2", "Behavioural tests (CheckList)")
+sourced("Evaluating Models' Local Decision Boundaries via Contrast Sets, arXiv 2004.02709, abstract", "Contrast sets")
 
 
 def fitted():
@@ -35,6 +45,7 @@ def replacements(seed):
 
 
 @formula(ROBUST)
+@holds("Output", "Attack")
 def check_robust_accuracy():
     counter, model, texts, labels = fitted()
     for seed in (1, 2):
@@ -46,6 +57,9 @@ def check_robust_accuracy():
         assert robust <= accuracy and not worst[~right].any()
         assert math.isclose(1 - robust / accuracy, (1 - worst[right]).mean(), abs_tol=1e-12)
         assert 0 < robust < accuracy
+        tried = [model.predict(counter.transform([t, *variants(t, allowed)[::3]])) for t in texts[:60]]
+        part = np.array([(p == y).all() for p, y in zip(tried, labels)])
+        assert robust <= part.mean()                                   # an incomplete search
         average = np.mean([(model.predict(counter.transform(variants(t, allowed))) == y).mean() for t, y in zip(texts[:60], labels)])
         assert average >= robust
 
@@ -113,6 +127,15 @@ def check_close_vectors_of_opposites():
     assert sum(flipped) == 8 and not any(f and v for f, v in zip(flipped, valid)) and sum(valid) == 4
 
 
+@holds("How do attacks on text differ from attacks on images?")
+def check_a_small_step_ends_at_no_word():
+    rng = np.random.default_rng(0)
+    words = rng.normal(size=(5000, 64))                                # random embeddings
+    step = words[0] + 0.1 * rng.normal(size=64)
+    distances = np.linalg.norm(words - step, axis=1)
+    assert distances.min() > 0.3 and distances.argmin() == 0           # at no word, and nearest to the old one
+
+
 def damaged(rng, text, missing):
     """Swaps two inner letters, or drops one, in each word of at least five letters."""
     def one(word):
@@ -122,6 +145,7 @@ def damaged(rng, text, missing):
 
 
 @pitfall("Robust in the test, brittle in use")
+@holds("Same in train and eval?")
 def check_another_kind_of_typo():
     good, bad = "wonderful brilliant excellent charming moving".split(), "terrible boring awful clumsy tedious".split()
     rng = random.Random(0)

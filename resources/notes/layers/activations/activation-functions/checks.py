@@ -1,11 +1,14 @@
+import inspect
 import math
 
 import numpy as np
 import torch
+from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.nn import functional as F
+from torchvision import models
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 LAYER = r"a = f(W x + b)"
@@ -15,8 +18,16 @@ BACKWARD = r"""
 """
 XOR = r"y = \mathrm{ReLU}(x_1 - x_2) + \mathrm{ReLU}(x_2 - x_1)"
 
+by_definition("Cost")
+sourced("DCGAN, arXiv 1511.06434, section 3", "Leaky ReLU, ELU")
+sourced(
+    "Leshno, Lin, Pinkus, Schocken 1993, theorem 1",
+    "Why must it be nonlinear, and is any nonlinear function enough?",
+)
+
 
 @formula(LAYER, COLLAPSE)
+@holds("Why must it be nonlinear, and is any nonlinear function enough?")
 def check_layer_and_collapse():
     for n, m, k in [(3, 5, 2), (1, 1, 1), (4, 2, 6)]:
         first, second = nn.Linear(n, m).double(), nn.Linear(m, k).double()
@@ -53,8 +64,16 @@ def trained(net, x, loss, steps, rate=0.01):
     return net(x).detach()
 
 
-@check
+@holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?")
 def check_contract():
+    x = torch.randn(2, 3, 4)
+    for f in (F.relu, F.leaky_relu, F.elu, F.gelu, F.silu, torch.sigmoid, torch.tanh, lambda v: F.softmax(v, -1)):
+        assert f(x).shape == x.shape and f(x[0, 0, 0]).shape == () and f(x.half()).dtype == torch.float16
+    for name in ("ReLU", "GELU", "SiLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh", "PReLU", "RReLU"):
+        layer = getattr(nn, name)()
+        assert not getattr(layer, "inplace", False)
+        assert torch.equal(layer.train()(x), layer.eval()(x)) is (name != "RReLU")
+    assert "activation" not in inspect.signature(nn.Linear).parameters
     integers = torch.tensor([-1, 2])
     assert torch.relu(integers).dtype == torch.int64
     assert torch.sigmoid(integers).dtype == torch.tanh(integers).dtype == torch.float32
@@ -64,7 +83,7 @@ def check_contract():
     assert [name for name in ("ReLU", "GELU", "SiLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh", "PReLU") if list(getattr(nn, name)().parameters())] == ["PReLU"]
 
 
-@check
+@holds("ReLU", "Leaky ReLU, ELU", "GELU", "SiLU", "sigmoid", "tanh", "softmax", "What does the shape of ReLU bring?")
 def check_ranges_and_slopes():
     x = torch.linspace(-15, 15, 300001, dtype=torch.float64, requires_grad=True)
     expected = {F.gelu: ("−0.17", "−0.13", "1.13"), F.silu: ("−0.28", "−0.10", "1.10"), torch.sigmoid: (None, None, "0.25")}
@@ -78,7 +97,27 @@ def check_ranges_and_slopes():
         (slope,) = torch.autograd.grad(f(x).sum(), x)
         assert slope.min() > 0 and slope.max() <= 1
     (slope,) = torch.autograd.grad(F.relu(x).sum(), x)
-    assert set(slope.tolist()) == {0.0, 1.0}
+    assert set(slope.tolist()) == {0.0, 1.0} and (slope[x > 0] == 1).all() and (F.relu(x)[x <= 0] == 0).all()
+    (slope,) = torch.autograd.grad(torch.tanh(x).sum(), x)
+    assert 0 <= slope.min() and abs(slope.max() - 1) < 1e-6 and torch.tanh(x[::9000]).abs().max() <= 1
+    assert -1 < F.elu(x).min() < -0.999 and F.leaky_relu(torch.tensor(-1e9)) == -1e7
+    assert torch.allclose(F.softmax(torch.randn(5, 4), 1).sum(1), torch.ones(5))
+
+
+@holds("ReLU", "GELU", "SiLU", "sigmoid", "tanh", "softmax", "May one mix activations in a network?")
+def check_where_they_are_found():
+    with torch.device("meta"):
+        nets = models.resnet18(), models.vit_b_16(), models.efficientnet_b0()
+    kinds = [{type(m) for m in net.modules()} for net in nets]
+    assert nn.ReLU in kinds[0] and nn.GELU in kinds[1] and {nn.SiLU, nn.Sigmoid} <= kinds[2]
+    assert MLPClassifier().activation == "relu" and nn.RNN(1, 1).nonlinearity == "tanh"
+    cell, x, h, c = nn.LSTMCell(3, 4), torch.randn(2, 3), torch.randn(2, 4), torch.randn(2, 4)
+    i, f, g, o = (F.linear(x, cell.weight_ih, cell.bias_ih) + F.linear(h, cell.weight_hh, cell.bias_hh)).chunk(4, 1)
+    state = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    assert torch.allclose(cell(x, (h, c))[0], o.sigmoid() * state.tanh(), atol=1e-6)
+    q = torch.randn(1, 5, 4)
+    _, weights = nn.MultiheadAttention(4, 1, batch_first=True)(q, q, q)
+    assert torch.allclose(weights.sum(-1), torch.ones(1, 5)) and (weights > 0).all()
 
 
 @pitfall("The loss falls slowly and stops far above zero")

@@ -8,7 +8,7 @@ from scipy import special
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 EXACT = r"\mathrm{GELU}(x) = x\,\Phi(x) = \frac{x}{2}\left(1 + \mathrm{erf}\left(\frac{x}{\sqrt{2}}\right)\right)"
 SLOPE = r"\mathrm{GELU}'(x) = \Phi(x) + x\,\varphi(x), \qquad \varphi(x) = \frac{1}{\sqrt{2\pi}}\, e^{-x^2/2}"
@@ -16,6 +16,12 @@ TANH = r"""
 \mathrm{GELU}_{\tanh}(x) = \frac{x}{2}\left(1 + \tanh\left(\sqrt{\frac{2}{\pi}}\,\left(x + 0.044715\,x^3\right)\right)\right)
 """
 GRID = torch.linspace(-12, 12, 240_001, dtype=torch.float64)
+
+by_definition("Cost")
+sourced("PyTorch 1.12 release notes, nn.GELU approximate", "Defaults")
+sourced("transformers, BertConfig hidden_act='gelu'", "GELU, exact")
+sourced("openai/gpt-2, src/model.py, gelu", "GELU, tanh")
+sourced("openai/CLIP, clip/model.py, QuickGELU", "QuickGELU")
 
 
 def slope_at(value):
@@ -56,11 +62,16 @@ def check_tanh_form():
         np.testing.assert_allclose(ours, nn.GELU(approximate="tanh")(x).numpy(), rtol=1e-9, atol=1e-13)
 
 
-@check
+@holds("Input → output", "Parameters", "Defaults", "Same in train and eval?", "Cost")
 def check_facts():
     layer = nn.GELU()
     assert layer.approximate == "none" and list(layer.parameters()) == []
-    for dtype in (torch.int32, torch.bool):
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        for shape in ((), (3,), (2, 0), (2, 3, 4)):
+            x = torch.zeros(shape, dtype=dtype)
+            assert F.gelu(x).dtype == dtype and F.gelu(x).shape == shape
+    raises(RuntimeError, lambda: F.gelu(torch.ones(2).to(torch.float8_e4m3fn)))
+    for dtype in (torch.int32, torch.int64, torch.bool):
         try:
             F.gelu(torch.ones(2, dtype=dtype))
         except RuntimeError:
@@ -100,7 +111,7 @@ def check_worked_example():
     assert torch.allclose(F.gelu(GRID) - F.gelu(-GRID), GRID)
 
 
-@check
+@holds("GELU, exact", "GELU, tanh", "QuickGELU", "SiLU", "ReLU")
 def check_distances():
     exact = F.gelu(GRID)
     stated("0.000473", (F.gelu(GRID, approximate="tanh") - exact).abs().max())
@@ -109,8 +120,12 @@ def check_distances():
     stated("0.170", (F.relu(GRID) - exact).abs().max())
 
 
-@check
+@holds("What does GELU have that ReLU has not?", "Can a GELU unit die?")
 def check_slopes_of_the_questions():
+    x = torch.randn(100_000)
+    assert (F.gelu(x) == 0).sum() == 0 and ((F.relu(x) == 0) == (x <= 0)).all()
+    low, high = slope_at(-1e-6), slope_at(1e-6)                        # no jump at 0, where ReLU has one
+    assert abs(high - low) < 1e-5
     stated("−0.0833", slope_at(-1.0))
     stated("−0.0119", slope_at(-3.0))
     stated("−3.5e−8", slope_at(-6.0))
@@ -155,16 +170,32 @@ def check_errors_when_replacing_relu():
     assert abs(wide.std().item() * 20 - math.sqrt(2)) < 0.02
 
 
-@check
+@holds("Is GELU random, like dropout?")
+def check_mean_of_a_random_gate():
+    x = torch.tensor([-1.5, 0.4, 2.0], dtype=torch.float64)
+    kept = x * (torch.randn(400_000, 3) < x)
+    assert (kept.mean(0) - F.gelu(x)).abs().max() < 0.01 and kept.std(0).min() > 0.1
+    assert torch.equal(nn.GELU()(x), nn.GELU()(x))
+
+
+@holds("GELU, exact", "SiLU", "ReLU")
 def check_where_it_is_used():
     assert inspect.signature(nn.TransformerEncoderLayer).parameters["activation"].default is F.relu
     assert nn.TransformerEncoderLayer(8, 2, activation="gelu").activation is F.gelu
-    gelus = [m for m in torchvision.models.vit_b_16().modules() if isinstance(m, nn.GELU)]
+    with torch.device("meta"):
+        zoo = torchvision.models
+        vit, efficient, residual = zoo.vit_b_16(), zoo.efficientnet_b0(), zoo.resnet18()
+    for net, kind in ((efficient, nn.SiLU), (residual, nn.ReLU)):
+        assert any(isinstance(m, kind) for m in net.modules())
+    gelus = [m for m in vit.modules() if isinstance(m, nn.GELU)]
     assert gelus and all(m.approximate == "none" for m in gelus)
 
 
-@check
+@holds("How are GELU, QuickGELU and SiLU related?", "Is the ReLU gain right for GELU?")
 def check_gates_and_gain():
+    for gate in (torch.special.ndtr, lambda x: torch.sigmoid(1.702 * x), torch.sigmoid):
+        assert (gate(GRID).diff() >= 0).all() and gate(GRID)[0] < 1e-5 and gate(GRID)[-1] > 1 - 1e-5
+    assert torch.allclose(GRID * torch.sigmoid(GRID), F.silu(GRID))
     stated("0.0095", (torch.sigmoid(1.702 * GRID) - torch.special.ndtr(GRID)).abs().max())
     density = torch.exp(-(GRID**2) / 2) / math.sqrt(2 * math.pi)
     second_moment = torch.trapezoid(F.gelu(GRID) ** 2 * density, GRID)
@@ -174,7 +205,7 @@ def check_gates_and_gain():
     stated("1.4142", nn.init.calculate_gain("relu"))
 
 
-@check
+@holds("Can a GELU unit die?")
 def check_slope_is_zero_at_one_point_only():
     x = torch.linspace(-9, 9, 180_001, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(F.gelu(x).sum(), x)

@@ -2,10 +2,11 @@ import math
 
 import numpy as np
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 PIECEWISE = r"""
@@ -17,6 +18,12 @@ SOFTPLUS = r"""
 \mathrm{Softplus}(x) = \frac{1}{\beta} \log\left(1 + e^{\beta x}\right), \qquad
 \mathrm{Softplus}'(x) = \sigma(\beta x)
 """
+
+by_definition("Formula needs")
+sourced("DCGAN, arXiv 1511.06434, section 3 (the discriminator); darknet, yolov3.cfg, activation=leaky", "Leaky ReLU")
+sourced("FSRCNN, arXiv 1608.00367, section 3; SRGAN, arXiv 1609.04802, section 2.1.1 (ParametricReLU)", "PReLU")
+sourced("Self-Normalizing Neural Networks, arXiv 1706.02515, abstract and section 2", "SELU")
+sourced("BERT, arXiv 1810.04805, appendix A.2 (gelu)", "GELU, SiLU")
 
 
 def inputs():
@@ -78,7 +85,7 @@ def check_worked_example():
         stated(tangent, slope(f, -2.0))
 
 
-@check
+@holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?")
 def check_contract():
     assert nn.LeakyReLU().negative_slope == 0.01 and nn.PReLU().weight.tolist() == [0.25] and nn.ELU().alpha == nn.CELU().alpha == 1
     assert (nn.Softplus().beta, nn.Softplus().threshold) == (1.0, 20.0)
@@ -89,6 +96,13 @@ def check_contract():
         raises(RuntimeError, lambda: layer(torch.ones(1) * 1j))
     raises(RuntimeError, lambda: nn.PReLU()(torch.ones(2, dtype=torch.float16)), "Type promoting")
     raises(RuntimeError, lambda: nn.PReLU(3)(torch.randn(3, 5)), "channel size = 5")
+    raises(RuntimeError, lambda: nn.PReLU()(torch.tensor([1])))
+    assert nn.PReLU().weight.numel() == 1 and nn.PReLU(3).weight.numel() == 3
+    assert nn.PReLU(3)(torch.randn(2, 3, 5)).shape == (2, 3, 5)
+    for layer in (nn.LeakyReLU(), nn.PReLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Softplus()):
+        for shape in ((), (4,), (2, 3, 5)):
+            z = torch.randn(shape)
+            assert layer(z).shape == shape and torch.equal(layer.train()(z), layer.eval()(z))
     random = nn.RReLU()
     x = -torch.rand(100)
     assert not torch.equal(random.train()(x), random.eval()(x)) and torch.equal(random.eval()(x), random.eval()(x))
@@ -145,7 +159,54 @@ def check_decay_pulls_to_relu():
     assert abs(slope_after_training()) < 0.06 and slope_after_training(weight_decay=0) > 0.25
 
 
-@check
+@holds("ReLU", "Leaky ReLU", "PReLU", "ELU, CELU", "SELU", "Softplus", "GELU, SiLU")
+def check_negative_sides():
+    x = torch.linspace(-60, 60, 120_001)
+    left = x < 0
+    assert (F.relu(x)[left] == 0).all() and F.relu(x).min() == 0
+    for layer in (nn.LeakyReLU(), nn.PReLU()):
+        step = -1e-3 * layer(torch.tensor(-1.0)).detach()
+        assert torch.allclose(layer(x).diff()[left[1:]], step, atol=1e-5)
+        assert layer(x).min() < -0.5 and layer(x).max() == 60
+    assert nn.PReLU().weight.requires_grad and not list(nn.LeakyReLU().parameters())
+    for alpha in (0.5, 1.0, 2.0):
+        for f in (F.elu, F.celu):
+            assert f(x, alpha).min() == -alpha and (f(x[x > -4], alpha) > -alpha).all()
+    z = torch.randn(100_000)
+    assert -0.1 < F.elu(z).mean() < F.relu(z).mean() - 0.2 and torch.allclose(F.elu(z), F.celu(z), atol=1e-6)
+    assert -1.7582 < F.selu(x).min() < -1.758
+    assert (F.softplus(x) > 0).all() and F.softplus(x)[x < -5].max() < 0.01 and F.softplus(torch.tensor(-110.0)) == 0
+    for f in (F.gelu, F.silu):
+        assert -0.2785 < f(x).min() < -0.16 and f(x)[(x < 0) & (x > -2)].max() < 0
+    with torch.device("meta"):
+        models = torchvision.models.convnext_tiny(), torchvision.models.efficientnet_b0()
+    for model, kind in zip(models, (nn.GELU, nn.SiLU)):
+        kinds = {type(m) for m in model.modules()}
+        assert kind in kinds and nn.ReLU not in kinds
+
+
+@holds("Can a Leaky ReLU unit die?", "Why not make every output positive with `exp`?")
+def check_slopes_of_leaky_relu_and_softplus():
+    x = torch.linspace(-60, 8, 1001, requires_grad=True)
+    tangent = lambda f: torch.autograd.grad(f(x).sum(), x)[0]
+    assert tangent(F.leaky_relu).unique().tolist() == [torch.tensor(0.01).item(), 1.0]
+    assert torch.equal(tangent(torch.exp), x.detach().exp()) and tangent(torch.exp).max() > 2000
+    assert all(tangent(nn.Softplus(beta)).max() <= 1 for beta in (0.5, 1.0, 10.0))
+
+
+@holds("How should the initialization change for Leaky ReLU?")
+def check_gain():
+    gain = lambda a: nn.init.calculate_gain("leaky_relu", a)
+    assert all(abs(gain(a) - math.sqrt(2 / (1 + a * a))) < 1e-12 for a in (0.01, 0.2, 0.5))
+    assert gain(0.2) / nn.init.calculate_gain("relu") > 0.98
+    for a in (0.2, 0.5):  # the second moment survives 20 layers
+        h = torch.randn(1000, 256)
+        for _ in range(20):
+            h = F.leaky_relu(h @ nn.init.kaiming_normal_(torch.empty(256, 256), a=a).T, a)
+        assert 0.4 < h.square().mean() * 2 / (1 + a * a) < 2.5
+
+
+@holds("How much closer to zero are ELU's outputs?", "How do you start a Softplus output at 1?")
 def check_mean_outputs_and_inverse():
     grid = torch.linspace(-12, 12, 2_400_001, dtype=torch.float64)
     density = torch.exp(-grid**2 / 2) / math.sqrt(2 * math.pi) * 1e-5
@@ -154,5 +215,9 @@ def check_mean_outputs_and_inverse():
     stated("0.1605", exact(F.elu))
     assert abs(exact(F.selu)) < 1e-5 and abs(exact(lambda v: F.selu(v) ** 2) - 1) < 1e-5
     stated("0.5413", math.log(math.e - 1))
+    last = nn.Linear(64, 8)
+    nn.init.normal_(last.weight, std=0.001)
+    nn.init.constant_(last.bias, math.log(math.e - 1))
+    assert (F.softplus(last(torch.randn(100, 64))) - 1).abs().max() < 0.05
     assert abs(F.softplus(torch.tensor(math.log(math.e - 1), dtype=torch.float64)).item() - 1) < 1e-12
     assert abs(F.softplus(torch.tensor(0.0, dtype=torch.float64)).item() - math.log(2)) < 1e-12

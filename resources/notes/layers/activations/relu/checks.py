@@ -4,10 +4,12 @@ import math
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.nn import functional as F
+from torchvision import models
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 FORWARD = r"\mathrm{ReLU}(x) = \max(0, x), \qquad \mathrm{ReLU6}(x) = \min(\max(0, x), 6)"
 DERIVATIVE = r"""
@@ -18,6 +20,9 @@ UNIT_GRADIENT = r"""
 \frac{\partial L}{\partial w} = \sum_{n:\, z_n > 0} \frac{\partial L}{\partial y_n}\, x_n, \qquad
 \frac{\partial L}{\partial b} = \sum_{n:\, z_n > 0} \frac{\partial L}{\partial y_n}
 """
+
+sourced("MobileNetV2, arXiv 1801.04381, section 3", "ReLU6")
+sourced("DCGAN, arXiv 1511.06434, section 3", "LeakyReLU, PReLU")
 
 
 def slope_at(function, value):
@@ -38,11 +43,14 @@ def check_values():
 
 
 @formula(DERIVATIVE)
+@holds("ReLU has no derivative at 0. Why can it be trained?")
 def check_derivatives():
     values = torch.cat([torch.randn(200, dtype=torch.float64) * 6, torch.tensor([0.0, -0.0, 6.0, -6.0], dtype=torch.float64)])
     x = values.clone().requires_grad_()
     (relu,) = torch.autograd.grad(F.relu(x).sum(), x)
     np.testing.assert_array_equal(relu.numpy(), np.where(values > 0, 1.0, 0.0))
+    one_sided = [F.relu(torch.tensor(h)).item() / h for h in (-0.01, 0.01)]
+    np.testing.assert_allclose(one_sided, [0, 1])
     (relu6,) = torch.autograd.grad(F.relu6(x).sum(), x)
     np.testing.assert_array_equal(relu6.numpy(), np.where((values > 0) & (values < 6), 1.0, 0.0))
 
@@ -66,7 +74,7 @@ def check_gradient_of_a_unit():
             assert not open_.any() and not w.grad.any() and not b.grad.any()
 
 
-@check
+@holds("Input → output", "Parameters", "Defaults", "Same in train and eval?", "Cost")
 def check_facts():
     assert list(nn.ReLU().parameters()) == [] and nn.ReLU().inplace is False
     assert inspect.signature(F.relu).parameters["inplace"].default is False
@@ -81,8 +89,9 @@ def check_facts():
     x = torch.randn(4, 3, requires_grad=True)
     y = F.relu(x)
     assert torch.equal(y.grad_fn._saved_result, y)
+    assert [name for name in dir(y.grad_fn) if name.startswith("_saved")] == ["_saved_result"] and y.shape == x.shape
     layer = nn.ReLU()
-    assert torch.equal(layer.train()(x), layer.eval()(x))
+    assert torch.equal(layer.train()(x), layer.eval()(x)) and nn.ReLU6()(torch.tensor([7.0, -1])).tolist() == [6, 0]
 
 
 @check
@@ -169,7 +178,7 @@ def check_slopes_at_zero():
         assert layer.bias.grad.tolist() == [share, share]
 
 
-@check
+@holds("ReLU", "ReLU6", "LeakyReLU, PReLU", "GELU", "SiLU")
 def check_siblings():
     x = torch.linspace(-6, 0, 600_001, dtype=torch.float64)
     stated("−0.17", F.gelu(x).min())
@@ -179,13 +188,45 @@ def check_siblings():
     s = torch.sigmoid(x)
     stated("0.25", (s * (1 - s)).max())
     assert nn.ReLU6()(torch.tensor(100.0)) == 6
+    x = x[:-1].clone().requires_grad_()
+    slopes = {f: torch.autograd.grad(f(x).sum(), x)[0] for f in (F.gelu, F.silu, F.relu, F.relu6, F.leaky_relu)}
+    for f, low in ((F.gelu, "−0.13"), (F.silu, "−0.10")):
+        stated(low, slopes[f].min())
+        stated("0.5", slopes[f].max())
+        assert abs(slopes[f][0]) < 0.02
+    assert not slopes[F.relu].any() and not slopes[F.relu6].any() and (slopes[F.leaky_relu] == 0.01).all()
+    with torch.device("meta"):
+        nets = [getattr(models, n)() for n in ("resnet18", "mobilenet_v2", "vit_b_16", "efficientnet_b0")]
+    for net, kind in zip(nets, (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU)):
+        assert any(type(m) is kind for m in net.modules())
+    assert MLPClassifier().activation == "relu"
 
 
-@check
+@holds("Why does ReLU help against vanishing gradients, and where does it not?")
+def check_gradient_through_thirty_layers():
+    def first_gradient(f, gain, shift=0.0):
+        a = torch.randn(200, 128, dtype=torch.float64)
+        kept = []
+        for _ in range(30):
+            a = f(a @ (torch.randn(128, 128, dtype=torch.float64) * gain / 128**0.5).requires_grad_() + shift)
+            a.retain_grad()
+            kept.append(a)
+        (a * torch.randn_like(a)).sum().backward()
+        return kept[0].grad.norm() / kept[-1].grad.norm().clamp(min=1e-300)
+
+    assert first_gradient(torch.sigmoid, 2**0.5) < 1e-12 and 0.05 < first_gradient(F.relu, 2**0.5) < 20
+    assert first_gradient(F.relu, 0.7) < 1e-6 and first_gradient(F.relu, 3.0) > 1e6
+    assert first_gradient(F.relu, 1.4, -50.0) == 0
+
+
+@holds("Why does Kaiming initialization contain a factor 2?")
 def check_second_moment_and_gain():
     for z in (torch.randn(2_000_000, dtype=torch.float64) * 3, torch.rand(2_000_000, dtype=torch.float64) - 0.5):
         assert abs(float(F.relu(z).square().mean() / z.square().mean()) - 0.5) < 0.005
     stated("1.4142", nn.init.calculate_gain("relu"))
+    a = torch.relu(torch.randn(4000, 256))
+    kept = (a @ torch.randn(256, 256) * (2 / 256) ** 0.5).square().mean() / (2 * a.square().mean())
+    assert abs(kept - 1) < 0.1  # twice the second moment, which ReLU halves again
 
 
 def digits_network(x, y, rate, clip=math.inf, activation=None):
@@ -249,8 +290,19 @@ def opens(w: float, b: float, x: torch.Tensor, method, steps: int) -> bool:
     return opened
 
 
-@check
+@holds("Can a dead unit recover?")
 def check_weight_decay_and_a_dead_unit():
+    w, b = torch.tensor(-3.5, requires_grad=True), torch.tensor(-0.45, requires_grad=True)
+    assert not F.relu(w * torch.tensor([0.5, 1, 2]) + b).any()
+    assert F.relu(w * torch.tensor(-1.0) + b) > 0                      # other data
+    optimizer = torch.optim.SGD([w, b], 0.05, momentum=0.9)
+    w.grad, b.grad = torch.tensor(-20.0), torch.tensor(-20.0)
+    optimizer.step()                                                   # a gradient from before it was shut
+    assert w * 0.5 + b < 0
+    for _ in range(20):
+        optimizer.zero_grad(set_to_none=False)
+        optimizer.step()
+    assert w * 0.5 + b > 0                                             # momentum alone
     x = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     for decay_of_b, recovers in ((0.1, False), (0.0, True)):
         sgd = lambda w, b: torch.optim.SGD(

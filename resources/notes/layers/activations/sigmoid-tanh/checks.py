@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
 from trainings import handwritten_digits
 
 VALUES = r"""
@@ -13,6 +13,8 @@ VALUES = r"""
 """
 SLOPES = r"\sigma'(x) = \sigma(x)\,(1 - \sigma(x)), \qquad \tanh'(x) = 1 - \tanh^2(x)"
 LOGARITHM = r"\log \sigma(x) = \min(0, x) - \log\left(1 + e^{-|x|}\right)"
+
+sourced("DCGAN, arXiv 1511.06434, section 3 (Tanh at the output of the generator, images scaled to [-1, 1])", "tanh")
 
 sigma = lambda x: 1 / (1 + np.exp(-x))
 
@@ -33,6 +35,7 @@ def check_values():
 
 
 @formula(SLOPES)
+@holds("Why is the largest slope of sigmoid 1/4?")
 def check_slopes():
     x = torch.linspace(-8, 8, 1601, dtype=torch.float64, requires_grad=True)
     for f, slope, top in [(torch.sigmoid, lambda s: s * (1 - s), 0.25), (torch.tanh, lambda t: 1 - t**2, 1.0)]:
@@ -69,7 +72,7 @@ def check_worked_example():
     stated("0.7311", torch.sigmoid(torch.tensor(1.0)))
 
 
-@check
+@holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?", "Saved for the backward pass")
 def check_contract():
     for f in (torch.sigmoid, torch.tanh):
         assert f(torch.tensor([1, 2])).dtype == f(torch.tensor([True])).dtype == torch.float32
@@ -78,15 +81,23 @@ def check_contract():
         raises(RuntimeError, lambda: F.logsigmoid(wrong))
     for layer in (nn.Sigmoid, nn.Tanh):
         raises(TypeError, lambda: layer(inplace=True))
+        raises(TypeError, lambda: layer(1))
+        z, module = torch.randn(2, 3, 4), layer()
+        assert not list(module.parameters()) and torch.equal(module.train()(z), module.eval()(z))
+        assert torch.equal(module(z)[1, 2], module(z[1, 2])) and module(z[0, 0, 0]).shape == ()
     assert torch.sigmoid_(torch.zeros(1)).item() == 0.5 and torch.tanh_(torch.zeros(1)).item() == 0
     for f in (torch.sigmoid, torch.tanh):
         x = torch.randn(3, requires_grad=True)
-        y = f(x)
-        assert torch.equal(y.grad_fn._saved_result, y)
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+            y = f(x)
+        assert len(kept) == 1 and torch.equal(kept[0], y)
 
 
+@holds("Range")
 @pitfall("`1 - torch.sigmoid(x)` is exactly zero")
 def check_rounding():
+    assert torch.sigmoid(torch.tensor([-120.0, 20.0])).tolist() == [0, 1]
     assert (torch.sigmoid(torch.linspace(17, 90, 500)) == 1).all() and (torch.sigmoid(torch.linspace(-90, 16, 500)) < 1).all()
     stated("6e−8", 1 - np.nextafter(np.float32(1), np.float32(0)))
     assert 1 - torch.sigmoid(torch.tensor(20.0)) == 0 and torch.sigmoid(torch.tensor(-20.0)) > 2e-9
@@ -107,6 +118,7 @@ def check_overflow():
     for work in (lambda: 1 / (1 + np.exp(-low)), lambda: np.exp(high) / (1 + np.exp(high))):
         with np.errstate(over="raise"):
             raises(FloatingPointError, work, "overflow encountered in exp")
+    assert 0 < np.exp(-100.0) < 1e-43  # the true value
     assert quietly(lambda: 1 / (1 + np.exp(-low))) == 0 and np.isnan(quietly(lambda: np.exp(high) / (1 + np.exp(high))))
     with np.errstate(all="raise"):
         assert scipy.special.expit(low) == scipy.special.expit(10 * low) == 0 and scipy.special.expit(high) == 1
@@ -150,7 +162,22 @@ def check_sigmoid_twice():
     assert perfect > 0.69 and F.binary_cross_entropy_with_logits(torch.tensor([-50.0]), torch.zeros(1)) < 1e-9
 
 
-@check
+@holds("sigmoid", "tanh", "softmax", "ReLU", "SiLU")
+def check_table():
+    x = torch.linspace(-10, 10, 20001, dtype=torch.float64, requires_grad=True)
+    for f, low, high, top in (
+        (torch.sigmoid, 0, 1, 0.25), (torch.tanh, -1, 1, 1), (F.relu, -1e-9, 11, 1), (F.silu, -0.2785, 11, 1.0998)
+    ):
+        y = f(x)
+        assert low < y.min() < low + 1e-3 and y.max() < high
+        assert abs(torch.autograd.grad(y.sum(), x)[0].max() - top) < 1e-4
+    assert torch.allclose(F.silu(x), x * torch.sigmoid(x)) and nn.RNN(2, 2).nonlinearity == "tanh"
+    z = torch.randn(9, 4, dtype=torch.float64)
+    assert torch.allclose(torch.softmax(z, -1).sum(-1), torch.ones(9, dtype=torch.float64))
+    assert not hasattr(np, "sigmoid") and not hasattr(np, "expit")
+
+
+@holds("Sigmoid or softmax for two classes?", 'Why is "zero-centred" an advantage?')
 def check_other_claims():
     assert abs(nn.init.calculate_gain("tanh") - 5 / 3) < 1e-12
     a, b = torch.randn(2, 100, dtype=torch.float64)
@@ -163,9 +190,12 @@ def check_other_claims():
     weight = torch.randn(4, 3, requires_grad=True)
     (weight @ torch.sigmoid(torch.randn(3))).sin().sum().backward()
     assert ((weight.grad > 0).all(1) | (weight.grad < 0).all(1)).all()
+    weight.grad = None
+    (weight @ torch.tensor([1.0, -2.0, 3.0])).sin().sum().backward()
+    assert ((weight.grad > 0).any(1) & (weight.grad < 0).any(1)).all()
 
 
-@check
+@holds("What are the inverses?")
 def check_inverses():
     x = torch.linspace(-5, 5, 101, dtype=torch.float64)
     assert torch.allclose(torch.logit(torch.sigmoid(x)), x) and torch.allclose(torch.atanh(torch.tanh(x)), x)
@@ -174,8 +204,16 @@ def check_inverses():
     assert torch.logit(torch.ones(1, dtype=torch.float16), eps=1e-6).isinf().all()
 
 
-@check
+@holds("Why do LSTMs use both?")
 def check_cell_state_has_no_bound():
+    cell = nn.LSTMCell(3, 5)
+    x, h, c = 9 * torch.randn(50, 3), torch.rand(50, 5), 9 * torch.randn(50, 5)
+    i, f, g, o = (x @ cell.weight_ih.T + cell.bias_ih + h @ cell.weight_hh.T + cell.bias_hh).chunk(4, 1)
+    written = torch.sigmoid(i) * torch.tanh(g)
+    new_h, new_c = cell(x, (h, c))
+    assert torch.allclose(new_c, torch.sigmoid(f) * c + written, atol=1e-5)
+    assert torch.allclose(new_h, torch.sigmoid(o) * torch.tanh(new_c), atol=1e-5)
+    assert -1 <= written.min() < 0 < written.max() <= 1 and -1 <= new_h.min() < 0 < new_h.max() <= 1
     cell = nn.LSTMCell(1, 1)
     for p in cell.parameters():
         nn.init.constant_(p, 10.0)

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 SILU = r"""
 \mathrm{SiLU}(x) = x\,\sigma(x) = \frac{x}{1 + e^{-x}}, \qquad
@@ -15,6 +15,10 @@ SILU = r"""
 SWISH = r"\mathrm{Swish}_\beta(x) = x\,\sigma(\beta x) = \frac{1}{\beta}\,\mathrm{SiLU}(\beta x)"
 HARD = r"\mathrm{Hardswish}(x) = x \cdot \frac{\min(\max(x + 3,\, 0),\, 6)}{6}"
 SWIGLU = r"\mathrm{SwiGLU}(x) = W_2 \left( \mathrm{SiLU}(W_1 x) \odot W_3 x \right)"
+
+sourced("YOLOv5 models/common.py and YOLOv8 nn/modules/conv.py: default_act = nn.SiLU()", "SiLU")
+sourced("BERT, arXiv 1810.04805, appendix A.2 (gelu)", "GELU")
+sourced("Swish, arXiv 1710.05941, abstract; GELUs, arXiv 1606.08415, section 2", "Is it better than ReLU?")
 
 sigma = lambda x: 1 / (1 + np.exp(-x))
 
@@ -55,6 +59,7 @@ def check_hardswish():
 
 
 @formula(SWIGLU)
+@holds("Why does SwiGLU use a hidden width of 8/3?")
 def check_swiglu():
     w1, w3, w2 = torch.randn(7, 4), torch.randn(7, 4), torch.randn(4, 7)
     x = torch.randn(5, 4)
@@ -80,7 +85,7 @@ def check_worked_example():
     assert torch.allclose(F.silu(z) - F.silu(-z), z)
 
 
-@check
+@holds("SiLU", "Hardswish", "GELU", "ReLU", "Is SiLU monotonic?", "Can a SiLU unit die?")
 def check_shape_of_the_curves():
     x, y, slope = curve(F.silu)
     stated("−0.2785", y.min())
@@ -90,6 +95,10 @@ def check_shape_of_the_curves():
     stated("2.3994", x[slope.argmax()])
     assert abs(x[slope.argmin()].item() + 2.3994) < 1e-3
     assert (slope[x < -1.279] < 0).all() and (slope[x > -1.278] > 0).all()
+    left = (x + 5).abs().argmin()
+    right = torch.where(x > -1, (y - y[left]).abs(), torch.inf).argmin()  # the same output, slopes of opposite sign
+    assert abs(y[left] - y[right]) < 1e-4 and slope[left] < 0 < slope[right]
+    assert (F.relu(x)[x < 0] == 0).all() and (y == 0).sum() <= 1
     _, hard, _ = curve(F.hardswish)
     stated("−0.375", hard.min())
     stated("0.1423", (hard - y).abs().max())
@@ -100,7 +109,7 @@ def check_shape_of_the_curves():
     stated("−0.0004", slope[(x + 10).abs().argmin()])
 
 
-@check
+@holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?", "Saved for the backward pass")
 def check_contract():
     for f in (F.silu, F.hardswish):
         assert f(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
@@ -108,6 +117,13 @@ def check_contract():
     assert F.silu(torch.ones(1) * 1j).is_complex()
     raises(RuntimeError, lambda: F.hardswish(torch.ones(1) * 1j))
     assert not nn.SiLU().inplace and not nn.Hardswish().inplace
+    for layer in (nn.SiLU(), nn.Hardswish()):
+        for shape in ((), (4,), (2, 3, 5)):
+            z, kept = torch.randn(shape, requires_grad=True), []
+            with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+                y = layer(z)
+            assert y.shape == shape and torch.equal(layer.eval()(z), layer.train()(z)) and not list(layer.parameters())
+            assert len(kept) == 1 and torch.equal(kept[0], z)
     far = torch.tensor([-50.0, -200.0], requires_grad=True)
     assert [bool(s) for s in torch.autograd.grad(F.silu(far).sum(), far)[0]] == [True, False]
 
@@ -165,9 +181,10 @@ def check_ported_weights():
     assert all((gap == 0) if a is b else (gap > 0.05) for (a, b), gap in source.items())
 
 
-@check
+@holds("SiLU", "Hardswish", "GELU")
 def check_models():
     with torch.device("meta"):
+        assert any(isinstance(m, nn.GELU) for m in torchvision.models.convnext_tiny().modules())
         mobile, efficient = torchvision.models.mobilenet_v3_large(), torchvision.models.efficientnet_b0()
     assert any(isinstance(m, nn.Hardswish) for m in mobile.modules()) and not any(isinstance(m, nn.SiLU) for m in mobile.modules())
     assert any(isinstance(m, nn.SiLU) for m in efficient.modules()) and not any(isinstance(m, nn.Hardswish) for m in efficient.modules())

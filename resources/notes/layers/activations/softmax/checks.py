@@ -8,7 +8,7 @@ from scipy import special
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
 
 SOFTMAX = r"p_i = \frac{e^{z_i/T}}{\sum_{j=1}^{K} e^{z_j/T}}"
 STABLE = r"""
@@ -17,6 +17,8 @@ m = \max_j z_j, \qquad p_i = \frac{e^{z_i - m}}{\sum_{j} e^{z_j - m}}, \qquad \l
 DERIVATIVES = r"""
 \frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j), \qquad \frac{\partial (-\log p_y)}{\partial z_j} = p_j - \delta_{jy}
 """
+sourced("Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, sections 4.2 and 5",
+        "Is a softmax output a probability one can trust?")
 Z = torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)
 
 
@@ -36,6 +38,7 @@ def check_softmax_with_temperature():
 
 
 @formula(STABLE)
+@holds("Cost")
 def check_stable_form():
     for scale in (1, 100, 1000):
         z = (torch.randn(6, 7, dtype=torch.float64) * scale).numpy()
@@ -70,13 +73,16 @@ def check_worked_example():
     stated("2.718", (more[1] / more[0]) / (p[1] / p[0]))
 
 
-@check
+@holds("Input → output", "Parameters", "Defaults", "Same in train and eval?", "Cost")
+@holds("Is a softmax output a probability one can trust?")
 def check_facts():
     assert list(nn.Softmax(dim=-1).parameters()) == [] and nn.Softmax().dim is None
     raises(TypeError, lambda: torch.softmax(Z))
     z = torch.randn(4, requires_grad=True)
     p = torch.softmax(z, -1)
     assert torch.equal(p.grad_fn._saved_result, p)
+    module = nn.Softmax(dim=-1)
+    assert torch.equal(module.train()(z), module.eval()(z)) and torch.softmax(torch.tensor([-110.0, 0.0]), -1)[0] == 0
     for values in (torch.arange(3), torch.ones(3, dtype=torch.bool)):
         try:
             torch.softmax(values, -1)
@@ -84,7 +90,7 @@ def check_facts():
             continue
         raise AssertionError("expected an error for a type that is not floating point")
     z = torch.randn(1000, 7, dtype=torch.float64)
-    assert torch.equal(torch.softmax(z, -1).argsort(-1), z.argsort(-1))
+    assert all(torch.equal(torch.softmax(z / T, -1).argsort(-1), z.argsort(-1)) for T in (0.5, 1.0, 3.0))
 
 
 @pitfall("The loss never gets near zero")
@@ -121,6 +127,7 @@ def check_masking_by_zero():
     assert torch.softmax(Z.masked_fill(~keep, -torch.inf), -1)[2] == 0
 
 
+@holds("Defaults")
 @pitfall("Probabilities sum to 1 along the wrong axis")
 def check_guessed_axis():
     for dimensions, axis in {0: 0, 1: 0, 2: 1, 3: 0, 4: 1, 5: 1}.items():
@@ -145,7 +152,7 @@ def check_overflow_and_underflow():
     assert torch.softmax(far, -1).log()[0] == -math.inf and torch.log_softmax(far, -1)[0] == -110
 
 
-@check
+@holds("softmax", "`log_softmax`", "sigmoid", "`argmax`", "`F.gumbel_softmax`")
 def check_siblings():
     square = np.array([[1.0, 2.0], [3.0, 4.0]])
     assert inspect.signature(special.softmax).parameters["axis"].default is None
@@ -154,12 +161,19 @@ def check_siblings():
     hard, soft = F.gumbel_softmax(z, hard=True), F.gumbel_softmax(z, tau=0.1)
     assert torch.equal(hard.detach().sort(-1).values, torch.eye(5)[4].expand(20, 5)) and hard.requires_grad
     assert torch.allclose(soft.sum(-1), torch.ones(20)) and soft.detach().max(-1).values.mean() > 0.9
-    assert not z.argmax(-1).requires_grad
+    assert not z.argmax(-1).requires_grad and torch.equal(z.argmax(-1), torch.softmax(z, -1).argmax(-1))
+    assert not torch.equal(F.gumbel_softmax(z), F.gumbel_softmax(z))
+    (gradient,) = torch.autograd.grad((hard * torch.arange(5.0)).sum(), z)
+    assert (gradient.abs().sum(-1) > 0).all()
+    q = torch.sigmoid(z)
+    assert 0 < q.min() and q.max() < 1 and torch.softmax(z, -1).min() > 0
+    assert not torch.allclose(q.sum(-1), torch.ones(20))
+    assert torch.allclose(F.log_softmax(z, -1).exp(), torch.softmax(z, -1))
     nll = F.nll_loss(F.log_softmax(z, -1), torch.arange(20) % 5)
     assert torch.allclose(nll, F.cross_entropy(z, torch.arange(20) % 5))
 
 
-@check
+@holds("What is softmax with two classes?", "Why does attention divide by $\\sqrt{d}$?", "Is softmax a smooth maximum?")
 def check_questions():
     z = torch.randn(100, 2, dtype=torch.float64) * 5
     assert torch.allclose(torch.softmax(z, -1)[:, 0], torch.sigmoid(z[:, 0] - z[:, 1]))
@@ -168,13 +182,21 @@ def check_questions():
     for d in (16, 256):
         dots = (torch.randn(20_000, d) * torch.randn(20_000, d)).sum(-1)
         assert abs(float(dots.var()) / d - 1) < 0.05
+    scores = (torch.randn(2000, 1, 1024) * torch.randn(2000, 10, 1024)).sum(-1)
+    sharp, soft = (torch.softmax(s, -1).max(-1).values for s in (scores, scores / 32))
+    slopes = lambda p: (p * (1 - p)).max()
+    assert (sharp > 0.99).float().mean() > 0.5 and (soft > 0.99).float().mean() < 0.01
+    assert slopes(torch.softmax(torch.tensor([30.0, 0.0, 0.0]), -1)) < 1e-6
+    near = torch.tensor([[2.0, 1.9, 0.0]]) / 0.01
+    assert torch.softmax(near, -1).argmax() == 0 and torch.softmax(near, -1).max() > 0.99
 
 
-@check
+@holds("Why is the gradient with cross-entropy just $p_j - \\delta_{jy}$?")
 def check_confidently_wrong_answers():
     z = torch.tensor([10.0, -10.0], dtype=torch.float64)
     entropy = torch.autograd.functional.jacobian(lambda v: F.cross_entropy(v[None], torch.tensor([1])), z)
     squared = torch.autograd.functional.jacobian(lambda v: (torch.softmax(v, -1) - torch.tensor([0.0, 1.0])).square().sum(), z)
+    assert torch.allclose(F.cross_entropy(z[None], torch.tensor([1])), torch.logsumexp(z, 0) - z[1])
     assert entropy.abs().max() > 0.999 and squared.abs().max() < 1e-7
 
 

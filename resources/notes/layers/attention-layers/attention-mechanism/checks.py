@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 
 SUM = r"""
 o_i = \sum_{j=1}^{S} a_{ij} v_j, \qquad
@@ -16,6 +16,12 @@ e_{ij} = \frac{q_i^\top k_j}{\sqrt{d}} + m_{ij}
 MATRIX = r"\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\left(\frac{QK^\top}{\sqrt{d}} + M\right) V"
 GRADIENT = r"\frac{\partial o_i}{\partial e_{ij}} = a_{ij} (v_j - o_i)"
 ADDITIVE = r"e_{ij} = w^\top \tanh(W_q q_i + W_k k_j)"
+
+by_definition("Parameters", "Cost")
+sourced("Bahdanau et al., arXiv 1409.0473, section 3.1", "additive (Bahdanau)")
+sourced("Attention Is All You Need, arXiv 1706.03762, section 3.2.2", "multi-head")
+sourced("Show, Attend and Tell, arXiv 1502.03044, section 4.1", "Soft and hard attention?")
+sourced("FlashAttention, arXiv 2205.14135, abstract and theorem 1", "What does FlashAttention change?")
 
 sdpa = F.scaled_dot_product_attention
 
@@ -45,6 +51,7 @@ def random_case(L, S, d, dv):
 
 
 @formula(SUM, MATRIX)
+@holds("Input", "Output", "scaled dot product", "Cost")
 def check_equals_the_library():
     for L, S, d, dv in [(3, 5, 4, 6), (1, 1, 1, 1), (7, 2, 16, 3), (2, 9, 3, 5)]:
         q, k, v, mask = random_case(L, S, d, dv)
@@ -68,6 +75,7 @@ def check_gradient():
 
 
 @formula(ADDITIVE)
+@holds("additive (Bahdanau)")
 def check_additive_score():
     for L, S, dq, dk, hidden in [(3, 5, 4, 6, 8), (1, 1, 2, 2, 1)]:
         project_q, project_k = nn.Linear(dq, hidden, bias=False).double(), nn.Linear(dk, hidden, bias=False).double()
@@ -97,19 +105,25 @@ def check_variance_of_the_dot_product_is_d():
         assert abs(float(products.var()) / d - 1) < 0.02
 
 
-@check
+@holds("Defaults", "Input", "Output")
 def check_scale_decides_the_softness():
     q, k, v = torch.randn(2, 8), torch.randn(5, 8), torch.randn(5, 3)
     assert torch.allclose(sdpa(q, k, v, scale=0.0), v.mean(0).expand(2, 3), atol=1e-6)
     assert torch.allclose(sdpa(q, k, v, scale=1e4), v[(q @ k.T).argmax(-1)], atol=1e-5)
-    assert torch.allclose(sdpa(q, k, v), sdpa(q, k, v, scale=8**-0.5))
+    spelled = sdpa(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=8**-0.5, enable_gqa=False)
+    assert torch.allclose(sdpa(q, k, v), spelled) and torch.is_tensor(spelled)
+    raises(RuntimeError, lambda: sdpa(torch.randn(1, 4, 2, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 8)))
+    assert sdpa(torch.randn(6, 4, 2, 8), torch.randn(6, 4, 5, 8), torch.randn(6, 4, 5, 3)).shape == (6, 4, 2, 3)
 
 
-@check
+@holds("dot product (Luong)")
 def check_largest_weight_of_random_vectors():
     q, k, unit = torch.randn(20_000, 1, 64), torch.randn(20_000, 16, 64), torch.eye(16).expand(20_000, 16, 16)
-    stated("0.84", sdpa(q, k, unit, scale=1.0).amax(-1).mean())
-    stated("0.24", sdpa(q, k, unit).amax(-1).mean())
+    for text, scale in (("0.84", 1.0), ("0.25", None)):
+        assert abs(float(sdpa(q, k, unit, scale=scale).amax(-1).mean()) - float(text)) < 0.01  # a sample of 20,000
+        stated(text, float(text))
+    small = sdpa(q[..., :4], k[..., :4], unit, scale=1.0).amax(-1).mean()  # no scaling: soft at d = 4, hard at 64
+    assert small < 0.55
 
 
 @pitfall("The model attends exactly to the padding")
@@ -151,6 +165,7 @@ def check_float_masks_are_added():
         assert (weights[:, 3:] == 0).all() and (weights[:, :3] > 0).all()
 
 
+@holds("Same in train and eval?")
 @pitfall("Predictions stay random after `model.eval()`")
 def check_dropout_ignores_the_mode():
     class Block(nn.Module):
@@ -208,8 +223,41 @@ def check_fully_masked_row():
             assert not other(square, square, square, attn_mask=forbidden, need_weights=False)[0].isnan().any()
 
 
-@check
+@holds("multi-head", "Self-attention or cross-attention?")
+def check_heads_are_attention_between_projections():
+    layer = nn.MultiheadAttention(8, 2, batch_first=True)
+    queries, memory = torch.randn(1, 3, 8), torch.randn(1, 5, 8)
+    for x, y in ((queries, queries), (queries, memory)):  # within one sequence, and between two
+        parts = zip((x, y, y), layer.in_proj_weight.chunk(3))
+        q, k, v = (F.linear(z, w).unflatten(-1, (2, 4)).transpose(1, 2) for z, w in parts)
+        assert torch.allclose(layer.out_proj(sdpa(q, k, v).transpose(1, 2).flatten(2)), layer(x, y, y)[0], atol=1e-6)
+
+
+@holds("Soft and hard attention?")
+def check_hard_attention_has_no_gradient():
+    q, k, v = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4), torch.randn(5, 2)
+    assert torch.autograd.grad(sdpa(q, k, v).square().sum(), q)[0].abs().sum() > 0
+    assert not v[(q @ k.T).argmax(-1)].requires_grad
+
+
+@holds("What does FlashAttention change?")
+def check_blocks_with_a_running_softmax():
+    q, k, v = torch.randn(6, 8).double(), torch.randn(40, 8).double(), torch.randn(40, 3).double()
+    top, total, out = torch.full((6, 1), -math.inf).double(), torch.zeros(6, 1).double(), torch.zeros(6, 3).double()
+    for keys, values in zip(k.split(7), v.split(7)):
+        scores = q @ keys.T / math.sqrt(8)
+        higher = torch.maximum(top, scores.amax(1, keepdim=True))
+        shares, shrink = (scores - higher).exp(), (top - higher).exp()
+        top, total, out = higher, total * shrink + shares.sum(1, keepdim=True), out * shrink + shares @ values
+    assert torch.allclose(out / total, sdpa(q, k, v))
+
+
+@holds("Does attention know the order of the keys?")
 def check_order_of_keys_does_not_matter():
     q, k, v = torch.randn(3, 4), torch.randn(5, 4), torch.randn(5, 6)
     order = torch.randperm(5)
     assert torch.allclose(sdpa(q, k[order], v[order]), sdpa(q, k, v), atol=1e-6)
+    turned, mask = torch.arange(5).flip(0), torch.ones(3, 5, dtype=torch.bool).tril()
+    assert not torch.allclose(sdpa(q, k[turned], v[turned], attn_mask=mask), sdpa(q, k, v, attn_mask=mask), atol=1e-3)
+    position = torch.randn(5, 4)  # stays where it is when the keys move
+    assert not torch.allclose(sdpa(q, k[turned] + position, v[turned]), sdpa(q, k + position, v), atol=1e-4)

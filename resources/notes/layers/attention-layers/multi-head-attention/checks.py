@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import numpy as np
@@ -5,12 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 PROJECTIONS = r"Q_h = X W_h^Q + b_h^Q, \quad K_h = Y W_h^K + b_h^K, \quad V_h = Y W_h^V + b_h^V"
 HEAD = r"\operatorname{head}_h = \operatorname{softmax}\left(\frac{Q_h K_h^\top}{\sqrt{d_h}} + M\right) V_h"
 JOINED = r"\operatorname{MultiHead}(X, Y) = [\operatorname{head}_1, \dots, \operatorname{head}_H] \, W^O + b^O"
 PARAMETERS = r"P = 3(d^2 + d) + (d^2 + d) = 4d^2 + 4d"
+
+by_definition("one head")
+sourced("Attention Is All You Need, arXiv 1706.03762, section 3.2.2", "multi-head")
+sourced("GQA, arXiv 2305.13245, abstract (quality close to multi-head after uptraining)", "grouped-query (GQA)")
 
 
 def count(module):
@@ -75,6 +80,7 @@ def check_projections():
 
 
 @formula(PARAMETERS)
+@holds("Parameters", "Do more heads cost more parameters?")
 def check_parameter_count():
     for d in (2, 8, 512):
         for H in (1, 2, d):
@@ -104,18 +110,22 @@ def check_worked_example():
     stated("0.3302", single[1])
 
 
-@check
+@holds("Input", "Output", "Defaults")
 def check_defaults_and_shapes():
     layer = nn.MultiheadAttention(8, 2)
+    call = inspect.signature(layer.forward).parameters
+    assert call["need_weights"].default is True and call["average_attn_weights"].default is True
     assert (layer.dropout, layer.batch_first, layer.in_proj_bias is not None) == (0.0, False, True)
     x, y = torch.randn(3, 4, 8), torch.randn(5, 4, 8)
     out, weights = layer(x, y, y)
     assert out.shape == (3, 4, 8) and weights.shape == (4, 3, 5) and layer.in_proj_weight.shape == (24, 8)
+    per_head = layer(x, y, y, average_attn_weights=False)[1]
+    assert torch.allclose(per_head.mean(1), weights, atol=1e-6)
     out, weights = nn.MultiheadAttention(8, 2, batch_first=True)(x, torch.randn(3, 6, 8), torch.randn(3, 6, 8))
     assert out.shape == (3, 4, 8) and weights.shape == (3, 4, 6)
 
 
-@check
+@holds("Same in train and eval?")
 def check_train_and_eval():
     x = torch.randn(2, 5, 8)
     layer = nn.MultiheadAttention(8, 2, batch_first=True)
@@ -187,38 +197,59 @@ def check_weights_are_returned_after_dropout():
     assert layer(x, x, x, need_weights=False)[1] is None
 
 
-@check
+@holds("multi-head", "grouped-query (GQA)", "multi-query (MQA)", "one head")
 def check_cache_sizes():
     d, H = 512, 8
     for text, groups in [("1,024", H), ("256", 2), ("128", 1)]:
         keys = torch.empty(1, groups, 1, d // H)
         stated(text, 2 * keys.numel())
+    assert 2 * torch.empty(1, 1, 1, d).numel() == 1024 > 256 > 128  # one head of size d
     q, k, v = torch.randn(1, 8, 3, 4), torch.randn(1, 2, 5, 4), torch.randn(1, 2, 5, 4)
     grouped = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
     full = F.scaled_dot_product_attention(q, k.repeat_interleave(4, 1), v.repeat_interleave(4, 1))
     assert torch.allclose(grouped, full, atol=1e-6)
+    single = F.scaled_dot_product_attention(q, k[:, :1], v[:, :1], enable_gqa=True)
+    shared = (part[:, :1].expand(1, 8, 5, 4) for part in (k, v))
+    assert torch.allclose(single, F.scaled_dot_product_attention(q, *shared), atol=1e-6)
 
 
-@check
+@holds("Do more heads cost more parameters?")
 def check_heads_must_divide_the_width():
     raises(AssertionError, lambda: nn.MultiheadAttention(10, 3), "divisible")
 
 
-@check
+@holds("Then why not $H = d$?")
 def check_rank_of_the_scores():
     layer, x = random_layer(12, 6), torch.randn(9, 12, dtype=torch.float64)
     q, k, _ = F.linear(x, layer.in_proj_weight, layer.in_proj_bias).detach().chunk(3, -1)
     assert int(torch.linalg.matrix_rank(q[:, :2] @ k[:, :2].T)) == 2
 
 
-@check
+@holds("What is $W^O$ for?")
+def check_heads_write_into_their_own_coordinates():
+    layer, x = random_layer(12, 3), torch.randn(7, 12, dtype=torch.float64)
+    joined = lambda: F.linear(layer(x, x, x)[0] - layer.out_proj.bias, torch.linalg.inv(layer.out_proj.weight)).detach()
+    apart, mixed = joined(), layer(x, x, x)[0].detach()
+    with torch.no_grad():
+        layer.in_proj_weight[24:28] += 1  # the values of head 1
+    apart_after, mixed_after = joined(), layer(x, x, x)[0].detach()
+    changed = lambda a, b: ((a - b).abs() > 1e-6).any(0)
+    assert torch.equal(changed(apart, apart_after), torch.arange(12) < 4) and changed(mixed, mixed_after).all()
+
+
+@holds("Then why not $H = d$?")
 def check_one_dimensional_heads_prefer_extreme_keys():
     k = torch.tensor([[-1.0], [0.2], [2.0]])
     for q in (-3.0, -0.1, 0.5, 4.0):
         assert int((torch.tensor([[q]]) @ k.T).argmax()) in (0, 2)
+    layer, x = random_layer(6, 6), torch.randn(40, 6, dtype=torch.float64)
+    weights = layer(x, x, x, average_attn_weights=False)[1]
+    keys = F.linear(x, *(p.chunk(3)[1] for p in (layer.in_proj_weight, layer.in_proj_bias)))
+    for head in range(6):
+        assert set(weights[head].argmax(-1).tolist()) <= {int(keys[:, head].argmin()), int(keys[:, head].argmax())}
 
 
-@check
+@holds("Does self-attention know the order of the tokens?")
 def check_permutation_equivariance():
     layer, x, order = random_layer(8, 2, batch_first=True), torch.randn(1, 5, 8, dtype=torch.float64), torch.randperm(5)
     shuffled = x[:, order]
@@ -227,7 +258,7 @@ def check_permutation_equivariance():
     assert not torch.allclose(layer(turned, turned, turned, attn_mask=causal)[0], layer(x, x, x, attn_mask=causal)[0].flip(1))
 
 
-@check
+@holds("Cost", "When does the quadratic part dominate?")
 def check_multiply_adds():
     for L, d in [(10, 4), (8, 4), (100, 512)]:
         projections = sum(L * d * d for _ in "QKVO")
@@ -236,7 +267,7 @@ def check_multiply_adds():
         assert (attention > projections) == (L > 2 * d)
 
 
-@check
+@holds("Input", "Output")
 def check_unbatched_input():
     layer = nn.MultiheadAttention(8, 2)
     query, memory = torch.randn(5, 8), torch.randn(7, 8)

@@ -3,9 +3,10 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 NON_LOCAL = r"""
@@ -15,6 +16,12 @@ GLOBAL_CONTEXT = r"""
 \alpha_j = \frac{\exp(w_k^\top x_j)}{\sum_{l=1}^{P} \exp(w_k^\top x_l)}, \qquad
 z_i = x_i + W_2 \max\left( 0,\, \mathrm{LN}\left( W_1 \sum_{j=1}^{P} \alpha_j x_j \right) \right)
 """
+
+by_definition("How does a non-local block differ from a Transformer layer?")
+sourced("Non-local Neural Networks, arXiv 1711.07971, sections 3.3 and 4", "Non-local")
+sourced("GCNet, arXiv 1904.11492, sections 3 and 4 (r = 16, blocks in c3, c4 and c5)", "Global context")
+sourced("arXiv 1711.07971, section 3.3; arXiv 1904.11492, section 4.1", "Defaults in papers or their code")
+sourced("Non-local, arXiv 1711.07971, section 4.1; GCNet, arXiv 1904.11492, section 4.1", "Where should the blocks go?")
 
 
 def softmax(e):
@@ -38,6 +45,7 @@ def random_weights(c, inner):
 
 
 @formula(NON_LOCAL)
+@holds("Non-local", "Does it know where things are?")
 def check_non_local():
     for c, h, w in [(2, 1, 1), (6, 3, 4), (16, 5, 5)]:
         theta, phi, g, out = random_weights(c, c // 2)
@@ -56,6 +64,7 @@ def check_non_local():
 
 
 @formula(GLOBAL_CONTEXT)
+@holds("Global context")
 def check_global_context():
     for c, r, h, w in [(8, 2, 1, 1), (8, 2, 4, 3), (32, 4, 5, 5)]:
         key = nn.Conv2d(c, 1, 1).double()
@@ -81,7 +90,7 @@ def check_by_hand():
     stated("1.4286", softmax(x[:, 0] * math.log(2)) @ x[:, 0])
 
 
-@check
+@holds("Parameters, convolution weights only", "Cost", "Memory")
 def check_counts():
     stated("16,777,216", (64 * 64) ** 2)
     c, r = 256, 16
@@ -91,6 +100,7 @@ def check_counts():
     assert nn.LayerNorm([c // r, 1, 1]).weight.numel() == c // r  # a further weight, no convolution's
     p = 100  # positions: projections, then scores and weighted sums over C/2 channels
     assert 4 * c * (c // 2) * p + 2 * p * p * (c // 2) == 2 * c * c * p + c * p * p
+    assert c * p + p * c + 2 * c * (c // r) == 2 * c * p + 2 * c * c // r  # GC: scores, average, bottleneck
     assert (2 * 8 * 2 * 8) ** 2 == 16 * (8 * 8) ** 2 and (8 * 8) * (4 * 4) * 4 == (8 * 8) ** 2
 
 
@@ -101,6 +111,7 @@ def check_layer_norm_axes():
     assert torch.allclose(nn.LayerNorm([16, 1, 1])(hidden)[..., 0, 0], nn.LayerNorm(16)(hidden[..., 0, 0]), atol=1e-6)
 
 
+@holds("Memory")
 @pitfall("Out of memory on large maps")
 def check_numbers_kept_for_the_backward_pass():
     """Counts the elements that autograd keeps; that a GPU runs out of memory is not run."""
@@ -152,13 +163,66 @@ def check_insertion_into_a_trained_network():
     features = first(images).detach()
     loss = lambda x: F.cross_entropy(head(x), classes)
     for added, last in ((gathered, inner[3]), (context, mix[3]), (lambda x: norm(gathered(x)), norm)):
-        if last is norm:
-            nn.init.normal_(inner[3].weight)
-        assert loss(features + added(features)) > loss(features) + 0.02
+        nn.init.kaiming_normal_((mix if last is mix[3] else inner)[3].weight)
+        assert last is norm or loss(features + added(features)) > loss(features) + 0.05
         nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
         assert torch.equal(features + added(features), features)
         loss(features + added(features)).backward()
         assert last.weight.grad.any()
+
+
+class Context(nn.Module):
+    """A global context block, its last layer followed by `last`."""
+
+    def __init__(self, c, r, last):
+        super().__init__()
+        self.key = nn.Conv2d(c, 1, 1)
+        first, norm = nn.Conv2d(c, c // r, 1), nn.LayerNorm([c // r, 1, 1])
+        self.mix = nn.Sequential(first, norm, nn.ReLU(), nn.Conv2d(c // r, c, 1), last)
+
+    def forward(self, x):
+        return x + self.mix((x.flatten(2) @ self.key(x).flatten(2).softmax(-1).mT)[..., None])
+
+
+@holds("Input → output", "Same in train and eval?")
+def check_shapes_and_modes():
+    kinds = {(3, 8, 5, 6): nn.Conv2d, (3, 8, 2, 5, 6): nn.Conv3d}
+    for shape, kind in kinds.items():
+        x, parts = torch.randn(shape), [kind(8, 4, 1) for _ in range(3)] + [kind(4, 8, 1)]
+        q, k, v = (f(x).flatten(2).mT for f in parts[:3])
+        y = F.scaled_dot_product_attention(q, k, v, scale=1.0).mT.unflatten(2, shape[2:])
+        norm = (nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm3d)(8)
+        assert (x + parts[3](y)).shape == shape
+        assert not torch.allclose(norm.train()(parts[3](y)), norm.eval()(parts[3](y)), atol=1e-2)
+        assert all(torch.equal(part.train()(x), part.eval()(x)) for part in parts[:3])
+    for last, alike in ((nn.Identity(), True), (nn.BatchNorm2d(8), False)):
+        block, x = Context(8, 2, last), torch.randn(3, 8, 5, 6)
+        assert block(x).shape == x.shape and torch.allclose(block.train()(x), block.eval()(x), atol=1e-3) is alike
+
+
+@holds("Non-local", "Global context", "SE", "Multi-head attention", "Dilated convolution")
+@holds("GC and SE: what is the difference?")
+def check_table():
+    """What is added or multiplied, and whether its weights depend on the query and on the content."""
+    x = torch.randn(1, 8, 5, 6)
+    added = (Context(8, 2, nn.Identity())(x) - x).flatten(2)
+    assert torch.allclose(added, added[..., :1].expand_as(added), atol=1e-5)
+    ratio = torchvision.ops.SqueezeExcitation(8, 2)(x) / x
+    assert torch.allclose(ratio, ratio[..., :1, :1].expand_as(ratio), atol=1e-4)
+    for pooled, plain in ((Context(8, 2, nn.Identity()), False), (torchvision.ops.SqueezeExcitation(8, 2), True)):
+        same_mean = x + torch.cat([x[..., :3], -x[..., :3]], -1) / 2  # moves no channel's average
+        change = [pooled(z) / z if plain else pooled(z) - z for z in (same_mean, x)]
+        assert torch.allclose(*change, atol=1e-4) is plain
+    q = torch.randn(1, 30, 8)
+    weights = nn.MultiheadAttention(8, 2, batch_first=True)(q, q, q, average_attn_weights=False)[1]
+    assert weights.shape == (1, 2, 30, 30)
+    assert weights.std(2).max() > 0.001 and (weights[:, 0] - weights[:, 1]).abs().max() > 0.001
+    dilated, z = nn.Conv1d(1, 1, 3, dilation=4, bias=False), torch.randn(2, 1, 20, requires_grad=True)
+    (reached,) = torch.autograd.grad(dilated(z)[:, 0, 5].sum(), z)
+    assert reached[0].nonzero()[:, 1].tolist() == [5, 9, 13] and torch.equal(reached[0], reached[1])
+    with torch.device("meta"):
+        mobile = torchvision.models.mobilenet_v3_large()
+    assert any(isinstance(m, torchvision.ops.SqueezeExcitation) for m in mobile.modules())
 
 
 @pitfall("A rewrite with `nn.MultiheadAttention` differs")
@@ -172,10 +236,12 @@ def check_multi_head_attention_scales():
     np.testing.assert_allclose(ours, (x + layer.out_proj(unscaled))[0].detach().numpy(), atol=1e-12)
 
 
-@check
+@holds("When does a non-local block give one context for all positions?")
 def check_constant_query_is_global():
     x = np.random.randn(9, 4)
     phi, g, out = (np.random.randn(*shape) for shape in [(2, 4), (2, 4), (4, 2)])
     constant = np.ones((9, 2)) * 0.7
     added = softmax(constant @ (x @ phi.T).T) @ (x @ g.T) @ out.T
     np.testing.assert_allclose(added, np.broadcast_to(added[0], added.shape), atol=1e-12)
+    attended = softmax(x @ (phi.T @ np.full(2, 0.7))) @ x  # the average of GC, then linear
+    np.testing.assert_allclose(added[0], out @ g @ attended, atol=1e-12)

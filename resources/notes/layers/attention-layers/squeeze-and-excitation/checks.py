@@ -1,3 +1,4 @@
+import inspect
 
 import numpy as np
 import torch
@@ -6,7 +7,7 @@ import torchvision
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 BLOCK = r"""
@@ -17,6 +18,10 @@ GRADIENT = r"""
 \frac{\partial L}{\partial x_{cij}} = s_c \, g_{cij} + \frac{1}{HW} \left[ W_1^\top \left( [W_1 z + b_1 > 0] \odot W_2^\top (u \odot q) \right) \right]_c, \qquad
 q_c = \sum_{i,j} g_{cij} \, x_{cij}
 """
+
+by_definition("Cost", "Self-attention")
+sourced("ECA-Net, arXiv 1910.03151, section 3.2; CBAM, arXiv 1807.06521, section 3", "ECA", "CBAM")
+sourced("SENet, arXiv 1709.01507, section 3.3 and figure 3", "Where does it go in a residual block?")
 
 
 def weights(block):
@@ -30,6 +35,7 @@ def gates(x, block):
 
 
 @formula(BLOCK)
+@holds("Input → output", "Parameters", "Same in train and eval?")
 def check_block():
     for n, c, s, h, w in [(1, 2, 1, 1, 1), (3, 8, 2, 5, 4), (2, 64, 4, 7, 7)]:
         block = SqueezeExcitation(c, s).double()
@@ -45,7 +51,7 @@ def check_block():
 def check_gradient():
     for c, s, h, w in [(3, 2, 2, 5), (8, 4, 4, 4)]:
         block = SqueezeExcitation(c, s).double()
-        nn.init.normal_(block.fc1.weight), nn.init.normal_(block.fc2.weight)
+        nn.init.normal_(block.fc1.weight), nn.init.normal_(block.fc2.weight), nn.init.constant_(block.fc1.bias, 3.0)
         x = (torch.randn(1, c, h, w, dtype=torch.float64) + 1).requires_grad_()
         g = torch.randn(1, c, h, w, dtype=torch.float64)
         (library,) = torch.autograd.grad(block(x), x, g)
@@ -54,7 +60,7 @@ def check_gradient():
         gn, xn, before, gate = g.numpy()[0], x.detach().numpy()[0], before[0], gate[0]
         through = w1.T @ ((before > 0) * (w2.T @ (gate * (1 - gate) * (gn * xn).sum((1, 2))))) / (h * w)
         np.testing.assert_allclose(gate[:, None, None] * gn + through[:, None, None], library[0].numpy(), atol=1e-12)
-        assert np.abs(through).max() > 1e-4
+        assert c == 3 or np.abs(through).max() > 1e-4
 
 
 @check
@@ -71,7 +77,7 @@ def check_by_hand():
     stated("0.2384", y[0, 1, 1, 1])
 
 
-@check
+@holds("Parameters", "SE", "CBAM", "Why a bottleneck?")
 def check_parameters():
     stated("8,464", sum(p.numel() for p in SqueezeExcitation(256, 16).parameters()))
     resnet = torchvision.models.resnet50()
@@ -80,7 +86,48 @@ def check_parameters():
     total = sum(SqueezeExcitation(c, c // 16).fc1.weight.numel() * 2 for c in widths)
     stated("2,514,944", total)
     assert 0.09 < total / sum(p.numel() for p in resnet.parameters()) < 0.11
+    assert 2 * 256 * (256 // 16) == 256**2 // 8 == SqueezeExcitation(256, 16).fc1.weight.numel() * 2
     assert nn.Conv2d(2, 1, 7, bias=False).weight.numel() == 98  # the spatial gate of CBAM
+
+
+@holds("Defaults")
+def check_defaults():
+    parameters = inspect.signature(SqueezeExcitation).parameters
+    assert parameters["squeeze_channels"].default is inspect.Parameter.empty
+    assert parameters["activation"].default is nn.ReLU and parameters["scale_activation"].default is nn.Sigmoid
+
+
+@holds("ECA", "GC block", "Self-attention")
+def check_other_rows():
+    eca = nn.Conv1d(1, 1, 3, padding=1, bias=False)  # over the channels, on their averages
+    assert eca(torch.randn(2, 1, 64)).shape == (2, 1, 64) and eca.weight.numel() == 3
+    c, r = 64, 16
+    context = nn.Conv2d(c, 1, 1), nn.Conv2d(c, c // r, 1), nn.Conv2d(c // r, c, 1)
+    assert sum(m.weight.numel() for m in context) == 2 * c * c // r + c
+    heads = nn.MultiheadAttention(c, 4, bias=False)
+    assert sum(p.numel() for p in heads.parameters()) == 4 * c * c
+
+
+@holds("SE", "Is SE attention?", "Why a sigmoid and not a softmax?", "Why a bottleneck?",
+       "Can it be folded into the convolution like [BatchNorm](topic:batchnorm-folding)?")
+def check_gates():
+    block, x = SqueezeExcitation(64, 4).double(), 3 * torch.randn(2, 64, 5, 5, dtype=torch.float64)
+    gate = (block(x) / x)[..., 0, 0]
+    assert (gate.sum(1) - 1).abs().min() > 10
+    assert not torch.allclose(gate[0], gate[1], atol=1e-3)  # another image, other gates
+    logits = torch.tensor([3.0, 3.0, 3.0, -3.0])
+    more = logits + torch.tensor([2.0, 0, 0, 0])
+    assert torch.equal(torch.sigmoid(logits)[1:], torch.sigmoid(more)[1:]) and (torch.sigmoid(logits)[:3] > 0.9).all()
+    assert (torch.softmax(more, 0)[1:] < torch.softmax(logits, 0)[1:]).all() and torch.softmax(logits, 0).max() < 0.34
+    averages = torch.randn(64, 1, 1, dtype=torch.float64) + 9
+    with torch.no_grad():
+        block.fc1.bias.fill_(2.0)
+    reaches = torch.autograd.functional.jacobian(lambda z: (block(z) / z).flatten(), averages)
+    assert (reaches != 0).all()  # every channel's average moves every gate
+    norm = nn.BatchNorm2d(64).eval()
+    a, b = torch.randn(2, 64, 3, 3), torch.randn(2, 64, 3, 3)
+    factor = norm.weight / (norm.running_var + norm.eps).sqrt()  # of BatchNorm: the same for every image
+    assert torch.allclose(norm(a) - norm(b), (a - b) * factor[:, None, None], atol=1e-6)
 
 
 @check
@@ -161,11 +208,14 @@ def check_ported_weights():
     raises(RuntimeError, lambda: SqueezeExcitation(72, 72 // 4).load_state_dict(source.state_dict()), "size mismatch")
 
 
-@check
+@holds("Where does it go in a residual block?")
 def check_models():
     mobile = [m for m in torchvision.models.mobilenet_v3_large().modules() if isinstance(m, SqueezeExcitation)]
     assert (mobile[0].fc1.in_channels, mobile[0].fc1.out_channels) == (72, 24)
     assert all(isinstance(m.scale_activation, nn.Hardsigmoid) and m.fc1.out_channels % 8 == 0 for m in mobile)
+    for parts in (m.block for m in torchvision.models.mobilenet_v3_large().features if hasattr(m, "block")):
+        places = [i for i, part in enumerate(parts) if isinstance(part, SqueezeExcitation)]
+        assert all(parts[i - 1][0].groups == parts[i - 1][0].in_channels > 1 for i in places)
     efficient = torchvision.models.efficientnet_b0()
     blocks = [m for m in efficient.modules() if isinstance(m, SqueezeExcitation)]
     assert all(isinstance(m.activation, nn.SiLU) and isinstance(m.scale_activation, nn.Sigmoid) for m in blocks)

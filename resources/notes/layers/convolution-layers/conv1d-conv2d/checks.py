@@ -3,13 +3,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 
 ONE = r"y_{n,o,t} = b_o + \sum_{c} \sum_{k} w_{o,c,k}\; x_{n,\,c,\;st + dk - p}"
 TWO = r"""
 y_{n,o,u,v} = b_o + \sum_{c} \sum_{k,l} w_{o,c,k,l}\; x_{n,\,c,\;s_h u + d_h k - p_h,\;s_w v + d_w l - p_w}
 """
 PARAMETERS = r"P = C_{\mathrm{out}} \left( \frac{C_{\mathrm{in}}}{g}\, K_h K_w + 1 \right)"
+
+by_definition("Cost")
 
 
 def number(layer):
@@ -49,10 +51,20 @@ def check_two_dimensions():
 
 
 @formula(PARAMETERS)
+@holds("Parameters", "Conv1d", "Conv2d", "Conv3d", "kernel size 1", "Which has more parameters?")
 def check_parameters():
     for c_in, c_out, g, kernel in [(4, 6, 1, (3, 5)), (4, 6, 2, (2, 2)), (4, 8, 4, (1, 3))]:
         assert number(nn.Conv2d(c_in, c_out, kernel, groups=g)) == c_out * (c_in // g * kernel[0] * kernel[1] + 1)
         assert number(nn.Conv1d(c_in, c_out, kernel[1], groups=g)) == c_out * (c_in // g * kernel[1] + 1)
+    for kind, axes in ((nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3)):  # along how many axes the places lie
+        assert kind(4, 2, 3)(torch.randn(1, 4, 8, 8, 8)[(..., *[0] * (3 - axes))]).shape == (1, 2, *[6] * axes)
+        one = kind(4, 2, 1)
+        x = torch.randn(1, 4, *[5] * axes)
+        mixed = one.weight.flatten(1) @ x.flatten(2)[0, :, 3] + one.bias
+        assert torch.allclose(one(x).flatten(2)[0, :, 3], mixed, atol=1e-5)
+        assert one.weight.numel() == 4 * 2
+    for K in (3, 5):
+        assert nn.Conv2d(7, 5, K).weight.numel() == K * nn.Conv1d(7, 5, K).weight.numel()
     stated("90,100", number(nn.Conv1d(300, 100, 3)))
     stated("90,100", number(nn.Conv2d(1, 100, (3, 300))))
     for text, layer in [("90,000", nn.Conv1d(300, 100, 3)), ("270,000", nn.Conv2d(300, 100, 3)), ("810,000", nn.Conv3d(300, 100, 3)), ("30,000", nn.Conv1d(300, 100, 1))]:
@@ -67,12 +79,23 @@ def check_worked_example():
     assert one.flatten().tolist() == two.flatten().tolist() == [3.0, 7.0]
 
 
-@check
+@holds("Input → output, 1d", "Input → output, 2d", "dtype", "Parameters", "Defaults", "Same in train and eval?")
 def check_contract():
     layer = nn.Conv1d(8, 4, 3)
     assert (layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode) == ((1,), (0,), (1,), 1, "zeros")
     assert layer.bias.shape == (4,) and layer(torch.randn(8, 10)).shape == (4, 8)
     assert nn.Conv2d(3, 4, 3)(torch.randn(3, 9, 8)).shape == (4, 7, 6)
+    assert layer(torch.randn(2, 8, 10)).shape == (2, 4, 8)
+    assert nn.Conv2d(3, 4, 3)(torch.randn(2, 3, 9, 8)).shape == (2, 4, 7, 6)
+    plane = nn.Conv2d(6, 4, (3, 2), groups=2)
+    assert plane.weight.shape == (4, 3, 3, 2) and plane.bias.shape == (4,)
+    assert nn.Conv1d(6, 4, 3, groups=2).weight.shape == (4, 3, 3)
+    two = nn.Conv2d(6, 4, 3)
+    assert (two.stride, two.padding, two.dilation, two.groups, two.padding_mode) == ((1, 1), (0, 0), (1, 1), 1, "zeros")
+    x, z = torch.randn(2, 8, 10), torch.randn(1, 6, 5, 5)
+    assert torch.equal(layer.train()(x), layer.eval()(x)) and torch.equal(plane.train()(z), plane.eval()(z))
+    assert layer.double()(x.double()).dtype == torch.float64
+    layer.float()
     for wrong in (torch.ones(2, 8, 5, dtype=torch.long), torch.randn(2, 8, 5, dtype=torch.float64)):
         raises(RuntimeError, lambda: layer(wrong))
 
@@ -121,7 +144,19 @@ def check_channels_that_an_output_reads():
         assert layer.weight.shape[1] == seen == gradient.any(2).sum() and gradient.any(1).sum() == 3
 
 
-@check
+@holds("Spectrogram: Conv1d or Conv2d?")
+def check_pattern_that_is_transposed_in_pitch():
+    """A pattern of 4 frequencies, then the same 5 frequencies higher."""
+    low, high = torch.zeros(1, 20, 9), torch.zeros(1, 20, 9)
+    low[:, 3:7, 2:6] = pattern = torch.randn(1, 4, 4)
+    high[:, 8:12, 2:6] = pattern
+    assert torch.allclose(F.conv2d(low, kernel := pattern[None]).amax(), F.conv2d(high, kernel).amax())
+    separate = low[:, :, 2:6]  # a Conv1d that has learned the low one
+    assert F.conv1d(high, separate).amax() < 0.7 * F.conv1d(low, separate).amax()
+    assert nn.Conv1d(20, 1, 4).weight.numel() == 20 * 4 and nn.Conv2d(1, 1, 4).weight.numel() == 16
+
+
+@holds("How do you write Conv1d with Conv2d?")
 def check_conv1d_as_conv2d():
     x, w = torch.randn(2, 3, 12), torch.randn(5, 3, 4)
     for d in (1, 2):
@@ -130,7 +165,7 @@ def check_conv1d_as_conv2d():
         assert torch.allclose(one, two, atol=1e-5)
 
 
-@check
+@holds("Which has more parameters?", "Does the order of the channels matter?")
 def check_work_and_channel_order():
     layer = nn.Conv1d(300, 100, 3)
     stated("1,620,000", layer.weight.numel() * layer(torch.randn(300, 20)).shape[1])

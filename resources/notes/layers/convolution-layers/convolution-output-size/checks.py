@@ -1,10 +1,11 @@
 import math
+from collections import Counter
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, stated
 
 FORWARD = r"n_{\mathrm{out}} = \left\lfloor \frac{n + 2p - d(k-1) - 1}{s} \right\rfloor + 1"
 TRANSPOSED = r"n_{\mathrm{out}} = (n-1)\,s - 2p + d(k-1) + q + 1"
@@ -16,6 +17,7 @@ def size(n, k, s=1, p=0, d=1):
 
 
 @formula(FORWARD)
+@holds("Valid for")
 def check_forward():
     checked = 0
     for n in range(1, 14):
@@ -40,6 +42,15 @@ def check_forward():
                         assert windows == size(n, k, s, p, d)
                         checked += 1
     assert checked > 1000
+    for axes, family in enumerate(((nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d), (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d),
+                                   (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d)), 1):
+        x = torch.zeros(1, 2, *[9, 12, 7][:axes])
+        expected = [size(n, 3, 2, 1) for n in x.shape[2:]]
+        for layer in (family[0](2, 2, 3, 2, 1), family[1](3, 2, 1), family[2](3, 2, 1)):
+            assert list(layer(x).shape[2:]) == expected
+            assert layer.double()(x.double()).shape[2:] == layer(x.double()).shape[2:]
+    windows = nn.Unfold(3, dilation=2, padding=1, stride=2)(torch.zeros(1, 2, 9, 12)).shape[-1]
+    assert windows == size(9, 3, 2, 1, 2) * size(12, 3, 2, 1, 2)
 
 
 @formula(TRANSPOSED)
@@ -90,15 +101,28 @@ def check_the_form_without_floor_and_dilation():
     assert widespread(224, 3, 1, 0) - dilated == 2 and widespread(224, 2 * (3 - 1) + 1, 1, 0) == dilated
 
 
-@check
+@holds("Input → output", "Defaults", "Not involved", "Same in train and eval?")
 def check_contract():
     assert nn.Conv2d(1, 1, 3).stride == (1, 1) and nn.MaxPool2d(3).stride == 3 and nn.AvgPool2d(3).stride == 3
     assert nn.Conv2d(1, 2, 3)(torch.randn(1, 9, 7)).shape == (2, 7, 5)
     assert not hasattr(nn.AvgPool2d(3), "dilation")
     assert nn.MaxPool2d(2)(torch.zeros(1, 9, 4, 4)).shape[1] == 9
+    for layer in (nn.Conv2d(1, 1, 3), nn.MaxPool2d(3)):
+        assert layer.padding in (0, (0, 0)) and layer.dilation in (1, (1, 1))
+    assert nn.AvgPool2d(3).padding == 0
+    for layer, channels in ((nn.Conv2d(3, 5, 3, 2), 5), (nn.MaxPool2d(2), 3), (nn.AvgPool2d(2), 3)):
+        for batch in (1, 4):
+            x = torch.randn(batch, 3, 9, 7)
+            before = layer.train()(x)
+            assert torch.equal(layer.eval()(x), before) and before.shape[:2] == (batch, channels)
+            for parameter in layer.parameters():
+                nn.init.normal_(parameter, std=9.0)
+            assert layer(x).shape == before.shape
+    for axes, kind in ((1, nn.Conv1d), (3, nn.Conv3d)):
+        assert kind(1, 2, 3)(torch.zeros(4, 1, *[9, 7, 8][:axes])).shape == (4, 2, *[7, 5, 6][:axes])
 
 
-@check
+@holds("keep the size", "halve", "no padding", "patches, as in ViT-B/16", "double, transposed")
 def check_recipes():
     for text, arguments in [("224", (3, 1, 1, 1)), ("224", (3, 1, 2, 2)), ("112", (3, 2, 1, 1)), ("112", (2, 2, 0, 1)), ("222", (3, 1, 0, 1)), ("14", (16, 16, 0, 1))]:
         k, s, p, d = arguments
@@ -178,15 +202,24 @@ def check_ceil_mode():
     assert dropped > 0
 
 
-@check
+@holds("How many input sizes give the same output?")
 def check_sizes_with_the_same_output():
     for k, s, p in [(7, 2, 3), (3, 3, 1), (5, 4, 0)]:
         found = [n for n in range(20, 400) if size(n, k, s, p) == size(223, k, s, p)]
         assert len(found) == s
+    for k in range(1, 6):
+        for s in range(1, 5):
+            for p in range(4):
+                count = Counter(size(n, k, s, p) for n in range(max(1, k - 2 * p), 60))
+                assert all(count[out] == s for out in sorted(count)[1:-1]) and count[min(count)] <= s
+    for n, q in ((223, 0), (224, 1)):
+        x, w = torch.zeros(1, 1, 112, 112), torch.zeros(1, 1, 7, 7)
+        y = F.conv_transpose2d(x, w, stride=2, padding=3, output_padding=q)
+        assert y.shape[-1] == n
     assert size(223, 7, 2, 3) == size(224, 7, 2, 3) == 112 and size(225, 7, 2, 3) == 113 and size(222, 7, 2, 3) == 111
 
 
-@check
+@holds("Which padding gives a wanted size?")
 def check_padding_for_a_wanted_size():
     assert size(13, 3, 2, 1) == 7
     odd = 0
@@ -196,9 +229,32 @@ def check_padding_for_a_wanted_size():
                 for s in (1, 2, 3):
                     for wanted in range(3, 20):
                         total = (wanted - 1) * s + d * (k - 1) + 1 - n
-                        if total < 0:
+                        if total <= -s:
+                            assert size(n, k, s, 0, d) > wanted if n >= d * (k - 1) + 1 else True
                             continue
-                        found = size(n, k, s, math.ceil(total / 2), d)
+                        found = size(n, k, s, max(0, math.ceil(total / 2)), d)
                         odd += total % 2
                         assert found == wanted + (1 if s == 1 and total % 2 else 0)
     assert odd > 50
+
+
+@holds("Can an even kernel keep the size?")
+def check_even_kernels():
+    x = torch.randn(1, 1, 12)
+    for k in (2, 4, 6):
+        w = torch.randn(1, 1, k)
+        assert all(F.conv1d(x, w, padding=p).shape[-1] != 12 for p in range(k + 1))
+        left, right = (k - 1) // 2, k // 2
+        same = quietly(lambda: F.conv1d(x, w, padding="same"))
+        assert same.shape[-1] == 12 and torch.allclose(same, F.conv1d(F.pad(x, (left, right)), w), atol=1e-5)
+
+
+@holds("Does the formula hold for a whole network?")
+def check_layer_by_layer():
+    stack = [(7, 2, 3), (3, 2, 1), (3, 1, 0), (5, 3, 2)]
+    n = 224
+    with torch.device("meta"):
+        y = nn.Sequential(*(nn.Conv2d(1, 1, k, s, p) for k, s, p in stack))(torch.empty(1, 1, 224, 224))
+    for k, s, p in stack:
+        n = size(n, k, s, p)
+    assert y.shape[2:] == (n, n)

@@ -1,3 +1,4 @@
+import inspect
 import itertools
 import warnings
 
@@ -6,8 +7,10 @@ import scipy.signal
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import DeformConv2d
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 ONE_DIMENSION = r"""
 (x \star w)_i = \sum_{k=0}^{K-1} w_k\, x_{i+k}, \qquad
@@ -17,6 +20,8 @@ LAYER = r"""
 y_{o,\mathbf{i}} = b_o + \sum_{c} \sum_{\mathbf{k}} w_{o,c,\mathbf{k}}\; x_{c,\, s\mathbf{i} + d\mathbf{k} - p}
 """
 MATRIX = r"Y_{o,\ell} = b_o + \sum_{r} W_{o,r}\, X_{r,\ell}"
+
+by_definition("deformable")
 
 
 def at(x, i):
@@ -87,7 +92,7 @@ def check_worked_example():
     assert np.convolve(x, w).tolist() == [1, 2, 2, 2, -3, -4]
 
 
-@check
+@holds("Input → output", "Parameters", "Defaults", "Same in train and eval?", "Cost")
 def check_parameters_and_defaults():
     layer = nn.Conv3d(3, 16, 3)
     stated("1,312", sum(p.numel() for p in layer.parameters()))
@@ -96,6 +101,17 @@ def check_parameters_and_defaults():
     assert (layer.stride[0], layer.padding[0], layer.dilation[0], layer.groups, layer.padding_mode) == (1, 0, 1, 1, "zeros")
     x = torch.randn(2, 3, 5, 5, 5)
     assert torch.equal(layer.train()(x), layer.eval()(x))
+    shapes = []
+    for axes, kind in ((1, nn.Conv1d), (2, nn.Conv2d), (3, nn.Conv3d)):
+        plain = kind(4, 6, 3, groups=2)
+        assert (plain.stride[0], plain.padding[0], plain.dilation[0], kind(4, 6, 3).groups) == (1, 0, 1, 1)
+        with FlopCounterMode(display=False) as counter:                          # counts a multiply-add as two
+            y = plain(torch.randn(2, 4, *[7] * axes))
+        assert counter.get_total_flops() == 2 * plain.weight.numel() * 2 * 5**axes
+        shapes.append(y.shape)
+    assert shapes == [(2, 6, 5), (2, 6, 5, 5), (2, 6, 5, 5, 5)]
+    assert inspect.signature(scipy.signal.convolve).parameters["mode"].default == "full"
+    assert inspect.signature(np.convolve).parameters["mode"].default == "full"
 
 
 @pitfall("`F.conv2d` and `scipy.signal.convolve` disagree")
@@ -137,6 +153,11 @@ def check_same_with_an_even_kernel_is_shifted():
         np.testing.assert_allclose(padded, theirs)
     flipped = np.convolve(x, w[::-1], mode="same")
     np.testing.assert_allclose(ours[:-1], flipped[1:])
+    longer = np.array([1.0, 2.0, 4.0, 8.0])  # one more zero, at the end or at the start
+    for padding, theirs in (((1, 2), None), ((2, 1), np.correlate(x, longer, mode="same"))):
+        padded = F.conv1d(F.pad(torch.tensor(x), padding)[None, None], torch.tensor(longer)[None, None])[0, 0]
+        same = F.conv1d(torch.tensor(x)[None, None], torch.tensor(longer)[None, None], padding="same")[0, 0]
+        np.testing.assert_allclose(padded.numpy(), same.numpy() if theirs is None else theirs)
     odd = np.array([1.0, 2.0, 4.0])
     ours = F.conv1d(torch.tensor(x)[None, None], torch.tensor(odd)[None, None], padding="same")[0, 0].numpy()
     np.testing.assert_allclose(ours, np.correlate(x, odd, mode="same"))
@@ -166,7 +187,7 @@ def check_nan_with_the_fft():
     assert np.isfinite(scipy.signal.convolve(np.nan_to_num(x), w)).all()
 
 
-@check
+@holds("ordinary", "1×1, pointwise", "depthwise", "dilated", "causal")
 def check_weights_of_the_variants():
     count = lambda layer: layer.weight.numel()
     stated("36,864", count(nn.Conv2d(64, 64, 3)))
@@ -176,16 +197,57 @@ def check_weights_of_the_variants():
     stated("4,096", count(nn.Conv2d(64, 64, 1)))
     stated("576", count(nn.Conv2d(64, 64, 3, groups=64)))
 
+    def read(layer, size, place):
+        """The channels, rows and columns that the first output channel reads at a place in the middle."""
+        x = torch.zeros(1, 64, *size, requires_grad=True)
+        layer(x)[(0, 0, *place)].backward()
+        return [sorted(set(axis.tolist())) for axis in x.grad[0].nonzero().T]
 
-@check
+    everything = list(range(64))
+    for layer, channels, cells in (
+        (nn.Conv2d(64, 64, 3, padding=1), everything, [3, 4, 5]),
+        (nn.Conv2d(64, 32, 1), everything, [4]),
+        (nn.Conv2d(64, 64, 3, padding=1, groups=64), [0], [3, 4, 5]),
+        (nn.Conv2d(64, 64, 3, padding=2, dilation=2), everything, [2, 4, 6]),
+    ):
+        assert read(layer, (9, 9), (4, 4)) == [channels, cells, cells]
+    causal = nn.Sequential(nn.ConstantPad1d((2, 0), 0.0), nn.Conv1d(64, 64, 3))
+    assert read(causal, (9,), (4,)) == [everything, [2, 3, 4]]
+
+
+@holds("transposed")
 def check_transposed_convolution_is_the_adjoint():
     x, g = torch.randn(1, 2, 9, dtype=torch.float64), torch.randn(1, 3, 4, dtype=torch.float64)
     w = torch.randn(3, 2, 3, dtype=torch.float64)
     forward = F.conv1d(x, w, stride=2)
-    assert torch.allclose((forward * g).sum(), (x * F.conv_transpose1d(g, w, stride=2)).sum())
+    back = F.conv_transpose1d(g, w, stride=2)
+    assert torch.allclose((forward * g).sum(), (x * back).sum()) and back.shape[-1] > 2 * g.shape[-1]
+    stated("36,864", nn.ConvTranspose2d(64, 64, 3).weight.numel())
 
 
-@check
+@holds("deformable")
+def check_deformable_keeps_the_weights():
+    layer, x = DeformConv2d(64, 64, 3, padding=1, bias=False), torch.randn(1, 64, 9, 9)
+    stated("36,864", sum(p.numel() for p in layer.parameters()))
+    offset = nn.Conv2d(64, 2 * 9, 3, padding=1)(x)                               # two numbers per tap, from the input
+    assert offset.shape == (1, 18, 9, 9) and inspect.signature(layer.forward).bind(x, offset)
+
+
+@holds("Why may deep learning drop the flip?")
+def check_training_with_the_flip_learns_the_mirrored_kernel():
+    x, target = torch.randn(8, 1, 9, 9, dtype=torch.float64), torch.randn(8, 2, 7, 7, dtype=torch.float64)
+    start = torch.randn(2, 1, 3, 3, dtype=torch.float64)
+    plain, flipped = start.clone().requires_grad_(), start.flip(-2, -1).requires_grad_()
+    for w, turn in ((plain, lambda v: v), (flipped, lambda v: v.flip(-2, -1))):
+        optimizer = torch.optim.Adam([w], 0.05)
+        for _ in range(30):
+            optimizer.zero_grad()
+            (F.conv2d(x, turn(w)) - target).square().mean().backward()
+            optimizer.step()
+    assert torch.allclose(flipped, plain.flip(-2, -1)) and (plain - start).abs().max() > 0.1
+
+
+@holds("Where does the flip come back?")
 def check_backward_is_a_full_convolution():
     x = torch.randn(1, 1, 8, 7, dtype=torch.float64, requires_grad=True)
     w = torch.randn(1, 1, 3, 2, dtype=torch.float64)
@@ -196,7 +258,7 @@ def check_backward_is_a_full_convolution():
     assert torch.allclose(x.grad, F.conv_transpose2d(g, w))
 
 
-@check
+@holds("Is convolution invariant to shifts?")
 def check_equivariance_inside_and_for_multiples_of_the_stride():
     layer = nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64)
     x = torch.randn(1, 2, 12, 12, dtype=torch.float64)
@@ -206,9 +268,12 @@ def check_equivariance_inside_and_for_multiples_of_the_stride():
     layer.stride = (2, 2)
     assert not torch.allclose(layer(moved)[..., 2:-2], layer(x).roll(1, -1)[..., 2:-2])
     assert torch.allclose(layer(x.roll(2, -1))[..., 2:-2], layer(x).roll(1, -1)[..., 2:-2])
+    circular = nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular", dtype=torch.float64)
+    assert torch.allclose(circular(moved).amax((2, 3)), circular(x).amax((2, 3)))
+    assert not torch.allclose(circular(moved), circular(x))
 
 
-@check
+@holds("What is saved against a fully connected layer?")
 def check_against_a_dense_layer():
     stated("448", sum(p.numel() for p in nn.Conv2d(3, 16, 3, padding=1).parameters()))
     with torch.device("meta"):

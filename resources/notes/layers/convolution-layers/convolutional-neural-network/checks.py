@@ -5,7 +5,7 @@ from scipy.signal import correlate2d
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 LAYER = r"a^{(l)}_{o} = f\left( b_o + \sum_{c} w_{o,c} \star a^{(l-1)}_{c} \right)"
@@ -13,6 +13,9 @@ SHIFT = r"(T_t x)_i = x_{i-t}, \qquad w \star (T_t x) = T_t (w \star x)"
 RATIO = r"""
 \frac{C_{\mathrm{in}} H W \cdot C_{\mathrm{out}} H W}{C_{\mathrm{in}} C_{\mathrm{out}} K^2} = \left( \frac{HW}{K} \right)^2
 """
+
+by_definition("dense network")
+sourced("ViT, arXiv 2010.11929, section 3.1 (inductive bias) and 4.3 (pre-training data)", "vision Transformer")
 
 
 def number(net):
@@ -57,14 +60,34 @@ def check_shift():
 
 
 @formula(RATIO)
+@holds("CNN", "dense network", "Why do CNNs do well on images?")
 def check_ratio():
     for c_in, c_out, H, W, K in [(1, 16, 28, 28, 3), (3, 2, 4, 5, 2)]:
         with torch.device("meta"):
             dense, conv = nn.Linear(c_in * H * W, c_out * H * W), nn.Conv2d(c_in, c_out, K)
         assert abs(dense.weight.numel() / conv.weight.numel() / (H * W / K) ** 2 - 1) < 1e-12
+    pixels = handwritten_digits()[0]
+
+    def related(images):
+        """The correlation of horizontal neighbours."""
+        left, right = images.view(-1, 8, 8)[..., :-1], images.view(-1, 8, 8)[..., 1:]
+        return float((left * right).sum() / (left.norm() * right.norm()))
+
+    centred = pixels - pixels.mean(0)
+    mixed = [related(centred[:, torch.randperm(64)]) for _ in range(10)]
+    assert related(centred) > 0.2 and max(map(abs, mixed)) < 0.13
+    # One window: an output reads 3×3 pixels.
+    x = torch.zeros(1, 1, 9, 9, requires_grad=True)
+    layer = nn.Conv2d(1, 1, 3, padding=1)
+    (seen,) = torch.autograd.grad(layer(x)[0, 0, 4, 4], x)
+    assert (seen != 0).sum() == 9
+    order = torch.randperm(64)  # a dense layer has no order of its inputs
+    dense = nn.Linear(64, 5)
+    permuted = F.linear(pixels[:9, order], dense.weight[:, order], dense.bias)
+    assert torch.allclose(permuted, dense(pixels[:9]), atol=1e-4)
 
 
-@check
+@holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?")
 def check_worked_example():
     net = example()
     stated("5,130", number(net))
@@ -73,6 +96,15 @@ def check_worked_example():
     with torch.device("meta"):
         stated("9,847,040", number(nn.Linear(784, 16 * 784)))
     assert net(torch.randn(2, 1, 64, 48)).shape == (2, 10)
+    raises(RuntimeError, lambda: net(torch.randn(1, 28, 28)), "cannot be multiplied")
+    bytes_ = torch.randint(256, (2, 1, 28, 28), dtype=torch.uint8)
+    raises(RuntimeError, lambda: net(bytes_))
+    assert net(bytes_ / 255).shape == (2, 10)
+    assert nn.MaxPool2d(2).stride == 2 and (nn.Conv2d(1, 1, 3).stride, nn.Conv2d(1, 1, 3).padding) == ((1, 1), (0, 0))
+    x = torch.randn(4, 1, 28, 28)
+    assert torch.equal(net.train()(x), net.eval()(x))
+    for layer in (nn.BatchNorm2d(1), nn.Dropout(0.5)):
+        assert not torch.allclose(layer.train()(3 * x + 2), layer.eval()(3 * x + 2), atol=0.1)
 
 
 @pitfall("Most parameters sit in the classifier")
@@ -92,7 +124,7 @@ def check_known_models():
     assert number(kept) > number(vgg.features)
 
 
-@check
+@holds("Cost")
 def check_where_the_arithmetic_and_the_weights_sit():
     for name, late in (("vgg16", ("classifier",)), ("resnet50", ("layer4", "fc"))):
         work = {}
@@ -201,7 +233,54 @@ def check_invariance_needs_help_and_stays_approximate():
     assert away < 0.35 and 0.45 < away_augmented < 1
 
 
-@check
+@holds("Why do channels double where the size is halved?")
 def check_doubling_keeps_the_work():
     macs = lambda c, size: nn.Conv2d(c, c, 3).weight.numel() * size * size
     assert macs(64, 56) == macs(128, 28) == 9 * 64**2 * 56**2 == 9 * (2 * 64) ** 2 * 56**2 // 4
+
+
+@holds("LSTM", "1-D CNN", "CNN or LSTM for a sequence?")
+def check_views_of_a_sequence():
+    """The gradient of the last step: within the window for the CNN, back to the first step for the LSTM."""
+    for length in (8, 40):
+        x = torch.randn(1, length, 2, dtype=torch.float64, requires_grad=True)
+        cnn = nn.Sequential(nn.Conv1d(2, 4, 3), nn.Tanh(), nn.Conv1d(4, 1, 3)).double()
+        lstm = nn.LSTM(2, 4, batch_first=True).double()
+        (seen,) = torch.autograd.grad(cnn(x.mT)[0, 0, -1], x)
+        assert (seen[0].abs().sum(1) > 0).nonzero().flatten().tolist() == list(range(length - 5, length))
+        outputs, (h, c) = lstm(x)
+        (seen,) = torch.autograd.grad(outputs[0, -1].sum(), x)
+        assert (seen[0].abs().sum(1) > 0).all() and h.shape == c.shape == (1, 1, 4)
+        first, state = lstm(x[:, :5])  # step by step, with the state carried along
+        rest, _ = lstm(x[:, 5:], state)
+        assert torch.allclose(torch.cat([first, rest], 1), outputs)
+        windows = x.mT.unfold(2, 5, 1)[0].transpose(0, 1)  # all windows at once: no step waits for another
+        assert torch.allclose(cnn(windows)[:, 0, 0], cnn(x.mT)[0, 0])
+
+
+def accuracy_on_turned_digits(turned):
+    """The share of turned digits that a small CNN classifies right, trained with or without quarter turns."""
+    torch.manual_seed(0)
+    images, classes = digits()
+    conv = lambda a, b: (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)
+    net = nn.Sequential(*conv(1, 16), nn.MaxPool2d(2), *conv(16, 32), *head)
+    optimizer = torch.optim.Adam(net.parameters(), 0.005)
+    for _ in range(250):
+        rows = torch.randint(0, 1200, (64,))
+        batch = images[rows].rot90(int(torch.randint(4, ())), (-2, -1)) if turned else images[rows]
+        optimizer.zero_grad()
+        F.cross_entropy(net(batch), classes[rows]).backward()
+        optimizer.step()
+    return float((net(images[1200:].rot90(1, (-2, -1))).argmax(1) == classes[1200:]).float().mean())
+
+
+@holds("Is a CNN invariant to rotation and scale?")
+def check_rotation_and_scale_change_the_features():
+    net, x = nn.Sequential(convolutions(lambda: nn.MaxPool2d(2)), nn.AdaptiveAvgPool2d(1)), digits()[0][:50]
+    x = F.interpolate(x, scale_factor=4)
+    reference = net(x) - net(torch.zeros_like(x))
+    shrunk = F.pad(F.interpolate(x, scale_factor=0.5), (8, 8, 8, 8))
+    for changed in (x.rot90(1, (-2, -1)), shrunk):
+        assert (net(changed) - net(x)).norm() > 0.05 * reference.norm()
+    assert accuracy_on_turned_digits(False) < 0.2 and accuracy_on_turned_digits(True) > 0.35

@@ -5,14 +5,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.ops import DeformConv2d
+from torchvision.ops import DeformConv2d, deform_conv2d
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 TAPS = r"y(p) = \sum_{k=1}^{K} w_k \, m_k(p) \, x\left( p + p_k + \Delta p_k(p) \right)"
 BILINEAR = r"x(q) = \sum_{r} \max(0, 1 - |q_y - r_y|) \, \max(0, 1 - |q_x - r_x|) \, x(r)"
 SLOPE = r"\frac{\partial x(q)}{\partial q_x} = (1 - a) \left( x_{i,j+1} - x_{i,j} \right) + a \left( x_{i+1,j+1} - x_{i+1,j} \right)"
+
+by_definition("Deformable", "RoIAlign")
+sourced("documentation of torchvision.ops.deform_conv2d, shapes of input, offset and mask", "Input")
+sourced("Deformable DETR, arXiv 2010.04159, section 4.1", "Deformable attention")
 
 
 def read(x, qy, qx):
@@ -43,6 +47,7 @@ def sampled(x, qy, qx):
 
 # verified: formula-only for the compiled operator; with zero and whole offsets it is compared with F.conv2d
 @formula(TAPS)
+@holds("Input", "Output", "Ordinary", "Deformable", "Are the kernel weights deformed, too?")
 def check_taps():
     for shape, stride, padding in [((2, 5, 6), 1, 1), ((1, 7, 7), 2, 1), ((3, 4, 4), 1, 0)]:
         x = torch.randn(shape, dtype=torch.float64)
@@ -67,11 +72,17 @@ def check_taps():
 
 
 @formula(BILINEAR)
+@holds("Cost")
 def check_bilinear():
     x = torch.randn(5, 7, dtype=torch.float64)
     qy, qx = torch.rand(300, dtype=torch.float64) * 8 - 2, torch.rand(300, dtype=torch.float64) * 10 - 2
     ours = [read(x.numpy(), a, b) for a, b in zip(qy.tolist(), qx.tolist())]
     np.testing.assert_allclose(ours, sampled(x, qy, qx).numpy(), atol=1e-10)
+    x.requires_grad_()
+    for qy, qx, reads in ((1.25, 3.5, 4), (1.0, 3.0, 1)):
+        value = sampled(x, torch.tensor([qy], dtype=torch.float64), torch.tensor([qx], dtype=torch.float64))
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+        assert (gradient.abs() > 1e-9).sum() == reads
 
 
 @formula(SLOPE)
@@ -101,11 +112,19 @@ def check_by_hand():
     stated("5.25", read(x[0], 1, 1.25))
 
 
-@check
+@holds("Parameters", "Defaults", "Same in train and eval?", "How many offset channels?")
 def check_parameters_and_contract():
     count = lambda channels: sum(p.numel() for p in nn.Conv2d(256, channels, 3, padding=1).parameters())
     stated("41,490", count(18))
     stated("62,235", count(27))
+    stated("18", 2 * 1 * 3 * 3)
+    plain = DeformConv2d(256, 256, 3)
+    assert (plain.stride, plain.padding, plain.dilation, plain.groups) == ((1, 1), (0, 0), (1, 1), 1)
+    assert plain.bias is not None
+    source = inspect.getsource(DeformConv2d) + inspect.getsource(deform_conv2d)
+    assert not list(plain.buffers()) and "training" not in source
+    # The number of offset groups is read from the channels of the offset: two numbers per tap and group.
+    assert "offset.shape[1] // (2 * weights_h * weights_w)" in inspect.getsource(deform_conv2d)
     layer = DeformConv2d(256, 256, 3, padding=1)
     assert sum(p.numel() for p in layer.parameters()) == sum(p.numel() for p in nn.Conv2d(256, 256, 3).parameters())
     assert (layer.stride, layer.padding, layer.dilation, layer.groups) == ((1, 1), (1, 1), (1, 1), 1) and layer.bias is not None
@@ -212,3 +231,32 @@ def check_torchvision_of_another_build():
     """The torchvision of this environment was built for another torch; installing a matching pair is not run."""
     layer = DeformConv2d(1, 1, 3, padding=1)
     raises(RuntimeError, lambda: layer(torch.zeros(1, 1, 4, 4), torch.zeros(1, 18, 4, 4)), "Couldn't load custom C++ ops", "incompatible")
+
+
+@holds("Dilated")
+def check_wide_grid_of_a_dilated_kernel():
+    """Dilation 2 is the constant offset that moves each tap once more away from the centre, with the same weights."""
+    x, weight = torch.randn(1, 9, 8, dtype=torch.float64), torch.randn(2, 1, 3, 3, dtype=torch.float64)
+    offset = np.zeros((18, 9, 8))
+    for k in range(9):
+        offset[2 * k], offset[2 * k + 1] = k // 3 - 1, k % 3 - 1
+    ours = deform(x.numpy(), offset, weight.numpy(), np.ones((9, 9, 8)), padding=1)
+    np.testing.assert_allclose(ours, F.conv2d(x[None], weight, padding=2, dilation=2)[0].numpy(), atol=1e-10)
+
+
+@holds("What is the receptive field?")
+def check_a_tap_reads_any_place():
+    x, one = torch.randn(1, 1, 9, 8), torch.ones(1, 1, 3, 3)
+    for row, column in ((0, 0), (8, 7), (2, 6)):
+        offset, mask = torch.zeros(1, 18, 9, 8), torch.zeros(1, 9, 9, 8)
+        mask[:, 4] = 1  # the middle tap alone, at output (4, 3)
+        offset[0, 8, 4, 3], offset[0, 9, 4, 3] = row - 4, column - 3
+        assert torch.allclose(deform_torch(x, offset, one, mask)[0, 0, 4, 3], x[0, 0, row, column], atol=1e-5)
+
+
+@holds("Why is bilinear reading needed?")
+def check_rounding_gives_no_gradient():
+    x, offset = torch.randn(1, 1, 6, 7), (0.3 * torch.randn(1, 5, 5, 2)).requires_grad_()
+    for mode, learns in (("nearest", False), ("bilinear", True)):
+        (gradient,) = torch.autograd.grad(F.grid_sample(x, offset, mode=mode, align_corners=True).sum(), offset)
+        assert bool((gradient != 0).any()) is learns

@@ -3,8 +3,9 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 TAPS = r"y_i = b + \sum_{k=0}^{K-1} w_k\, x_{s i + d k - p}"
 SIZE = r"""
@@ -15,6 +16,9 @@ VIEW = r"""
 r = 1 + \sum_{l=1}^{L} (K_l - 1)\, d_l, \qquad
 d_l = 2^{l-1},\; K_l = K: \quad r = 1 + (K - 1)(2^L - 1)
 """
+
+by_definition("deformable")
+sourced("DeepLabv3, arXiv 1706.05587, section 3.3", "What does DeepLabv3's ASPP add?")
 
 
 @formula(TAPS, SIZE)
@@ -48,12 +52,29 @@ def extent(gradient):
 
 
 @formula(VIEW)
+@holds("dilated", "stride or pooling", "larger kernel")
 def check_receptive_field():
     for rates, kernels in [((1,), (3,)), ((2, 2, 2), (3, 3, 3)), ((1, 2, 3), (3, 3, 3)), ((3, 1, 4), (2, 5, 3))]:
         assert extent(reached(rates, kernels)) == 1 + sum((k - 1) * d for k, d in zip(kernels, rates))
     for K in (2, 3, 5):
         for L in (1, 2, 3, 4):
             assert extent(reached([2**l for l in range(L)], [K] * L)) == 1 + (K - 1) * (2**L - 1)
+    x = torch.ones(1, 1, 41, requires_grad=True)
+    w, view = torch.ones(1, 1, 3), {}
+    for name, first, later in (
+        ("plain", lambda v: F.conv1d(v, w, padding=1), lambda v: F.conv1d(v, w, padding=1)),
+        ("stride", lambda v: F.conv1d(v, w, padding=1, stride=2), lambda v: F.conv1d(v, w, padding=1)),
+        ("dilated", lambda v: F.conv1d(v, w, padding=1), lambda v: F.conv1d(v, w, padding=2, dilation=2)),
+        ("larger", lambda v: F.conv1d(v, w, padding=1), lambda v: F.conv1d(v, torch.ones(1, 1, 5), padding=2)),
+    ):
+        y = later(first(x))
+        (gradient,) = torch.autograd.grad(y[0, 0, y.shape[-1] // 2], x)
+        view[name] = (extent(gradient[0, 0]), int((gradient != 0).sum()), y.shape[-1])
+    assert view == {"plain": (5, 5, 41), "stride": (7, 7, 21), "dilated": (7, 7, 41), "larger": (7, 7, 41)}
+    assert (reached((2,), (3,)) != 0).sum() == 3
+    assert (reached((1,), (5,)) != 0).sum() == extent(reached((1,), (5,))) == 5
+    for K in (3, 5, 7):
+        assert nn.Conv2d(1, 1, K, bias=False).weight.numel() == K**2
 
 
 @check
@@ -65,11 +86,34 @@ def check_worked_example():
         stated(text, value)
 
 
-@check
+@holds("Input → output", "Parameters", "Defaults", "Same in train and eval?")
 def check_parameters():
     for d in (1, 2, 5):
         stated("36,928", sum(p.numel() for p in nn.Conv2d(64, 64, 3, dilation=d).parameters()))
     assert nn.Conv2d(1, 1, 3).dilation == (1, 1)
+    for axes, kind in ((1, nn.Conv1d), (2, nn.Conv2d), (3, nn.Conv3d)):
+        layer, x = kind(2, 3, 3, dilation=2), torch.randn(4, 2, *[9] * axes)
+        assert layer.dilation == (2,) * axes and layer(x).shape == (4, 3, *[5] * axes)
+        assert torch.equal(layer.train()(x), layer.eval()(x))
+
+
+def multiply_adds(net, *shape):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        y = net(torch.empty(shape))
+    return counter.get_total_flops() / 2, y.shape[-1]
+
+
+@holds("Cost")
+def check_multiply_adds():
+    for d in (1, 2, 5):
+        with torch.device("meta"):
+            layer = nn.Conv2d(4, 6, 3, dilation=d, bias=False)
+        work, side = multiply_adds(layer, 1, 4, 32, 32)
+        assert work == 9 * 4 * 6 * side**2
+    with torch.device("meta"):
+        build = torchvision.models.resnet50
+        strided, dilated = (build(replace_stride_with_dilation=[False, r, r]) for r in (False, True))
+    assert multiply_adds(dilated, 1, 3, 224, 224)[0] > 2 * multiply_adds(strided, 1, 3, 224, 224)[0]
 
 
 @check
@@ -121,7 +165,7 @@ def check_neighbours_read_disjoint_lattices():
     assert not ((first > 0) & (second > 0)).any()
 
 
-@check
+@holds("What does DeepLabv3's ASPP add?")
 def check_deeplab_v3():
     with torch.device("meta"):
         model = torchvision.models.segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None).eval()
@@ -173,7 +217,7 @@ def check_torchvision_needs_bottlenecks():
     assert torch.allclose(new[..., ::4, ::4], old, rtol=1e-3, atol=1e-4 * float(old.abs().max()))
 
 
-@check
+@holds("Why may a pretrained network trade stride for dilation?")
 def check_resnet50_keeps_its_weights():
     sizes, counts = [], []
     for replaced in ([False, False, False], [False, True, True]):
@@ -187,7 +231,7 @@ def check_resnet50_keeps_its_weights():
     assert counts[0] == counts[1]
 
 
-@check
+@holds("Why may a pretrained network trade stride for dilation?")
 def check_trading_stride_for_dilation_is_exact():
     model = torchvision.models.resnet50(replace_stride_with_dilation=[False, False, False]).eval()
     dilated = torchvision.models.resnet50(replace_stride_with_dilation=[False, True, True]).eval()
@@ -211,7 +255,7 @@ def check_wavenet():
     assert total(layers()) == 1024 and total(layers(1)) == 1025
 
 
-@check
+@holds("How does it differ from transposed convolution?")
 def check_transposed_convolution_puts_zeros_between_inputs():
     x, w = torch.randn(1, 1, 5, dtype=torch.float64), torch.randn(1, 1, 3, dtype=torch.float64)
     spread = torch.zeros(1, 1, 9, dtype=torch.float64)
@@ -220,7 +264,9 @@ def check_transposed_convolution_puts_zeros_between_inputs():
     assert torch.allclose(y, F.conv1d(F.pad(spread, (2, 2)), w.flip(-1))) and y.shape[-1] > x.shape[-1]
 
 
-@check
+@holds("Is it cheaper than a 5×5 kernel?")
 def check_weights_against_five_by_five():
     stated("9", nn.Conv2d(1, 1, 3, dilation=2, bias=False).weight.numel())
     stated("25", nn.Conv2d(1, 1, 5, bias=False).weight.numel())
+    seen = reached((2,), (3,), axes=2)
+    assert (seen != 0).sum() == 9 and extent(seen) == 5

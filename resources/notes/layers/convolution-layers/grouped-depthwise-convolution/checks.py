@@ -4,8 +4,9 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, processor_seconds, raises, stated
+from note_checks import check, formula, holds, pitfall, processor_seconds, raises, sourced, stated
 
 GROUPED = r"""
 y_{o,u,v} = b_o + \sum_{c=0}^{C_{\mathrm{in}}/g - 1} \sum_{k,l} w_{o,c,k,l}\; x_{\gamma(o)\,C_{\mathrm{in}}/g + c,\;u + k,\;v + l}
@@ -14,6 +15,10 @@ RATIO = r"""
 \frac{K^2 C_{\mathrm{in}} + C_{\mathrm{in}} C_{\mathrm{out}}}{K^2 C_{\mathrm{in}} C_{\mathrm{out}}} = \frac{1}{C_{\mathrm{out}}} + \frac{1}{K^2}
 """
 SHUFFLE = r"y_{jg + i} = x_{i\,C/g + j}, \qquad 0 \le i < g, \quad 0 \le j < C/g"
+
+sourced("AlexNet (Krizhevsky et al. 2012), section 3.5; ShuffleNet, arXiv 1707.01083, section 3.1",
+        "What do AlexNet's groups have to do with it?")
+sourced("Xception, arXiv 1610.02357, and MobileNets, arXiv 1704.04861, section 3.1", "depthwise separable")
 
 
 def number(layer):
@@ -57,7 +62,7 @@ def check_shuffle():
         assert torch.equal(y, x.view(2, g, C // g, 3, 2).transpose(1, 2).reshape(2, C, 3, 2))
 
 
-@check
+@holds("ordinary", "grouped, $g = 4$", "depthwise (128 → 128)", "depthwise separable", "1×1")
 def check_worked_example():
     ordinary, pair = nn.Conv2d(128, 64, 3, bias=False), separable(128, 64, 3)
     stated("73,728", number(ordinary))
@@ -70,9 +75,19 @@ def check_worked_example():
     stated("0.1267", number(pair) / number(ordinary))
     stated("18,432", number(nn.Conv2d(128, 64, 3, groups=4, bias=False)))
     assert nn.ChannelShuffle(2)(torch.arange(6).view(1, 6, 1)).flatten().tolist() == [0, 3, 1, 4, 2, 5]
+    assert number(pair[1]) > number(pair) / 2
+    mixing = {"ordinary": (nn.Conv2d(8, 8, 3, padding=1), 64), "grouped": (nn.Conv2d(8, 8, 3, padding=1, groups=4), 16),
+              "depthwise": (nn.Conv2d(8, 8, 3, padding=1, groups=8), 8), "1×1": (nn.Conv2d(8, 8, 1), 64)}
+    mixing["separable"] = nn.Sequential(mixing["depthwise"][0], mixing["1×1"][0]), 64
+    for layer, pairs in mixing.values():
+        assert reach(layer, 8).sum() == pairs
+    with torch.device("meta"):
+        resnext = torchvision.models.resnext50_32x4d()
+    layers = [layer for layer in resnext.modules() if isinstance(layer, nn.Conv2d)]
+    assert {layer.groups for layer in layers if layer.kernel_size == (3, 3)} == {32}
 
 
-@check
+@holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?", "Cost")
 def check_contract():
     stated("320", number(nn.Conv2d(32, 32, 3, groups=32)))
     assert nn.Conv2d(4, 6, 3).groups == 1
@@ -86,6 +101,19 @@ def check_contract():
         else:
             raise AssertionError("expected an error")
     raises(RuntimeError, lambda: nn.ChannelShuffle(2)(torch.zeros(2, 4)), "> 2 dims")
+    assert not list(nn.ChannelShuffle(2).parameters())
+    assert nn.ChannelShuffle(2)(torch.zeros(2, 4, 3, 5, 2)).shape == (2, 4, 3, 5, 2)
+    raises(RuntimeError, lambda: layer(torch.ones(1, 4, 5, 5, dtype=torch.int64)))
+    raises(RuntimeError, lambda: layer(torch.ones(1, 4, 5, 5, dtype=torch.float64)))
+    sample = torch.randn(2, 4, 9, 9)
+    for module in (layer, nn.ChannelShuffle(2)):
+        assert torch.equal(module.train()(sample), module.eval()(sample))
+    work = []
+    for groups in (1, 2, 4):
+        with FlopCounterMode(display=False) as counter:
+            nn.Conv2d(4, 8, 3, groups=groups)(sample)
+        work.append(counter.get_total_flops())
+    assert work[0] == 2 * work[1] == 4 * work[2]
     x = torch.arange(12.0).view(3, 4, 1)
     assert torch.equal(nn.ChannelShuffle(2)(x), x[:, [0, 2, 1, 3]])
     assert nn.ChannelShuffle(2)(torch.ones(1, 4, 2, dtype=torch.bool)).dtype == torch.bool
@@ -181,7 +209,7 @@ def check_fan_out_ignores_groups():
     assert small(x).std() < 0.3 and 1 < right(x).std() < 2 and 0.9 < nn.BatchNorm2d(256)(small(x)).std() < 1.1
 
 
-@check
+@holds("Where are the parameters of a MobileNetV2?", "Is a separable convolution as expressive as an ordinary one?")
 def check_mobilenet():
     with torch.device("meta"):
         net, resnext = torchvision.models.mobilenet_v2(), torchvision.models.resnext50_32x4d()
@@ -193,10 +221,14 @@ def check_mobilenet():
     stated("64,224", sum(layer.weight.numel() for layer in layers if layer.groups > 1))
 
 
-@check
+@holds("Is a separable convolution as expressive as an ordinary one?")
 def check_separable_kernel_has_one_pattern_per_input():
     depthwise, pointwise = separable(5, 7, 3)
     w = pointwise.weight[:, :, 0, 0].detach()
     kernel = w[:, :, None, None] * depthwise.weight.detach()[:, 0]
     x = torch.randn(1, 5, 9, 9)
     assert torch.allclose(F.conv2d(x, kernel), pointwise(depthwise(x)), atol=1e-5)
+    ordinary = nn.Conv2d(5, 7, 3).weight.detach()
+    for c in range(5):
+        assert torch.linalg.matrix_rank(kernel[:, c].flatten(1), rtol=1e-4) == 1
+        assert torch.linalg.matrix_rank(ordinary[:, c].flatten(1), rtol=1e-4) == 7

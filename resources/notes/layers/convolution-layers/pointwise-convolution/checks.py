@@ -3,13 +3,16 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 POINT = r"y_{n,o,u,v} = b_o + \sum_{c=1}^{C} w_{o,c}\; x_{n,c,u,v}"
 MATRIX = r"Y = W X + b\,\mathbf{1}"
 MLPCONV = r"y = \mathrm{ReLU}\left( W_2\, \mathrm{ReLU}(W_1\, \mathrm{ReLU}(x) + b_1) + b_2 \right)"
 BOTTLENECK = r"P = C r + 9 r^2 + r C"
+
+sourced("Network In Network, arXiv 1312.4400, section 3.2", "What is NIN's other idea?")
 
 
 def number(layer):
@@ -57,7 +60,8 @@ def check_bottleneck():
     stated("36,864", nn.Conv2d(64, 64, 3).weight.numel())
 
 
-@check
+@holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?", "Cost")
+@holds("What is NIN's other idea?")
 def check_worked_example_and_counts():
     w = torch.tensor([[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]]).view(2, 3, 1, 1)
     assert F.conv2d(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1), w, torch.tensor([0.0, 1.0])).flatten().tolist() == [-2.0, 5.0]
@@ -66,11 +70,20 @@ def check_worked_example_and_counts():
     stated("16,384", layer.weight.numel())
     stated("147,456", nn.Conv2d(256, 64, 3).weight.numel())
     stated("2,304", nn.Conv2d(256, 256, 3, groups=256).weight.numel())
-    assert nn.Linear(256, 64).weight.numel() == 16384
+    for axes, kind in ((1, nn.Conv1d), (2, nn.Conv2d), (3, nn.Conv3d)):
+        point, x = kind(6, 3, 1), torch.randn(2, 6, *(4, 5, 3)[:axes])
+        assert point(x).shape == (2, 3, *x.shape[2:]) and torch.equal(point.train()(x), point.eval()(x))
+        raises(RuntimeError, lambda: point(x.double()))
+        raises(RuntimeError, lambda: point(x.long()))
+    assert layer.weight.shape == (64, 256, 1, 1) and layer.bias.shape == (64,)
+    with FlopCounterMode(display=False) as counter:
+        layer(torch.randn(2, 256, 5, 7))
+    assert counter.get_total_flops() == 2 * 2 * (5 * 7 * 256 * 64)
     assert (layer.stride, layer.padding, layer.groups) == ((1, 1), (0, 0), 1) and layer(torch.randn(256, 4, 5)).shape == (64, 4, 5)
     with torch.device("meta"):
         classifier = [m for m in torchvision.models.squeezenet1_1().classifier if isinstance(m, nn.Conv2d)][0]
     assert classifier.kernel_size == (1, 1) and classifier.out_channels == 1000
+    assert [type(m) for m in torchvision.models.squeezenet1_1().classifier][2:] == [nn.ReLU, nn.AdaptiveAvgPool2d]
     stated("513,000", number(classifier))
 
 
@@ -140,10 +153,43 @@ def check_tolerance():
     assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x))
 
 
-@check
+@holds("Can a dense layer be turned into a convolution?")
 def check_dense_as_convolution():
     dense = nn.Linear(3 * 4 * 5, 7)
     x = torch.randn(2, 3, 4, 5)
     y = F.conv2d(x, dense.weight.view(7, 3, 4, 5), dense.bias)
     assert torch.allclose(y[:, :, 0, 0], dense(x.flatten(1)), atol=1e-5)
+    after = nn.Linear(7, 2)
+    z = F.conv2d(torch.relu(y), after.weight.view(2, 7, 1, 1), after.bias)
+    assert torch.allclose(z[:, :, 0, 0], after(torch.relu(dense(x.flatten(1)))), atol=1e-5)
     assert F.conv2d(torch.randn(1, 3, 8, 9), dense.weight.view(7, 3, 4, 5)).shape == (1, 7, 5, 5)
+
+
+@holds("1×1 convolution", "3×3 convolution", "`nn.Linear`", "depthwise 3×3 (256 → 256)")
+@holds("Does a 1×1 convolution enlarge the receptive field?")
+def check_weights_and_what_each_sees():
+    def seen(run):
+        x = torch.randn(1, 256, 5, 5, requires_grad=True)
+        (gradient,) = torch.autograd.grad(run(x)[0, 0, 2, 2], x)
+        channels, rows, columns = (gradient[0].abs() > 0).nonzero().T
+        return len(channels.unique()), len(rows.unique()), len(columns.unique())
+
+    point, wide = nn.Conv2d(256, 64, 1), nn.Conv2d(256, 64, 3, padding=1)
+    alone, linear = nn.Conv2d(256, 256, 3, padding=1, groups=256), nn.Linear(256, 64)
+    for layer, text in ((point, "16,384"), (wide, "147,456"), (linear, "16,384"), (alone, "2,304")):
+        stated(text, layer.weight.numel())
+    assert seen(point) == seen(lambda x: linear(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)) == (256, 1, 1)
+    assert seen(wide) == (256, 3, 3) and seen(alone) == (1, 3, 3)
+    assert seen(lambda x: nn.Conv2d(64, 64, 1)(wide(x))) == (256, 3, 3)          # 1×1 behind it adds nothing
+    assert linear(torch.randn(2, 9, 256)).shape == (2, 9, 64)
+
+
+@holds("How can a detector end in 1×1 convolutions?")
+def check_region_proposals_end_in_1x1():
+    from torchvision.models.detection.rpn import RPNHead
+
+    head = RPNHead(8, 3)
+    assert head.cls_logits.kernel_size == head.bbox_pred.kernel_size == (1, 1)
+    for size in ((4, 6), (7, 5)):
+        scores, boxes = head([torch.randn(1, 8, *size)])
+        assert scores[0].shape == (1, 3, *size) and boxes[0].shape == (1, 12, *size)

@@ -6,12 +6,14 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 RECURRENCE = r"r_l = r_{l-1} + (k_l - 1)\, d_l\, j_{l-1}, \qquad j_l = j_{l-1}\, s_l, \qquad r_0 = j_0 = 1"
 CLOSED = r"r_L = 1 + \sum_{l=1}^{L} (k_l - 1)\, d_l \prod_{i<l} s_i"
 CENTRE = r"t_l = t_{l-1} + \left( \frac{(k_l - 1)\, d_l}{2} - p_l \right) j_{l-1}, \qquad t_0 = 0"
 SPREAD = r"\sigma_L = \sqrt{\frac{L\,(k^2 - 1)}{12}}"
+
+by_definition("Cost")
 
 # Each layer: kernel, stride, padding, dilation.
 STACKS = [
@@ -48,6 +50,7 @@ def probed(layers, size=1500, index=None):
 
 
 @formula(RECURRENCE, CLOSED, CENTRE)
+@holds("Depends on", "Does not depend on", "Which pixels does output $i$ see?")
 def check_against_gradients():
     for layers in STACKS:
         r, j, t = fields(layers)
@@ -55,6 +58,17 @@ def check_against_gradients():
         assert last - first + 1 == r, (layers, last - first + 1, r)
         assert (first + last) / 2 == t + index * j
         assert probed(layers, index=index + 1)[0] - first == j
+        assert first == t + index * j - (r - 1) / 2 and last == t + index * j + (r - 1) / 2
+        moved = [(k, s, p + 1, d) for k, s, p, d in layers]
+        assert fields(moved)[:2] == (r, j) and fields(moved)[2] < t
+        for size in (1100, 1900):                                                 # other image sizes
+            low, high, _ = probed(layers, size)
+            assert high - low + 1 == r
+    for channels, activation in ((1, nn.Tanh()), (5, nn.Tanh()), (5, nn.Sigmoid())):
+        net = nn.Sequential(nn.Conv1d(1, channels, 3), activation, nn.Conv1d(channels, 1, 5)).double()
+        x = torch.randn(1, 1, 30, dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(net(x)[0, 0, 10], x)
+        assert (gradient != 0).sum() == 7
         strides = [s for _, s, _, _ in layers]
         assert r == 1 + sum((k - 1) * d * math.prod(strides[:l]) for l, (k, _, _, d) in enumerate(layers))
 
@@ -111,7 +125,7 @@ def layers_of(model):
     ]
 
 
-@check
+@holds("Known values")
 def check_known_networks():
     with torch.device("meta"):
         networks = [("212", torchvision.models.vgg16().features), ("435", torchvision.models.resnet18()), ("427", torchvision.models.resnet50())]
@@ -160,6 +174,7 @@ def check_dilation_moves_the_centre():
 
 
 @pitfall("The gradient probe marks the whole image")
+@holds("Same in train and eval?")
 def check_batch_norm_in_the_probe():
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 3, padding=1)).double()
     for training, text in ((True, "225"), (False, "25")):
@@ -167,25 +182,31 @@ def check_batch_norm_in_the_probe():
         x = torch.randn(1, 1, 15, 15, dtype=torch.float64, requires_grad=True)
         net(x)[0, 0, 7, 7].backward()
         stated(text, (x.grad != 0).sum())
+    batch = torch.randn(3, 1, 15, 15, dtype=torch.float64, requires_grad=True)
+    net.train()(batch)[0, 0, 7, 7].backward()
+    assert all((image != 0).all() for image in batch.grad)                       # the other images of the batch, too
+    layer, x = nn.Conv2d(1, 4, 3), torch.randn(1, 1, 15, 15)
+    assert torch.equal(layer.train()(x), layer.eval()(x))
     for hiding in (nn.ReLU(), nn.MaxPool2d(2)):
-        net = nn.Sequential(nn.Conv2d(1, 1, 3), hiding, nn.Conv2d(1, 1, 3))
+        net = nn.Sequential(nn.Conv2d(1, 1, 3, bias=False), hiding, nn.Conv2d(1, 1, 3))
         seen = []
         for _ in range(200):
             x = torch.randn(1, 1, 24, 24, requires_grad=True)
             seen.append(torch.autograd.grad(net(x)[0, 0, 3, 3], x)[0].abs())
         full = 5 if isinstance(hiding, nn.ReLU) else 8
-        assert (seen[0] > 0).sum() < full**2 and (torch.stack(seen).mean(0) > 0).sum() == full**2
+        seen = torch.stack(seen)
+        assert (seen > 0).sum() < 0.95 * len(seen) * full**2 and (seen.mean(0) > 0).sum() == full**2
 
 
 @check
 def check_relu_and_maximum_hide_pixels():
     x = torch.randn(1, 1, 24, 24, requires_grad=True)
     for layer in (nn.ReLU(), nn.MaxPool2d(2)):
-        net = nn.Sequential(nn.Conv2d(1, 1, 1), layer, nn.Conv2d(1, 1, 3))
+        net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), layer, nn.Conv2d(1, 1, 3))
         y = net(x)
-        gradient, = torch.autograd.grad(y[0, 0, 3, 3], x)
+        reached = [int((torch.autograd.grad(y[0, 0, 3, i], x, retain_graph=True)[0] != 0).sum()) for i in range(9)]
         r = fields([(1, 1, 0, 1), (2, 2, 0, 1), (3, 1, 0, 1)] if isinstance(layer, nn.MaxPool2d) else [(3, 1, 0, 1)])[0]
-        assert int((gradient != 0).sum()) < r * r
+        assert min(reached) < r * r
     for layer, wanted in ((nn.AvgPool2d(2), 8), (nn.Identity(), 5)):    # without the pooling r would be another
         y = nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Conv2d(1, 1, 3))(x)
         gradient, = torch.autograd.grad(y[0, 0, 3, 3], x)
@@ -231,7 +252,7 @@ def check_effective_field():
     stated("92%", torch.outer(share, share)[13:28, 13:28].sum())
 
 
-@check
+@holds("Why two 3×3 layers instead of one 5×5?")
 def check_two_small_kernels_against_a_large_one():
     assert fields([(3, 1, 0, 1)] * 2)[0] == fields([(5, 1, 0, 1)])[0] == 5
     stated("18", 2 * nn.Conv2d(1, 1, 3, bias=False).weight.numel())
@@ -250,7 +271,7 @@ def check_padding_on_one_side():
         assert int(places.min() + places.max()) / 2 - 2 == wanted
 
 
-@check
+@holds("Which pixels does output $i$ see?", "Can it exceed the image?")
 def check_larger_than_the_image():
     stated("224", 224)
     with torch.device("meta"):
@@ -263,3 +284,51 @@ def check_larger_than_the_image():
     for index in range(7):
         centre = t + index * j
         assert centre - (r - 1) / 2 < 0 or centre + (r - 1) / 2 > 223
+
+
+@holds("more 3×3 layers", "stride, pooling", "dilation", "larger kernel")
+def check_what_one_more_layer_adds():
+    for before in ([(3, 1, 0, 1)], [(3, 2, 0, 1), (3, 1, 0, 1)], [(2, 2, 0, 1), (3, 2, 0, 1)]):
+        first, last, _ = probed(before)
+        r, j = last - first + 1, math.prod(s for _, s, _, _ in before)
+        for k, d in ((3, 1), (3, 2), (3, 4), (5, 1), (7, 1)):
+            first, last, _ = probed([*before, (k, 1, 0, d)])
+            assert last - first + 1 - r == (k - 1) * d * j
+        after = [(3, 1, 0, 1), (5, 1, 0, 1)]
+        added = [fields([*start, *after])[0] - fields(start)[0] for start in (before, [(3, 2, 0, 1), *before])]
+        assert added[1] == 2 * added[0]                                           # an earlier stride of 2
+    x = torch.ones(1, 1, 20, requires_grad=True)
+    F.conv1d(x, torch.ones(1, 1, 3), dilation=4)[0, 0, 0].backward()
+    assert x.grad[0, 0].nonzero().flatten().tolist() == [0, 4, 8]                 # the gaps
+    assert F.conv1d(x, torch.ones(1, 1, 2), stride=2).shape[-1] == 10             # the resolution
+    for k in (3, 5, 7):
+        assert nn.Conv2d(1, 1, k, bias=False).weight.numel() == k**2
+
+
+@holds("attention, global pooling")
+def check_layers_that_see_the_whole_map():
+    attention = nn.MultiheadAttention(4, 1, batch_first=True)
+    x = torch.randn(1, 12, 4, requires_grad=True)
+    y, scores = attention(x, x, x)
+    assert scores.shape == (1, 12, 12)
+    (gradient,) = torch.autograd.grad(y[0, 3].sum(), x)
+    assert (gradient[0].abs().sum(1) > 0).all()
+    pooled = F.adaptive_avg_pool1d(x.mT, 1)
+    (gradient,) = torch.autograd.grad(pooled.sum(), x)
+    shuffled = F.adaptive_avg_pool1d(x.mT[..., torch.randperm(12)], 1)
+    assert (gradient != 0).all() and torch.allclose(shuffled, pooled, atol=1e-6)
+
+
+@holds("What do residual connections change?")
+def check_shortcuts_move_gradient_to_the_middle():
+    shares = []
+    for shortcut in (0, 1):
+        x = torch.ones(1, 1, 101, dtype=torch.float64, requires_grad=True)
+        y = x
+        for _ in range(10):
+            y = shortcut * y + F.conv1d(y, torch.full((1, 1, 3), 1 / 3, dtype=torch.float64), padding=1)
+        y[0, 0, 50].backward()
+        share = x.grad[0, 0] / x.grad.sum()
+        assert int(share.nonzero().max() - share.nonzero().min()) + 1 == 21
+        shares.append(float(share[47:54].sum()))
+    assert shares[1] > shares[0] + 0.1

@@ -1,12 +1,19 @@
+import itertools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 CAUSAL = r"y_t = b + \sum_{k=0}^{K-1} w_k \, x_{t - (K - 1 - k) d}"
 FIELD = r"R = 1 + \sum_{l} (K_l - 1) \, d_l, \qquad R_{\mathrm{TCN}} = 1 + 2 (K - 1)(2^L - 1)"
+
+by_definition("Transformer, causal")
+sourced("Bai, Kolter, Koltun, arXiv 1803.01271, abstract and table 1", "How did the TCN fare against RNNs?")
+sourced("Bai, Kolter, Koltun, arXiv 1803.01271, section 3.4 (residual connections)", "Why residual connections?")
 
 
 def causal(conv, x):
@@ -35,6 +42,7 @@ def seen(run, t, length):
 
 
 @formula(CAUSAL)
+@holds("Input → output", "Padding", "Parameters per layer")
 def check_causal_convolution():
     for c_in, c_out, K, d, T in [(1, 1, 2, 1, 5), (3, 4, 3, 2, 11), (2, 2, 4, 5, 7), (2, 3, 1, 1, 4)]:
         conv = nn.Conv1d(c_in, c_out, K, dilation=d).double()
@@ -55,6 +63,7 @@ def check_causal_convolution():
 
 
 @formula(FIELD)
+@holds("Receptive field", "TCN")
 def check_receptive_field():
     for layers in ([(2, 1), (2, 2), (2, 4)], [(3, 1), (3, 1), (3, 2), (3, 2)], [(5, 3)]):
         R = 1 + sum((k - 1) * d for k, d in layers)
@@ -68,6 +77,14 @@ def check_receptive_field():
     found = seen(stack([(3, 2**i) for i in range(8) for _ in range(2)]), 1499, 1500)
     stated("1,021", 1499 - min(found) + 1)
     stated("1,024", 1 + sum(2**i for i in range(10)))
+    for K in (2, 3, 5):
+        reach = [1 + (K - 1) * sum(2**i for i in range(L)) for L in range(1, 9)]
+        assert all(after == 2 * before + K - 2 for before, after in zip(reach, reach[1:]))
+    run, x = stack([(2, 1), (2, 2), (2, 4)]), torch.randn(1, 1, 30, dtype=torch.float64)
+    assert torch.allclose(run(x)[..., -1], run(x[..., -8:])[..., -1])             # the last R inputs are enough
+    changed = x.clone()
+    changed[..., 22] += 1
+    assert not torch.allclose(run(x)[..., -1], run(changed)[..., -1])             # R - 1 of them are not
 
 
 @check
@@ -169,3 +186,67 @@ def check_batch_norm_leaks():
     assert torch.equal(causal(weighted, x)[..., :6], causal(weighted, later)[..., :6])
     over_time = nn.LayerNorm(10)
     assert not torch.allclose(over_time(x)[..., :6], over_time(later)[..., :6], atol=0.1)
+
+
+@holds("Defaults of `nn.Conv1d`", "Same in train and eval?", "Cost per layer", "Ordinary Conv1d")
+def check_contract():
+    conv = nn.Conv1d(3, 5, 3)
+    assert (conv.stride, conv.padding, conv.dilation) == ((1,), (0,), (1,)) and conv.bias is not None
+    raises(ValueError, lambda: nn.Conv1d(3, 5, 3, padding="causal"), "padding")
+    x = torch.randn(2, 3, 40)
+    assert torch.equal(causal(conv.train(), x), causal(conv.eval(), x))
+    block = nn.Sequential(nn.ConstantPad1d((2, 0), 0.0), conv, nn.ReLU(), nn.Dropout(0.5))
+    assert not torch.allclose(block.train()(x), block.eval()(x), atol=0.1)
+    with FlopCounterMode(display=False) as counter:
+        causal(conv, x[:1])
+    assert counter.get_total_flops() == 2 * 40 * 3 * 5 * 3
+    steps = torch.stack([conv(F.pad(x, (2, 0))[..., t : t + 3])[..., 0] for t in torch.randperm(40)])
+    assert steps.shape == (40, 2, 5)  # any order: no step needs another's output
+    assert seen(nn.Conv1d(1, 1, 3, padding=1).double(), 5, 12) == [4, 5, 6]
+
+
+@holds("LSTM", "Transformer, causal")
+def check_what_a_new_step_needs():
+    lstm = nn.LSTM(2, 4, batch_first=True).double()
+    x = torch.randn(1, 50, 2, dtype=torch.float64, requires_grad=True)
+    y, _ = lstm(x)
+    (gradient,) = torch.autograd.grad(y[0, -1].sum(), x)
+    assert (gradient[0].abs().sum(1) > 0).all()                                   # back to the first step
+    _, state = lstm(x[:, :-1])
+    assert torch.allclose(lstm(x[:, -1:], state)[0], y[:, -1:]) and state[0].shape == state[1].shape == (1, 1, 4)
+    work = []
+    for context in (10, 20):  # one query against cached keys and values
+        q, kv = torch.randn(1, 1, 1, 8), torch.randn(1, 1, context, 8)
+        with FlopCounterMode(display=False) as counter:
+            (q @ kv.mT).softmax(-1) @ kv
+        work.append(counter.get_total_flops())
+    assert work[1] == 2 * work[0]
+
+
+@holds("Why dilation and not larger kernels?")
+def check_weights_for_the_same_reach():
+    for L in (4, 8, 12):
+        convs = [nn.Conv1d(1, 1, 2, dilation=2**i, bias=False) for i in range(L)]
+        R = 1 + sum(conv.dilation[0] for conv in convs)
+        assert R == 2**L and sum(conv.weight.numel() for conv in convs) == 2 * L == 2 * round(np.log2(R))
+        assert nn.Conv1d(1, 1, R, bias=False).weight.numel() == R
+
+
+@holds("Why double the dilation?")
+def check_doubling_is_the_fastest_growth():
+    def inputs(dilations):
+        return {sum(chosen) for chosen in itertools.product(*[(0, d) for d in dilations])}
+
+    for L, limit in ((2, 6), (3, 9), (4, 10)):
+        tried = itertools.product(range(1, limit), repeat=L)
+        reach = {d: 1 + sum(d) for d in tried if inputs(d) == set(range(1 + sum(d)))}
+        best = max(reach.values())
+        assert best == 2**L == reach[tuple(2**i for i in range(L))]
+    assert seen(stack([(2, 1), (2, 3)]), 9, 10) == [5, 6, 8, 9]                   # tripling leaves a gap
+
+
+@holds("Why residual connections?")
+def check_a_1x1_convolution_fits_the_channels():
+    x, body = torch.randn(2, 3, 20), nn.Conv1d(3, 8, 2)
+    raises(RuntimeError, lambda: causal(body, x) + x, "size")
+    assert (causal(body, x) + nn.Conv1d(3, 8, 1)(x)).shape == (2, 8, 20)

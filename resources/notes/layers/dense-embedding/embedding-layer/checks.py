@@ -4,14 +4,20 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 
 LOOKUP = r"y = e_i^{\top} W = W_{i,:}"
 GRADIENT = r"\frac{\partial L}{\partial W_{v,:}} = \sum_{n:\, i_n = v} \frac{\partial L}{\partial y_n}"
 BAG = r"y = \frac{1}{m}\sum_{k=1}^{m} W_{i_k,:}"
 
+by_definition("`nn.Embedding`", "pretrained word vectors")
+sourced("Radford et al. 2019 (GPT-2), table 2: the smallest model has width 768", "How large should $D$ be?")
+sourced("Press and Wolf, arXiv 1608.05859, abstract", "What is weight tying?")
 
+
+@holds("Input → output", "How does an embedding differ from a linear layer?")
 @formula(LOOKUP)
 def check_lookup_equals_one_hot_product():
     for rows, width, shape in ((5, 3, (4,)), (1, 2, (2, 3)), (9, 1, (2, 2, 2)), (4, 6, ())):
@@ -24,6 +30,10 @@ def check_lookup_equals_one_hot_product():
         np.testing.assert_allclose(ours, y.detach().numpy(), rtol=1e-12)
         np.testing.assert_array_equal(table[i.numpy()], y.detach().numpy())
         assert torch.equal(layer(i.int()), y)
+        linear = nn.Linear(rows, width, bias=False, dtype=torch.float64)
+        with torch.no_grad():
+            linear.weight.copy_(layer.weight.T)
+        assert torch.allclose(linear(F.one_hot(i, rows).double()), y)
 
 
 @formula(GRADIENT)
@@ -40,6 +50,7 @@ def check_gradient_adds_up_over_positions():
         np.testing.assert_allclose(wanted, layer.weight.grad.numpy(), rtol=1e-12)
 
 
+@holds("`nn.EmbeddingBag`")
 @formula(BAG)
 def check_bag_is_the_mean():
     layer = nn.EmbeddingBag(7, 4, dtype=torch.float64)
@@ -48,6 +59,7 @@ def check_bag_is_the_mean():
         i = torch.randint(0, 7, (2, m))
         ours = sum(layer.weight.detach().numpy()[i[:, k].numpy()] for k in range(m)) / m
         np.testing.assert_allclose(ours, layer(i).detach().numpy(), rtol=1e-12)
+        assert layer(i).shape == (2, 4)  # one vector per bag
 
 
 @check
@@ -61,7 +73,7 @@ def check_worked_example():
         stated(text, value)
 
 
-@check
+@holds("Parameters", "Defaults", "What is weight tying?")
 def check_parameters_and_defaults():
     stated("23,440,896", sum(p.numel() for p in nn.Embedding(30522, 768, device="meta").parameters()))
     stated("38,597,376", nn.Embedding(50257, 768, device="meta").weight.numel())
@@ -70,14 +82,60 @@ def check_parameters_and_defaults():
     assert defaults["scale_grad_by_freq"] is False and defaults["sparse"] is False
     rows = nn.Embedding(400, 500).weight.detach()
     assert abs(float(rows.std()) - 1) < 0.01 and abs(float(rows.mean())) < 0.01 and float(rows.abs().max()) > 3.5
-    assert nn.Embedding(8, 4).weight.shape == nn.Linear(4, 8).weight.shape
-    dense = nn.Embedding(50, 4)
-    dense(torch.tensor([3])).sum().backward()
+    assert [name for name, _ in nn.Embedding(8, 4).named_parameters()] == ["weight"]
+    table, head = nn.Embedding(8, 4), nn.Linear(4, 8, bias=False)
+    assert table.weight.shape == head.weight.shape == (8, 4)
+    model = nn.ModuleList([table, head])
+    before = sum(p.numel() for p in model.parameters())
+    head.weight = table.weight
+    assert before - sum(p.numel() for p in model.parameters()) == 8 * 4
+
+
+@holds("Cost", "one-hot + `nn.Linear` without bias")
+def check_cost():
+    dense, linear, i = nn.Embedding(50, 4), nn.Linear(50, 4, bias=False), torch.tensor([3, 3, 7])
+    with torch.no_grad():
+        linear.weight.copy_(dense.weight.T)
+    work = []
+    for call in (lambda: dense(i), lambda: linear(F.one_hot(i, 50).float())):
+        with FlopCounterMode(display=False) as counter:
+            call()
+        work.append(counter.get_total_flops())
+    assert work == [0, 3 * 2 * 50 * 4]  # a multiply-add counts as two operations
+    assert torch.allclose(dense(i), linear(F.one_hot(i, 50).float()))
+    mixture = torch.rand(2, 50).softmax(-1)
+    assert torch.allclose(linear(mixture), (mixture[:, :, None] * dense.weight).sum(1), atol=1e-6)
+    dense(i).sum().backward()
     assert dense.weight.grad.shape == (50, 4) and not dense.weight.grad.is_sparse
+    sparse = nn.Embedding(50, 4, sparse=True)
+    sparse(i).sum().backward()
+    assert sparse.weight.grad.is_sparse
 
 
-@check
+@holds("BERT")
+def check_one_word_in_two_sentences():
+    network = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2).eval()
+    table = nn.Embedding(10, 8)
+    first, second = torch.tensor([[5, 1, 2]]), torch.tensor([[5, 3, 4]])
+    assert torch.equal(table(first)[:, 0], table(second)[:, 0])
+    assert (network(table(first)) - network(table(second)))[:, 0].abs().max() > 1e-3
+
+
+@holds("How large should $D$ be?")
+def check_width():
+    assert nn.Embedding(9, 8).weight.numel() == 2 * nn.Embedding(9, 4).weight.numel() == 9 * 8
+    drawn = figure_of(__file__)
+    month = torch.arange(drawn.MONTHS)
+    targets = torch.stack([(month + step) % drawn.MONTHS for step in (-1, 0, 1)], 1).tolist()
+    shared = [len(set(a) & set(b)) for a, b in zip(targets, targets[1:] + targets[:1], strict=True)]
+    assert set(shared) == {2}
+
+
+@holds("Same in train and eval?")
 def check_max_norm_changes_the_weight_in_both_modes():
+    plain, i = nn.Embedding(6, 4), torch.tensor([1, 5])
+    before = plain.weight.detach().clone()
+    assert torch.equal(plain.train()(i), plain.eval()(i)) and torch.equal(plain.weight, before)
     for mode in (True, False):
         layer = nn.Embedding(6, 40, max_norm=1.0).train(mode)
         before = layer.weight.detach().clone()
@@ -87,6 +145,7 @@ def check_max_norm_changes_the_weight_in_both_modes():
         assert abs(float(layer.weight[1].detach().norm()) - 1) < 1e-3
 
 
+@holds("Range of the input")
 @pitfall('"index out of range in self", on a GPU a device-side assert')
 def check_bad_indices():
     """The message of the GPU is not run."""

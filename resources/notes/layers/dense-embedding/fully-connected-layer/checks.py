@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 AFFINE = r"y_k = \sum_{i=1}^{I} W_{ki}\, x_i + b_k, \qquad P = O(I + 1)"
 BILINEAR = r"y_k = u^\top A_k v + b_k, \qquad P = O(I_1 I_2 + 1)"
@@ -17,11 +18,19 @@ y_k = u^\top A_k v + c_k^\top u + d_k^\top v + b_k =
 """
 COLLAPSE = r"W_2 (W_1 x + b_1) + b_2 = (W_2 W_1)\, x + (W_2 b_1 + b_2)"
 
+by_definition("`nn.Linear`", "convolution")
+sourced(
+    "Dozat and Manning, arXiv 1611.01734, section 2.2: arcs are scored so, a linear term models a prior",
+    "`nn.Bilinear`, biaffine",
+    "Why does a biaffine scorer add linear terms?",
+)
+
 
 def count(module):
     return sum(p.numel() for p in module.parameters())
 
 
+@holds("`nn.Linear(I, O)`")
 @formula(AFFINE)
 def check_linear():
     for I, O, lead in ((3, 4, (5,)), (1, 6, ()), (7, 2, (2, 3))):
@@ -35,8 +44,10 @@ def check_linear():
         assert y.shape == (*lead, O)
         np.testing.assert_allclose(ours, y.detach().numpy(), rtol=1e-12, atol=1e-12)
         assert count(layer) == O * (I + 1)
+        raises(RuntimeError, lambda: layer(x.float()), "same dtype")
 
 
+@holds("`nn.Bilinear(I1, I2, O)`", "`nn.Bilinear`, biaffine")
 @formula(BILINEAR)
 def check_bilinear():
     for one, two, O, lead in ((3, 4, 2, (5,)), (1, 2, 3, (2, 3)), (6, 5, 1, (1,))):
@@ -48,6 +59,7 @@ def check_bilinear():
         assert count(layer) == O * (one * two + 1) and A.shape == (O, one, two)
 
 
+@holds("Why does a biaffine scorer add linear terms?")
 @formula(BIAFFINE)
 def check_biaffine():
     for one, two, O in ((3, 4, 2), (1, 1, 3), (5, 2, 1)):
@@ -66,6 +78,9 @@ def check_biaffine():
         A, c, d, b = (t.detach().numpy() for t in (product.weight, left.weight, right.weight, right.bias))
         ours = np.stack([(u.numpy() @ A[k] * v.numpy()).sum(1) + u.numpy() @ c[k] + v.numpy() @ d[k] + b[k] for k in range(O)], 1)
         np.testing.assert_allclose(ours, wanted.detach().numpy(), rtol=1e-10, atol=1e-12)
+        nothing = torch.zeros(6, two, dtype=torch.float64)
+        assert (product(u, nothing) == 0).all()  # the product says nothing of u alone, the linear term does
+        assert torch.equal(left(u), product(u, nothing) + left(u)) and (left(u) != 0).all()
 
 
 @formula(COLLAPSE)
@@ -92,7 +107,7 @@ def check_worked_example():
     stated("13", u @ A @ v)
 
 
-@check
+@holds("What does a fully connected layer cost against a convolution?")
 def check_parameter_counts():
     import torchvision
 
@@ -105,8 +120,30 @@ def check_parameter_counts():
     stated("2,359,808", count(nn.Conv2d(512, 512, 3)))
 
 
-@check
+@holds("Cost")
+def check_cost():
+    work = []
+    for call in (
+        lambda: nn.Linear(30, 7)(torch.randn(4, 5, 30)),
+        lambda: torch.einsum("na,kab,nb->nk", torch.randn(6, 30), torch.randn(7, 30, 40), torch.randn(6, 40)),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            call()
+        work.append(counter.get_total_flops() / 2)  # a multiply-add counts as two operations
+    assert work[0] == 4 * 5 * 30 * 7 and 1 <= work[1] / (6 * 7 * 30 * 40) < 1.1
+
+
+@holds("Parameters", "Defaults", "Same in train and eval?", "`nn.Embedding`")
 def check_defaults():
+    for layer, inputs in (
+        (nn.Linear(3, 4), (torch.randn(2, 3),)),
+        (nn.Bilinear(3, 5, 4), (torch.randn(2, 3), torch.randn(2, 5))),
+    ):
+        shapes = {name: tuple(p.shape) for name, p in layer.named_parameters()}
+        assert shapes == {"weight": (4, 3) if len(inputs) == 1 else (4, 3, 5), "bias": (4,)}
+        assert torch.equal(layer.train()(*inputs), layer.eval()(*inputs))
+    table = nn.Embedding(6, 2)
+    assert torch.equal(table(torch.tensor([4])), table.weight[4:5])
     for layer, bound in ((nn.Linear(64, 500), 1 / 8), (nn.Bilinear(16, 100, 30), 1 / 4)):
         for values in (layer.weight.detach(), layer.bias.detach()):
             assert 0.8 * bound < float(values.abs().max()) <= bound + 1e-7
@@ -142,13 +179,15 @@ def check_errors():
     assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))(torch.randn(5, 3, 6, 7)).shape == (5, 4)
 
 
-@check
+@holds("When is `bias=False` right?")
 def check_batch_norm_cancels_the_bias():
     x, norm = torch.randn(32, 5), nn.BatchNorm1d(5)
-    assert torch.allclose(norm(x), norm(x + torch.randn(5)), atol=1e-4)
+    bias = 3 * torch.randn(5)
+    assert torch.allclose(norm(x), norm(x + bias), atol=1e-4)
+    assert not torch.allclose(nn.LayerNorm(5)(x), nn.LayerNorm(5)(x + bias), atol=0.01)  # it averages over another axis
 
 
-@check
+@holds("1×1 convolution")
 def check_one_by_one_convolution_is_the_same_map():
     layer, conv = nn.Linear(6, 4), nn.Conv2d(6, 4, 1)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 SOFTMAX = r"p_k = \frac{e^{z_k}}{\sum_{j=1}^{C} e^{z_j}}, \qquad z_i - z_j = \ln \frac{p_i}{p_j}"
@@ -14,6 +14,11 @@ LOG_ODDS = r"\operatorname{logit}(p) = \ln \frac{p}{1 - p}, \qquad p = \sigma(z)
 FLOOR = r"-\ln \operatorname{softmax}(p)_y \;\ge\; \ln\left(1 + \frac{C - 1}{e}\right)"
 
 
+by_definition("Parameters")
+sourced("Guo et al., arXiv 1706.04599, section 4.2: T is fitted on the validation set", "What does a temperature do?")
+
+
+@holds("Multi-class")
 @formula(SOFTMAX)
 def check_softmax_and_differences():
     for shape in [(3,), (4, 2), (5, 10), (2, 7)]:
@@ -22,10 +27,12 @@ def check_softmax_and_differences():
         p = np.exp(zn) / np.exp(zn).sum(-1, keepdims=True)
         library = z.softmax(-1).numpy()
         np.testing.assert_allclose(p, library, rtol=1e-12)
+        np.testing.assert_allclose(library.sum(-1), 1, rtol=1e-12)
         np.testing.assert_allclose(zn[..., 0] - zn[..., 1], np.log(library[..., 0] / library[..., 1]), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose((z + 7.0).softmax(-1).numpy(), library, rtol=1e-9)
 
 
+@holds("`torch.logit(p, eps=None)`")
 @formula(LOG_ODDS)
 def check_logit_and_sigmoid():
     for shape in [(1,), (9,), (3, 4)]:
@@ -116,7 +123,7 @@ def check_rounding_in_float32():
         assert abs(kept.item() - value) < 1e-4 and z.grad.isfinite().all() and z.grad.abs().max() > 0.99
 
 
-@check
+@holds("Binary, multi-label", "logits", "log-probabilities", "probabilities", "either", "Same in train and eval?")
 def check_what_the_losses_expect():
     z, y = torch.randn(6, 4), torch.randint(0, 4, (6,))
     assert torch.allclose(F.cross_entropy(z, y), F.nll_loss(z.log_softmax(-1), y))
@@ -128,9 +135,30 @@ def check_what_the_losses_expect():
     q = torch.rand(6, 4).softmax(-1)
     assert torch.allclose(F.kl_div(z.log_softmax(-1), q, reduction="sum"), (q * (q / z.softmax(-1)).log()).sum(), atol=1e-5)
     assert inspect.signature(torch.nn.functional.kl_div).parameters["log_target"].default is False
+    for shape in ((6,), (6, 1), (2, 3, 5)):  # yes/no questions of any shape
+        loss = nn.BCEWithLogitsLoss()
+        assert loss.train()(torch.randn(shape), torch.ones(shape)).isfinite()
+        z = torch.randn(shape)
+        assert loss.train()(z, torch.ones(shape)) == loss.eval()(z, torch.ones(shape))
+        assert torch.allclose(F.logsigmoid(z).exp(), torch.sigmoid(z)) and ((z > 0) == (torch.sigmoid(z) > 0.5)).all()
+    model = nn.Sequential(nn.Linear(4, 50), nn.Dropout(), nn.Linear(50, 2))
+    assert not torch.allclose(model.train()(torch.ones(3, 4)), model.eval()(torch.ones(3, 4)))
+    raises(RuntimeError, lambda: F.binary_cross_entropy(torch.full((2,), 1.5), torch.ones(2)))
+    from sklearn.calibration import calibration_curve
+
+    raises(ValueError, lambda: calibration_curve([0, 1, 1], [-2.0, 0.3, 4.0]), "outside [0, 1]")
+    scores = torch.randn(50, 7)
+    assert torch.equal(scores.topk(3).indices, scores.softmax(-1).topk(3).indices)
+    tied = torch.tensor([20.0, 40.0]).sigmoid()
+    assert tied[0] == tied[1]  # distinct scores, one probability in float32
+    assert torch.tensor([0.0, 1e-9]).softmax(-1).unique().numel() == 1
 
 
-@check
+@holds(
+    "Does one class's logit alone tell its probability?",
+    "What does a temperature do?",
+    "Is averaging logits the same as averaging probabilities?",
+)
 def check_questions():
     stated("0.9933", torch.tensor([5.0, 0.0]).softmax(-1)[0])
     assert torch.tensor([5.0, 5.0]).softmax(-1)[0] == 0.5

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 DROPOUT = r"""
@@ -19,7 +19,26 @@ EXPECTED_ERROR = r"""
 \mathrm{E}\left[(t - w^\top y)^2\right] = (t - w^\top x)^2 + \frac{p}{1-p}\sum_{i} w_i^2 x_i^2
 """
 
+sourced(
+    "Tompson et al., arXiv 1411.4280, section 3.2: adjacent pixels are correlated, so whole maps are dropped",
+    "Dropout2d",
+)
+sourced(
+    "Wan et al. 2013 (dense layers); Merity et al., arXiv 1708.02182, section 2 (recurrent matrices)",
+    "DropConnect",
+)
+sourced("Huang et al., arXiv 1603.09382; Touvron et al., arXiv 2012.12877, section 6 (ViT)", "DropPath")
+sourced("Srivastava et al. 2014, JMLR 15, sections 2 and 4", "Why divide by $1-p$ in training?", "Where does it go?")
+sourced("Gal and Ghahramani, arXiv 1506.02142, section 4", "What is MC dropout?")
 
+
+@holds(
+    "Input → output",
+    "Same in train and eval?",
+    "Dropout",
+    "Is dropout an activation function?",
+    "Why divide by $1-p$ in training?",
+)
 @formula(DROPOUT)
 def check_dropout():
     for shape in [(1000,), (40, 50), (5, 6, 7, 8)]:
@@ -65,11 +84,16 @@ def check_expected_error():
             assert abs(float(errors.mean()) - ours) < 6 * float(errors.std()) / math.sqrt(400_000)
 
 
-@check
+@holds("Parameters", "Defaults", "Cost")
 def check_facts():
     layer = nn.Dropout()
     assert layer.p == 0.5 and layer.inplace is False and list(layer.parameters()) == []
     raises(RuntimeError, lambda: F.dropout(torch.arange(5)))
+    assert abs((F.dropout(torch.ones(100_000), 0.2) == 0).float().mean() - 0.2) < 0.01  # p is the probability to drop
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        y = layer(torch.ones(500, requires_grad=True))
+    assert any(t.shape == (500,) and torch.equal(t != 0, y != 0) for t in kept)  # the mask waits for the backward pass
 
 
 @check
@@ -141,10 +165,17 @@ def check_lstm():
     assert not torch.equal(drop(single(x)[0]), drop(single(x)[0]))
 
 
-@check
+@holds("Dropout2d", "DropConnect", "DropPath", "`nn.AlphaDropout`")
 def check_siblings():
     channels = F.dropout2d(torch.ones(8, 16, 4, 4))
     assert all(torch.equal(c, c[0, 0].expand(4, 4)) for c in channels.flatten(0, 1))
+    assert set(channels.amax((2, 3)).flatten().tolist()) == {0.0, 2.0}
+    weight = F.dropout(torch.ones(30, 40))  # DropConnect: the entries of a weight have coins of their own
+    assert ((weight == 0).any(0) & (weight != 0).any(0)).all() and ((weight == 0).any(1) & (weight != 0).any(1)).all()
+    from torchvision.ops import stochastic_depth
+
+    branch = stochastic_depth(torch.ones(200, 3, 2, 2), 0.5, "row").flatten(1)
+    assert ((branch == 0).all(1) | (branch == 2).all(1)).all() and 0 < branch.mean() < 2
     z = torch.randn(1_000_000, dtype=torch.float64)
     for p in (0.1, 0.5):
         y = nn.AlphaDropout(p)(z)
@@ -158,7 +189,7 @@ def check_siblings():
     stated("0.1", nn.TransformerEncoderLayer(8, 2).dropout.p)
 
 
-@check
+@holds("Is the evaluation output the mean of all thinned networks?")
 def check_mean_of_thinned_networks():
     outputs = [F.relu(2 * torch.tensor(float(a)) - 2 * torch.tensor(float(b))) for a, b in itertools.product((0, 1), repeat=2)]
     assert sorted(map(float, outputs)) == [0, 0, 0, 2]
@@ -169,7 +200,7 @@ def check_mean_of_thinned_networks():
     assert torch.allclose((y @ w).mean(), w.sum(), atol=0.03)
 
 
-@check
+@holds("What is MC dropout?")
 def check_only_dropout_in_train_mode():
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout()).eval()
     for module in model.modules():
@@ -178,6 +209,8 @@ def check_only_dropout_in_train_mode():
     x = torch.randn(16, 4)
     before = model[1].running_mean.clone()
     assert not torch.equal(model(x), model(x)) and torch.equal(model[1].running_mean, before)
+    passes = torch.stack([model(x) for _ in range(20)])
+    assert (passes.std(0) > 0).any() and (model.eval()(x) == model(x)).all()
     q = torch.randn(2, 3, 8)
     for own, run in (
         (nn.LSTM(8, 8, num_layers=2, dropout=0.5), lambda layer: layer(q)[0]),
@@ -193,7 +226,7 @@ def check_only_dropout_in_train_mode():
             assert torch.equal(run(own), run(own)) and not torch.equal(run(own.train()), run(own))
 
 
-@check
+@holds("Where does it go?")
 def check_where_it_goes():
     x = torch.randn(1000)
     torch.manual_seed(1)
@@ -204,16 +237,25 @@ def check_where_it_goes():
     layer = nn.TransformerEncoderLayer(8, 2, dropout=0.3)
     assert layer.self_attn.dropout == 0.3
     assert [layer.dropout.p, layer.dropout1.p, layer.dropout2.p] == [0.3, 0.3, 0.3]
+    x = torch.randn(5, 2, 8)
+    layer = nn.TransformerEncoderLayer(8, 2, dropout=0.0)
+    layer.dropout1.p = layer.dropout2.p = 1.0  # both sublayers vanish before the residual sum
+    assert torch.allclose(layer(x), layer.norm2(layer.norm1(x)), atol=1e-5)
+    layer.dropout2.p, layer.dropout.p = 0.0, 1.0  # what goes into the second linear layer vanishes
+    assert torch.allclose(layer(x), layer.norm2(layer.norm1(x) + layer.linear2.bias), atol=1e-5)
+    attention = nn.MultiheadAttention(8, 2, dropout=0.5)
+    weights = attention(x, x, x, average_attn_weights=False)[1]
+    assert 0 < (weights == 0).float().mean() < 1 and (attention.eval()(x, x, x)[1] > 0).all()
 
 
 @pitfall("The training loss is above the validation loss")
 def check_losses_are_measured_in_two_modes():
     pixels, classes = handwritten_digits()
     order = torch.randperm(len(classes))
-    train, validation = ((pixels[part], classes[part]) for part in (order[:1200], order[1200:]))
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.7), nn.Linear(64, 10))
+    train, validation = ((pixels[part], classes[part]) for part in (order[:400], order[1200:]))
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.8), nn.Linear(64, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(100):
+    for _ in range(200):
         optimizer.zero_grad()
         training = F.cross_entropy(model(train[0]), train[1])
         training.backward()

@@ -2,9 +2,10 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import DataLoader
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 STATISTICS = r"""
 \mu_c = \frac{1}{m}\sum_{n,h,w} x_{nchw}, \qquad
@@ -16,6 +17,21 @@ RUNNING = r"""
 \hat{\sigma}_c^2 \leftarrow (1-\alpha)\,\hat{\sigma}_c^2 + \alpha\,\frac{m}{m-1}\,\sigma_c^2
 """
 EVALUATION = r"y_{nchw} = \frac{x_{nchw} - \hat{\mu}_c}{\sqrt{\hat{\sigma}_c^2 + \varepsilon}} \cdot \gamma_c + \beta_c"
+
+by_definition("SyncBatchNorm")
+sourced(
+    "Wu and He, arXiv 1803.08494, table 2: ResNet-50, BN against GN at 32, 16, 8, 4 and 2 images per GPU",
+    "BatchNorm",
+)
+sourced(
+    "Wu and He, arXiv 1803.08494, table 2; Ulyanov et al., arXiv 1607.08022 (style transfer)",
+    "GroupNorm, InstanceNorm",
+)
+sourced("Ba et al., arXiv 1607.06450 (RNNs); Vaswani et al., arXiv 1706.03762, section 3.1 (Transformers)", "LayerNorm")
+sourced(
+    "Ioffe and Szegedy, arXiv 1502.03167, section 3.4: batch noise regularizes",
+    "Does batch norm cure overfitting and vanishing gradients?",
+)
 
 LAYERS = [
     (nn.BatchNorm1d, (5, 3)),
@@ -52,6 +68,7 @@ def random_layer(kind, shape, **options):
     return layer
 
 
+@holds("Input → output", "BatchNorm")
 @formula(STATISTICS, TRAINING, RUNNING, EVALUATION)
 def check_equals_the_library():
     for kind, shape in LAYERS:
@@ -92,7 +109,7 @@ def check_worked_example():
     stated("1.1984", layer.eval()(x)[0].detach())
 
 
-@check
+@holds("Parameters", "Buffers", "Defaults")
 def check_parameters_buffers_and_defaults():
     layer = nn.BatchNorm2d(64)
     stated("128", sum(p.numel() for p in layer.parameters()))
@@ -100,6 +117,7 @@ def check_parameters_buffers_and_defaults():
     assert {name: tuple(b.shape) for name, b in layer.named_buffers()} == {
         "running_mean": (64,), "running_var": (64,), "num_batches_tracked": ()}
     assert set(layer.state_dict()) == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+    assert not any(b.requires_grad for b in layer.buffers())
     assert (layer.eps, layer.momentum, layer.affine, layer.track_running_stats) == (1e-5, 0.1, True, True)
     assert layer.running_mean.eq(0).all() and layer.running_var.eq(1).all() and layer.weight.eq(1).all() and layer.bias.eq(0).all()
     try:
@@ -115,6 +133,7 @@ def check_two_samples_give_plus_or_minus_one():
     assert ((y.abs() - 1).abs() < 0.01).float().mean() > 0.95
 
 
+@holds("Same in train and eval?")
 @pitfall('"`eval()` switches batch norm off"')
 def check_evaluation_is_not_the_identity_and_dropout_is():
     layer, drop = nn.BatchNorm1d(4).eval(), nn.Dropout(0.5).eval()
@@ -264,13 +283,16 @@ def check_one_value_per_channel_is_refused():
     )
 
 
-@check
+@holds("Why use `bias=False` in the convolution before it?")
 def check_a_bias_before_it_has_no_effect():
     convolution, layer, x = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), torch.randn(4, 2, 8, 8)
     before = layer(convolution(x))
     with torch.no_grad():
         convolution.bias += 5
     assert torch.allclose(before, layer(convolution(x)), atol=1e-5)
+    with torch.no_grad():
+        layer.bias += 5  # beta does shift the output
+    assert torch.allclose(before + 5, layer(convolution(x)), atol=1e-5)
 
 
 def gradient_ratio(depth, batch_norm, residual=False, width=256):
@@ -286,23 +308,28 @@ def gradient_ratio(depth, batch_norm, residual=False, width=256):
     return float(weights[0].grad.norm() / weights[-1].grad.norm())
 
 
-@check
+@holds("Does batch norm cure overfitting and vanishing gradients?")
 def check_batch_norm_explodes_gradients_of_a_deep_plain_network():
     stated("50", 50)
     assert gradient_ratio(50, batch_norm=True) > 1000
+    large = 5 * torch.randn(500, 20)  # what comes into the activation
+    normed = nn.BatchNorm1d(20)(large)
+    assert (torch.tanh(large).abs() > 0.99).float().mean() > 0.5 > 10 * (torch.tanh(normed).abs() > 0.99).float().mean()
     assert 0.2 < gradient_ratio(50, batch_norm=False) < 5
     assert gradient_ratio(50, batch_norm=True, residual=True) < 30
 
 
-@check
+@holds("Does gradient accumulation enlarge the batch for BatchNorm?")
 def check_accumulation_does_not_change_the_statistics():
     x = torch.randn(8, 2) * torch.linspace(1, 4, 8)[:, None]
     layer = nn.BatchNorm1d(2)
     halves = torch.cat([layer(x[:4]), layer(x[4:])])
     assert not torch.allclose(halves, layer(x), atol=1e-2)
+    parts = torch.cat([nn.functional.batch_norm(part, None, None, training=True) for part in (x[:4], x[4:])])
+    assert torch.allclose(halves, parts, atol=1e-5)
 
 
-@check
+@holds("Cost", "What remains at inference?")
 def check_evaluation_is_a_per_channel_affine_map():
     layer = nn.BatchNorm2d(3)
     for _ in range(5):
@@ -312,7 +339,24 @@ def check_evaluation_is_a_per_channel_affine_map():
     shift = layer.bias - layer.running_mean * scale
     x = torch.randn(2, 3, 4, 4)
     assert torch.allclose(layer(x), x * scale.view(1, 3, 1, 1) + shift.view(1, 3, 1, 1), atol=1e-5)
+    convolution = nn.Conv2d(2, 3, 3).eval()
+    images = torch.randn(2, 2, 6, 6)
+    assert torch.allclose(fuse_conv_bn_eval(convolution, layer)(images), layer(convolution(images)), atol=1e-5)
+    last = x.clone()
+    last[-1] += 3  # in training even the first output waits for the last sample
+    assert not torch.allclose(layer.train()(x)[0], layer(last)[0], atol=1e-3)
 
+
+@holds("GroupNorm, InstanceNorm", "LayerNorm")
+def check_norms_of_one_sample():
+    x = torch.randn(6, 4, 3, 3) * 2 + 1
+    other = torch.cat([x[:1], torch.randn(5, 4, 3, 3)])
+    for norm in (nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)):
+        assert torch.allclose(norm(x)[0], norm(other)[0]) and not torch.allclose(norm(x), x, atol=0.1)
+        assert torch.allclose(norm(x), nn.GroupNorm(2 if isinstance(norm, nn.GroupNorm) else 4, 4)(x), atol=1e-5)
+    words = torch.randn(2, 5, 8)
+    y = nn.LayerNorm(8)(words)
+    assert torch.allclose(y[0, 0], nn.LayerNorm(8)(words[0, 0]), atol=1e-6) and y.mean(-1).abs().max() < 1e-5
 
 @check
 def check_batch_noise_shrinks_with_the_batch():

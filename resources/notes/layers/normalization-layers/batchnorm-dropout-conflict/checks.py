@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 DROPPED = r"\mathrm{E}[\tilde{x}] = \mu, \qquad \mathrm{Var}[\tilde{x}] = \frac{v + p\,\mu^2}{1 - p}"
 SHIFT = r"""
@@ -14,7 +14,18 @@ LINEAR = r"""
 \mathrm{Var}_{\mathrm{train}}[y] = \mathrm{Var}_{\mathrm{eval}}[y] + \frac{p}{1 - p} \sum_i w_i^2\, (v_i + \mu_i^2)
 """
 
+by_definition("Concerns")
+sourced(
+    "Zagoruyko and Komodakis, arXiv 1605.07146, section 3: dropout 0.3 on CIFAR and 0.4 on SVHN",
+    "dropout → conv → BN",
+)
+sourced(
+    "Ioffe and Szegedy, arXiv 1502.03167, section 4.2.1: dropout removed",
+    "Is batch norm a replacement for dropout?",
+)
 
+
+@holds("Why does the mean not shift?")
 @formula(DROPPED)
 def check_dropped():
     for p, mu, v in [(0.5, 2.0, 1.0), (0.2, 0.0, 3.0), (0.7, -1.0, 0.5), (0.0, 1.0, 1.0)]:
@@ -24,6 +35,7 @@ def check_dropped():
         assert abs(dropped.var().item() / ((v + p * mu**2) / (1 - p)) - 1) < 0.01
 
 
+@holds("Concerns", "Same in train and eval?", "dropout → BN")
 @formula(SHIFT)
 def check_shift():
     for p, mu, v, gamma, eps in [(0.5, 1.0, 1.0, 1.0, 1e-5), (0.3, 2.0, 0.5, 2.0, 1e-5), (0.1, 0.0, 4.0, 0.7, 1e-5), (0.5, 1.0, 1.0, 1.0, 0.8)]:
@@ -39,6 +51,7 @@ def check_shift():
         assert (abs(library / about - 1) < 0.02) == (eps < 0.1)
 
 
+@holds("dropout → conv → BN")
 @formula(LINEAR)
 def check_linear_between():
     for p in (0.2, 0.5):
@@ -60,6 +73,7 @@ def check_worked_example():
     stated("0.4082", 6**-0.5)
 
 
+@holds("BN … BN → dropout → classifier", "Not concerned")
 @pitfall('"Batch norm and dropout must not be used together"')
 def check_order_in_models():
     data = lambda n: torch.relu(torch.randn(n, 16))
@@ -81,7 +95,7 @@ def check_order_in_models():
         assert kinds.count("Dropout") == 1 and kinds.index("Dropout") > last
 
 
-@check
+@holds("Shapes", "dtype", "Not concerned", "Defaults", "dropout with LayerNorm")
 def check_layers_without_stored_statistics():
     for layer in (nn.LayerNorm(64), nn.GroupNorm(4, 64)):
         assert not list(layer.buffers())
@@ -89,8 +103,31 @@ def check_layers_without_stored_statistics():
         assert abs(net(torch.relu(torch.randn(1000, 64))).std().item() - 1) < 0.01
     assert nn.Dropout().p == 0.5 and nn.BatchNorm1d(2).momentum == 0.1
     raises(ValueError, lambda: nn.BatchNorm2d(3)(torch.randn(3, 4, 4)))
+    norms = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm1d, (2, 3, 4)), (nn.BatchNorm2d, (2, 3, 4, 5)))
+    for norm, shape in (*norms, (nn.BatchNorm3d, (2, 3, 4, 5, 6))):
+        x = torch.randn(shape, dtype=torch.float64)
+        y = nn.Sequential(nn.Dropout(), norm(3).double())(x)
+        assert y.shape == shape and y.dtype == torch.float64
+        raises((RuntimeError, NotImplementedError), lambda: norm(3)(torch.ones(shape, dtype=torch.int64)))
+    raises(RuntimeError, lambda: nn.Dropout()(torch.ones(3, dtype=torch.int64)))
+    kinds = {type(module) for module in nn.TransformerEncoderLayer(8, 2).modules()}
+    assert nn.Dropout in kinds and nn.LayerNorm in kinds
 
 
+@holds("BN, no dropout", "Is batch norm a replacement for dropout?")
+def check_models_with_and_without_dropout():
+    with torch.device("meta"):
+        resnets = [torchvision.models.resnet18(), torchvision.models.resnet50(), torchvision.models.resnet152()]
+        efficient = torchvision.models.efficientnet_b0()
+    for model, drops in [(model, False) for model in resnets] + [(efficient, True)]:
+        kinds = {type(module) for module in model.modules()}
+        assert nn.BatchNorm2d in kinds and (nn.Dropout in kinds) is drops
+    x, companions = torch.ones(1, 3), torch.randn(2, 7, 3)
+    first, second = (nn.BatchNorm1d(3)(torch.cat([x, others]))[0] for others in companions)
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+@holds("Cost of the fix", "dropout → BN")
 @pitfall("Re-estimating did not help")
 def check_re_estimating_in_train_mode_does_not_help():
     bn = nn.BatchNorm1d(32, momentum=None)
@@ -175,7 +212,7 @@ def check_re_estimating_a_trained_network():
         assert loss_in_evaluation(p)[0] < 0.85 * trained
 
 
-@check
+@holds("Does a wide layer average the noise away?", "dropout → conv → BN")
 def check_width_and_correlation():
     ratios = []
     for width in (8, 512):

@@ -4,13 +4,29 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 STATISTICS = r"""
 \mu_{ng} = \frac{1}{m} \sum_{c:\, g(c) = g} \sum_{h,w} x_{nchw}, \qquad
 \sigma_{ng}^2 = \frac{1}{m} \sum_{c:\, g(c) = g} \sum_{h,w} (x_{nchw} - \mu_{ng})^2
 """
 OUTPUT = r"y_{nchw} = \frac{x_{nchw} - \mu_{n\,g(c)}}{\sqrt{\sigma_{n\,g(c)}^2 + \varepsilon}} \cdot \gamma_c + \beta_c"
+
+sourced(
+    "Wu and He, arXiv 1803.08494, sections 3 and 4 (G = 32; COCO); Ho et al., arXiv 2006.11239, appendix B",
+    "GroupNorm",
+    "How many groups?",
+)
+sourced("Ulyanov et al., arXiv 1607.08022 (style); Zhu et al., arXiv 1703.10593, section 4 (CycleGAN)", "InstanceNorm")
+sourced("Ba et al., arXiv 1607.06450 (RNNs); Vaswani et al., arXiv 1706.03762, section 3.1 (Transformers)", "LayerNorm")
+sourced(
+    "Wu and He, arXiv 1803.08494, table 2: ResNet-50, BN against GN at 32, 16, 8, 4 and 2 images per GPU",
+    "BatchNorm",
+)
+sourced(
+    "Ulyanov et al., arXiv 1607.08022; Huang and Belongie, arXiv 1703.06868, section 5",
+    "Why does InstanceNorm suit style transfer?",
+)
 
 
 def normalised(x, G, gamma, beta, eps):
@@ -28,6 +44,7 @@ def normalised(x, G, gamma, beta, eps):
     return y
 
 
+@holds("Input → output", "GroupNorm", "InstanceNorm")
 @formula(STATISTICS, OUTPUT)
 def check_equals_the_library():
     for shape, G in [((2, 6, 3, 4), 3), ((1, 4, 2, 5), 1), ((3, 8, 7), 4), ((2, 6), 2), ((2, 4, 2, 3, 2), 4)]:
@@ -46,6 +63,8 @@ def check_equals_the_library():
         ours = normalised(x.numpy(), 3, made.weight.detach().numpy(), made.bias.detach().numpy(), 1e-5)
         np.testing.assert_allclose(ours, made(x).detach().numpy(), rtol=1e-9, atol=1e-9)
         assert torch.allclose(made(x[0]), made(x)[0])
+    image = torch.randn(4, 6, 6)  # without a batch GroupNorm takes the channels for samples and rows for channels
+    assert not torch.allclose(nn.GroupNorm(2, 6)(image), nn.GroupNorm(2, 4)(image[None])[0], atol=0.1)
 
 
 @check
@@ -59,7 +78,7 @@ def check_worked_example():
     assert torch.allclose(instance, torch.tensor([[-1.0, 1.0], [-1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]), atol=1e-4)
 
 
-@check
+@holds("dtype", "Parameters", "Defaults", "Same in train and eval?", "Input → output")
 def check_contract():
     stated("128", sum(p.numel() for p in nn.GroupNorm(32, 64).parameters()))
     group, instance = nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)
@@ -71,6 +90,7 @@ def check_contract():
         assert torch.allclose(layer(x)[:1], layer(x[:1]), atol=1e-6)
     tracked = nn.InstanceNorm2d(4, track_running_stats=True)
     assert not torch.allclose(tracked.train()(x), tracked.eval()(x), atol=1e-2)
+    assert len(list(nn.InstanceNorm2d(4, affine=True).parameters())) == 2
     for layer, shape in [(nn.GroupNorm(2, 4), (2, 4, 3)), (nn.InstanceNorm1d(4), (2, 4, 3))]:
         raises((RuntimeError, NotImplementedError), lambda: layer(torch.arange(24).view(shape)))
     raises(RuntimeError, lambda: nn.GroupNorm(2, 4)(torch.randn(4, 5, 5)), "divisible by num_groups")
@@ -144,13 +164,18 @@ def check_wrong_channel_count_warns():
     assert torch.allclose(one[0], nn.functional.layer_norm(x.T, (10,)), atol=1e-5)
 
 
-@check
+@holds("Why does InstanceNorm suit style transfer?")
 def check_instance_norm_removes_level_and_contrast():
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
     shift, factor = torch.tensor([3.0, -1.0, 7.0]).view(1, 3, 1, 1), torch.tensor([2.0, 0.5, 5.0]).view(1, 3, 1, 1)
     layer = nn.InstanceNorm2d(3)
     assert torch.allclose(layer(x + shift), layer(x)) and torch.allclose(layer(x * factor), layer(x), atol=1e-3)
     assert not torch.allclose(layer(x * 1e-3), layer(x), atol=0.1)
+    style = torch.randn(2, 3, 8, 8, dtype=torch.float64) * factor + shift
+    mean, spread = style.mean((2, 3), keepdim=True), style.std((2, 3), correction=0, keepdim=True)
+    y = layer(x) * spread + mean  # AdaIN
+    assert torch.allclose(y.mean((2, 3), keepdim=True), mean)
+    assert torch.allclose(y.std((2, 3), correction=0, keepdim=True), spread, rtol=1e-3)
 
 
 @check
@@ -164,13 +189,44 @@ def check_what_cancels():
     assert (moved[:2] > 0.1).all() and (moved[2:] < 1e-9).all()
 
 
-@check
+@holds("How many groups?")
 def check_two_values_per_group():
     y = nn.GroupNorm(4, 8)(torch.randn(50, 8)).detach().abs()
     assert (abs(y - 1) < 0.01).float().mean() > 0.95
+    for G in (1, 2, 3, 4, 6, 12):
+        assert nn.GroupNorm(G, 12)(torch.randn(2, 12, 3)).shape == (2, 12, 3)
+    raises(ValueError, lambda: nn.GroupNorm(5, 12))
 
 
-@check
+@holds("Cost")
+def check_the_first_output_depends_on_the_last_value():
+    x = torch.randn(1, 4, 3, 3)
+    last = x.clone()
+    last[0, :, -1, -1] += 3
+    for layer in (nn.GroupNorm(2, 4).eval(), nn.InstanceNorm2d(4).eval()):
+        assert ((layer(x) - layer(last))[0, :, 0, 0].abs() > 1e-3).all()
+
+
+@holds("Does GroupNorm need synchronizing across GPUs?")
+def check_parts_of_a_batch():
+    x = torch.randn(8, 6, 5, 5)
+    layer = nn.GroupNorm(3, 6)
+    assert torch.allclose(torch.cat([layer(part) for part in x.split(2)]), layer(x), atol=1e-6)
+    in_parts = torch.cat([nn.BatchNorm2d(6)(part) for part in x.split(2)])
+    assert not torch.allclose(in_parts, nn.BatchNorm2d(6)(x), atol=0.01)
+
+
+@holds("LayerNorm", "BatchNorm")
+def check_siblings():
+    x = torch.randn(6, 5, 4) * 2 + 1
+    other = torch.cat([x[:1], torch.randn(5, 5, 4)])
+    layer, batch = nn.LayerNorm(4), nn.BatchNorm1d(5)
+    assert torch.equal(layer(x)[0], layer(other)[0]) and layer(x).mean(-1).abs().max() < 1e-5
+    assert not torch.allclose(batch(x)[0], batch(other)[0], atol=0.01) and batch(x).mean((0, 2)).abs().max() < 1e-5
+    assert torch.allclose(batch.eval()(x)[0], batch(other)[0])
+
+
+@holds("Can they be folded into the convolution at inference?")
 def check_only_tracked_instance_norm_is_affine_in_eval():
     x = torch.randn(2, 4, 3, 3)
     for layer, folds in ((nn.InstanceNorm2d(4, track_running_stats=True), True), (nn.InstanceNorm2d(4), False), (nn.GroupNorm(2, 4), False)):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 MEAN_AND_VARIANCE = r"""
@@ -16,6 +16,11 @@ JACOBIAN = r"""
 \frac{\partial \hat{x}_i}{\partial x_j} =
 \frac{1}{\sqrt{\sigma^2 + \varepsilon}} \left( \delta_{ij} - \frac{1}{H} - \frac{\hat{x}_i \hat{x}_j}{H} \right)
 """
+
+sourced("Layer Normalization, arXiv 1607.06450, abstract (recurrent networks)", "LayerNorm")
+sourced("Group Normalization, arXiv 1803.08494, table 2: error 23.7 % at 16 images per GPU, 24.8 at 8", "BatchNorm")
+sourced("Group Normalization, arXiv 1803.08494, abstract; Instance Normalization, 1607.08022", "GroupNorm, InstanceNorm")
+sourced("LLaMA, arXiv 2302.13971, section 2.2 (pre-normalization with RMSNorm)", "RMSNorm")
 
 
 def normalised(x, gamma, beta, eps):
@@ -74,18 +79,23 @@ def check_variance_is_biased():
         assert torch.allclose(cured, nn.functional.layer_norm(values, values.shape[-1:]), atol=1e-5)
 
 
-@check
+@holds("Parameters")
 def check_parameters():
     stated("1,536", sum(p.numel() for p in nn.LayerNorm(768).parameters()))
     assert sum(p.numel() for p in nn.LayerNorm(768, elementwise_affine=False).parameters()) == 0
     assert nn.LayerNorm(768, bias=False).bias is None
+    assert nn.LayerNorm([3, 4]).weight.shape == nn.LayerNorm([3, 4]).bias.shape == (3, 4)
     assert nn.LayerNorm(3).eps == 1e-5
 
 
-@check
+@holds("Same in train and eval?", "Does `model.eval()` change LayerNorm?")
 def check_train_and_eval_agree_and_batch_does_not_matter():
     layer = nn.LayerNorm(8)
+    assert not list(layer.buffers())
     x = torch.randn(5, 8)
+    assert torch.equal(layer(x), layer(x))
+    for other in (nn.BatchNorm1d(8), nn.Dropout(0.5)):
+        assert not torch.allclose(other.train()(x), other.eval()(x), atol=0.1)
     assert torch.equal(layer.train()(x), layer.eval()(x))
     assert torch.allclose(layer(x)[2:3], layer(x[2:3]), atol=1e-6)
 
@@ -103,9 +113,65 @@ def check_negative_scale_flips_the_sign():
         assert torch.allclose(with_eps(scale * x).var(unbiased=False), variance / (variance + 1e-5)) and with_eps(scale * x).var(unbiased=False) < 1
 
 
-@check
+@holds("LayerNorm", "BatchNorm", "GroupNorm, InstanceNorm", "RMSNorm")
+def check_what_reaches_one_output():
+    """The gradient of one output shows which inputs its statistics are taken over."""
+    def reached(layer, channels_last=False):
+        x = torch.randn(3, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+        layer = layer.double()
+        y = layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if channels_last else layer(x)
+        y[0, 0, 0, 0].sin().backward()
+        return x.grad.abs() > 1e-12
+
+    def block(*index):
+        mask = torch.zeros(3, 4, 2, 2, dtype=torch.bool)
+        mask[index] = True
+        return mask
+
+    assert torch.equal(reached(nn.LayerNorm(4), True), block(0, slice(None), 0, 0))
+    assert torch.equal(reached(nn.RMSNorm(4), True), block(0, slice(None), 0, 0))
+    assert torch.equal(reached(nn.BatchNorm2d(4)), block(slice(None), 0))
+    assert torch.equal(reached(nn.BatchNorm2d(4).eval()), block(0, 0, 0, 0))
+    assert torch.equal(reached(nn.GroupNorm(2, 4)), block(0, slice(0, 2)))
+    assert torch.equal(reached(nn.InstanceNorm2d(4)), block(0, 0))
+    x = torch.randn(5, 4)
+    assert torch.allclose(nn.RMSNorm(4)(x), x / (x**2).mean(-1, keepdim=True).sqrt(), atol=1e-4)
+    assert isinstance(nn.TransformerEncoderLayer(8, 2).norm1, nn.LayerNorm) and nn.LayerNorm(4)(x[:1]).shape == (1, 4)
+
+
+@holds("Why does a Transformer use LayerNorm and not BatchNorm?")
+def check_batch_norm_mixes_sequences_and_padding():
+    tokens, longer = torch.randn(2, 6, 8), torch.randn(2, 6, 8)
+    tokens[1, 2:] = 0                                     # the second sequence: two tokens, then padding
+    longer[0], longer[1, :2] = tokens[0], tokens[1, :2]   # the same tokens, other values in place of the padding
+    batch, layer = nn.BatchNorm1d(8), nn.LayerNorm(8)
+    apply = lambda x: batch(x.transpose(1, 2)).transpose(1, 2)
+    assert (apply(tokens)[0] - apply(longer)[0]).abs().max() > 0.05
+    assert torch.allclose(layer(tokens)[0], layer(longer)[0], atol=1e-6)
+    trained = apply(tokens)
+    batch.eval()
+    assert (apply(tokens) - trained).abs().max() > 0.05
+    assert torch.allclose(layer(tokens)[0, 3], layer(tokens[0, 3]), atol=1e-6)
+
+
+@holds("What can $\\gamma$ and $\\beta$ undo?")
+def check_what_the_parameters_can_restore():
+    x = torch.randn(64, 5, dtype=torch.float64)
+    layer, wanted, offset = nn.LayerNorm(5).double(), torch.rand(5).double() + 1, torch.randn(5).double()
+    with torch.no_grad():
+        plain = layer(x)
+        layer.weight.copy_(wanted / plain.std(0))
+        layer.bias.copy_(offset - plain.mean(0) * layer.weight)
+        assert torch.allclose(layer(x).std(0), wanted) and torch.allclose(layer(x).mean(0), offset)
+        assert torch.allclose(layer(2.5 * x + 4), layer(x), atol=1e-2)
+
+
+@holds("Input → output", "Defaults")
 def check_contract():
     layer = nn.LayerNorm(8)
+    assert layer(torch.randn(2, 3, 5, 8)).shape == (2, 3, 5, 8) and layer(torch.randn(8)).shape == (8,)
+    over_two = nn.LayerNorm([5, 8])(torch.randn(2, 3, 5, 8))
+    assert over_two.mean((2, 3)).abs().max() < 1e-5 and over_two.mean(3).abs().max() > 0.01
     assert layer.eps == 1e-5 and layer.elementwise_affine and layer.bias is not None
     assert (layer.weight == 1).all() and (layer.bias == 0).all()
     raises(RuntimeError, lambda: nn.functional.layer_norm(torch.arange(4), (4,)), "not implemented")
@@ -183,11 +249,12 @@ def check_post_norm_needs_warm_up():
     assert large > 1.5 * small
 
 
-@check
+@holds("Why is the output of a constant vector equal to $\\beta$?")
 def check_constant_row_gives_the_bias():
     layer = nn.LayerNorm(4)
     nn.init.constant_(layer.bias, 0.25)
     assert torch.allclose(layer(torch.full((1, 4), 7.0)), torch.full((1, 4), 0.25))
+    assert torch.isnan(nn.functional.layer_norm(torch.full((4,), 7.0), (4,), eps=0.0)).all()
 
 
 @check

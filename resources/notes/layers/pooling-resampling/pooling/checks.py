@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 from trainings import handwritten_digits
 
 WINDOWS = r"""
@@ -19,6 +19,8 @@ GRADIENTS = r"""
 """
 ADAPTIVE = r"a_i = \frac{1}{e_i - b_i} \sum_{k=b_i}^{e_i - 1} x_k"
 EXAMPLE = torch.tensor([[1.0, 3, 2, 5], [6, 4, 1, 0], [1, 2, 9, 8], [0, 1, 7, 4]]).view(1, 1, 4, 4)
+
+by_definition("RoI pooling, RoIAlign")
 
 
 def pooled(x, size, K, s, p, d, outside, summarize):
@@ -93,6 +95,7 @@ def check_worked_example():
     stated("3.375", F.adaptive_avg_pool2d(EXAMPLE, 1))
 
 
+@holds("Parameters", "Defaults")
 @pitfall("The stride is not 1")
 def check_defaults_and_parameters():
     for layer in (nn.MaxPool1d(3), nn.MaxPool2d(3), nn.MaxPool3d(3), nn.AvgPool2d(3)):
@@ -173,22 +176,65 @@ def check_shifts():
     assert changes[0] > 1.3 * changes[1], changes
 
 
-@check
+@holds("How does the gradient pass a maximum?")
 def check_relu_commutes_with_the_maximum():
-    x = torch.randn(2, 3, 8, 8)
+    x, incoming = torch.randn(2, 3, 8, 8, requires_grad=True), torch.randn(2, 3, 4, 4)
+    y, index = F.max_pool2d(x, 2, return_indices=True)
+    assert torch.equal(y.grad_fn._saved_result1, index)   # remembered
+    gradient, = torch.autograd.grad(y, x, incoming)
+    ours = torch.zeros(2, 3, 64).scatter(2, index.flatten(2), incoming.flatten(2))
+    assert torch.equal(gradient, ours.view(2, 3, 8, 8))
     assert torch.equal(F.relu(F.max_pool2d(x, 2)), F.max_pool2d(F.relu(x), 2))
     assert not torch.allclose(F.relu(F.avg_pool2d(x, 2)), F.avg_pool2d(F.relu(x), 2))
 
 
-@check
+@holds("Can a strided convolution replace pooling?")
 def check_average_is_a_depthwise_convolution():
+    a, b = torch.randn(2, 1, 3, 8, 8)
+    assert (F.max_pool2d(a + b, 2) - F.max_pool2d(a, 2) - F.max_pool2d(b, 2)).abs().max() > 0.1    # not linear
     x = torch.randn(2, 3, 8, 8)
     weight = torch.full((3, 1, 2, 2), 1 / 4)
     assert torch.allclose(F.conv2d(x, weight, stride=2, groups=3), F.avg_pool2d(x, 2), atol=1e-6)
     assert nn.AvgPool2d(2)(torch.randn(1, 1, 7, 7)).shape[-1] == 3
 
 
-@check
+@holds("max pooling", "average pooling", "strided convolution")
+def check_where_they_stand():
+    with torch.device("meta"):
+        vgg, resnet, dense = (getattr(torchvision.models, name)() for name in ("vgg16", "resnet50", "densenet121"))
+    down = [m for m in vgg.features if isinstance(m, nn.MaxPool2d)]
+    assert len(down) == 5 and all(m.stride == 2 for m in down) and isinstance(resnet.maxpool, nn.MaxPool2d)
+    assert isinstance(dense.features.transition1.pool, nn.AvgPool2d) and resnet.layer2[0].conv2.stride == (2, 2)
+    assert nn.Conv2d(4, 6, 3, stride=2).weight.numel() == 3**2 * 4 * 6 and nn.Conv2d(4, 6, 3).bias.numel() == 6
+    assert not any(isinstance(m, (nn.MaxPool2d, nn.AvgPool2d)) for m in resnet.layer2.modules())
+
+
+@holds("Max or average before a classifier?", "global average")
+def check_one_outlier_moves_the_maximum_more():
+    x = torch.randn(1, 5, 7, 7, requires_grad=True)
+    mean, largest = F.adaptive_avg_pool2d(x, 1).flatten(), F.adaptive_max_pool2d(x, 1).flatten()
+    (of_mean,), (of_largest,) = torch.autograd.grad(mean.sum(), x), torch.autograd.grad(largest.sum(), x)
+    assert torch.allclose(of_mean, torch.full_like(x, 1 / 49)) and ((of_largest != 0).sum((2, 3)) == 1).all()
+    hit = x.detach().clone()
+    hit[:, :, 3, 3] = 50.0
+    both = ((F.adaptive_avg_pool2d, mean), (F.adaptive_max_pool2d, largest))
+    changes = [(pool(hit, 1).flatten() - before).abs().min().item() for pool, before in both]
+    assert changes[1] > 20 * changes[0]
+    for size in (7, 10):                                  # one mean per channel, whatever the size
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
+        assert head(torch.randn(3, 5, size, size + 1)).shape == (3, 2)
+
+
+@holds("Input → output", "Same in train and eval?")
+def check_shapes():
+    for name in ("MaxPool1d", "MaxPool2d", "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d"):
+        dims = int(name[-2])
+        layer, x = getattr(nn, name)(2), torch.randn(2, 3, *[6] * dims)
+        assert layer(x).shape == (2, 3, *[3] * dims) and torch.equal(layer(x[0]), layer(x)[0])
+        assert torch.equal(layer.train()(x), layer.eval()(x))
+
+
+@holds("What does global average pooling save in a classifier head?")
 def check_heads():
     count = lambda module: sum(p.numel() for p in module.parameters())
     with torch.device("meta"):
@@ -205,8 +251,11 @@ def check_halving():
         assert layer(torch.randn(1, 3, 32, 48)).shape == (1, 3, 16, 24)
 
 
-@check
+@holds("dtype")
 def check_integers():
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        for pool in (F.max_pool2d, F.avg_pool2d):
+            assert pool(torch.randn(1, 2, 4, 4).to(dtype), 2).dtype == dtype
     for pool, dims in ((F.max_pool2d, 2), (F.max_pool3d, 3)):
         assert pool(torch.arange(4**dims).view(1, 1, *[4] * dims), 2).dtype == torch.int64
     for pool, dims in ((F.avg_pool1d, 1), (F.avg_pool2d, 2), (F.avg_pool3d, 3)):

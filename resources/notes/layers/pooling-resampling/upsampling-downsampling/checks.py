@@ -3,10 +3,11 @@ import math
 
 import numpy as np
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 TRANSPOSED = r"y_{c,o} = b_c + \sum_{c'} \sum_{\substack{i,\,j \\ s i + d j - p = o}} x_{c',i}\, w_{c',c,j}"
 LENGTH = r"L_{\text{out}} = (L_{\text{in}} - 1)\,s - 2p + d\,(k - 1) + q + 1"
@@ -14,6 +15,9 @@ LINEAR = r"""
 u = \max\left(0,\ \left(o + \tfrac12\right)\frac{L_{\text{in}}}{L_{\text{out}}} - \tfrac12\right), \qquad
 y_o = (1-\lambda)\,x_{\lfloor u \rfloor} + \lambda\,x_{\min(\lfloor u \rfloor + 1,\; L_{\text{in}} - 1)}
 """
+
+sourced("DCGAN, arXiv 1511.06434, section 3; FCN, arXiv 1411.4038, section 3.3", "`ConvTranspose2d`")
+sourced("Shi et al., arXiv 1609.05158 (ESPCN)", "convolution + `PixelShuffle`")
 
 
 def length(L, k, s, p, d, q):
@@ -99,8 +103,12 @@ def check_nearest():
     assert [o for o in range(82) if rounded[o] != o * 2 // 82] == [41] and rounded[41] == 0
 
 
-@check
+@holds("Is a transposed convolution the inverse of a convolution?")
+@holds("Why does its weight have the input channels first?")
 def check_it_is_the_adjoint_and_not_the_inverse():
+    layer, transpose = nn.Conv2d(3, 5, 3), nn.ConvTranspose2d(5, 3, 3)
+    assert layer.weight.shape == transpose.weight.shape == (layer.out_channels, layer.in_channels, 3, 3)
+    assert transpose.in_channels == layer.out_channels
     w = torch.randn(5, 3, 3, 3, dtype=torch.float64)
     x = torch.randn(1, 3, 7, 7, dtype=torch.float64, requires_grad=True)
     forward = F.conv2d(x, w, stride=2, padding=1)
@@ -112,8 +120,44 @@ def check_it_is_the_adjoint_and_not_the_inverse():
     assert not torch.allclose(F.conv_transpose2d(forward, w, stride=2, padding=1), x, atol=0.1)
 
 
-@check
+@holds("`interpolate` + convolution", "`ConvTranspose2d`", "convolution + `PixelShuffle`")
+@holds("strided convolution", "pooling")
+def check_what_is_learned_and_where_it_stands():
+    numbers = lambda module: sum(p.numel() for p in module.parameters())
+    up, learned = nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3, padding=1)
+    assert numbers(up) == numbers(nn.PixelShuffle(2)) == numbers(nn.MaxPool2d(2)) == numbers(nn.AvgPool2d(2)) == 0
+    assert min(numbers(m) for m in (learned, nn.ConvTranspose2d(4, 4, 4, 2, 1), nn.Conv2d(4, 4, 3, 2))) > 0
+    x = torch.randn(1, 4, 6, 6)
+    shuffled = nn.PixelShuffle(2)(nn.Conv2d(4, 16, 3, padding=1)(x))
+    for raised in (learned(up(x)), nn.ConvTranspose2d(4, 4, 4, 2, 1)(x), shuffled):
+        assert raised.shape == (1, 4, 12, 12)
+    for lowered in (nn.Conv2d(4, 4, 3, 2, 1)(x), nn.MaxPool2d(2)(x), nn.AvgPool2d(2)(x)):
+        assert lowered.shape == (1, 4, 3, 3)
+    # Where every input position counts alike: 3x3 windows of one resized copy, however the position.
+    overlap = F.conv2d(F.interpolate(torch.ones(1, 1, 6, 6), scale_factor=2), torch.ones(1, 1, 3, 3))
+    assert overlap.unique().tolist() == [9.0]
+    assert "F.interpolate(" in inspect.getsource(torchvision.ops.FeaturePyramidNetwork.forward)
+    with torch.device("meta"):
+        assert torchvision.models.resnet50().layer3[0].conv2.stride == (2, 2)
+
+
+@holds("Input → output", "Same in train and eval?")
+def check_shapes():
+    for dims, kind in ((1, nn.ConvTranspose1d), (2, nn.ConvTranspose2d), (3, nn.ConvTranspose3d)):
+        x, layer = torch.randn(2, 3, *[4] * dims), kind(3, 5, 2, stride=2)
+        assert layer(x).shape == (2, 5, *[8] * dims) and torch.equal(layer.train()(x), layer.eval()(x))
+        assert F.interpolate(x, scale_factor=2).shape == (2, 3, *[8] * dims)
+    resize = nn.Upsample(scale_factor=2, mode="bilinear")
+    x = torch.randn(1, 2, 4, 4)
+    assert torch.equal(resize.train()(x), resize.eval()(x))
+
+
+@holds("Weight of `ConvTranspose2d`", "Defaults")
 def check_facts_table():
+    for mode in ("bilinear", "bicubic"):
+        x = torch.randn(1, 1, 4, 5)
+        default, off = (F.interpolate(x, size=9, mode=mode, align_corners=a) for a in (None, False))
+        assert torch.equal(default, off)
     layer = nn.ConvTranspose2d(8, 16, 3)
     assert layer.weight.shape == (8, 16, 3, 3) and nn.ConvTranspose2d(8, 16, 3, groups=4).weight.shape == (8, 4, 3, 3)
     assert nn.Conv2d(8, 16, 3).weight.shape == (16, 8, 3, 3)
@@ -127,7 +171,7 @@ def check_facts_table():
     assert nn.ConvTranspose3d(2, 3, 2)(torch.zeros(1, 2, 4, 4, 4)).shape == (1, 3, 5, 5, 5)
 
 
-@check
+@holds("`nn.PixelShuffle(r)`")
 def check_pixel_shuffle():
     shuffle, x = nn.PixelShuffle(3), torch.randn(2, 18, 4, 5)
     y = shuffle(x)
@@ -249,7 +293,7 @@ def check_masks_keep_their_classes():
     assert (F.interpolate(mask, size=(20, 20), mode="bilinear") % 1 != 0).any()
 
 
-@check
+@holds("How can it start as bilinear upsampling?")
 def check_bilinear_start():
     k = torch.tensor([0.25, 0.75, 0.75, 0.25])
     x = torch.randn(2, 1, 6, 7)

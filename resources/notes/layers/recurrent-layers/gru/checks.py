@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 GATES = r"""
 \begin{aligned}
@@ -19,6 +20,9 @@ JACOBIAN_AND_COUNT = r"""
 \left. \frac{\partial h_t}{\partial h_{t-1}} \right|_{z_t,\, n_t} = \operatorname{diag}(z_t), \qquad
 P = 3DH(I + H + 2) + (L - 1)\, 3DH(DH + H + 2)
 """
+
+by_definition("Transformer")
+sourced("Weiss, Goldberg, Yahav, arXiv 1805.04908, section 3 (an LSTM can count, a GRU cannot)", "LSTM")
 
 
 def sigmoid(a):
@@ -56,6 +60,7 @@ def check_equals_the_library():
         np.testing.assert_allclose(h, h_n[0].detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
+@holds("GRU", "plain RNN", "Parameters")
 @formula(JACOBIAN_AND_COUNT)
 def check_state_path_and_parameter_count():
     gru = random_gru(3, 5)
@@ -71,6 +76,7 @@ def check_state_path_and_parameter_count():
         counted = sum(p.numel() for p in nn.GRU(I, H, L, bidirectional=both).parameters())
         assert counted == 3 * D * H * (I + H + 2) + (L - 1) * 3 * D * H * (D * H + H + 2)
     assert sum(p.numel() for p in nn.GRU(10, 20, 2).parameters()) == 4440
+    assert 1920 / 2560 == 0.75 and len([*nn.GRU(10, 20, 2, bidirectional=True).parameters()]) == 4 * (2 + 2)
     for kind, text in ((nn.RNN, "640"), (nn.GRU, "1,920"), (nn.LSTM, "2,560")):
         stated(text, sum(p.numel() for p in kind(10, 20).parameters()))
 
@@ -91,8 +97,85 @@ def check_worked_example():
     stated("0.6", n[0, 0])
 
 
-@check
+@holds("GRU", "LSTM", "plain RNN")
+def check_states_of_the_table():
+    """A GRU and an RNN return one state, of a size that the length does not change; an LSTM's c counts the steps."""
+    for T in (5, 500):
+        for kind in (nn.GRU, nn.RNN):
+            assert kind(3, 4)(torch.randn(T, 1, 3))[1].shape == (1, 1, 4)
+    lstm, gru = nn.LSTM(1, 1), random_gru(1, 1)
+    with torch.no_grad():
+        for p in lstm.parameters():
+            p.fill_(0.0)
+        lstm.bias_ih_l0.fill_(20.0)
+    assert abs(float(lstm(torch.zeros(50, 1, 1))[1][1].detach()) - 50) < 1e-3
+    assert float(gru(torch.randn(500, 1, 1, dtype=torch.float64))[0].detach().abs().max()) < 1
+    plain, x = nn.RNN(4, 32), torch.randn(40, 1, 4)
+    assert torch.autograd.functional.jacobian(lambda h: plain(x, h)[1], torch.zeros(1, 1, 32)).norm() < 1e-4
+
+
+@holds("Cost")
+def check_multiply_adds():
+    for I, H, L, D, T, N in ((10, 20, 1, 1, 7, 1), (5, 4, 3, 2, 6, 3)):
+        gru = nn.GRU(I, H, L, bidirectional=D == 2)
+        with FlopCounterMode(display=False) as counter:
+            gru(torch.randn(T, N, I))
+        assert counter.get_total_flops() == 2 * T * N * D * (3 * H * (I + H) + (L - 1) * 3 * H * (D * H + H))
+
+
+@holds("How do two gates replace the three of an LSTM?")
+def check_keeping_and_writing_are_tied():
+    gru, x, h = random_gru(3, 4), np.random.randn(2, 3), np.random.randn(2, 4)
+    for kept in (True, False):
+        with torch.no_grad():
+            gru.bias_ih_l0[4:8] = 40.0 if kept else -40.0
+        _, _, n, new = step(gru, x, h)
+        assert np.abs(new - (h if kept else n)).max() < 1e-6
+    output, h_n = gru(torch.tensor(x)[None], torch.tensor(h)[None])
+    assert torch.equal(output[-1], h_n[0])                # what the layer shows is the state itself
+
+
+@holds("Which matrix product does `r` save?")
+def check_three_products_in_one():
+    gru, h = random_gru(3, 4), torch.randn(5, 4, dtype=torch.float64)
+    W, one = gru.weight_hh_l0.detach(), (h @ gru.weight_hh_l0.T).detach()
+    assert torch.allclose(one, torch.cat([h @ part.T for part in W.chunk(3)], 1))
+    with torch.no_grad():
+        gru.bias_ih_l0[:4] = -60.0                        # r = 0, and still the library counts three products
+    with FlopCounterMode(display=False) as counter:
+        gru(torch.randn(1, 5, 3, dtype=torch.float64), h[None])
+    assert counter.get_total_flops() == 2 * 5 * (3 * 4 * 3 + 3 * 4 * 4)
+
+
+@holds("Can gradients still vanish?")
+def check_gradients_vanish_or_grow():
+    def size(gru, steps=40, inputs=1.0):
+        x = inputs * torch.randn(steps, 1, 8)
+        jacobian = torch.autograd.functional.jacobian(lambda h: gru(x, h)[1].flatten(), torch.zeros(1, 1, 32))
+        return float(torch.linalg.matrix_norm(jacobian.flatten(1))) / 32**0.5
+
+    wide = nn.GRU(8, 32)
+    assert size(wide) < 1e-6
+    with torch.no_grad():
+        wide.weight_hh_l0 *= 10
+        wide.bias_ih_l0.zero_()
+        wide.bias_hh_l0.zero_()
+    assert size(wide, inputs=0.0) > 100
+    constant = nn.GRU(8, 32)
+    with torch.no_grad():
+        for p in constant.parameters():
+            p.zero_()
+        constant.bias_ih_l0[32:64] = 2.0
+    assert abs(size(constant) / float(torch.sigmoid(torch.tensor(2.0))) ** 40 - 1) < 0.01
+
+
+@holds("Input", "Output", "Defaults", "Same in train and eval?")
 def check_shapes_defaults_and_range():
+    batch, single = nn.GRU(10, 20, 2, batch_first=True), torch.randn(3, 5, 10)
+    assert [tuple(t.shape) for t in batch(single)] == [(3, 5, 20), (2, 3, 20)]
+    assert torch.equal(batch(single)[0], batch(single, torch.zeros(2, 3, 20))[0])
+    stacked = nn.GRU(10, 20, 2, dropout=0.5)
+    assert not torch.allclose(stacked.train()(single)[0], stacked.eval()(single)[0], atol=1e-3)
     assert [tuple(t.shape) for t in nn.GRU(10, 20)(torch.randn(5, 10))] == [(5, 20), (1, 20)]
     assert [tuple(t.shape) for t in nn.GRU(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [(5, 3, 40), (4, 3, 20)]
     gru = nn.GRU(10, 20)
@@ -162,6 +245,11 @@ def kept_after_ten_steps(gru, layer, reverse=False):
 
 @pitfall("It forgets within ten steps")
 def check_how_fast_it_forgets():
+    fresh, kept, h = nn.GRU(8, 64), np.ones((200, 64)), np.zeros((200, 64))
+    for x in np.random.randn(10, 200, 8):
+        _, z, _, h = step(fresh, x, h)
+        kept *= z
+    assert 3e-4 < np.median(kept) < 3e-3                  # the direct path
     deep = nn.GRU(8, 32, 2, bidirectional=True)
     places = [(layer, reverse) for layer in (0, 1) for reverse in (False, True)]
     assert all(kept_after_ten_steps(deep, *place) < 0.05 for place in places)

@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 GATES = r"""
 \begin{aligned}
@@ -19,6 +20,10 @@ o_t &= \sigma(W_{io} x_t + b_{io} + W_{ho} h_{t-1} + b_{ho})
 STATES = r"c_t = f_t \odot c_{t-1} + i_t \odot g_t, \qquad h_t = o_t \odot \tanh(c_t)"
 CELL_PATH = r"\left. \frac{\partial c_t}{\partial c_{t-1}} \right|_{h_{t-1}} = \operatorname{diag}(f_t)"
 PARAMETERS = r"P = 4DH(I + H + 2) + (L - 1) \cdot 4DH(DH + H + 2)"
+
+by_definition("TCN", "Transformer")
+sourced("Weiss, Goldberg, Yahav, arXiv 1805.04908, section 3 (an LSTM can count)", "LSTM")
+sourced("Gers, Schmidhuber, Cummins 2000, abstract", "Which gate was missing in 1997?")
 
 
 def sigmoid(z):
@@ -51,6 +56,7 @@ def run(x, weights, h, c):
     return np.stack(outputs), h, c
 
 
+@holds("What do `output`, `h_n` and `c_n` hold?")
 @formula(GATES, STATES)
 def check_equals_the_library():
     for T, N, I, H in [(5, 3, 4, 6), (1, 1, 1, 1), (12, 2, 7, 3), (3, 4, 2, 5)]:
@@ -70,7 +76,7 @@ def check_equals_the_library():
         np.testing.assert_allclose(np.stack([c for _, c in ends]), c_n.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
-@check
+@holds("Input")
 def check_states_default_to_zero():
     layer, x = nn.LSTM(4, 6), torch.randn(5, 3, 4)
     zeros = torch.zeros(1, 3, 6)
@@ -97,7 +103,63 @@ def check_parameter_count():
     assert 80 * 32 + 80 * 42 == count(nn.LSTM(10, 20, 2))
 
 
-@check
+@holds("Cost")
+def check_multiply_adds():
+    for I, H, L, D, T, N in ((10, 20, 1, 1, 7, 1), (5, 4, 3, 2, 6, 3)):
+        lstm = nn.LSTM(I, H, L, bidirectional=D == 2, dtype=torch.float64)
+        with FlopCounterMode(display=False) as counter:
+            lstm(torch.randn(T, N, I, dtype=torch.float64))
+        assert counter.get_total_flops() == 2 * T * N * D * (4 * H * (I + H) + (L - 1) * 4 * H * (D * H + H))
+
+
+@holds("LSTM", "GRU", "plain RNN")
+def check_states_of_the_table():
+    """No state grows with the length; c counts the steps; an RNN passes little gradient over forty."""
+    for T in (5, 500):
+        x = torch.randn(T, 1, 3)
+        assert [s.shape for s in nn.LSTM(3, 4)(x)[1]] == [(1, 1, 4)] * 2
+        assert nn.GRU(3, 4)(x)[1].shape == nn.RNN(3, 4)(x)[1].shape == (1, 1, 4)
+    lstm = nn.LSTM(1, 1)
+    with torch.no_grad():
+        for p in lstm.parameters():
+            p.fill_(0.0)
+        lstm.bias_ih_l0.fill_(20.0)
+    assert abs(float(lstm(torch.zeros(50, 1, 1))[1][1].detach()) - 50) < 1e-3
+    plain, x = nn.RNN(4, 32), torch.randn(40, 1, 4)
+    assert torch.autograd.functional.jacobian(lambda h: plain(x, h)[1], torch.zeros(1, 1, 32)).norm() < 1e-4
+
+
+@holds("Does an LSTM solve vanishing gradients?")
+def check_what_the_cell_path_does():
+    def size(layer, steps=40, inputs=1.0):
+        H, x = layer.hidden_size, inputs * torch.randn(steps, 1, 8)
+        work = lambda c: layer(x, (torch.zeros(1, 1, H), c))[1][1].flatten()
+        return float(torch.autograd.functional.jacobian(work, torch.zeros(1, 1, H)).norm()) / H**0.5
+
+    opened, constant, wide = nn.LSTM(8, 32), nn.LSTM(8, 32), nn.LSTM(8, 32)
+    with torch.no_grad():
+        opened.bias_ih_l0[32:64] = 3.0
+        for p in constant.parameters():
+            p.zero_()
+        constant.bias_ih_l0[32:64] = 2.0
+        wide.weight_hh_l0 *= 10
+        wide.bias_ih_l0.zero_()
+        wide.bias_hh_l0.zero_()
+    assert size(nn.LSTM(8, 32)) < 1e-5 < 0.05 < size(opened)
+    assert abs(size(constant) / float(torch.sigmoid(torch.tensor(2.0))) ** 40 - 1) < 0.01
+    assert size(wide, inputs=0.0) > 100
+
+
+@holds("Why a sigmoid for gates and tanh for the candidate?")
+def check_signs_of_gates_and_candidate():
+    lstm = nn.LSTM(4, 16)
+    weights, h, c = arrays(lstm, "l0"), np.zeros((50, 16)), np.full((50, 16), 0.5)
+    _, new, f = step(np.random.randn(50, 4), h, c, *weights)
+    added = new - f * c                                   # i times g
+    assert (f > 0).all() and (f < 1).all() and (added > 0.01).any() and (added < -0.01).any()
+
+
+@holds("Parameters", "LSTM", "GRU", "plain RNN")
 def check_parameters_of_the_table():
     lstm = nn.LSTM(10, 20)
     stated("2,560", count(lstm))
@@ -134,8 +196,12 @@ def check_bounds():
     assert c_n.item() > 40 and output.abs().max() < 1
 
 
-@check
+@holds("Input", "Output", "Defaults", "Same in train and eval?")
 def check_shapes_and_defaults():
+    x, stacked = torch.randn(5, 2, 4), nn.LSTM(4, 6, 2)
+    assert torch.equal(stacked.train()(x)[0], stacked.eval()(x)[0])
+    stacked = nn.LSTM(4, 6, 2, dropout=0.5)
+    assert not torch.allclose(stacked.train()(x)[0], stacked.eval()(x)[0], atol=1e-3)
     layer = nn.LSTM(4, 6)
     assert (layer.num_layers, layer.bias, layer.batch_first, layer.dropout, layer.bidirectional, layer.proj_size) == (1, True, False, 0.0, False, 0)
     output, (h_n, c_n) = nn.LSTM(4, 6, 3, bidirectional=True)(torch.randn(5, 2, 4))
@@ -275,7 +341,7 @@ def check_dropout_needs_two_layers():
     assert (cured.train()(layer(x)[0]) == 0).any() and torch.equal(cured.eval()(layer(x)[0]), layer(x)[0])
 
 
-@check
+@holds("Input", "Output", "Parameters")
 def check_projection_unbatched_input_and_saturation():
     assert sum(name.startswith("weight") for name, _ in nn.LSTM(3, 4, proj_size=2).named_parameters()) == 3
     output, (h_n, c_n) = nn.LSTM(3, 4, proj_size=2)(torch.randn(5, 6, 3))

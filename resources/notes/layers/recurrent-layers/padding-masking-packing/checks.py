@@ -6,7 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence
 
-from note_checks import check, formula, pitfall, raises, stated
+from torch.utils.flop_counter import FlopCounterMode
+
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 
 MASK = r"""
 m_{n,t} = \begin{cases} 1 & t < \ell_n \\ 0 & \text{otherwise} \end{cases}
@@ -18,6 +20,7 @@ MEANS = r"""
 \bar h_n = \frac{\sum_t m_{n,t}\, h_{n,t}}{\sum_t m_{n,t}}, \qquad
 L = \frac{\sum_{n,t} m_{n,t}\, L_{n,t}}{\sum_{n,t} m_{n,t}}
 """
+by_definition("Same in train and eval?")
 LENGTHS = [[2, 5, 3], [1], [4, 4], [7, 1, 6, 2, 2]]
 
 
@@ -71,7 +74,7 @@ def check_worked_example():
     assert (mask[0] * values).sum() / mask[0].sum() == 3
 
 
-@check
+@holds("packing", "reading the output at $\\ell_n - 1$", "When is packing not needed?")
 def check_rnn_stops_at_the_true_end():
     for both in (False, True):
         sequences = [torch.randn(n, 3, dtype=torch.float64) for n in (2, 5, 3)]
@@ -88,10 +91,77 @@ def check_rnn_stops_at_the_true_end():
                 assert not torch.allclose(plain_h[:, n], alone_h, atol=1e-3)
                 # one direction: outputs at real positions are right anyway
                 assert torch.allclose(plain[n, : len(sequence)], alone) is not both
+                assert both or torch.allclose(plain[n, len(sequence) - 1], alone_h[-1])    # the last layer's state
+                assert not torch.allclose(plain[n].sum(0), alone.sum(0), atol=1e-3)
 
 
-@check
+@holds("packing", "Steps")
+def check_steps_that_are_computed():
+    for kind, gates in ((nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)):
+        layer, x, lengths = kind(3, 4, batch_first=True).double(), torch.randn(3, 5, 3).double(), [5, 3, 2]
+        for given, steps in ((x, 3 * 5), (pack_padded_sequence(x, lengths, batch_first=True), sum(lengths))):
+            with FlopCounterMode(display=False) as counter:
+                layer(given)
+            assert counter.get_total_flops() == 2 * steps * gates * 4 * (3 + 4)
+
+
+@holds("mask", "Why left padding for generation with a decoder?")
+def check_masked_attention_does_not_see_the_padding():
+    layer, tokens = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), torch.randn(3, 8)
+    alone = layer(tokens[None])[0]
+    for side in ("right", "left"):
+        both = pad_sequence([tokens, torch.randn(6, 8)], batch_first=True, padding_side=side)
+        both = torch.where((both == 0).all(-1, keepdim=True), torch.randn_like(both), both)    # any padding
+        here = torch.arange(6) < 3 if side == "right" else torch.arange(6) >= 3
+        ignored = torch.stack([~here, torch.zeros(6, dtype=torch.bool)])
+        assert torch.allclose(layer(both, src_key_padding_mask=ignored)[0, here], alone, atol=1e-5)
+        assert not torch.allclose(layer(both)[0, here], alone, atol=1e-2)
+        assert torch.equal(both[0, -1], tokens[-1]) is (side == "left")    # the last position is a real token
+
+
+@holds("buckets of similar length")
+def check_buckets_waste_less():
+    lengths = np.random.randint(1, 101, 1024)
+    waste = lambda order: 1 - lengths.sum() / sum(32 * batch.max() for batch in lengths[order].reshape(-1, 32))
+    assert waste(np.random.permutation(1024)) > 0.4 and 0 < waste(np.argsort(lengths)) < 0.1
+
+
+@holds("nested tensors")
+def check_nested_storage():
+    sequences = [torch.randn(n, 3) for n in (2, 5, 3)]
+    nested = torch.nested.nested_tensor(sequences, layout=torch.jagged)
+    assert nested.values().shape == (10, 3) and nn.Linear(3, 4)(nested).values().shape == (10, 4)
+    raises(Exception, lambda: nn.GRU(3, 4, batch_first=True)(nested))
+
+
+@holds("dtype")
+def check_dtypes():
+    for dtype in (torch.bool, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64):
+        padded = pad_sequence([torch.ones(2, 3, dtype=dtype), torch.ones(4, 3, dtype=dtype)], batch_first=True)
+        packed = pack_padded_sequence(padded, [2, 4], batch_first=True, enforce_sorted=False)
+        assert padded.dtype == packed.data.dtype == pad_packed_sequence(packed)[0].dtype == dtype
+    raises(Exception, lambda: nn.GRU(3, 4)(torch.ones(5, 1, 3, dtype=torch.int64)))
+    embedding = nn.Embedding(9, 2)
+    assert all(embedding(torch.ones(3, dtype=dtype)).shape == (3, 2) for dtype in (torch.int32, torch.int64))
+    for dtype in (torch.int16, torch.float32):
+        raises(RuntimeError, lambda: embedding(torch.ones(3, dtype=dtype)))
+
+
+@holds("`pad_sequence`", "`pack_padded_sequence`", "`pad_packed_sequence`")
 def check_defaults():
+    time_first = torch.randn(5, 2, 3)
+    packed = pack_padded_sequence(time_first, torch.tensor([5, 2]))
+    assert type(packed).__name__ == "PackedSequence"
+    assert torch.equal(packed.data, pack_padded_sequence(time_first, [5, 2]).data)
+    back, lengths = pad_packed_sequence(packed)
+    assert torch.equal(back[:, 0], time_first[:, 0]) and (back[2:, 1] == 0).all() and lengths.tolist() == [5, 2]
+    for dtype in (torch.int32, torch.int64):
+        for is_sorted, given in ((True, [5, 2]), (False, [2, 5])):
+            short = pack_padded_sequence(time_first, torch.tensor(given, dtype=dtype), enforce_sorted=is_sorted)
+            assert len(short.data) == 7
+    raises(RuntimeError, lambda: pack_padded_sequence(time_first, [5, 0]), "greater than 0")
+    right = pad_sequence([torch.ones(2), torch.ones(3)], batch_first=True, padding_side="right")
+    assert right.tolist() == [[1, 1, 0], [1, 1, 1]]
     for function, wanted in (
         (pad_sequence, {"batch_first": False, "padding_value": 0.0, "padding_side": "right"}),
         (pack_padded_sequence, {"batch_first": False, "enforce_sorted": True}),
@@ -136,6 +206,7 @@ def check_total_length():
     assert pad_packed_sequence(time_first, total_length=x.transpose(0, 1).size(0))[0].shape == (6, 3, 2)
 
 
+@holds("mask")
 @pitfall("Accuracy and loss look too good, or the mean depends on the batch")
 def check_padding_counted_as_a_success():
     """A tagger that knows nothing of the words (their tags are random) but recognizes padding."""
@@ -185,7 +256,7 @@ def check_mask_polarity():
     assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()
 
 
-@check
+@holds("Is it enough that padding vectors are zero?")
 def check_zero_input_still_changes_the_state():
     rnn = nn.RNN(2, 3)
     h = torch.randn(1, 1, 3)

@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 STEP = r"h_t = \tanh(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})"
 JACOBIAN = r"""
@@ -14,6 +15,9 @@ JACOBIAN = r"""
 \frac{\partial h_t}{\partial h_{t-k}} = \prod_{j=0}^{k-1} \operatorname{diag}(1 - h_{t-j}^2)\, W_{hh}
 """
 PARAMETERS = r"P = DH(I + H + 2) + (L - 1)\, DH(DH + H + 2)"
+
+by_definition("TCN", "Transformer")
+sourced("PyTorch issue #36905 (the layout of cuDNN)", "Why two bias vectors?")
 
 
 def weights(rnn):
@@ -59,6 +63,54 @@ def check_jacobian():
         np.testing.assert_allclose(ours, library, rtol=1e-8, atol=1e-12)
 
 
+@holds("Cost")
+def check_multiply_adds():
+    for I, H, L, D, T, N in ((10, 20, 1, 1, 7, 1), (5, 4, 3, 2, 6, 3)):
+        rnn = nn.RNN(I, H, L, bidirectional=D == 2)
+        with FlopCounterMode(display=False) as counter:
+            rnn(torch.randn(T, N, I))
+        assert counter.get_total_flops() == 2 * T * N * D * (H * (I + H) + (L - 1) * H * (D * H + H))
+
+
+@holds("Why two bias vectors?")
+def check_the_two_biases_are_only_added():
+    rnn, x = nn.RNN(4, 6), torch.randn(5, 3, 4)
+    before = rnn(x)[0]
+    with torch.no_grad():
+        rnn.bias_ih_l0 += rnn.bias_hh_l0
+        rnn.bias_hh_l0.zero_()
+    assert torch.allclose(before, rnn(x)[0], atol=1e-6)
+
+
+@holds("plain RNN", "GRU", "LSTM")
+def check_memory_of_the_three():
+    """What the state of forty steps ago still does: little in an RNN; the gate bias decides in the others."""
+    def kept(layer, bias):
+        zeros, x, lstm = torch.zeros(1, 1, 32), torch.randn(40, 1, 4), isinstance(layer, nn.LSTM)
+        with torch.no_grad():
+            layer.bias_ih_l0[32:64] += bias               # the update gate of a GRU, the forget gate of an LSTM
+        last = lambda start: layer(x, (zeros, start))[1][1] if lstm else layer(x, start)[1]
+        return float(torch.autograd.functional.jacobian(last, zeros).norm()) / 32**0.5
+
+    assert kept(nn.RNN(4, 32), 0.0) < 1e-5 and min(kept(kind(4, 32), 3.0) for kind in (nn.GRU, nn.LSTM)) > 0.02
+    assert max(kept(kind(4, 32), 0.0) for kind in (nn.GRU, nn.LSTM)) < 1e-5
+    x = torch.randn(2, 1, 4)
+    assert isinstance(nn.GRU(4, 32)(x)[1], torch.Tensor) and len(nn.LSTM(4, 32)(x)[1]) == 2
+
+
+@holds("Why do the steps run one after another, in training too?")
+def check_what_can_be_computed_at_once():
+    rnn, x = nn.RNN(3, 4), torch.randn(6, 1, 3)
+    at_once, h = x @ rnn.weight_ih_l0.T + rnn.bias_ih_l0, torch.zeros(1, 4)
+    for t in range(6):
+        h = torch.tanh(at_once[t] + h @ rnn.weight_hh_l0.T + rnn.bias_hh_l0)
+    assert torch.allclose(h, rnn(x)[1][0], atol=1e-6)
+    a, b = torch.randn(2, 1, 1, 4)                        # not linear in the state before: sums do not map to sums
+    after = lambda state: rnn(x[:1], state)[1]
+    assert (after(a + b) - after(a) - after(b) + after(torch.zeros(1, 1, 4))).abs().max() > 1e-3
+
+
+@holds("Parameters", "plain RNN", "GRU", "LSTM", "Why two bias vectors?")
 @formula(PARAMETERS)
 def check_parameters():
     for I, H, L, both in ((10, 20, 1, False), (10, 20, 2, False), (3, 5, 3, True), (7, 2, 1, True)):
@@ -87,8 +139,13 @@ def check_worked_example():
     assert 8.5 < 1 / ((1 - h2**2) * 0.5) < 9.5
 
 
-@check
+@holds("Input", "Output", "Defaults", "Same in train and eval?")
 def check_shapes_and_defaults():
+    stacked, steps = nn.RNN(10, 20, 2, dropout=0.5), torch.randn(5, 3, 10)
+    assert not torch.allclose(stacked.train()(steps)[0], stacked.eval()(steps)[0], atol=1e-3)
+    assert torch.equal(stacked(steps)[0], stacked(steps, torch.zeros(2, 3, 20))[0])
+    assert len([*nn.RNN(10, 20, 2, bidirectional=True).parameters()]) == 4 * (2 + 2)
+    raises(Exception, lambda: nn.RNN(10, 20)(torch.ones(5, 3, 10, dtype=torch.int64)))
     assert [tuple(t.shape) for t in nn.RNN(10, 20)(torch.randn(5, 10))] == [(5, 20), (1, 20)]
     assert [tuple(t.shape) for t in nn.RNN(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [(5, 3, 40), (4, 3, 20)]
     first = nn.RNN(10, 20, batch_first=True)
@@ -200,7 +257,7 @@ def check_gates_need_a_bias_against_vanishing():
     assert kept(nn.RNN, 0.0, orthogonal=True, inputs=32, size=2.0) < 1e-4
 
 
-@check
+@holds("Does a small enough spectral radius rule out exploding gradients?")
 def check_norm_and_spectral_radius():
     W = np.array([[0.5, 10.0], [0.0, 0.5]])
     assert max(abs(np.linalg.eigvals(W))) < 1 and np.linalg.norm(W @ W, 2) > 9

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 
 F0 = r"""
 \tilde h_j = \sum_{k \in C(j)} h_k
@@ -19,6 +19,13 @@ f_{jk} = \sigma\left(W_f x_j + U_f h_k + b_f\right)
 F3 = r"""
 c_j = i_j \odot g_j + \sum_{k \in C(j)} f_{jk} \odot c_k, \qquad h_j = o_j \odot \tanh(c_j)
 """
+
+
+by_definition("Input", "LSTM", "Child-Sum Tree-LSTM", "N-ary Tree-LSTM", "graph network", "Transformer")
+sourced(
+    "Tai et al. 2015, arXiv 1503.00075, sections 4 and 5",
+    "Child-Sum Tree-LSTM", "N-ary Tree-LSTM", "Where is the loss applied?",
+)
 
 
 class ChildSum(nn.Module):
@@ -76,7 +83,7 @@ def check_equals_nn_lstm_on_a_chain_and_the_module_on_trees():
             np.testing.assert_allclose(ours, module.detach().numpy(), atol=1e-10)
 
 
-@check
+@holds("Parameters")
 def check_by_hand():
     c = 0.5 * 0.8 + 0.5 * 1 + 1 * 2
     stated("2.9", c)
@@ -85,8 +92,40 @@ def check_by_hand():
     stated("270,600", count(ChildSum(300, 150)))
     stated("271,200", count(nn.LSTM(300, 150)))
     assert count(ChildSum(5, 8)) == 4 * 8 * (5 + 8 + 1) == 448
+    assert count(ChildSum(300, 150)) == 4 * 150 * (300 + 150 + 1)
 
 
+@holds("Output", "Defaults", "Same in train and eval?")
+def check_contract():
+    net, x = ChildSum(5, 8), torch.randn(4, 5)
+    tree = {1: [0, 3], 3: [2]}
+    h, c = net(x, tree, 1)
+    assert h.shape == c.shape == (8,) and torch.equal(net.eval()(x, tree, 1)[0], net.train()(x, tree, 1)[0])
+    assert not any("tree" in name.lower() for name in dir(nn))
+
+
+@holds("Why one forget gate per child?")
+def check_common_gate():
+    """How much of each child's memory is kept, per unit: alike with one gate for all, different with one per child."""
+    net, x = ChildSum(4, 6), torch.randn(4)
+    h, c = torch.randn(2, 6), torch.randn(2, 6).requires_grad_()
+    net.node(x, list(zip(h, c)))[1].sum().backward()
+    assert (c.grad[0] - c.grad[1]).abs().max() > 0.01
+    w_f, u_f = net.x(x).chunk(4)[1], net.h.weight.chunk(4)[1]
+    kept, = torch.autograd.grad(((w_f + u_f @ h.sum(0)).sigmoid() * c).sum(), c)
+    assert torch.equal(kept[0], kept[1])
+
+
+@holds("What if there is no parser?")
+def check_balanced_tree():
+    drawn = figure_of(__file__)
+    with torch.random.fork_rng():
+        assert drawn.gradient(drawn.balanced, 16) > 10 * drawn.gradient(drawn.chain, 16)
+    depth = lambda words: 0 if words == 1 else 1 + depth(words - words // 2)
+    assert depth(64) == np.log2(64) == 6 and depth(50) == np.ceil(np.log2(50))
+
+
+@holds("How do the two variants differ in size?")
 @pitfall("Word order has no effect")
 def check_order_of_children_plays_no_role():
     net, x = ChildSum(4, 3).double(), torch.randn(5, 4).double()
@@ -162,6 +201,7 @@ def by_height(net, x, tree, roots):
     return h[roots], level + 1
 
 
+@holds("Cost")
 @pitfall("Training is slow, and the GPU is idle")
 def check_one_pass_per_height():
     """On the CPU: the same states and gradients in far fewer calls and less time; a GPU's load is not measured here."""

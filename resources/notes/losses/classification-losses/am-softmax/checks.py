@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 LOSS = r"""
@@ -15,12 +15,20 @@ c_j = \frac{w_j^\top x}{\lVert w_j \rVert_2 \, \lVert x \rVert_2}
 """
 GRADIENT = r"\frac{\partial \ell}{\partial c_j} = s \left( p_j - \delta_{jy} \right)"
 
+by_definition(
+    "Softmax with cross-entropy", "NormFace", "AM-Softmax, CosFace", "ArcFace", "SphereFace", "Triplet",
+    "In training and in use",
+)
+sourced("AM-Softmax, arXiv 1801.05599 (s = 30); CosFace, arXiv 1801.09414 (s = 64, m = 0.35)", "Parameters")
+sourced("SphereFace, arXiv 1704.08063, section 3.2 (the angle function beyond pi/m)", "SphereFace")
+
 
 def library(cosine, y, s, m, reduction="none"):
     one_hot = F.one_hot(y, cosine.shape[1]).to(cosine.dtype)
     return F.cross_entropy(s * (cosine - m * one_hot), y, reduction=reduction)
 
 
+@holds("Range")
 @formula(LOSS)
 def check_loss():
     for n, d, classes in ((1, 2, 2), (7, 5, 3), (20, 16, 40)):
@@ -37,7 +45,23 @@ def check_loss():
             np.testing.assert_allclose(-np.log(own / (own + others)), values.numpy(), rtol=1e-7, atol=1e-9)
             floor = math.log(1 + (classes - 1) * math.exp(s * (m - 2)))
             ceiling = math.log(1 + (classes - 1) * math.exp(s * (2 + m)))
+            opposite = torch.ones(1, classes, dtype=torch.float64).index_fill(1, torch.tensor([0]), -1)
+            assert math.isclose(library(opposite, torch.tensor([0]), s, m).item(), ceiling)
+            assert math.isclose(library(-opposite, torch.tensor([0]), s, m).item(), floor, rel_tol=1e-6, abs_tol=1e-12)
             assert (values <= ceiling + 1e-9).all() and (values >= floor - 1e-9).all() and (s > 10 or (values > 0).all())
+
+
+@holds("Input", "Target", "Output", "Range")
+def check_contract():
+    x, w, y = torch.randn(6, 5), torch.randn(3, 5), torch.tensor([0, 1, 2, 0, 1, 2])
+    cosine = F.normalize(x) @ F.normalize(w).T
+    assert library(cosine, y, 30, 0.35, "mean").shape == () and cosine.shape == (6, 3)
+    raises(RuntimeError, lambda: library(cosine, y.int(), 30, 0.35), "LongTensor")
+    assert library(torch.tensor([[1.0, -1.0]]), torch.tensor([0]), 30, 0.35) == 0
+    equal = library(torch.full((1, 10), 0.3).double(), torch.tensor([0]), 30, 0.35)
+    assert math.isclose(equal.item(), math.log(1 + 9 * math.exp(30 * 0.35)))
+    edge = torch.tensor([[0.5, 0.5, -1.0]])                             # on the boundary of the loss without margin
+    assert library(edge, torch.tensor([0]), 30, 0.35) > 10 > 1 > library(edge, torch.tensor([0]), 30, 0.0)
 
 
 @formula(GRADIENT)
@@ -104,6 +128,7 @@ def check_large_scale():
             assert abs(cosine.grad[range(64), y].mean().item() / -s - 1) < 0.02
 
 
+@holds("Can it be used for ordinary classification?")
 @pitfall("The loss starts at 17 or more and ends far from 0")
 def check_loss_and_accuracy():
     loss, accuracy, with_margin, x, y = trained_on_digits(30, 0.35, rate=0.003)
@@ -161,26 +186,34 @@ def check_relu():
         assert lowest >= 0 if corner else lowest < -0.2, (end, lowest)
 
 
-@check
+@holds("Why normalize the embedding too?")
 def check_length():
     w = torch.randn(4, 3).double()
     x = torch.randn(40, 3).double()
     y = (x @ w.T).argmax(1)
     longer, loss = F.cross_entropy(3 * x @ w.T, y, reduction="none"), F.cross_entropy(x @ w.T, y, reduction="none")
     assert (longer < loss).all() and torch.allclose(F.normalize(3 * x), F.normalize(x))
+    by_cosine = [library(F.normalize(k * x) @ F.normalize(w).T, y, 30, 0.0) for k in (1, 3)]
+    assert torch.allclose(*by_cosine)
 
 
-@check
+@holds("How do the margins of CosFace and ArcFace differ?")
 def check_margins_in_angle():
     stated("28.6", round(math.degrees(0.5), 1))
     shift = lambda degrees: math.degrees(math.acos(math.cos(math.radians(degrees)) - 0.35)) - degrees
     assert shift(1) > shift(45) > shift(80) and shift(1) > math.degrees(0.5) > shift(80)
 
 
-@check
+@holds("What is the scale?", "Can it be used for ordinary classification?")
 def check_scale_and_calibration():
     c, y = torch.tensor([[0.6, 0.2, 0.1]]).double(), torch.tensor([0])
     assert library(c, y, 40, 0.35) < library(c, y, 20, 0.35)
+    for _ in range(50):                                # a sample that leads by more than m raises a learned s
+        cosines, s = torch.rand(1, 5).double() * 0.5, torch.tensor(20.0, requires_grad=True)
+        cosines[0, 0] = cosines[0, 1:].max() + 0.36
+        library(cosines, y, s, 0.35, "sum").backward()
+        assert s.grad < 0
+    assert torch.allclose((30 * c).softmax(1), (c / (1 / 30)).softmax(1))
     behind = torch.tensor([[0.5, 0.3, 0.1]]).double()
     assert library(behind, y, 40, 0.35) > library(behind, y, 20, 0.35) and library(behind, y, 40, 0.0) < library(behind, y, 20, 0.0)
     with_margin = (10 * (c - 0.35 * F.one_hot(y, 3))).softmax(1)[0, 0]

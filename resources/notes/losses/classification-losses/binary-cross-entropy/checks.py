@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 SAMPLE = r"""
 \ell = -\left[ y \log \sigma(z) + (1 - y) \log (1 - \sigma(z)) \right] = \max(z, 0) - z y + \log\left(1 + e^{-|z|}\right)
@@ -14,6 +14,10 @@ WEIGHTED = r"\ell = -w \left[ a \, y \log \sigma(z) + (1 - y) \log (1 - \sigma(z
 GRADIENT = r"\frac{\partial \ell}{\partial z} = \sigma(z) - y"
 
 bce_logits = F.binary_cross_entropy_with_logits
+
+by_definition("Cross-entropy", "Focal loss")
+sourced("V-Net, arXiv 1606.04797, section 3 (Dice for small foregrounds)", "Dice loss")
+sourced("PyTorch documentation, BCEWithLogitsLoss, the example of pos_weight", "How is `pos_weight` chosen?")
 
 
 def sigma(z):
@@ -65,7 +69,7 @@ def check_gradient():
         np.testing.assert_allclose(sigma(z.detach().numpy()) - y.numpy(), z.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
-@check
+@holds("Input", "Target", "Output", "Range", "Defaults", "Same in train and eval?")
 def check_contract():
     loss = nn.BCEWithLogitsLoss()
     assert (loss.weight, loss.pos_weight, loss.reduction) == (None, None, "mean")
@@ -74,6 +78,15 @@ def check_contract():
     assert loss(z, y).shape == () and bce_logits(z, y, reduction="none").shape == z.shape
     assert torch.allclose(loss(z, y), bce_logits(z, y, reduction="none").sum() / 24)
     assert torch.equal(loss.train()(z, y), loss.eval()(z, y))
+    assert nn.BCELoss()(z.sigmoid(), y).shape == ()
+    assert F.binary_cross_entropy(z.sigmoid(), y, reduction="none").shape == z.shape
+    for bad in (y[:1], (y > 0.5).long()):
+        raises((RuntimeError, ValueError), lambda: loss(z, bad))
+    raises(TypeError, lambda: nn.BCELoss(pos_weight=torch.ones(4)))
+    far = torch.tensor([900.0])
+    assert bce_logits(far, torch.zeros(1)) == 900 and bce_logits(far, torch.ones(1)) == 0
+    assert F.binary_cross_entropy(torch.zeros(9), torch.rand(9), reduction="none").max() <= 100
+    assert F.binary_cross_entropy(torch.zeros(1), torch.ones(1), weight=torch.tensor([3.0])) == 300
     stated("100", F.binary_cross_entropy(torch.zeros(1), torch.ones(1)))
     for bad in (2.0, -0.5):
         raises((RuntimeError, ValueError, TypeError), lambda: F.binary_cross_entropy(torch.tensor([bad]), torch.ones(1)), "between 0 and 1")
@@ -182,7 +195,17 @@ def check_pos_weight_shifts_the_optimum():
     assert accuracy(chosen, slice(3000, 4000)) > accuracy(0.5, slice(3000, 4000)) + 0.02
 
 
-@check
+@holds("`BCEWithLogitsLoss`", "`BCELoss`")
+def check_both_losses_on_labels_and_masks():
+    for shape in ((8,), (8, 3), (2, 1, 5, 5)):
+        z, y = torch.randn(shape), torch.randint(2, shape).float()
+        assert torch.allclose(nn.BCEWithLogitsLoss()(z, y), nn.BCELoss()(z.sigmoid(), y), atol=1e-6)
+
+
+@holds(
+    "`MultiLabelSoftMarginLoss`", "One logit with BCE or two with cross-entropy?", "How is `pos_weight` chosen?",
+    "What loss should an untrained model show?", "Is the loss zero for a perfect prediction of a soft label?",
+)
 def check_siblings_and_questions():
     z, y = torch.randn(5, 4), torch.randint(2, (5, 4)).float()
     assert torch.allclose(nn.MultiLabelSoftMarginLoss()(z, y), bce_logits(z, y))

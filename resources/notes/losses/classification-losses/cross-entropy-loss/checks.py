@@ -6,7 +6,7 @@ from sklearn.metrics import log_loss
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 SAMPLE = r"""
@@ -18,6 +18,12 @@ L = \frac{\sum_{n:\, y_n \ne \text{ignore}} w_{y_n} \ell_n}{\sum_{n:\, y_n \ne \
 """
 DISTRIBUTION = r"\ell = -\sum_{c=1}^{C} w_c \, q_c \log p_c"
 GRADIENT = r"\frac{\partial \ell}{\partial z_c} = p_c - q_c"
+
+by_definition("Cross-entropy", "Focal loss")
+sourced(
+    "Hui and Belkin, arXiv 2006.07322, abstract",
+    "How do cross-entropy and mean squared error differ for classification?",
+)
 
 
 def softmax(z):
@@ -85,7 +91,7 @@ def check_gradient():
             np.testing.assert_allclose(softmax(z.detach().numpy()[None])[0] - q.numpy(), z.grad.numpy(), rtol=1e-8, atol=1e-12)
 
 
-@check
+@holds("Input", "Target", "Output", "Range", "Defaults", "Same in train and eval?")
 def check_contract():
     loss = nn.CrossEntropyLoss()
     assert (loss.weight, loss.ignore_index, loss.reduction, loss.label_smoothing) == (None, -100, "mean", 0.0)
@@ -94,6 +100,14 @@ def check_contract():
     assert loss(torch.randn(3), torch.tensor(1)).shape == ()
     assert torch.equal(loss.train()(z, y), loss.eval()(z, y))
     assert abs(loss(torch.full((4, 6), 3.0), torch.tensor([0, 1, 2, 5])).item() - math.log(6)) < 1e-6
+    for d in ((), (4,), (4, 5)):
+        scores, labels = torch.randn(2, 3, *d), torch.randint(3, (2, *d))
+        each = F.cross_entropy(scores, labels, reduction="none")
+        assert each.shape == (2, *d) and each.min() >= 0 and loss(scores, scores.softmax(1)).shape == ()
+    raises(RuntimeError, lambda: loss(torch.randn(2, 3), torch.tensor([0, 1], dtype=torch.int32)), "Long")
+    assert loss(torch.tensor([[90.0, 0]]), torch.tensor([0])) == 0
+    assert loss(torch.tensor([[900.0, 0]]), torch.tensor([1])) == 900
+    assert torch.equal(loss(torch.ones(2, 3), torch.tensor([1, -100])), loss(torch.ones(1, 3), torch.tensor([1])))
     for wrong in (torch.tensor([0, 3]), torch.tensor([0, -1])):
         raises(IndexError, lambda: loss(torch.randn(2, 3), wrong), "out of bounds")
 
@@ -193,7 +207,23 @@ def check_class_axis():
     assert not torch.allclose(F.cross_entropy(square, labels), F.cross_entropy(square.transpose(1, 2), labels))
 
 
-@check
+@holds("BCE with logits", "NLL loss", "KL divergence")
+def check_siblings():
+    z, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    assert torch.allclose(F.nll_loss(z.log_softmax(1), y), F.cross_entropy(z, y))
+    two = torch.stack([torch.zeros(6), z[:, 0]], 1)
+    yes = y == 1
+    assert torch.allclose(F.binary_cross_entropy_with_logits(z[:, 0], yes.float()), F.cross_entropy(two, yes.long()))
+    assert F.binary_cross_entropy_with_logits(z, torch.rand(6, 3)).shape == ()
+    p = z.softmax(1)
+    assert F.kl_div(p.log(), p, reduction="batchmean").abs() < 1e-6 < 0.1 < F.cross_entropy(z, p)
+
+
+@holds(
+    "How do cross-entropy and mean squared error differ for classification?",
+    "Which loss should an untrained classifier show?",
+    "How does it relate to entropy and KL divergence?", "Why not compute `-log(softmax(z))` yourself?",
+)
 def check_questions():
     def gradient(loss):
         z = torch.tensor([[0.0, 8.0]], dtype=torch.float64, requires_grad=True)
@@ -210,6 +240,13 @@ def check_questions():
     entropy = -(q * q.log()).sum(1)
     divergence = F.kl_div(z.log_softmax(1), q, reduction="none").sum(1)
     assert torch.allclose(F.cross_entropy(z, q, reduction="none"), entropy + divergence, atol=1e-5)
+    leaf = z.clone().requires_grad_()
+    by_entropy = torch.autograd.grad(F.cross_entropy(leaf, q, reduction="sum"), leaf)[0]
+    by_kl = torch.autograd.grad(F.kl_div(leaf.log_softmax(1), q, reduction="sum"), leaf)[0]
+    assert torch.allclose(by_entropy, by_kl, atol=1e-5)
+    one = F.one_hot(torch.tensor([0, 2, 1]), 5).float()
+    assert torch.allclose(F.cross_entropy(z, one), F.kl_div(z.log_softmax(1), one, reduction="batchmean"))
+    assert F.cross_entropy(30 * torch.randn(500, 10), torch.randint(10, (500,))) > 10 > 4 * math.log(10)
     far = torch.tensor([[10.0, -100.0]])
     assert torch.isinf(-far.softmax(1).log()[0, 1])
     stated("110", F.cross_entropy(far, torch.tensor([1])))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, quietly, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, sourced, stated
 from trainings import descend, handwritten_digits
 
 RISK = r"""
@@ -16,6 +16,12 @@ L(\theta) = \frac{1}{N}\sum_{n=1}^{N} \ell\left(f_\theta(x_n), y_n\right), \qqua
 MARGIN = r"\ell = \frac{1}{C} \sum_{j \ne y} \max\left(0, \; m - z_y + z_j\right)^p"
 POISSON = r"\ell = e^{z} - y \, z"
 CTC = r"\ell = -\log \sum_{\pi \in \mathcal{B}^{-1}(y)} \; \prod_{t=1}^{T} p_t(\pi_t)"
+
+by_definition("rare positives", "embeddings", "Loss, cost, objective, metric?")
+sourced("Lin et al. 2017, arXiv 1708.02002, abstract (focal loss for class imbalance)", "rare positives")
+sourced("nnU-Net, arXiv 1809.10486, section 2 (sum of Dice and cross-entropy)", "masks")
+sourced("GIoU, arXiv 1902.09630; CIoU, arXiv 1911.08287; Fast R-CNN, arXiv 1504.08083, section 2.3", "boxes")
+sourced("Graves et al. 2006, abstract; Bahdanau et al. 2014, arXiv 1409.0473, section 3", "unaligned sequences")
 
 
 @formula(RISK)
@@ -136,6 +142,7 @@ def check_by_hand():
         stated(accuracy, (p.argmax(1) == 0).double().mean())
 
 
+@holds("several labels, yes/no")
 @pitfall("`MultiLabelMarginLoss` learns the wrong classes")
 def check_multilabel_target():
     z = torch.tensor([[2.0, 1.5, 0.0]])
@@ -165,7 +172,70 @@ def check_multilabel_target():
     assert learned(F.binary_cross_entropy_with_logits, [0.0, 1.0, 0.0, 1.0]) == [1, 3]
 
 
-@check
+@holds("Call", "Output", "Parameters", "Same in train and eval?")
+def check_the_losses_of_the_code():
+    z, y = torch.tensor([[2.0, 1.5, 0.0], [1.0, 0.0, 3.0]]), torch.tensor([0, 1])
+    lengths = torch.tensor([2, 2]), torch.tensor([1, 1])
+    cases = [
+        (nn.CrossEntropyLoss, (z, y)), (nn.MultiMarginLoss, (z, y)), (nn.BCEWithLogitsLoss, (z, z.sigmoid())),
+        (nn.MSELoss, (z, z + 1)), (nn.PoissonNLLLoss, (z, z.exp().round())),
+        (nn.MultiLabelMarginLoss, (z, torch.tensor([[0, 2, -1], [1, -1, -1]]))),
+        (nn.CTCLoss, (z.log_softmax(1)[:, None].repeat(1, 2, 1), torch.tensor([[1], [2]]), *lengths)),
+    ]
+    for kind, arguments in cases:
+        names = list(inspect.signature(kind.forward).parameters)[1:3]
+        assert names in (["input", "target"], ["log_input", "target"], ["log_probs", "targets"]), names
+        loss = kind()
+        assert loss.reduction == "mean" and not list(loss.parameters())
+        assert loss(*arguments).shape == kind(reduction="sum")(*arguments).shape == ()
+        assert kind(reduction="none")(*arguments).numel() > 1
+        assert torch.equal(loss.train()(*arguments), loss.eval()(*arguments))
+
+
+@holds("regression", "counts", "one of $C$ classes", "matching distributions")
+def check_tasks():
+    numbers = torch.cat([torch.randn(99), torch.tensor([1000.0])])      # one outlier
+
+    def best(loss):
+        grid = torch.linspace(-20, 20, 401)
+        return grid[torch.stack([loss(point.expand(100), numbers) for point in grid]).argmin()].item()
+
+    assert best(F.mse_loss) > 8 and abs(best(F.l1_loss)) < 1 and abs(best(F.huber_loss)) < 1
+    counts = torch.poisson(torch.full((4000,), 100.0))
+    rate, mean, log_var = (torch.tensor(start, requires_grad=True) for start in (4.0, 90.0, 4.0))
+    descend(torch.optim.Adam([rate], 0.05), lambda: F.poisson_nll_loss(rate.expand(4000), counts), 200)
+    gaussian = lambda: F.gaussian_nll_loss(mean.expand(4000), counts, log_var.exp().expand(4000))
+    descend(torch.optim.Adam([mean, log_var], 0.2), gaussian, 400)
+    assert abs(rate.exp() - counts.mean()) < 1 and abs(mean - counts.mean()) < 1
+    assert abs(log_var.exp() / counts.var() - 1) < 0.1
+    pixels, classes = handwritten_digits()
+    for loss in (F.cross_entropy, F.multi_margin_loss):
+        layer = nn.Linear(64, 10)
+        descend(torch.optim.Adam(layer.parameters(), 0.03), lambda: loss(layer(pixels), classes), 100)
+        assert (layer(pixels).argmax(1) == classes).float().mean() > 0.9
+    z, q = torch.randn(5, 4, requires_grad=True), torch.rand(5, 4).softmax(1)
+    by_kl = torch.autograd.grad(F.kl_div(z.log_softmax(1), q, reduction="batchmean"), z)[0]
+    assert torch.allclose(by_kl, torch.autograd.grad(F.cross_entropy(z, q), z)[0], atol=1e-6)
+
+
+@holds("Must a loss be non-negative?")
+def check_negative_losses():
+    zero = torch.zeros(3)
+    assert F.gaussian_nll_loss(zero, zero, torch.full((3,), 0.01)) < 0 and F.poisson_nll_loss(zero + 1, zero + 5) < 0
+    z, y = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0])
+    shifted = torch.autograd.grad(F.cross_entropy(z, y) - 7, z)[0]
+    assert torch.equal(shifted, torch.autograd.grad(F.cross_entropy(z, y), z)[0])
+
+
+@holds("How are several losses combined?")
+def check_weighted_sum():
+    z, y = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0])
+    one, other = F.cross_entropy(z, y), F.multi_margin_loss(z, y)
+    parts = [torch.autograd.grad(loss, z, retain_graph=True)[0] for loss in (one, other, 0.3 * one + 2 * other)]
+    assert torch.allclose(parts[2], 0.3 * parts[0] + 2 * parts[1], atol=1e-6)
+
+
+@holds("Needs", "Why not train on accuracy directly?")
 def check_accuracy_has_no_gradient_and_sum_scales():
     z, y = torch.randn(200, 4), torch.randint(4, (200,))
     decisions = z.argmax(1)

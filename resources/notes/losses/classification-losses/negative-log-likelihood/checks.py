@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Normal
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 LIKELIHOOD = r"""
 L(\theta) = -\frac{1}{N}\sum_{n=1}^{N} \log p_\theta(y_n \mid x_n) = -\frac{1}{N} \log \prod_{n=1}^{N} p_\theta(y_n \mid x_n)
@@ -29,6 +29,7 @@ def check_likelihood():
         np.testing.assert_allclose(log_loss(y, logits.softmax(1), labels=list(range(classes))), library, rtol=1e-6)
 
 
+@holds("`NLLLoss`", "`NLLLoss` input")
 @formula(PICK)
 def check_pick():
     for shape in ((6, 3), (2, 4, 5), (2, 3, 4, 4)):
@@ -45,6 +46,7 @@ def check_pick():
     assert F.nll_loss(torch.tensor([-0.5, -1.0]), torch.tensor(1)).item() == 1.0
 
 
+@holds("`GaussianNLLLoss`", "`GaussianNLLLoss` input")
 @formula(GAUSSIAN)
 def check_gaussian():
     for shape in ((5,), (3, 4), (2, 3, 4)):
@@ -63,9 +65,21 @@ def check_gaussian():
     stated("0.9189", 0.5 * math.log(2 * math.pi))
 
 
-@check
+@holds("`NLLLoss` input", "`NLLLoss` target", "Output", "Defaults", "Same in train and eval?", "`PoissonNLLLoss`")
 def check_contract():
     assert nn.NLLLoss().ignore_index == -100 and nn.NLLLoss().weight is None
+    assert nn.NLLLoss().reduction == nn.GaussianNLLLoss().reduction == "mean"
+    for shape, target_shape in (((4, 3), (4,)), ((3,), ()), ((2, 3, 5), (2, 5))):
+        a, y = torch.randn(shape).log_softmax(-1 if len(shape) < 3 else 1), torch.randint(3, target_shape)
+        assert nn.NLLLoss()(a, y).shape == () and nn.NLLLoss(reduction="none")(a, y).shape == target_shape
+        assert torch.equal(nn.NLLLoss().train()(a, y), nn.NLLLoss().eval()(a, y))
+    m, v = torch.randn(4, 2), torch.rand(4, 2) + 0.1
+    gaussian = nn.GaussianNLLLoss()
+    assert gaussian(m, m + 1, v).shape == () and nn.GaussianNLLLoss(reduction="none")(m, m + 1, v).shape == (4, 2)
+    assert torch.equal(gaussian.train()(m, m + 1, v), gaussian.eval()(m, m + 1, v))
+    rate, counts = torch.rand(50) * 3, torch.randint(6, (50,)).float()
+    poisson = -torch.distributions.Poisson(rate.exp()).log_prob(counts) - torch.lgamma(counts + 1)
+    assert torch.allclose(F.poisson_nll_loss(rate, counts, reduction="none"), poisson, atol=1e-4)
     signature = inspect.signature(nn.GaussianNLLLoss).parameters
     assert signature["full"].default is False and signature["eps"].default == 1e-6
     byte = torch.tensor([0, 1], dtype=torch.uint8)
@@ -75,7 +89,7 @@ def check_contract():
     assert inspect.signature(nn.PoissonNLLLoss).parameters["log_input"].default is True
 
 
-@check
+@holds("Why take the log at all?")
 def check_by_hand():
     tosses = torch.tensor([1.0, 1.0, 1.0, 0.0])
     stated("0.5623", -Bernoulli(0.75).log_prob(tosses).mean())
@@ -106,6 +120,7 @@ def check_probabilities_give_negative_losses():
     assert F.nll_loss(F.log_softmax(logits, 1), y) > 0 and F.cross_entropy(logits, y) > 0
 
 
+@holds("Why take the log at all?")
 @pitfall("The loss is `inf`, then everything is NaN")
 def check_underflow():
     z = torch.tensor([[0.0, 200.0]])
@@ -173,7 +188,7 @@ def check_collapsed_variance():
         assert 300 < loss < 600 if larger_floor else loss > 400_000
 
 
-@check
+@holds("What is the smallest possible NLL?", "How does it relate to perplexity?")
 def check_entropy_and_perplexity():
     q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     for _ in range(5):
@@ -185,16 +200,26 @@ def check_entropy_and_perplexity():
     assert abs(F.nll_loss(uniform, torch.tensor([3])).exp().item() - 50) < 1e-3
 
 
-@check
+@holds("Cross-entropy", "BCE with logits", "MSE", "NLLLoss or CrossEntropyLoss?")
 def check_cross_entropy_is_the_composition():
     z, y = torch.randn(9, 4), torch.randint(4, (9,))
     assert torch.allclose(F.cross_entropy(z, y), F.nll_loss(F.log_softmax(z, 1), y))
+    q = z.detach().softmax(1)
+    assert torch.allclose(F.cross_entropy(z, q), -(q * z.log_softmax(1)).sum(1).mean())
+    assert F.cross_entropy(z, y, label_smoothing=0.1) != F.cross_entropy(z, y)
+    yes = (y == 0).float()
+    bernoulli = -Bernoulli(logits=z[:, 0]).log_prob(yes).mean()
+    assert torch.allclose(F.binary_cross_entropy_with_logits(z[:, 0], yes), bernoulli)
     mean, target = torch.randn(9), torch.randn(9)
+    for spread in (0.5, 3.0):                          # a constant variance scales and shifts the squared error
+        nll = -Normal(mean, spread).log_prob(target).mean()
+        constant = 0.5 * math.log(2 * math.pi * spread**2)
+        assert torch.allclose(nll, F.mse_loss(mean, target) / (2 * spread**2) + constant)
     unit = F.gaussian_nll_loss(mean, target, torch.ones(9))
     assert torch.allclose(unit, F.mse_loss(mean, target) / 2)
 
 
-@check
+@holds("Where does weight decay come in?")
 def check_gaussian_prior_is_an_l2_penalty():
     theta, other = torch.randn(6, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
     prior = lambda t: -Normal(0.0, 0.7).log_prob(t).sum()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 from trainings import descend, handwritten_digits
 
 CLASSICAL = r"""
@@ -15,6 +15,8 @@ COSINE = r"""
 \ell = \begin{cases} 1 - \cos(x_1, x_2) & t = 1 \\ \max\left(0, \; \cos(x_1, x_2) - m\right) & t = -1 \end{cases}, \qquad
 \cos(x_1, x_2) = \frac{x_1^\top x_2}{\lVert x_1 \rVert_2 \, \lVert x_2 \rVert_2}
 """
+
+by_definition("Contrastive (distance)", "Cosine embedding", "Triplet", "InfoNCE")
 
 
 @formula(CLASSICAL)
@@ -30,6 +32,7 @@ def check_classical_form():
             np.testing.assert_allclose(ours, library.numpy(), rtol=1e-10, atol=1e-14)
 
 
+@holds("Range")
 @formula(COSINE)
 def check_cosine_form():
     for n, size in ((1, 2), (9, 4), (40, 3)):
@@ -47,10 +50,21 @@ def check_cosine_form():
     assert F.cosine_embedding_loss(torch.zeros(1, 3), torch.ones(1, 3), torch.tensor([1])) == 1
 
 
-@check
+@holds("`CosineEmbeddingLoss` input", "Target", "Output", "Defaults", "Range", "Same in train and eval?")
 def check_contract():
     assert nn.CosineEmbeddingLoss().margin == 0.0 and nn.HingeEmbeddingLoss().margin == 1.0
     assert inspect.signature(nn.CosineEmbeddingLoss).parameters["reduction"].default == "mean"
+    both = torch.tensor([1, -1, 1, -1])
+    for shape, target in (((4, 3), both), ((3,), torch.tensor(-1))):
+        a, b, module = torch.randn(shape), torch.randn(shape), nn.CosineEmbeddingLoss()
+        each = F.cosine_embedding_loss(a, b, target, reduction="none")
+        assert module(a, b, target).shape == () and each.shape == target.shape
+        assert torch.equal(module.train()(a, b, target), module.eval()(a, b, target))
+    line = torch.tensor([[1.0, 0.0]])
+    worst = [F.cosine_embedding_loss(line, -line, torch.tensor([1]))]
+    worst.append(F.cosine_embedding_loss(line, line, torch.tensor([-1]), margin=-1.0))
+    assert all(abs(value.item() - 2) < 1e-6 for value in worst)
+    assert F.hinge_embedding_loss(torch.tensor([0.3]), torch.tensor([1])) == 0.3     # takes the distance itself
     x = torch.randn(4, 3, requires_grad=True)
     loss = F.cosine_embedding_loss(x, torch.randn(4, 3), torch.zeros(4))
     loss.backward()
@@ -203,7 +217,27 @@ def check_zero_vector_gradient():
     assert abs(nn.utils.get_total_norm([p.grad for p in network.parameters()]) - 1) < 1e-3
 
 
-@check
+@holds("Why is there a margin at all?", "Does it keep differences within a class?")
+def check_push_and_pull():
+    for d in (0.5, 3.0, 100.0):
+        x = torch.tensor([[d, 0.0]], requires_grad=True)
+        endless, = torch.autograd.grad(-0.5 * F.pairwise_distance(x, torch.zeros(1, 2), eps=0) ** 2, x)
+        push, = torch.autograd.grad(classical(x, torch.zeros(1, 2), torch.zeros(1)), x)
+        pull, = torch.autograd.grad(classical(x, torch.zeros(1, 2), torch.ones(1)), x)
+        assert endless[0, 0] == -d and bool(push.any()) is (d < 1) and abs(pull.norm().item() / d - 1) < 1e-4
+
+
+@holds("How does it differ from triplet loss?")
+def check_widths():
+    """A wide class, a narrow one and a gap: the triplet loss is 0, the contrastive loss is not."""
+    wide, narrow = torch.tensor([[0.0, 0.0], [2.0, 0.0]]), torch.tensor([[9.0, 0.0], [9.1, 0.0]])
+    for one, other in ((wide, narrow), (narrow, wide)):
+        assert F.triplet_margin_loss(one[:1], one[1:], other[:1]) == 0
+        assert F.triplet_margin_loss(one[1:], one[:1], other[:1]) == 0
+        assert classical(one[:1], one[1:], torch.ones(1)) > 0.004 and classical(one, other, torch.zeros(1)) == 0
+
+
+@holds("How do gradients flow in a siamese network?")
 def check_shared_weights_add_their_gradients():
     layer = nn.Linear(3, 2)
     x1, x2 = torch.randn(4, 3), torch.randn(4, 3)

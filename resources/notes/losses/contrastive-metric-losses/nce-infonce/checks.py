@@ -10,7 +10,7 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, quietly, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, sourced, stated
 
 INFO_NCE = r"""
 L = -\frac{1}{N} \sum_{i=1}^{N} \log \frac{e^{s_{ii}/\tau}}{\sum_{j=1}^{N} e^{s_{ij}/\tau}}, \qquad
@@ -21,6 +21,11 @@ NCE = r"""
 \ell = -\log \sigma(\Delta(x)) - \sum_{j=1}^{k} \log \sigma(-\Delta(\tilde{x}_j)), \qquad \Delta(x) = f(x) - \log\left(k \, q(x)\right)
 """
 
+by_definition("InfoNCE", "Negative sampling", "Triplet", "Cross-entropy", "How do NCE and InfoNCE differ?")
+sourced("MoCo, arXiv 1911.05722, sections 3.2 and 3.3 (queue, 0.07)", "Parameters", "InfoNCE")
+sourced("CLIP, arXiv 2103.00020, section 2.4 (learned temperature)", "Parameters")
+sourced("Mikolov et al., arXiv 1310.4546, section 2.2", "Negative sampling")
+
 
 def cosines(x, y):
     return F.normalize(x, dim=1) @ F.normalize(y, dim=1).T
@@ -30,6 +35,7 @@ def info_nce(s, tau):
     return F.cross_entropy(s / tau, torch.arange(len(s)))
 
 
+@holds("Input", "Range")
 @formula(INFO_NCE)
 def check_info_nce():
     for n, d in ((1, 3), (2, 4), (16, 8), (50, 5)):
@@ -41,6 +47,7 @@ def check_info_nce():
             p = e / e.sum(1, keepdims=True)
             np.testing.assert_allclose(-np.log(np.diag(p)).mean(), loss.item(), rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose((p - np.eye(n)) / (n * tau), s.grad.numpy(), rtol=1e-9, atol=1e-12)
+            assert (s.grad[~torch.eye(n, dtype=torch.bool)] > 0).all() and (s.grad.diagonal() <= 0).all() and loss >= 0
             assert loss.item() >= math.log(1 + (n - 1) * math.exp(-2 / tau)) - 1e-9
 
 
@@ -75,7 +82,7 @@ def check_nce():
         np.testing.assert_allclose(ours, library.numpy(), rtol=1e-9)
 
 
-@check
+@holds("NCE", "Negative sampling")
 def check_nce_recovers_a_normalized_density_and_negative_sampling_does_not():
     p = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
     q = torch.tensor([0.25, 0.25, 0.3, 0.2], dtype=torch.float64)
@@ -177,6 +184,37 @@ def check_same_class():
     assert info_nce(cosines(twice, twice), 0.02) > math.log(2) - 1e-3 and info_nce(cosines(x, x), 0.02) < 0.01
 
 
+@holds("Output", "In PyTorch", "Cost")
+def check_contract():
+    for n in (2, 7, 256):
+        s = cosines(torch.ones(n, 3), torch.ones(n, 3))
+        loss = info_nce(s, 0.07)
+        assert s.shape == (n, n) and loss.shape == () and abs(loss.item() - math.log(n)) < 1e-5
+    names = [name.lower().replace("_", "") for name in (*dir(nn), *dir(F))]
+    assert not [name for name in names if "infonce" in name or "ntxent" in name or "contrastive" in name]
+
+
+@holds("Can losses of different batch sizes be compared?")
+def check_batch_sizes():
+    for seed in range(3):
+        torch.manual_seed(seed)
+        x = torch.randn(512, 16)
+        y = x + torch.randn(512, 16)
+        for few, many in ((16, 128), (128, 512)):
+            loss = lambda n: np.mean([info_nce(cosines(a, b), 0.1).item() for a, b in zip(x.split(n), y.split(n))])
+            losses = {n: loss(n) for n in (few, many)}
+            found = {n: math.log(n) - loss for n, loss in losses.items()}
+            assert losses[many] > losses[few] + 0.2 and found[many] > found[few] + 0.1
+            assert all(found[n] <= math.log(n) for n in found)
+
+
+@holds("What does a very small temperature do?")
+def check_the_hardest_negative():
+    negatives = torch.tensor([0.6, 0.5, 0.4, 0.3, 0.2])
+    shares = [(negatives / tau).softmax(0)[0].item() for tau in (1.0, 0.01)]
+    assert shares[0] < 0.3 and shares[1] > 0.99
+
+
 @check
 def check_temperature_and_library():
     s = cosines(torch.randn(40, 8), torch.randn(40, 8))
@@ -273,7 +311,7 @@ def check_own_rows_put_back():
     assert torch.isclose(averaged / 2, torch.autograd.grad(learned((a, b)), scale)[0])
 
 
-@check
+@holds("What does a very small temperature do?")
 def check_small_temperature_sharpens_the_gradient():
     for s, grows in ((torch.tensor([[0.5, 0.6, 0.1]]), True), (torch.tensor([[0.9, 0.6, 0.1]]), False)):
         sizes = []

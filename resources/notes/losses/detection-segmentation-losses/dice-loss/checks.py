@@ -4,7 +4,7 @@ from scipy.spatial import distance
 from sklearn.metrics import f1_score, jaccard_score
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend
 
 DICE = r"D = \frac{2 \sum_i p_i g_i + s}{\sum_i p_i + \sum_i g_i + s}, \qquad L = 1 - D"
@@ -12,6 +12,9 @@ IOU = r"D = \frac{2J}{1 + J}, \qquad J = \frac{D}{2 - D}"
 GRADIENT = r"""
 \frac{\partial L}{\partial p_j} = -\frac{2 g_j}{\sum_i p_i + \sum_i g_i} + \frac{2 \sum_i p_i g_i}{\left(\sum_i p_i + \sum_i g_i\right)^2}
 """
+
+by_definition("Dice", "Same in train and eval?")
+sourced("Lin et al. 2017, arXiv 1708.02002, abstract and section 3", "Focal loss")
 
 
 def dice(p, g, s=0.0):
@@ -29,6 +32,7 @@ def masks(n=60):
             return p, g
 
 
+@holds("Range", "Dice")
 @formula(DICE)
 def check_equals_the_library_on_hard_masks():
     for n in (5, 60, 400):
@@ -63,6 +67,20 @@ def check_gradient():
         a, b = p.detach().numpy(), g.numpy()
         total = a.sum() + b.sum()
         np.testing.assert_allclose(-2 * b / total + 2 * (a * b).sum() / total**2, p.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+@holds("Input", "Target", "Output", "In PyTorch")
+def check_contract():
+    p, g = torch.rand(3, 2, 5, 5), (torch.rand(3, 2, 5, 5) > 0.5).float()
+    each = [[1 - dice(p[n, c], g[n, c], 1e-5) for c in range(2)] for n in range(3)]
+    assert dice_loss(p, g).shape == () and torch.isclose(dice_loss(p, g), torch.tensor(each).mean())
+    classes = torch.randint(4, (2, 5, 5))
+    target = F.one_hot(classes, 4).movedim(-1, 1).float()
+    assert 0 <= dice_loss(torch.randn(2, 4, 5, 5).softmax(1), target) <= 1 and dice_loss(target, target) < 1e-6
+    assert not [name for name in (*dir(torch.nn), *dir(F)) if "dice" in name.lower().replace("indices", "")]
+    for pixels in (1, 50, 2500):                                        # missed objects cost alike, whatever their size
+        mask = (torch.arange(10_000) < pixels).float()
+        assert 1 - dice(torch.zeros(10_000), mask, 1e-5) > 0.9999
 
 
 @check
@@ -152,7 +170,7 @@ def check_saturation():
     assert dice_gradient.abs().max() < 1e-4 and bce_gradient.abs().min() > 0.99
 
 
-@check
+@holds("BCE", "Does it lead to calibrated probabilities?")
 def check_calibration():
     g = np.array([1.0] * 40 + [0.0] * 60)
     grid = np.linspace(0.01, 1, 100)
@@ -163,20 +181,43 @@ def check_calibration():
     stated("0.4", grid[int(np.argmin(bce))])
 
 
-@check
+@holds("Tversky", "Soft IoU", "What does one wrong pixel cost?")
 def check_tversky_and_small_objects():
     p, g = masks()
     tp, fp, fn = (p & g).sum(), (p & ~g).sum(), (~p & g).sum()
     np.testing.assert_allclose(tp / (tp + 0.5 * fp + 0.5 * fn), f1_score(g, p))
     assert jaccard_score(g, p) < f1_score(g, p)
+    tversky = lambda alpha, beta: tp / (tp + alpha * fp + beta * fn)
+    assert tversky(0.3, 0.7) < tversky(0.3, 0.3) and tversky(0.7, 0.3) < tversky(0.3, 0.3)
+    for _ in range(50):                                                 # soft masks too
+        q, h = np.random.rand(30), (np.random.rand(30) > 0.6).astype(float)
+        both = (q * h).sum()
+        assert both / (q.sum() + h.sum() - both) <= dice(q, h) + 1e-12
+    large = np.array([1.0] * 400 + [0.0] * 600)
+    for wrong in (0, 999):
+        flipped = large.copy()
+        flipped[wrong] = 1 - flipped[wrong]
+        assert abs(1 - dice(flipped, large) - 0.001) < 0.0003
     small = np.array([1.0] * 4 + [0.0] * 12)
     missed, extra = small.copy(), small.copy()
     missed[0], extra[9] = 0, 1
     assert 1 - dice(missed, small) > 0.1 and 1 - dice(extra, small) > 0.1
 
 
-@check
+@holds("What does generalized Dice add?")
+def check_generalized():
+    g = np.stack([np.arange(100) >= 4, np.arange(100) < 4]).astype(float)
+    p = np.stack([np.ones(100), np.zeros(100)])                         # the class of 4 pixels is missed
+    weighted = lambda w: 2 * (w * (p * g).sum(1)).sum() / (w * (p + g).sum(1)).sum()
+    stated("0.96", weighted(np.ones(2)))
+    stated("0.077", weighted(1 / g.sum(1) ** 2))
+
+
+@holds("Dice or IoU?")
 def check_averages_can_rank_differently():
+    pairs = [masks(40) for _ in range(60)]
+    f, j = (np.array([score(g, p) for p, g in pairs]) for score in (f1_score, jaccard_score))
+    assert ((f[:, None] > f + 1e-9) == (j[:, None] > j + 1e-9)).all()
     steady, mixed = np.array([0.6, 0.6]), np.array([1.0, 0.2])
     d = lambda j: (2 * j / (1 + j)).mean()
     assert steady.mean() == mixed.mean() and d(steady) > d(mixed)

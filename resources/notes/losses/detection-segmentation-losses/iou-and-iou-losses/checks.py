@@ -7,7 +7,7 @@ from sklearn.metrics import jaccard_score
 from torch.nn import functional as F
 from torchvision import ops
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 OVERLAP = r"""
 \mathrm{IoU} = \frac{|A \cap B|}{|A \cup B|}, \qquad
@@ -21,6 +21,14 @@ ASPECT = r"""
 v = \frac{4}{\pi^2} \left( \arctan\frac{w_B}{h_B} - \arctan\frac{w_A}{h_A} \right)^2, \qquad
 \alpha = \frac{v}{1 - \mathrm{IoU} + v}
 """
+
+by_definition("Input", "Same in train and eval?", "Dice")
+sourced("torchvision documentation of ops.nms: boxes with an IoU above the threshold are removed", "IoU")
+sourced("DETR, arXiv 2005.12872, section on the bounding box loss", "GIoU", "Why combine GIoU with L1?")
+sourced("Distance-IoU Loss, arXiv 1911.08287, abstract: DIoU as a loss and as the criterion of NMS", "DIoU")
+sourced("Ultralytics sources of YOLOv5 and YOLOv8: bbox_iou(..., CIoU=True) in the box loss", "CIoU")
+sourced("Fast R-CNN, arXiv 1504.08083, and SSD, arXiv 1512.02325: smooth L1 on box offsets", "Smooth L1")
+sourced("Pascal VOC challenge paper and the COCO detection evaluation page", "Which IoU counts as a hit?")
 
 
 def boxes(n):
@@ -62,23 +70,34 @@ def check_measures_and_losses():
                 np.testing.assert_allclose(1 - ours[range(n), range(n), k], values.numpy(), rtol=1e-5, atol=1e-5)
 
 
-@check
+@holds("`box_iou(a, b)` and relatives", "`…_box_iou_loss(a, b)`", "Defaults")
 def check_contract():
     for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
         parameters = inspect.signature(loss).parameters
         assert parameters["reduction"].default == "none" and parameters["eps"].default == 1e-7
     assert "fmt" in inspect.signature(ops.box_iou).parameters
+    for other in (ops.generalized_box_iou, ops.distance_box_iou, ops.complete_box_iou):
+        assert "fmt" not in inspect.signature(other).parameters and other(boxes(3), boxes(5)).shape == (3, 5)
+        rows = getattr(ops, f"{other.__name__}_loss")(boxes(4), boxes(4))
+        assert rows.shape == (4,)
+    x, y = boxes(6), boxes(6)
+    assert torch.allclose(ops.generalized_box_iou_loss(x, y), 1 - ops.generalized_box_iou(x, y).diagonal(), atol=1e-5)
     a = boxes(5)
     centre = ops.box_convert(a, "xyxy", "cxcywh")
     assert torch.allclose(ops.box_iou(centre, centre, fmt="cxcywh"), ops.box_iou(a, a))
     assert torch.allclose(ops.box_iou(a * 7, a.flip(0) * 7), ops.box_iou(a, a.flip(0)))
 
 
-@check
+@holds("Range")
 def check_ciou_range():
     tall, wide = torch.tensor([[0.0, 0.0, 1e-3, 1000.0]]).double(), torch.tensor([[1e6, 1e6, 1e6 + 1000, 1e6 + 1e-3]]).double()
     worst = ops.complete_box_iou_loss(tall, wide).item()
     assert 2.4 < worst < 2.5
+    small, far = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).double(), torch.tensor([[1e4, 1e4, 1e4 + 1, 1e4 + 1]]).double()
+    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss):
+        assert 1.99 < loss(small, far).item() < 2 and abs(loss(small, small).item()) < 1e-6
+    x, y = boxes(300), boxes(300)
+    assert 0 <= ops.box_iou(x, y).min() and ops.box_iou(x, x).max() <= 1 + 1e-12
 
 
 @check
@@ -94,12 +113,12 @@ def check_by_hand():
     assert (1.5**2 + 1) == 3.25
 
 
-@check
+@holds("IoU", "GIoU", "DIoU", "CIoU", "Smooth L1")
 def check_gradients_of_disjoint_boxes():
     a = torch.tensor([[0.0, 0.0, 2.0, 2.0]])
     far = torch.tensor([[5.0, 0.0, 6.0, 1.0]], requires_grad=True)
     assert torch.equal(torch.autograd.grad(ops.box_iou(far, a).sum(), far)[0], torch.zeros(1, 4))
-    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
+    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss, F.smooth_l1_loss):
         assert torch.autograd.grad(loss(far, a).sum(), far)[0].abs().max() > 0.01
 
 
@@ -199,7 +218,7 @@ def check_measures_with_epsilon():
         assert ("eps" in inspect.signature(measure).parameters) is has
 
 
-@check
+@holds("Why is GIoU sometimes equal to IoU?", "Does CIoU help when the aspect ratio is already right?")
 def check_questions():
     left, right = torch.tensor([[0.0, 0.0, 1.0, 2.0]]), torch.tensor([[1.0, 0.0, 4.0, 2.0]])
     assert torch.allclose(ops.generalized_box_iou(left, right), ops.box_iou(left, right), atol=1e-6)
@@ -211,11 +230,28 @@ def check_questions():
     assert torch.allclose(ops.generalized_box_iou(left, right - gap / 2), ops.box_iou(left, right - gap / 2))
     small, large = torch.tensor([[0.0, 0.0, 1.0, 2.0]]), torch.tensor([[0.5, 0.5, 2.5, 4.5]])
     assert torch.allclose(ops.complete_box_iou(small, large), ops.distance_box_iou(small, large))
+    small.requires_grad_()
+    of = lambda loss: torch.autograd.grad(loss(small, large).sum(), small)[0]
+    assert torch.allclose(of(ops.complete_box_iou_loss), of(ops.distance_box_iou_loss), atol=1e-6)
+    inner = torch.tensor([[-1.0, -2.0, 1.0, 2.0]], requires_grad=True)  # same centre and ratio, half the size
+    ops.complete_box_iou_loss(inner, torch.tensor([[-2.0, -4.0, 2.0, 4.0]])).sum().backward()
+    assert (inner.grad[0, :2] > 0.01).all() and (inner.grad[0, 2:] < -0.01).all()  # a step down enlarges the box
     p, g = np.random.rand(50) > 0.5, np.random.rand(50) > 0.5
     assert math.isclose(jaccard_score(g, p), (p & g).sum() / (p | g).sum())
 
 
-@check
+@holds("Why combine GIoU with L1?", "Which IoU counts as a hit?")
+def check_scale_and_thresholds():
+    x, y = boxes(50), boxes(50)
+    assert torch.allclose(ops.generalized_box_iou_loss(10 * x, 10 * y), ops.generalized_box_iou_loss(x, y), atol=1e-5)
+    assert torch.allclose(F.l1_loss(10 * x, 10 * y), 10 * F.l1_loss(x, y))
+    target = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    loose, tight = (ops.box_iou(target + torch.tensor([s, 0.0, s, 0.0]), target).item() for s in (3.0, 0.5))
+    passed = [sum(iou >= t for t in np.linspace(0.5, 0.95, 10)) for iou in (loose, tight)]
+    assert 0.5 < loose < tight and 0 < passed[0] < passed[1]
+
+
+@holds("Why is IoU harsh on small objects?")
 def check_small_boxes_and_metric():
     for size, text in ((4.0, "0.6"), (100.0, "0.9802")):
         box = torch.tensor([[0.0, 0.0, size, size]])

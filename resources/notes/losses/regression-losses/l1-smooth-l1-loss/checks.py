@@ -10,8 +10,9 @@ from sklearn.metrics import mean_absolute_error
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.detection import roi_heads
+from torchvision.ops import generalized_box_iou_loss
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 CURVES = r"""
 S_\beta(e) = \begin{cases} e^2 / (2\beta) & |e| < \beta \\ |e| - \beta/2 & \text{otherwise} \end{cases}, \qquad
@@ -21,6 +22,8 @@ FACTOR = r"""
 H_\delta(e) = \delta \, S_\delta(e), \qquad
 \frac{\partial S_\beta}{\partial e} = \max\left(-1, \min\left(1, \frac{e}{\beta}\right)\right)
 """
+by_definition("Range", "Same in train and eval?")
+sourced("Fast R-CNN, arXiv 1504.08083, multi-task loss", "Why did Fast R-CNN use smooth L1?")
 THRESHOLDS = (1 / 9, 0.5, 1.0, 2.0, 30.0)
 
 
@@ -72,7 +75,7 @@ def check_by_hand():
     assert s[1] == 2 and h[1] == 4
 
 
-@check
+@holds("Input, target", "Output", "Parameters", "Defaults")
 def check_limits_and_contract():
     x, y = torch.randn(50).double(), torch.randn(50).double()
     assert torch.equal(F.smooth_l1_loss(x, y, beta=0.0), F.l1_loss(x, y))
@@ -82,6 +85,11 @@ def check_limits_and_contract():
     raises(RuntimeError, lambda: F.smooth_l1_loss(x, y, beta=-1.0), "does not support")
     for loss in (F.l1_loss, F.smooth_l1_loss, F.huber_loss):
         raises(RuntimeError, lambda: loss(torch.tensor([1, 2]), torch.tensor([1, 3])))
+        assert loss(torch.tensor([1.0, 2.0]), torch.tensor([1, 3])).item() in (0.25, 0.5)
+        assert loss(torch.zeros(2, 3), torch.ones(2, 3), reduction="none").shape == (2, 3)
+        assert loss(torch.zeros(2, 3), torch.ones(2, 3)).shape == ()
+        assert inspect.signature(loss).parameters["reduction"].default == "mean"
+    raises(RuntimeError, lambda: F.huber_loss(x, y, delta=0.0), "non-positive")
     w = torch.tensor([0.0, 2.0, -3.0], requires_grad=True)
     F.l1_loss(w, torch.zeros(3)).backward()
     assert torch.allclose(w.grad, torch.tensor([0.0, 1.0, -1.0]) / 3)
@@ -161,18 +169,51 @@ def check_oscillation():
     assert np.allclose(seen[4:6], seen[6:8], atol=1e-5)
 
 
-@check
+@holds("L1", "Smooth L1", "Huber", "MSE", "IoU losses")
+def check_best_constants_and_gradients():
+    y = torch.tensor([1.0, 2.0, 3.0, 4.0, 20.0]).double()
+    grid = torch.linspace(0, 20, 2001).double()[:, None].expand(2001, 5)
+
+    def best(loss, **options):
+        return grid[loss(grid, y.expand(2001, 5), reduction="none", **options).mean(1).argmin(), 0].item()
+
+    assert abs(best(F.l1_loss) - 3) < 0.011 and abs(best(F.mse_loss) - 6) < 0.011
+    for loss, name in ((F.smooth_l1_loss, "beta"), (F.huber_loss, "delta")):
+        constants = [best(loss, **{name: t}) for t in (0.01, 6.0, 50.0)]
+        assert abs(constants[0] - 3) < 0.02 and 3.2 < constants[1] < 5.5 and abs(constants[2] - 6) < 0.011
+    e = torch.tensor([0.1, -0.2, 9.0, -900.0], requires_grad=True)
+    wanted = {
+        "l1": (F.l1_loss, {}, [1, -1, 1, -1]),
+        "smooth": (F.smooth_l1_loss, {"beta": 0.5}, [0.2, -0.4, 1, -1]),
+        "huber": (F.huber_loss, {"delta": 0.5}, [0.1, -0.2, 0.5, -0.5]),
+        "mse": (F.mse_loss, {}, [0.2, -0.4, 18, -1800]),
+    }
+    for loss, options, gradient in wanted.values():
+        ours = torch.autograd.grad(loss(e, torch.zeros(4), reduction="sum", **options), e)[0]
+        assert torch.allclose(ours, torch.tensor(gradient).float())
+    gradients = []
+    for size in (2.0, 20.0):  # the same differences of coordinates, boxes of another size
+        target = torch.tensor([[0.0, 0.0, size, size]])
+        box = (target + torch.tensor([[0.5, 0.5, 0.5, 0.5]])).requires_grad_()
+        gradients.append(torch.autograd.grad(generalized_box_iou_loss(box, target).sum(), box)[0])
+    assert (gradients[0] - gradients[1]).abs().max() > 0.05
+
+
+@holds("Why does L1 lead to the median?", "Which noise belongs to L1?")
 def check_median_and_laplace():
     y = torch.tensor([1.0, 2.0, 3.0, 4.0, 20.0])
     grid = torch.linspace(0, 20, 2001)
     losses = torch.stack([F.l1_loss(torch.full_like(y, float(c)), y) for c in grid])
     assert abs(grid[losses.argmin()] - y.median()) < 1e-3
+    for c, pull in ((2.5, -1), (3.5, 1), (1.5, -3)):  # as many as lie above minus those below, and the other way round
+        constant = torch.full_like(y, c).requires_grad_()
+        assert torch.autograd.grad(F.l1_loss(constant, y, reduction="sum"), constant)[0].sum() == pull
     x, t = torch.randn(9), torch.randn(9)
     nll = -torch.distributions.Laplace(x, 0.7).log_prob(t)
     assert torch.allclose(nll, (x - t).abs() / 0.7 + math.log(2 * 0.7), atol=1e-6)
 
 
-@check
+@holds("How is δ chosen for noisy data?")
 def check_efficiency():
     k = 1.345
     stated("1.345", k)
@@ -180,6 +221,10 @@ def check_efficiency():
     second = stats.norm.expect(lambda z: np.clip(z, -k, k) ** 2)
     stated("95%", round(inside**2 / second, 2))
     assert abs(inside**2 / second - 0.95) < 1e-3
+    y = torch.cat([torch.randn(99), torch.tensor([1e4])]).double()
+    grid = torch.linspace(-1, 1, 401).double()
+    losses = torch.stack([F.huber_loss(c.expand(100), y, delta=k) for c in grid])
+    assert abs(grid[losses.argmin()]) < 0.6 < 50 < y.mean()  # one wild value moves the average only
 
 
 @pitfall("The loss is wrong by broadcasting")
@@ -199,9 +244,14 @@ def check_broadcast():
         assert F.smooth_l1_loss(images, targets.unsqueeze(1)) == 0
 
 
-@check
+@holds("How smooth is smooth L1?")
 def check_second_derivative():
     for e, expected in ((0.5, 0.5), (1.9, 0.5), (2.1, 0.0), (-3.0, 0.0)):
         x = torch.tensor(e, dtype=torch.float64)
         curvature = torch.autograd.functional.hessian(lambda v: F.smooth_l1_loss(v, torch.zeros_like(v), beta=2), x)
         assert abs(curvature.item() - expected) < 1e-12
+    e = torch.linspace(-15, 15, 301).double().requires_grad_()
+    slope = torch.autograd.grad(torch.log(torch.cosh(e)).sum(), e)[0]
+    assert slope.abs().max() <= 1 and torch.allclose(slope, torch.tanh(e.detach()))  # tanh: smooth and bounded
+    smooth_l1 = torch.autograd.grad(F.smooth_l1_loss(e, 0 * e.detach(), beta=2, reduction="sum"), e)[0]
+    assert smooth_l1.diff().abs().max() < 0.06  # no jump of the gradient

@@ -9,13 +9,17 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 LOSS = r"""
 L = \frac{1}{n}\sum_{i=1}^{n} (x_i - y_i)^2, \qquad
 \frac{\partial L}{\partial x_i} = \frac{2}{n}\,(x_i - y_i)
 """
 SPLIT = r"\frac{1}{n}\sum_{i=1}^{n} (c - y_i)^2 = (c - \bar{y})^2 + \frac{1}{n}\sum_{i=1}^{n} (y_i - \bar{y})^2"
+
+by_definition("Range", "Same in train and eval?")
+sourced("Fast R-CNN, arXiv 1504.08083 (boxes); Nature DQN paper, clipped error (values)", "Smooth L1, Huber")
+sourced("Hui and Belkin, arXiv 2006.07322, abstract", "What does a sigmoid do to the gradient of MSE?")
 
 
 @formula(LOSS)
@@ -41,7 +45,7 @@ def check_split():
         np.testing.assert_allclose((c - y.mean().item()) ** 2 + y.numpy().var(), library, rtol=1e-12)
 
 
-@check
+@holds("Input, target", "Output", "Defaults")
 def check_contract():
     x, y = torch.randn(2, 3), torch.randn(2, 3)
     assert F.mse_loss(x, y, reduction="none").shape == x.shape and F.mse_loss(x, y).shape == ()
@@ -51,6 +55,52 @@ def check_contract():
     assert torch.allclose(F.mse_loss(x, y, weight=w), (w * (x - y) ** 2).sum() / w.sum())
     assert inspect.signature(F.mse_loss).parameters["weight"].default is None
     assert "weight" not in inspect.signature(torch.nn.MSELoss).parameters
+    assert inspect.signature(F.mse_loss).parameters["reduction"].default == "mean"
+    assert not list(nn.MSELoss().parameters())
+
+
+@holds("MSE", "L1", "Smooth L1, Huber", "Gaussian NLL", "Cross-entropy")
+def check_best_constants_and_pulls():
+    y = torch.tensor([1.0, 2.0, 3.0, 4.0, 20.0]).double()
+    grid = torch.linspace(0, 20, 2001).double()
+    best = lambda loss: grid[torch.stack([loss(c.expand(5), y) for c in grid]).argmin()].item()
+    variance = torch.tensor([1.0, 1.0, 4.0, 2.0, 9.0]).double()
+    for loss, constant in (
+        (F.mse_loss, 6.0),
+        (F.l1_loss, 3.0),
+        (lambda c, t: F.huber_loss(c, t, delta=0.01), 3.0),
+        (lambda c, t: F.huber_loss(c, t, delta=50.0), 6.0),
+        (lambda c, t: F.smooth_l1_loss(c, t, beta=50.0), 6.0),
+        (lambda c, t: F.gaussian_nll_loss(c, t, torch.full_like(c, 7.0)), 6.0),
+        (lambda c, t: F.gaussian_nll_loss(c, t, variance), ((y / variance).sum() / (1 / variance).sum()).item()),
+    ):
+        assert abs(best(loss) - constant) < 0.02
+    e = torch.tensor([10.0, 100.0], requires_grad=True)
+    pull = lambda loss: torch.autograd.grad(loss(e, torch.zeros(2)).sum(), e)[0].tolist()
+    none = {"reduction": "none"}
+    assert pull(lambda c, t: F.mse_loss(c, t, **none)) == [20, 200]
+    assert pull(lambda c, t: F.l1_loss(c, t, **none)) == [1, 1]
+    assert pull(lambda c, t: F.huber_loss(c, t, **none)) == pull(lambda c, t: F.smooth_l1_loss(c, t, **none)) == [1, 1]
+    nll = pull(lambda c, t: F.gaussian_nll_loss(c, t, torch.full_like(c, 50.0), **none))
+    assert np.allclose(nll, [10 / 50, 100 / 50])
+    classes = torch.tensor([0, 0, 0, 1, 1, 2])
+    frequencies = torch.tensor([3.0, 2.0, 1.0]) / 6
+    for start, flat in ((frequencies.log(), True), (torch.zeros(3), False)):
+        logits = start.clone().requires_grad_()
+        gradient = torch.autograd.grad(F.cross_entropy(logits.expand(6, 3), classes), logits)[0]
+        assert bool(gradient.abs().max() < 1e-6) is flat
+    # The mean varies less under Gaussian noise, the median under heavy tails and wrong labels.
+    gaussian, laplace = torch.randn(4000, 25), torch.distributions.Laplace(0.0, 1.0).sample((4000, 25))
+    wrong = torch.where(torch.rand(4000, 25) < 0.1, 20 * torch.randn(4000, 25), gaussian)
+    for noise, mean_wins in ((gaussian, True), (laplace, False), (wrong, False)):
+        assert bool((noise.mean(1) ** 2).mean() < 0.85 * (noise.median(1).values ** 2).mean()) is mean_wins
+    assert (wrong.median(1).values ** 2).mean() < 0.3 * (wrong.mean(1) ** 2).mean()
+    assert (laplace.median(1).values ** 2).mean() < 0.85 * (laplace.mean(1) ** 2).mean()
+    # Noise that differs between inputs: weighting by the true variance gives the better location.
+    spread = torch.tensor([0.1, 3.0]).repeat(10)
+    y = spread * torch.randn(2000, 20)
+    weighted = (y / spread**2).sum(1) / (1 / spread**2).sum()
+    assert (weighted**2).mean() < 0.1 * (y.mean(1) ** 2).mean()
 
 
 @check
@@ -192,7 +242,7 @@ def check_scale():
     stated("65,504", torch.finfo(torch.float16).max)
 
 
-@check
+@holds("What does a sigmoid do to the gradient of MSE?")
 def check_sigmoid_saturates():
     z = torch.tensor(math.log(0.01 / 0.99), dtype=torch.float64, requires_grad=True)
     F.mse_loss(z.sigmoid(), torch.ones((), dtype=torch.float64)).backward()
@@ -200,14 +250,37 @@ def check_sigmoid_saturates():
     z.grad = None
     F.binary_cross_entropy_with_logits(z, torch.ones((), dtype=torch.float64)).backward()
     stated("−0.99", z.grad)
+    for p in (0.001, 0.2, 0.999):
+        z = torch.tensor(math.log(p / (1 - p)), dtype=torch.float64, requires_grad=True)
+        for label in (0.0, 1.0):
+            gradient = torch.autograd.grad((z.sigmoid() - label) ** 2, z)[0].item()
+            assert math.isclose(gradient, 2 * (p - label) * p * (1 - p), rel_tol=1e-9)
 
 
-@check
+@holds("Is MSE convex?")
+def check_convexity():
+    inputs, y = torch.randn(30, 4).double(), torch.randn(30).double()
+    for _ in range(50):
+        a, b = torch.randn(2, 30).double()
+        v, w = torch.randn(2, 4).double()
+        for middle, ends in (
+            (F.mse_loss((a + b) / 2, y), (F.mse_loss(a, y) + F.mse_loss(b, y)) / 2),
+            (F.mse_loss(inputs @ (v + w) / 2, y), (F.mse_loss(inputs @ v, y) + F.mse_loss(inputs @ w, y)) / 2),
+        ):
+            assert middle < ends
+    two_layers = lambda first, second: F.mse_loss(second * torch.tanh(first * torch.ones(1)), torch.tanh(torch.ones(1)))
+    assert two_layers(1.0, 1.0) == two_layers(-1.0, -1.0) == 0 < two_layers(0.0, 0.0)  # higher between two minima
+
+
+@holds("Which assumption stands behind MSE?", "What value is good?")
 def check_gaussian_likelihood_and_scikit_learn():
     x, y = torch.randn(20, dtype=torch.float64), torch.randn(20, dtype=torch.float64)
     nll = -torch.distributions.Normal(x, 0.7).log_prob(y).mean()
     expected = F.mse_loss(x, y) / (2 * 0.7**2) + math.log(0.7) + 0.5 * math.log(2 * math.pi)
     assert torch.allclose(nll, expected)
+    skewed = torch.distributions.Exponential(1.0).sample((20000,)).double() + 2  # far from Gaussian: the mean is 3
+    grid = torch.linspace(2, 4, 201).double()
+    assert abs(grid[torch.stack([F.mse_loss(c.expand(20000), skewed) for c in grid]).argmin()] - 3) < 0.05
     assert "squared" not in inspect.signature(sklearn.metrics.mean_squared_error).parameters
     assert math.isclose(sklearn.metrics.root_mean_squared_error(y, x), F.mse_loss(x, y).sqrt().item())
     assert math.isclose(sklearn.metrics.r2_score(y, x), (1 - F.mse_loss(x, y) / y.var(unbiased=False)).item())

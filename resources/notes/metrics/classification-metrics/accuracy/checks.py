@@ -1,3 +1,4 @@
+import inspect
 import math
 import warnings
 
@@ -5,9 +6,18 @@ import numpy as np
 import torch
 from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, precision_score, recall_score, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 ACCURACY = r"""
 \mathrm{ACC} = \frac{1}{n} \sum_{i=1}^{n} [\hat{y}_i = y_i] = \sum_{c=1}^{C} \frac{n_c}{n} R_c, \qquad
@@ -19,6 +29,7 @@ BALANCED = r"""
 """
 TOP_K = r"\mathrm{ACC}_k = \frac{1}{n} \sum_{i=1}^{n} \left[ \, \left| \{ c : s_{ic} > s_{i y_i} \} \right| < k \, \right]"
 DEVIATION = r"\mathrm{SD} = \sqrt{\frac{p (1 - p)}{n}}"
+sourced("ImageNet challenge paper, arXiv 1409.0575: five guesses, as an image with one label may hold more", "Top-k")
 EXAMPLE = np.repeat([1, 0], [10, 90]), np.repeat([1, 0, 1, 0], [4, 6, 2, 88])
 
 
@@ -93,9 +104,22 @@ def check_by_hand():
     stated("0.5", balanced_accuracy_score(y, 0 * y))
 
 
-@check
+@holds("Input", "Output", "Top-k input", "Defaults", "Undefined")
 def check_contract():
     assert accuracy_score([0, 1, 1], [0, 1, 0], normalize=False) == 2
+    for f in (accuracy_score, balanced_accuracy_score):
+        numbers, flags = ([0, 1, 1], [0, 1, 0]), ([False, True, True], [False, True, False])
+        same = [f(*pair) for pair in (numbers, flags, (["a", "b", "b"], ["a", "b", "a"]))]
+        assert len(set(same)) == 1 and isinstance(same[0], float) and 0 <= same[0] <= 1
+    for f, name, value in (
+        (accuracy_score, "normalize", True),
+        (balanced_accuracy_score, "adjusted", False),
+        (top_k_accuracy_score, "normalize", True),
+        (top_k_accuracy_score, "k", 2),
+    ):
+        assert inspect.signature(f).parameters[name].default == value
+    names, scores = ["b", "c", "a"], np.array([[0.1, 0.7, 0.2], [0.1, 0.2, 0.7], [0.7, 0.2, 0.1]])  # columns a, b, c
+    assert top_k_accuracy_score(names, scores, k=1) == 1 > top_k_accuracy_score(names, scores[:, ::-1], k=1)
     assert accuracy_score(np.eye(3), [[1, 0, 0], [0, 1, 1], [0, 0, 1]]) == 2 / 3
     for f in (accuracy_score, balanced_accuracy_score):
         try:
@@ -204,16 +228,58 @@ def check_shapes_of_predictions():
     assert (two.argmax(1) == y).float().mean() == 1 and ((one.squeeze(1) > 0) == y).float().mean() == 1
 
 
-@check
+@holds("Accuracy", "Balanced accuracy", "Top-k", "F1", "ROC AUC")
+def check_what_votes():
+    for y, p in cases():
+        one_each = np.ones(len(y)) / len(y)
+        assert math.isclose((one_each * (y == p)).sum(), accuracy_score(y, p))
+        per_class = 1 / np.bincount(y)[y] / len(np.unique(y))
+        assert math.isclose((per_class * (y == p)).sum(), balanced_accuracy_score(y, p))
+        costs = (y != p).sum()  # every error costs 1: accuracy is what is left
+        assert math.isclose(1 - costs / len(y), accuracy_score(y, p))
+    y, p = EXAMPLE
+    more = np.r_[y, np.zeros(900, int)], np.r_[p, np.zeros(900, int)]
+    assert f1_score(*more) == f1_score(y, p)  # F1 looks at positives
+    assert accuracy_score(*more) > accuracy_score(y, p) + 0.05
+    assert f1_score(y, 0 * y, zero_division=0) == 0 < 0.9 == accuracy_score(y, 0 * y)
+    s = np.random.randn(100) + y
+    assert math.isclose((s[y == 1][:, None] > s[y == 0]).mean(), roc_auc_score(y, s))  # pairs, no threshold
+    # An image with two objects and one label: a model that names both is half wrong by top-1, right by top-2.
+    labels = np.random.randint(2, size=2000)
+    both = np.c_[0.45 + 0.01 * np.random.randn(2000), 0.45 + 0.01 * np.random.randn(2000), np.full(2000, 0.1)]
+    one, two = (top_k_accuracy_score(labels, both, k=k, labels=[0, 1, 2]) for k in (1, 2))
+    assert 0.4 < one < 0.6 and two == 1
+
+
+@holds("Why not train on accuracy?")
+def check_piecewise_constant():
+    x, y, w = torch.randn(200, 3).double(), torch.randint(2, (200,)), torch.randn(3).double()
+    accuracy = lambda weights: ((x @ weights > 0) == y).double().mean()
+    assert all(accuracy(w + 1e-9 * torch.randn(3).double()) == accuracy(w) for _ in range(20))
+    assert accuracy(w) != accuracy(-w)
+
+
+@holds("How large must the test set be?")
+def check_interval_at_that_size():
+    inside = binom(3457, 0.9).cdf(3457 * 0.91) - binom(3457, 0.9).cdf(3457 * 0.89)
+    assert abs(inside - 0.95) < 0.005 and abs(1.96**2 * 0.09 / 0.01**2 - 3457) < 1
+
+
+@holds("May one average the accuracies of batches?")
 def check_average_over_batches():
+    y, p = np.random.randint(2, size=(2, 70))
+    parts = np.split(np.arange(70), [10, 15, 50])
+    each = [accuracy_score(y[b], p[b]) for b in parts]
+    assert math.isclose(np.average(each, weights=[len(b) for b in parts]), accuracy_score(y, p))
     stated("0.75", accuracy_score([1] * 12, [1] * 9 + [0] * 3))
     stated("0.45", (0.9 + 0.0) / 2)
 
 
-@check
+@holds("When do the two accuracies agree?")
 def check_when_they_agree():
     y = np.repeat([0, 1, 2], 20)
     p = np.where(np.random.rand(60) < 0.5, y, 0)
     assert math.isclose(accuracy_score(y, p), balanced_accuracy_score(y, p))
     y, p = np.repeat([0, 0, 1, 1], [8, 2, 40, 10]), np.repeat([0, 1, 1, 0], [8, 2, 40, 10])
     assert math.isclose(accuracy_score(y, p), balanced_accuracy_score(y, p))
+    assert abs(accuracy_score(*EXAMPLE) - balanced_accuracy_score(*EXAMPLE)) > 0.2

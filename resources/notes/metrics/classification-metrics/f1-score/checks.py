@@ -1,12 +1,23 @@
+import inspect
 import math
 import warnings
 
 import numpy as np
 import torch
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import f1_score, fbeta_score, jaccard_score, matthews_corrcoef, precision_recall_curve, precision_score, recall_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    fbeta_score,
+    jaccard_score,
+    matthews_corrcoef,
+    precision_recall_curve,
+    precision_score,
+    recall_score,
+)
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 F1 = r"F_1 = \frac{2 P R}{P + R} = \frac{2 \, TP}{2 \, TP + FP + FN}"
 F_BETA = r"F_\beta = \frac{(1 + \beta^2) P R}{\beta^2 P + R} = \frac{(1 + \beta^2) \, TP}{(1 + \beta^2) \, TP + \beta^2 FN + FP}"
@@ -73,6 +84,7 @@ def check_everything_positive():
     assert f1_score(y, poor) < 0.69 and matthews_corrcoef(y, poor) < 0.2 < 0.7 < matthews_corrcoef(y, good)
 
 
+@holds("What does $\\beta$ mean exactly?")
 @formula(DERIVATIVES)
 def check_derivatives():
     for _ in range(5):
@@ -159,6 +171,7 @@ def check_batches():
     assert logged < f1_score(y, p) - 0.2 and math.isclose(2 * tp / (2 * tp + fp + fn), f1_score(y, p))
 
 
+@holds("Undefined")
 @pitfall("Different values for 0/0")
 def check_undefined():
     """What 1.3.0 did is computed with its formula; the installed version has the fix."""
@@ -174,8 +187,67 @@ def check_undefined():
     raises(ValueError, lambda: f1_score([0, 1], [0.2, 0.7]), "continuous")
 
 
-@check
+@holds("F1", "$F_2$, $F_{0.5}$", "Balanced accuracy", "Matthews correlation", "Average precision", "Ignores")
+def check_true_negatives_and_errors():
+    y, p = EXAMPLE
+    more = np.r_[y, np.zeros(900, int)], np.r_[p, np.zeros(900, int)]
+    for beta in (0.5, 1, 2):
+        assert fbeta_score(*more, beta=beta) == fbeta_score(y, p, beta=beta)
+    for score in (balanced_accuracy_score, matthews_corrcoef):
+        assert score(*more) > score(y, p) + 0.001
+    s = np.random.randn(100) + y
+    lower = np.r_[s, s.min() - 1 - np.random.rand(900)]  # easy negatives below all others
+    assert math.isclose(average_precision_score(more[0], lower), average_precision_score(y, s))
+    truth = np.repeat([1, 0], [10, 90])
+    miss = np.repeat([1, 0, 0], [6, 4, 90])
+    alarm = np.repeat([1, 1, 0], [10, 4, 86])
+    missed, raised = (lambda b: fbeta_score(truth, miss, beta=b)), (lambda b: fbeta_score(truth, alarm, beta=b))
+    assert missed(2) < raised(2) - 0.1 and missed(0.5) > raised(0.5) + 0.05
+    swapped = np.repeat([1, 0, 1, 0], [6, 3, 2, 89])  # 3 misses and 2 false alarms in place of 2 and 3
+    assert math.isclose(f1_score(np.repeat([1, 0], [9, 91]), swapped), f1_score(y, p))
+    assert f1_score(truth, 0 * truth, zero_division=0) == 0  # 0.9 of all labels are right here
+    assert balanced_accuracy_score(1 - y, 1 - p) == balanced_accuracy_score(y, p)  # both classes alike
+    base = np.array([6, 3, 2, 89])
+    values = []
+    for i in range(4):
+        a, b, c, d = base + 5 * (np.arange(4) == i)
+        values.append(matthews_corrcoef(np.repeat([1, 0, 1, 0], [a, b, c, d]), np.repeat([1, 1, 0, 0], [a, b, c, d])))
+    assert all(abs(value - matthews_corrcoef(y, p)) > 1e-4 for value in values)  # each of the four counts enters
+
+
+@holds("Why the harmonic mean?", "F1, Dice, Jaccard?")
+def check_harmonic_mean_and_jaccard():
+    for y, p in cases():
+        tp, fp, fn = counts(y, p)
+        precision, recall = precision_score(y, p), recall_score(y, p)
+        assert math.isclose(1 / f1_score(y, p), (1 / precision + 1 / recall) / 2)
+        assert math.isclose(2 * tp / (2 * tp + fp + fn), f1_score(y, p))
+        dice = 2 * (y & p).sum() / (y.sum() + p.sum())
+        assert math.isclose(dice, f1_score(y, p)) and math.isclose(jaccard_score(y, p), dice / (2 - dice))
+    f = np.linspace(0, 1, 101)
+    assert (np.diff(f / (2 - f)) > 0).all()  # increasing: the same order of models on one data set
+    one, other = np.array([1.0, 0.0]), np.array([0.55, 0.55])  # F1 of two images
+    assert other.mean() > one.mean() and (other / (2 - other)).mean() < (one / (2 - one)).mean()
+
+
+@holds("Can F1 be a loss?")
+def check_counts_are_constant():
+    y = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    logits = torch.tensor([0.3, 0.8, -0.5, -2.0], requires_grad=True)
+    f1 = lambda p: 2 * (p * y).sum() / (p.sum() + y.sum())
+    hard = lambda z: f1((z > 0).float())
+    assert not hard(logits).requires_grad and hard(logits.detach() + 1e-3) == hard(logits.detach())
+    gradient = torch.autograd.grad(1 - f1(logits.sigmoid()), logits)[0]  # the Dice loss
+    assert (gradient[y == 1] < 0).all() and (gradient[y == 0] > 0).all()
+
+
+@holds("Input", "Output", "Defaults")
 def check_kinds_of_labels():
+    parameters = inspect.signature(f1_score).parameters
+    assert [parameters[k].default for k in ("average", "pos_label", "zero_division")] == ["binary", 1, "warn"]
+    assert inspect.signature(fbeta_score).parameters["beta"].default is inspect.Parameter.empty
+    assert f1_score([0, 1, 2], [0, 1, 1], average=None).shape == (3,) and isinstance(f1_score([0, 1], [0, 1]), float)
+    raises(ValueError, lambda: f1_score([0, 1], [0.2, 0.7]), "continuous")
     assert f1_score([True, False], [True, True]) == f1_score([1, 0], [1, 1]) == f1_score(["b", "a"], ["b", "b"], pos_label="b")
     assert f1_score([0, 1, 2], [0, 1, 2], average="macro") == f1_score(np.eye(2, dtype=int), np.eye(2, dtype=int), average="macro") == 1
     for labels in (["a", "b"], [0, 1, 2], np.eye(2, dtype=int)):

@@ -1,3 +1,4 @@
+import inspect
 import math
 import warnings
 
@@ -12,7 +13,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 MEANS = r"m_{\mathrm{macro}} = \frac{1}{C} \sum_{c=1}^{C} m_c, \qquad m_{\mathrm{weighted}} = \sum_{c=1}^{C} \frac{n_c}{n} m_c"
 POOLED = r"""
@@ -159,8 +160,75 @@ def check_phantom_class():
         assert math.isclose(perfect(), 2 / 3) and perfect(zero_division=np.nan) == 1
 
 
-@check
+@holds("Input", "Output", "Defaults")
+def check_contract():
+    y, p = EXAMPLE
+    names = np.array(["a", "b", "c"])
+    assert f1_score(names[y], names[p], average="macro") == f1_score(y, p, average="macro")
+    one_hot = np.eye(3, dtype=int)
+    assert f1_score(one_hot[y], one_hot[p], average="micro") == f1_score(y, p, average="micro")
+    assert isinstance(f1_score(y, p, average="macro"), float) and f1_score(y, p, average=None).shape == (3,)
+    assert isinstance(classification_report(y, p), str)
+    assert isinstance(classification_report(y, p, output_dict=True), dict)
+    for function in (precision_score, recall_score, f1_score, classification_report):
+        parameters = inspect.signature(function).parameters
+        assert parameters["labels"].default is None and parameters["zero_division"].default == "warn"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(recall_score([0, 0, 1], [0, 2, 1], average=None)) == 3  # 2 occurs in the prediction only
+
+
+@holds("Macro", "Micro", "Weighted", "Samples", "Balanced accuracy", "Which average for imbalanced data?")
+def check_what_votes():
+    y, p = np.repeat([0, 1, 2], [980, 10, 10]), np.repeat([0, 0, 2], [980, 10, 10])  # class 1 is never found
+    each = f1_score(y, p, average=None, zero_division=0)
+    values = {a: f1_score(y, p, average=a, zero_division=0) for a in ("macro", "micro", "weighted")}
+    assert each[1] == 0 and values["macro"] < 0.7 < 0.97 < min(values["micro"], values["weighted"])
+    assert math.isclose(values["micro"], (y == p).mean())  # one vote for each decision: the hit rate
+    assert math.isclose(values["weighted"], each @ [0.98, 0.01, 0.01])
+    truth, found = (np.random.rand(2, 60, 5) < 0.4).astype(int)
+    truth[:, 0] = found[:, 0] = 1
+    with_empty = [np.c_[m, np.zeros((60, 5), int)] for m in (truth, found)]  # five labels that no row carries
+    pairs = (truth, found), with_empty
+    scores = {a: [f1_score(*m, average=a, zero_division=0) for m in pairs] for a in ("macro", "micro")}
+    assert math.isclose(*scores["micro"]) and math.isclose(scores["macro"][1], scores["macro"][0] / 2)
+    rows = [f1_score(a, b) for a, b in zip(truth, found)]
+    assert math.isclose(np.mean(rows), f1_score(truth, found, average="samples"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert balanced_accuracy_score([0, 0, 1, 1], [0, 2, 1, 1]) == 0.75  # class 2 is not in the truth
+        assert recall_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro") == 0.5
+        assert recall_score([0, 0, 1, 1], [0, 2, 1, 1], average="macro", labels=[0, 1]) == 0.75
+
+
+@holds("When do micro precision and micro recall differ?")
+def check_micro_precision_and_recall():
+    for y, p in cases():
+        for chosen in (np.unique(y), np.unique(y)[1:]):
+            _, fp, fn = counts(y, p)[:, chosen].sum(1)
+            precision, recall = (f(y, p, average="micro", labels=chosen) for f in (precision_score, recall_score))
+            assert math.isclose(precision, recall) is bool(fp == fn)
+    subset = {"average": "micro", "labels": [1, 2]}
+    assert precision_score(*EXAMPLE, **subset) != recall_score(*EXAMPLE, **subset)
+    y, p = np.array([[1, 1], [0, 1]]), np.array([[1, 1], [1, 1]])  # multilabel: one false alarm, no miss
+    assert precision_score(y, p, average="micro") == 0.75 and recall_score(y, p, average="micro") == 1
+
+
+@holds("Why can macro F1 jump between test sets?")
+def check_noise_of_a_small_class():
+    macro, micro = [], []
+    for _ in range(200):
+        y = np.repeat([0, 1, 2], [500, 500, 6])
+        p = np.where(np.random.rand(len(y)) < 0.8, y, np.random.randint(2, size=len(y)))
+        macro.append(f1_score(y, p, average="macro"))
+        micro.append(f1_score(y, p, average="micro"))
+    assert np.std(macro) > 2 * np.std(micro)
+
+
+@holds("Choices", "Is macro F1 with two classes the ordinary F1?")
 def check_choices_of_average():
+    for function in (precision_score, recall_score, f1_score):
+        assert inspect.signature(function).parameters["average"].default == "binary"
     raises(ValueError, lambda: f1_score(*EXAMPLE), "average='binary'")
     raises(ValueError, lambda: f1_score(*EXAMPLE, average="samples"), "Samplewise metrics are not available")
     y, p = np.random.randint(2, size=(2, 40))

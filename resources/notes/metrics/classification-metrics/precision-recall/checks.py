@@ -1,16 +1,26 @@
+import inspect
 import math
 import warnings
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_curve, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_curve,
+    precision_score,
+    recall_score,
+)
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 
 BOTH = r"P = \frac{TP}{TP + FP}, \qquad R = \frac{TP}{TP + FN}"
 NEGATIVES = r"\mathrm{TNR} = \frac{TN}{TN + FP}, \qquad \mathrm{FPR} = 1 - \mathrm{TNR}"
 BAYES = r"P = \frac{\pi R}{\pi R + (1 - \pi) \, \mathrm{FPR}}"
+by_definition("Other names")
 EXAMPLE = np.repeat([1, 0], [8, 92]), np.repeat([1, 0, 1, 0], [6, 2, 3, 89])
 
 
@@ -96,7 +106,51 @@ def check_by_hand():
     stated("0.0326", p[y == 0].mean())
 
 
-@check
+@holds("Input", "Output", "Defaults")
+def check_contract():
+    y, p = EXAMPLE
+    names = np.array(["ham", "spam"])
+    for f in (precision_score, recall_score):
+        assert f(y, p) == f(y == 1, p == 1) == f(names[y], names[p], pos_label="spam") and isinstance(f(y, p), float)
+        parameters = inspect.signature(f).parameters
+        assert [parameters[k].default for k in ("pos_label", "average", "zero_division")] == [1, "binary", "warn"]
+        assert f(np.eye(3, dtype=int), np.eye(3, dtype=int), average="macro") == 1
+        raises(ValueError, lambda: f(np.eye(3, dtype=int), np.eye(3, dtype=int)), "average='binary'")
+    raises(ValueError, lambda: confusion_matrix(np.eye(3, dtype=int), np.eye(3, dtype=int)), "not supported")
+    assert inspect.signature(precision_recall_curve).parameters["drop_intermediate"].default is False
+    assert confusion_matrix([0, 0, 1, 2], [1, 1, 1, 2]).tolist() == [[0, 2, 0], [0, 1, 0], [0, 0, 1]]  # row = truth
+
+
+@holds("Precision", "Recall", "Specificity", "F1", "Average precision", "Accuracy")
+def check_what_is_ignored():
+    """Each score with one of TN, FP, FN, TP raised by 5: which of them leave it alone."""
+    base = np.array([89, 3, 2, 6])
+    specificity = lambda y, p: recall_score(y, p, pos_label=0)
+    for score, ignored in (
+        (precision_score, {"FN", "TN"}),
+        (recall_score, {"FP", "TN"}),
+        (specificity, {"TP", "FN"}),
+        (f1_score, {"TN"}),
+        (accuracy_score, set()),
+    ):
+        of = lambda c: score(np.repeat([0, 0, 1, 1], c), np.repeat([0, 1, 0, 1], c))
+        raised = zip(("TN", "FP", "FN", "TP"), 5 * np.eye(4, dtype=int))
+        same = {name for name, more in raised if math.isclose(of(base + more), of(base))}
+        assert same == ignored
+    y, s = np.repeat([1, 0], [20, 80]), np.random.randn(100)
+    s[:20] += 1
+    easy = np.r_[y, np.zeros(300, int)], np.r_[s, s.min() - 1 - np.random.rand(300)]  # below all others
+    assert math.isclose(average_precision_score(*easy), average_precision_score(y, s))
+    # The costlier error decides: with dear false alarms the more precise filter wins, with dear misses the other.
+    careful, eager = np.repeat([1, 0, 0], [5, 3, 92]), np.repeat([1, 1, 0], [8, 6, 86])
+    y = EXAMPLE[0]
+    cost = lambda p, miss, alarm: miss * ((y == 1) & (p == 0)).sum() + alarm * ((y == 0) & (p == 1)).sum()
+    assert precision_score(y, careful) > precision_score(y, eager) and recall_score(y, careful) < recall_score(y, eager)
+    assert cost(careful, 1, 10) < cost(eager, 1, 10) and cost(careful, 10, 1) > cost(eager, 10, 1)
+    assert cost(careful, 1, 1) == round(100 * (1 - accuracy_score(y, careful)))  # equal costs: accuracy
+
+
+@holds("Undefined")
 def check_undefined():
     for f, y, p in [(precision_score, [0, 1], [0, 0]), (recall_score, [0, 0], [0, 1]), (precision_score, [0, 0], [0, 0])]:
         with warnings.catch_warnings(record=True) as caught:
@@ -121,7 +175,7 @@ def check_nothing_to_find():
         assert [precision_score(y[test], y[test]) for _, test in StratifiedKFold(5).split(y, y)] == [1] * 5
 
 
-@check
+@holds("Undefined")
 def check_curve_without_positives():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -151,7 +205,7 @@ def check_errors():
         raises(ValueError, lambda: precision_score(y, y), text)
 
 
-@check
+@holds("How do you make recall 1?", "Does precision always rise with the threshold?")
 def check_curve():
     falls = 0
     for _ in range(20):
@@ -164,9 +218,15 @@ def check_curve():
         assert (np.diff(recall) <= 0).all() and math.isclose(precision[0], y.mean()) and recall[0] == 1
         falls += (np.diff(precision) < 0).sum()
     assert falls > 0
+    for y, _ in cases():
+        everything = np.ones(len(y), int)
+        assert recall_score(y, everything) == 1 and math.isclose(precision_score(y, everything), y.mean())
+    for tp, fp in ((1, 1), (7, 2), (30, 400)):
+        assert (tp - 1) / (tp - 1 + fp) < tp / (tp + fp) < tp / (tp + fp - 1)
 
 
-@check
+@holds("Which of the two changes if every negative appears ten times?")
+@holds("Precision 0.9 and recall 0.9: can accuracy be low?")
 def check_copied_negatives_and_accuracy_bound():
     for y, p in cases():
         more = np.r_[y, np.repeat(y[y == 0], 9)], np.r_[p, np.repeat(p[y == 0], 9)]

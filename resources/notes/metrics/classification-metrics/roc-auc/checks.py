@@ -1,14 +1,19 @@
+import inspect
 import math
 import warnings
 
 import numpy as np
+import torch
 from scipy.stats import rankdata
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
+    accuracy_score,
     auc,
     average_precision_score,
     balanced_accuracy_score,
+    f1_score,
+    log_loss,
     precision_score,
     recall_score,
     roc_auc_score,
@@ -16,7 +21,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 RATES = r"\mathrm{TPR}(t) = \frac{\mathrm{TP}(t)}{P}, \qquad \mathrm{FPR}(t) = \frac{\mathrm{FP}(t)}{N}"
 PAIRS = r"""
@@ -63,7 +68,7 @@ def check_ranks():
         assert math.isclose(ours, roc_auc_score(y, s), abs_tol=1e-12)
 
 
-@check
+@holds("Output", "Invariant to", "ROC AUC")
 def check_range_and_invariance():
     for y, s in cases():
         value = roc_auc_score(y, s)
@@ -104,6 +109,7 @@ def check_labels_instead_of_scores():
     )
 
 
+@holds("Undefined")
 @pitfall('"Only one class is present in y_true", or nan')
 def check_single_class_and_batches():
     sorted_labels, scores = np.repeat([1, 0], [10, 40]), np.random.randn(50)
@@ -165,8 +171,69 @@ def check_multi_class():
     assert math.isclose(roc_auc_score(y, p, multi_class="ovr"), each.mean())
 
 
-@check
+@holds("Average precision", "F1", "Accuracy", "Log loss")
+def check_what_each_looks_at():
+    y = (np.random.rand(3000) < 0.1).astype(int)
+    x = np.random.randn(3000) + 2 * y
+    p = 1 / (1 + np.exp(-(2 * x - 2 + math.log(0.1 / 0.9))))  # the true probability of a positive, so calibrated
+    for score in (roc_auc_score, average_precision_score):
+        assert math.isclose(score(y, p), score(y, p**3), abs_tol=1e-12)  # the order only
+    assert log_loss(y, p) < log_loss(y, p**3) - 0.05  # the size of the probabilities
+    for score in (f1_score, accuracy_score):
+        assert len({round(score(y, p > t), 6) for t in (0.1, 0.5, 0.9)}) == 3  # needs a threshold
+        assert score(y, p > 0.3) == score(y, p**3 > 0.3**3)  # the labels only
+    easy = np.r_[y, np.zeros(9000, int)], np.r_[p, np.zeros(9000)]
+    assert math.isclose(f1_score(easy[0], easy[1] > 0.3), f1_score(y, p > 0.3))
+    assert math.isclose(average_precision_score(*easy), average_precision_score(y, p), rel_tol=1e-9)
+    assert accuracy_score(easy[0], easy[1] > 0.3) > accuracy_score(y, p > 0.3) + 0.02
+    assert roc_auc_score(*easy) > roc_auc_score(y, p) + 0.01  # easier negatives, not the same kind
+
+
+@holds("Does AUC 0.9 mean that 90% are classified correctly?", "How do you pick a threshold from the curve?")
+def check_accuracy_and_threshold():
+    y = np.repeat([1, 0], [10, 10])
+    s = np.r_[np.arange(11, 21), np.arange(1, 11)].astype(float)
+    s[9] = 0.5  # one positive below all negatives: 90 of 100 pairs are right
+    assert math.isclose(roc_auc_score(y, s), 0.9)
+    assert [accuracy_score(y, s > t) for t in (0, 10.5, 30)] == [0.5, 0.95, 0.5]
+    y, s = imbalanced(10)
+    fpr, tpr, thresholds = roc_curve(y, s)
+    best = thresholds[(tpr - fpr).argmax()]
+    grid = np.linspace(-2, 4, 121)
+    assert balanced_accuracy_score(y, s >= best) >= max(balanced_accuracy_score(y, s >= t) for t in grid) - 1e-12
+    cheapest = lambda miss, share: thresholds[(miss * share * (1 - tpr) + (1 - share) * fpr).argmin()]
+    assert cheapest(1, 0.01) > cheapest(1, 0.5) + 1 and cheapest(100, 0.01) < cheapest(1, 0.01) - 1
+    assert abs(cheapest(1, 0.5) - best) < 1e-12
+
+
+@holds("What if the curves of two models cross?")
+def check_crossing_curves():
+    y = np.repeat([1, 0], 5000)
+    early = np.r_[np.full(2500, 3.0), np.random.rand(2500) - 0.2, np.random.rand(5000)]  # half of the positives on top
+    late = np.random.randn(10_000) + 1.7 * y
+    rates = {name: np.interp([0.02, 0.5], *roc_curve(y, s)[:2]) for name, s in (("early", early), ("late", late))}
+    assert rates["early"][0] > rates["late"][0] + 0.1 and rates["early"][1] < rates["late"][1] - 0.1
+    assert roc_auc_score(y, early) < roc_auc_score(y, late) - 0.05
+    assert roc_auc_score(y, early, max_fpr=0.05) > roc_auc_score(y, late, max_fpr=0.05) + 0.05
+
+
+@holds("Why not train on AUC directly?")
+def check_piecewise_constant_in_the_scores():
+    y = torch.tensor([1, 0, 1, 0, 0])
+    s = torch.tensor([0.3, 0.7, 1.2, -0.4, 0.1]).double().requires_grad_()
+    value = roc_auc_score(y, s.detach())
+    for _ in range(20):
+        assert roc_auc_score(y, s.detach() + 1e-3 * torch.randn(5)) == value
+    difference = s[y == 1][:, None] - s[y == 0]
+    gradient = torch.autograd.grad(torch.nn.functional.softplus(-difference).mean(), s)[0]
+    assert (gradient[y == 1] < 0).all() and (gradient[y == 0] > 0).all()
+
+
+@holds("Input (binary)", "Defaults")
 def check_partial_area_and_infinite_scores():
+    parameters = inspect.signature(roc_auc_score).parameters
+    assert [parameters[k].default for k in ("average", "max_fpr", "multi_class")] == ["macro", None, "raise"]
+    assert roc_auc_score([0, 1, 1], [-7.0, 2.0, 90.0]) == 1
     y = np.arange(20_000) % 2
     assert abs(roc_auc_score(y, np.random.rand(20_000), max_fpr=0.1) - 0.5) < 0.02
     assert roc_auc_score(y, y, max_fpr=0.2) == 1 and roc_auc_score(y, -y, max_fpr=0.2) > 0.4 and roc_auc_score(y, -y) == 0

@@ -3,10 +3,10 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve
+from sklearn.metrics import auc, average_precision_score, f1_score, precision_recall_curve
 from torchvision.ops import box_convert, box_iou
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, sourced, stated
 
 STEPS = r"\mathrm{AP} = \sum_{k} (R_k - R_{k-1}) \, P_k"
 INTERPOLATED = r"""
@@ -14,6 +14,11 @@ P_{\mathrm{interp}}(r) = \max_{k:\, R_k \ge r} P_k, \qquad
 \mathrm{AP}_{101} = \frac{1}{101} \sum_{i=0}^{100} P_{\mathrm{interp}}\!\left(\tfrac{i}{100}\right)
 """
 MEAN = r"\mathrm{mAP} = \frac{1}{C \, |T|} \sum_{c=1}^{C} \sum_{t \in T} \mathrm{AP}_{c,t}"
+
+sourced("torchmetrics documentation of MeanAveragePrecision: boxes, scores, labels", "Detection input (torchmetrics)")
+sourced("COCO detection evaluation page and pycocotools COCOeval: -1 without true boxes", "Undefined")
+sourced("pycocotools COCOeval, class Params: recThrs has 101 points, maxDets 1, 10, 100", "Defaults")
+sourced("COCO detection evaluation page: AP, AP50, AP75, and AR as used for proposals", "COCO AP", "AR (average recall)")
 
 
 def curve(hits, boxes):
@@ -176,7 +181,61 @@ def check_box_format():
     stated("0.3333", box_iou(wrong, right))
 
 
-@check
+@holds("COCO AP", r"$\mathrm{AP}_{50}$", r"$\mathrm{AP}_{75}$", "AR (average recall)", "F1")
+def check_what_each_threshold_asks():
+    """Three detectors of one object per image: tight boxes, boxes a little off, boxes far off."""
+    truth = {image: torch.tensor([[0.0, 0.0, 40.0, 40.0]]) for image in range(30)}
+    table = {}
+    for name, shift in (("tight", 1.0), ("rough", 8.0), ("off", 20.0)):
+        right = torch.tensor([shift, 0, shift, 0])
+        found = [(float(np.random.rand()), image, truth[image][0] + right) for image in truth]
+        hits = {t: matched(found, truth, t) for t in (0.5, 0.75, *np.linspace(0.5, 0.95, 10))}
+        ap = {t: sampled(h, 30) for t, h in hits.items()}
+        recall = np.mean([sum(hits[t]) / 30 for t in np.linspace(0.5, 0.95, 10)])
+        table[name] = ap[0.5], ap[0.75], np.mean([ap[t] for t in np.linspace(0.5, 0.95, 10)]), recall
+    assert table["tight"][0] == table["rough"][0] == 1 > table["off"][0] == 0  # 0.5 does not tell tight from rough
+    assert table["tight"][1] == 1 > table["rough"][1] == 0  # 0.75 does
+    assert table["tight"][2] > table["rough"][2] + 0.4 and table["rough"][2] > table["off"][2]
+    assert table["tight"][3] > table["rough"][3] + 0.4  # average recall: no ranking needed
+    labels, scores = np.array([1, 0, 1, 1, 0]), np.array([0.9, 0.8, 0.7, 0.4, 0.1])
+    assert f1_score(labels, scores > 0.6) != f1_score(labels, scores > 0.3)  # F1 belongs to one threshold
+
+
+@holds("Ranking input", "Output", "Undefined", "Depends on")
+def check_scikit_learn_contract():
+    y, s = np.r_[0, 1, np.random.randint(2, size=48)], np.random.randn(50)
+    value = average_precision_score(y, s)
+    assert 0 <= value <= 1
+    assert average_precision_score(y, 5 * s - 3) == value == average_precision_score(y, np.argsort(np.argsort(s)))
+    many = np.c_[y, 1 - y, y], np.c_[s, -s, 2 * s]
+    assert np.allclose(average_precision_score(*many, average=None)[[0, 2]], value)
+    classes, scores = np.arange(50) % 3, np.random.rand(50, 3)
+    each = [average_precision_score(classes == c, scores[:, c]) for c in range(3)]
+    assert math.isclose(average_precision_score(classes, scores), np.mean(each))
+    found, truth = scene()
+    rescaled = [(score**5, image, box) for score, image, box in found]
+    assert sampled(matched(rescaled, truth, 0.5), 120) == sampled(matched(found, truth, 0.5), 120)
+
+
+@holds("Why does NMS matter for mAP?")
+def check_duplicates():
+    found, truth = scene()
+    once = sampled(matched(found, truth, 0.5), 120)
+    twice = found + [(score - 1e-3, image, box + 0.2) for score, image, box in found]
+    assert sum(matched(twice, truth, 0.5)) == sum(matched(found, truth, 0.5))  # no duplicate is a hit
+    assert sampled(matched(twice, truth, 0.5), 120) < once - 0.05
+    overlapping = {0: torch.tensor([[0.0, 0.0, 40.0, 40.0], [4.0, 0.0, 44.0, 40.0]])}
+    pair = [(0.9, 0, torch.tensor([0.0, 0.0, 40.0, 40.0])), (0.8, 0, torch.tensor([0.5, 0.0, 40.5, 40.0]))]
+    assert matched(pair, overlapping, 0.5) == [1, 1]  # the duplicate claims the neighbour
+    assert sampled([1, 0, 1], 2) < sampled([1, 1, 0], 2) == sampled([1, 1], 2)  # below the last hit it costs nothing
+
+
+@holds(
+    "Is AP the area under the precision-recall curve?",
+    "Does calibrating the scores change AP?",
+    "Can a random ranker have AP above 0?",
+    "Undefined",
+)
 def check_ranking_properties():
     hits, scores = np.random.randint(2, size=200), np.random.randn(200)
     assert math.isclose(average_precision_score(hits, scores), average_precision_score(hits, 1 / (1 + np.exp(-3 * scores))))

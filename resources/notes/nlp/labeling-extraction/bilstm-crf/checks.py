@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from note_checks import formula, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 
 EMISSIONS = r"""
 \overrightarrow{h}_t = \mathrm{LSTM}_{\rightarrow}(x_t, \overrightarrow{h}_{t-1}), \qquad \overleftarrow{h}_t = \mathrm{LSTM}_{\leftarrow}(x_t, \overleftarrow{h}_{t+1}), \qquad E_t = W \left[ \overrightarrow{h}_t \,;\, \overleftarrow{h}_t \right] + b
@@ -15,6 +15,10 @@ LOSS = r"""
 \mathcal{L} = \log \sum_{y'} e^{s(y')} - s(y), \qquad s(y) = a_{y_1} + \sum_{t=1}^{T} E_t(y_t) + \sum_{t=2}^{T} A_{y_{t-1} y_t} + e_{y_T}
 """
 PARAMETERS = r"P = 8h(d + h + 2) + K(2h + 1) + K^2 + 2K"
+
+by_definition("BiLSTM-CRF", "BiLSTM, softmax", "CRF with features", "BERT, linear", "Same in train and eval?")
+by_definition("Why forward algorithm in training but Viterbi in decoding?")
+sourced("Lample et al., arXiv 1603.01360, and Ma and Hovy, arXiv 1603.01354, abstracts", "Where do characters come in?")
 
 
 def cell(x, state, weights):
@@ -49,6 +53,7 @@ def score(E, A, a, e, y):
 
 
 @formula(LOSS)
+@holds("Loss")
 def check_loss_against_the_recursion_and_cross_entropy_over_all_sequences():
     for T, K in [(1, 3), (3, 2), (4, 3), (5, 2)]:
         E, A, a, e = np.random.randn(T, K), np.random.randn(K, K), np.random.randn(K), np.random.randn(K)
@@ -65,6 +70,7 @@ def check_loss_against_the_recursion_and_cross_entropy_over_all_sequences():
 
 
 @formula(PARAMETERS)
+@holds("Parameters")
 def check_parameters():
     for d, h, K in [(100, 100, 9), (3, 5, 2), (50, 16, 17)]:
         parts = [nn.LSTM(d, h, bidirectional=True), nn.Linear(2 * h, K)]
@@ -82,6 +88,45 @@ def decoded(E, A, a, e):
     """The best of all tag sequences."""
     T, K = E.shape
     return max(itertools.product(range(K), repeat=T), key=lambda y: score(E, A, a, e, y))
+
+
+@holds("Input → output")
+def check_shapes_and_kinds():
+    embed, lstm, head = nn.Embedding(20, 3), nn.LSTM(3, 4, batch_first=True, bidirectional=True), nn.Linear(8, 5)
+    for words, shape in ((torch.randint(20, (2, 4)), (2, 4, 5)), (torch.randint(20, (4,)), (4, 5))):
+        emissions = head(lstm(embed(words))[0])
+        assert emissions.shape == shape and emissions.dtype == torch.float32
+    path = torch.tensor(decoded(emissions.detach().numpy(), np.zeros((5, 5)), np.zeros(5), np.zeros(5)))
+    assert path.shape == (4,) and path.dtype == torch.int64
+
+
+@holds("Cost")
+def check_operations_grow_as_stated():
+    """Multiplications by weights in the LSTM and terms in the recursion, counted one by one."""
+    for T, d, h, K in [(5, 3, 4, 2), (10, 3, 4, 2), (5, 8, 2, 6)]:
+        lstm = nn.LSTM(d, h, bidirectional=True)
+        weights = sum(p.numel() for name, p in lstm.named_parameters() if name.startswith("weight"))
+        assert T * weights == T * 8 * h * (d + h)
+        terms = sum((torch.zeros(K)[:, None] + torch.zeros(K, K)).numel() for _ in range(T - 1))
+        assert terms == (T - 1) * K**2
+
+
+@holds("The BiLSTM sees the whole sentence; why a CRF?")
+def check_tags_chosen_alone_do_not_match():
+    """B-A, I-A, B-B, I-B; an entity of two words that could be of either type."""
+    E, none = np.array([[1.1, 0, 1, 0], [0, 1, 0, 1.1]]), np.zeros(4)
+    assert decoded(E, np.zeros((4, 4)), none, none) == tuple(E.argmax(1)) == (0, 3)          # B-A, I-B
+    probability = lambda y, A: math.exp(score(E, A, none, none, y)) / sum(
+        math.exp(score(E, A, none, none, other)) for other in itertools.product(range(4), repeat=2))
+    alone = np.exp(E) / np.exp(E).sum(1, keepdims=True)
+    for y in itertools.product(range(4), repeat=2):
+        assert math.isclose(probability(y, np.zeros((4, 4))), alone[0, y[0]] * alone[1, y[1]])   # independent
+    low = np.zeros((4, 4))
+    low[0, 3] = low[2, 1] = -3
+    assert probability((0, 3), low) < probability((0, 3), np.zeros((4, 4))) / 5
+    assert decoded(E, low, none, none) in {(0, 1), (2, 3)}
+    assert decoded(10 * E, low / 6, none, none) == (0, 3)                                    # outvoted
+    assert decoded(10 * E, low * 10_000 / 3, none, none) in {(0, 1), (2, 3)}
 
 
 @pitfall("Predictions depend on how much padding a batch has")

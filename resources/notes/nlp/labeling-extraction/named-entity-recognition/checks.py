@@ -1,15 +1,21 @@
 import math
 
 import numpy as np
+import torch
 from sklearn.metrics import classification_report, f1_score, precision_score, recall_score
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from spans import span_f1, spans_of
 
 MICRO = r"""
 P = \frac{\lvert G \cap S \rvert}{\lvert S \rvert}, \qquad R = \frac{\lvert G \cap S \rvert}{\lvert G \rvert}, \qquad F_1 = \frac{2PR}{P + R} = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}
 """
 MACRO = r"F_1^{\text{macro}} = \frac{1}{K} \sum_{k=1}^{K} \frac{2 \lvert G_k \cap S_k \rvert}{\lvert G_k \rvert + \lvert S_k \rvert}"
+
+by_definition("Same in train and eval?", "CRF, BiLSTM-CRF", "fine-tuned BERT, linear layer", "prompted language model",
+              "What follows after NER?")
+sourced("CoNLL-2003 shared task, arXiv cs/0306050, abstract and sections 2 and 3", "Classic data", "Micro or macro?")
+sourced("transformers, modeling_bert.py, class BertForTokenClassification; Huang et al., arXiv 1508.01991", "Models")
 
 
 def draw(count, K):
@@ -18,6 +24,7 @@ def draw(count, K):
 
 
 @formula(MICRO, MACRO)
+@holds("Score")
 def check_against_scikit_learn():
     """Each possible entity is one yes/no label for scikit-learn, of the class of its type."""
     for count, K in [(10, 2), (25, 3), (12, 1), (40, 4)]:
@@ -50,6 +57,47 @@ def check_by_hand():
     stated("9", 2 * 4 + 1)
 
 
+@holds("Input → output")
+def check_shapes_and_tags():
+    """A head over states of any encoder; each of K types brings B and I, and there is one O."""
+    for kinds in (["PER"], ["PER", "LOC", "ORG", "MISC"]):
+        tags = ["O"] + [p + k for k in kinds for p in ("B-", "I-")]
+        embed, head = torch.nn.Embedding(30, 8), torch.nn.Linear(8, len(tags))
+        for N in (1, 3):
+            logits = head(embed(torch.randint(30, (N, 6))))
+            assert logits.shape == (N, 6, 2 * len(kinds) + 1) and logits.dtype == torch.float32
+        logits = torch.nn.functional.one_hot(torch.tensor([1, 2, 0]), len(tags)).float()
+        assert spans_of([tags[i] for i in logits.argmax(-1).tolist()]) == {("PER", 0, 2)}
+
+
+@holds("CRF, BiLSTM-CRF", "fine-tuned BERT, linear layer", "span classification", "word lists, rules")
+def check_nested_entities():
+    """"Bank of England": the whole is an ORG, its last word a LOC."""
+    words, inner, outer = ["Bank", "of", "England"], ("LOC", 2, 3), ("ORG", 0, 3)
+    for tag in ("O", "B-ORG", "I-ORG", "B-LOC", "I-LOC"):  # whatever the last word gets, one is lost
+        assert not {inner, outer} <= spans_of(["B-ORG", "I-ORG", tag])
+    candidates = [(a, b) for a in range(3) for b in range(a + 1, 4)]
+    assert len(candidates) == 3 * 4 // 2 and {inner[1:], outer[1:]} <= set(candidates)
+    lists = {"England": "LOC", "Bank of England": "ORG"}
+    name = lambda a, b: " ".join(words[a:b])
+    assert {(lists[name(a, b)], a, b) for a, b in candidates if name(a, b) in lists} == {inner, outer}
+
+
+@holds("Why is NER not a dictionary lookup?")
+def check_a_dictionary_gives_one_type_for_all_contexts():
+    gold = [{("PER", 0, 1)}, {("LOC", 2, 3)}]                            # "Washington said", "born in Washington"
+    for kind in ("PER", "LOC"):
+        assert sum({(kind, *span[1:]) for span in spans} == spans for spans in gold) == 1
+
+
+@holds("Micro or macro?")
+def check_macro_shows_a_failed_rare_type():
+    gold = {("PER", n) for n in range(95)} | {("MISC", n) for n in range(5)}
+    found = {e for e in gold if e[0] == "PER"}
+    of = lambda chosen, kind: {e for e in chosen if e[0] == kind}
+    assert span_f1(gold, found) > 0.95 and np.mean([span_f1(of(gold, k), of(found, k)) for k in ("PER", "MISC")]) == 0.5
+
+
 @pitfall("The score rises when an entity is missed")
 def check_a_wrong_border_costs_more_than_a_miss():
     gold, border, missed = {("E", 0, 2), ("C", 4, 7)}, {("E", 0, 2), ("C", 5, 7)}, {("E", 0, 2)}
@@ -71,6 +119,7 @@ def check_prefixes_or_token_scores_keep_the_type():
 
 
 @pitfall("A good score hides that new names are missed")
+@holds("Why is NER not a dictionary lookup?")
 def check_a_tagger_that_only_remembers():
     """40 documents with three names of their own, each named in five sentences."""
     sentences = [(document, f"{document}-{name}") for document in range(40) for name in range(3) for _ in range(5)]

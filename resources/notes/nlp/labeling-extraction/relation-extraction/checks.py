@@ -6,13 +6,18 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 
 PAIR = r"p(r \mid i, j) = \mathrm{softmax} \left( W \left[ h_i \,;\, h_j \right] + b \right)_r"
 F1 = r"F_1 = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}"
 RECALL = r"\mathbb{E}[R] = \rho^2"
 GOLD = {("Ada", "PER", "works for", "Acme", "ORG"), ("Acme", "ORG", "based in", "Oslo", "LOC")}
 FOUND = {("Ada", "PER", "works for", "Acme", "ORG"), ("Acme", "PER", "based in", "Oslo", "LOC"), ("Ada", "PER", "based in", "Oslo", "LOC")}
+
+by_definition("Two designs", "prompted language model", "How does it differ from text classification?")
+sourced("Mintz et al., Distant supervision for relation extraction without labeled data, ACL 2009; "
+        "Riedel et al., Modeling Relations and Their Mentions without Labeled Text, 2010",
+        "distant supervision", "What is distant supervision?")
 
 
 @formula(PAIR)
@@ -27,6 +32,7 @@ def check_pair_layer():
 
 
 @formula(F1)
+@holds("Score")
 def check_f1_without_the_negative_class():
     """Pairs as items, relations as classes: scikit-learn's micro F1 over the classes 1 … R."""
     for pairs, R in [(30, 3), (12, 1), (90, 5)]:
@@ -40,6 +46,7 @@ def check_f1_without_the_negative_class():
 
 
 @formula(RECALL)
+@holds("pipeline, marked entities, BERT")
 def check_recall_by_simulation():
     rng = np.random.default_rng(0)
     for rho in (0.9, 0.5, 0.97):
@@ -49,7 +56,21 @@ def check_recall_by_simulation():
     stated("0.81", 0.9**2)
 
 
-@check
+@holds("Input → output", "Labels")
+def check_shapes_and_labels():
+    n, d, R = 4, 6, 3
+    head, tail = torch.nn.Linear(d, R + 1), torch.nn.Linear(d, R + 1, bias=False)
+    h = torch.randn(2, n, d)
+    logits = head(h)[:, :, None] + tail(h)[:, None]
+    assert logits.shape == (2, n, n, R + 1) and (head(h[0])[:, None] + tail(h[0])[None]).shape == (n, n, R + 1)
+    assert torch.allclose(logits[0], head(h[0])[:, None] + tail(h[0])[None], atol=1e-6)
+    pairs = torch.tensor(list(itertools.permutations(range(n), 2)))
+    labels = torch.randint(0, R + 1, (len(pairs),))
+    loss = torch.nn.functional.cross_entropy(logits[0][pairs[:, 0], pairs[:, 1]], labels)
+    assert len(pairs) == n * (n - 1) and loss > 0
+
+
+@holds("Pairs to classify")
 def check_by_hand():
     borders = lambda triples: {(a, r, b) for a, _, r, b, _ in triples}
     f1 = lambda G, S: 2 * len(G & S) / (len(G) + len(S))
@@ -97,7 +118,7 @@ def check_few_positive_pairs():
     train, test = slice(0, 4500), slice(4500, 9000)
     score = lambda guess: f1_score(truth[test], guess, labels=[1], average="micro", zero_division=0)
     plain = LogisticRegression().fit(features[train], truth[train])
-    assert plain.predict(features[test]).sum() == 0
+    assert plain.predict(features[test]).sum() < 5
     weights = np.where(truth[train] == 0, 0.1, 1)
     weighted = LogisticRegression().fit(features[train], truth[train], weights).predict(features[test])
     kept = (truth[train] == 1) | (np.random.rand(4500) < 0.1)
@@ -107,6 +128,7 @@ def check_few_positive_pairs():
 
 
 @pitfall("One of two relations of an entity pair gets lost")
+@holds("joint, with a table per relation", "tagging with relation tags")
 def check_two_relations_of_a_pair():
     pairs, R = torch.eye(3), 2
     truth = torch.tensor([[1.0, 0], [0, 1], [1, 1]])                     # the third pair has both
@@ -132,6 +154,7 @@ def check_two_relations_of_a_pair():
 
 
 @pitfall("Head and tail swapped")
+@holds("Why mark entities with special tokens?")
 def check_symmetric_score_cannot_tell_the_order():
     h = torch.randn(2, 8)
     layer, pair = torch.nn.Linear(8, 3), torch.nn.Linear(16, 3)
@@ -147,6 +170,7 @@ def check_symmetric_score_cannot_tell_the_order():
     HEAD, TAIL = 4, 5                                                    # markers before the words 1 and 3 of 0 1 2 3
     marked = torch.tensor([[0, HEAD, 1, 2, TAIL, 3], [0, TAIL, 1, 2, HEAD, 3]])
     states = encoder(embed(marked))[0]
+    assert not torch.allclose(states[0, 0], states[1, 0], atol=1e-4)     # a word outside the pair
     both = states[:, 2] + states[:, 5]                                   # even a sum now differs between the orders
     assert not torch.allclose(both[0], both[1], atol=1e-3)
 

@@ -5,11 +5,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 from spans import span_f1, spans_of
 
 LOSS = r"\mathcal{L} = -\frac{\sum_{n,t} m_{nt} \log \mathrm{softmax}(z_{nt})_{y_{nt}}}{\sum_{n,t} m_{nt}}"
 DECODE = r"y^* = \arg\max_{y \,:\, (y_{t-1}, y_t) \in \mathcal{A}} \; \sum_{t=1}^{T} z_t(y_t)"
+
+by_definition("Same in train and eval?", "part-of-speech tagging", "word segmentation (Chinese)", "text classification")
+sourced("CoNLL-2000 and CoNLL-2003 shared tasks: BIO-like tags, F1 of exact chunks", "chunking, NER, slot filling")
+sourced("Papineni et al., BLEU: a Method for Automatic Evaluation of Machine Translation, 2002", "seq2seq")
 
 
 @formula(LOSS)
@@ -64,7 +68,27 @@ def check_by_hand():
     stated("17", 4 * 4 + 1)
 
 
-@check
+@holds("Input → output", "Output layer", "Labels")
+def check_shapes_and_ignored_labels():
+    embed, lstm, head = torch.nn.Embedding(9, 4), torch.nn.LSTM(4, 5, batch_first=True), torch.nn.Linear(5, 3)
+    for ids, shape in ((torch.randint(9, (2, 4)), (2, 4, 3)), (torch.randint(9, (4,)), (4, 3))):
+        logits = head(lstm(embed(ids))[0])
+        assert logits.shape == shape and logits.dtype == torch.float32
+    labels = torch.tensor([2, -100, 0, -100])
+    assert torch.allclose(F.cross_entropy(logits, labels), F.cross_entropy(logits[[0, 2]], labels[[0, 2]]))
+    assert torch.nn.CrossEntropyLoss().ignore_index == -100
+
+
+@holds("BIO or BIOES?")
+def check_both_schemes_recover_flat_spans():
+    figure = figure_of(__file__)
+    for scheme in ("BIO", "BIOES"):
+        assert sorted(figure.decoded(figure.encoded(scheme))) == sorted(figure.SPANS)
+    tags = figure.encoded("BIOES")
+    assert all(tags[end - 1][0] == ("S" if end - start == 1 else "E") for _, start, end in figure.SPANS)
+
+
+@holds("Tags", "BIO or BIOES?")
 def check_tag_counts_by_listing():
     types = ["PER", "LOC", "ORG", "MISC"]
     stated("9", len({"O"} | {p + t for p in ("B-", "I-") for t in types}))
@@ -88,11 +112,12 @@ def check_labels_of_words_on_pieces():
 
 
 @pitfall("Two tools report different F1 for the same tags")
+@holds("Why not only a softmax per token?")
 def check_an_i_without_a_b():
     gold, found = spans_of(["B-A", "I-A", "O"]), ["I-A", "I-A", "O"]
     assert span_f1(gold, spans_of(found, lenient=True)) == 1 and span_f1(gold, spans_of(found)) == 0
     tags = ["O", "B-A", "I-A", "B-B", "I-B"]
-    differ = {"argmax": 0, "legal": 0}
+    differ = {"argmax": 0, "legal": 0}  # sequences that the two readings take differently
     for _ in range(50):
         z = np.random.randn(6, 5)
         for name, path in (("argmax", z.argmax(1)), ("legal", constrained(z, tags)[0])):
@@ -133,7 +158,7 @@ def check_wrong_axis_raises_or_runs_silently():
     assert abs(float(F.cross_entropy(square, target) - F.cross_entropy(square.transpose(1, 2), target))) > 1e-3
 
 
-@check
+@holds("Why does the choice of averaging matter in the loss?")
 def check_averaging_differs_between_tokens_and_sentences():
     per_token = torch.tensor([[1.0, 1, 1, 1], [3.0, 0, 0, 0]])
     keep = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0]])

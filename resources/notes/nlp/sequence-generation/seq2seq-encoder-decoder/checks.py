@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 F0 = r"""
 \log p(y \mid x) = \sum_{t=1}^{T} \log p(y_t \mid y_{<t}, x)
@@ -14,6 +14,11 @@ F0 = r"""
 F1 = r"""
 h_i = f(E_{x_i}, h_{i-1}), \quad s_0 = h_S, \qquad s_t = g(E_{y_{t-1}}, s_{t-1}), \quad z_t = W s_t + b
 """
+
+by_definition("Same in training and generation?", "RNN, one vector", "RNN with attention",
+              "Transformer encoder-decoder", "CRF tagger")
+sourced("Sutskever, Vinyals, Le, Sequence to Sequence Learning with Neural Networks, arXiv 1409.3215, section 3.3",
+        "Why did Sutskever et al. reverse the source?")
 
 
 class Seq2Seq(nn.Module):
@@ -69,7 +74,42 @@ def check_chain_rule():
     assert abs(total - 1) < 1e-9
 
 
-@check
+@holds("Input", "Output", "Decoder steps")
+def check_shapes():
+    model = Seq2Seq(9, 4)
+    source, target = torch.randint(0, 9, (2, 5)), torch.randint(0, 9, (2, 3))
+    assert model(source, target).shape == (2, 3, 9)
+    state, steps = model.encoder(model.embed(source))[1], []
+    for t in range(3):                                                   # a call per token gives what one call gave
+        hidden, state = model.decoder(model.embed(target[:, t : t + 1]), state)
+        steps.append(model.head(hidden))
+    assert torch.allclose(torch.cat(steps, 1), model(source, target), atol=1e-6)
+
+
+@holds("Why can greedy decoding miss the most probable output?")
+def check_beam_search_can_miss_too():
+    """Width 2 keeps A and B; the most probable output starts with C."""
+    tree = {"A": (0.36, [0.4, 0.3, 0.3]), "B": (0.34, [0.5, 0.5]), "C": (0.3, [1.0])}
+    kept = sorted(tree, key=lambda token: -tree[token][0])[:2]
+    best = lambda tokens: max(tree[token][0] * max(tree[token][1]) for token in tokens)
+    assert kept == ["A", "B"] and best(kept[:1]) < best(kept) < best(tree)
+
+
+@holds("Is teacher forcing parallel?", "decoder-only Transformer")
+def check_causal_mask_gives_all_positions_in_one_call():
+    """Also with a source as prefix: no memory is used, only the earlier positions of one sequence."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).double().eval()
+    x = torch.randn(1, 6, 8, dtype=torch.float64)
+    mask = nn.Transformer.generate_square_subsequent_mask(6).double()
+    whole = layer(x, src_mask=mask)
+    for t in range(1, 7):
+        assert torch.allclose(layer(x[:, :t], src_mask=mask[:t, :t])[:, -1], whole[:, t - 1])
+    other = x.clone()
+    other[:, 0] += 1                                                     # the prefix reaches the last position
+    assert not torch.allclose(layer(other, src_mask=mask)[:, -1], whole[:, -1])
+
+
+@holds("Parameters", "Defaults", "Why can greedy decoding miss the most probable output?")
 def check_by_hand():
     tree = {"A": (0.6, [0.4, 0.3, 0.3]), "B": (0.4, [0.9, 0.1])}
     greedy = max(tree.values())
@@ -83,6 +123,7 @@ def check_by_hand():
     stated("1,182,720", count(encoder))
     stated("12,615,440", count(encoder, decoder, *rest))
     stated("44,140,544", count(transformer))
+    assert not any("seq2seq" in name.lower() for name in dir(nn))
     assert not nn.GRU(2, 3).batch_first and nn.GRU(3, 5)(torch.randn(7, 3))[0].shape == (7, 5)
 
 
@@ -104,7 +145,7 @@ def reversal(shifted, steps=200):
     return loss.item(), (written[:, 1:] == source.flip(1)).all(1).float().mean().item()
 
 
-@pitfall("The loss drops to zero, the output is nonsense")
+@pitfall("The loss drops to almost zero, the output is nonsense")
 def check_targets_that_are_not_shifted():
     loss, right = reversal(shifted=False)
     assert loss < 0.02 and right < 0.1, (loss, right)

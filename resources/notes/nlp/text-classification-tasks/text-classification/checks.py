@@ -1,11 +1,12 @@
 import numpy as np
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 F0 = r"""
 c_i = \operatorname{ReLU}\left( \sum_{j=0}^{k-1} w_j^\top x_{i+j} + b \right), \qquad \hat{c} = \max_{1 \le i \le L-k+1} c_i
@@ -13,6 +14,83 @@ c_i = \operatorname{ReLU}\left( \sum_{j=0}^{k-1} w_j^\top x_{i+j} + b \right), \
 F1 = r"""
 P = \sum_{k \in K} m\,(kd + 1) + C\,(m\,|K| + 1)
 """
+
+by_definition("Softmax or sigmoid at the end?")
+sourced("Kim, Convolutional Neural Networks for Sentence Classification, arXiv 1408.5882, section 3.1",
+        "Values of Kim (2014)")
+sourced("Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759: n-gram features",
+        "averaged word vectors")
+sourced("Devlin et al., BERT, arXiv 1810.04805: position embeddings, sequences of at most 512 tokens", "BERT")
+sourced("Sun et al., How to Fine-Tune BERT for Text Classification?, arXiv 1905.05583: head and tail, windows",
+        "What about very long texts?")
+
+
+class TextCNN(nn.Module):
+    def __init__(self, d=6, filters=4, widths=(3, 4, 5), classes=2):
+        super().__init__()
+        self.embed, self.drop = nn.Embedding(50, d, padding_idx=0), nn.Dropout(0.5)
+        self.convs = nn.ModuleList(nn.Conv1d(d, filters, k) for k in widths)
+        self.head = nn.Linear(filters * len(widths), classes)
+
+    def pooled(self, ids):
+        x = self.embed(ids).transpose(1, 2)
+        return torch.cat([conv(x).relu().amax(-1) for conv in self.convs], 1)
+
+    def forward(self, ids):
+        return self.head(self.drop(self.pooled(ids)))
+
+
+@holds("Input", "Output", "Same in train and eval?", "Windows")
+@holds("Why max pooling over time?", "What about very long texts?")
+def check_shapes_and_pooling():
+    model = TextCNN()
+    for kind in (torch.int64, torch.int32):
+        for N, L in ((1, 5), (3, 9), (2, 5000)):
+            ids = torch.randint(1, 50, (N, L)).to(kind)
+            assert model(ids).shape == (N, 2) and model(ids).dtype == torch.float32
+            assert model.pooled(ids).shape == (N, 12)
+            assert [conv(model.embed(ids).transpose(1, 2)).shape[-1] for conv in model.convs] == [L - 2, L - 3, L - 4]
+    raises(RuntimeError, lambda: model(ids[:, :4]), "Kernel size")
+    assert not torch.equal(model.train()(ids), model(ids)) and torch.equal(model.eval()(ids), model(ids))
+    conv, x = nn.Conv1d(6, 4, 2), torch.zeros(2, 6, 12)
+    phrase = torch.randn(6, 2)
+    x[0, :, 1:3] = phrase
+    x[1, :, 4:6] = x[1, :, 9:11] = phrase                                # elsewhere, and twice
+    assert torch.allclose(*conv(x).relu().amax(-1), atol=1e-6)
+    vectors = TfidfVectorizer().fit(["good film", "bad film"])
+    assert vectors.transform(["good film " * 20_000]).shape == (1, 3)
+
+
+@holds("TF-IDF + logistic regression", "averaged word vectors", "TextCNN", "LSTM")
+def check_word_order():
+    texts = ["not good but cheap", "not cheap but good"]
+    words, pairs = (TfidfVectorizer(ngram_range=(1, n)).fit_transform(texts).toarray() for n in (1, 2))
+    assert np.allclose(words[0], words[1]) and not np.allclose(pairs[0], pairs[1])
+    embed = nn.Embedding(50, 6)
+    ids = torch.tensor([[1, 2, 3, 4], [1, 4, 3, 2]])
+    means = embed(ids).mean(1)
+    assert torch.allclose(*means, atol=1e-6)
+    for width, equal in ((1, True), (2, False)):
+        maxima = nn.Conv1d(6, 40, width)(embed(ids).transpose(1, 2)).relu().amax(-1)
+        assert torch.allclose(*maxima, atol=1e-6) is equal
+    x = torch.randn(1, 30, 6, requires_grad=True)
+    nn.LSTM(6, 8, batch_first=True)(x)[0][0, -1].sum().backward()
+    assert (x.grad.abs().sum(-1) > 0).all()                              # also the first of 30 words
+
+
+@holds("How does TextCNN see beyond five words?")
+def check_reach_of_one_filter():
+    def reach(*layers):
+        x = torch.randn(1, 6, 40, requires_grad=True)
+        nn.Sequential(*layers)(x)[0, :, 15].sum().backward()
+        seen = x.grad[0].abs().sum(0).nonzero().flatten()
+        return int(seen.max() - seen.min()) + 1
+
+    assert [reach(nn.Conv1d(6, 4, k)) for k in (3, 4, 5, 9)] == [3, 4, 5, 9]
+    assert reach(nn.Conv1d(6, 4, 5, dilation=2)) == 9 and reach(nn.Conv1d(6, 6, 5), nn.Conv1d(6, 4, 5)) == 9
+    x = torch.randn(1, 12, 6, requires_grad=True)
+    nn.MultiheadAttention(6, 1, batch_first=True)(x, x, x)[0][0, 0].sum().backward()
+    assert (x.grad.abs().sum(-1) > 0).all()
 
 
 @formula(F0)
@@ -34,7 +112,7 @@ def check_parameters():
         assert sum(m * (k * d + 1) for k in K) + C * (m * len(K) + 1) == sum(p.numel() for layer in layers for p in layer.parameters())
 
 
-@check
+@holds("Parameters")
 def check_by_hand():
     x, w = torch.tensor([[[1.0, 3.0, 0.0, 2.0]]]), torch.tensor([[[1.0, -1.0]]])
     assert F.conv1d(x, w).flatten().tolist() == [-2, 3, -2] and F.conv1d(x, w).relu().amax() == 3
@@ -75,12 +153,12 @@ def check_majority_class():
     truth = np.array([0] * 95 + [1] * 5)
     stated("95%", accuracy_score(truth, np.zeros(100, int)))
     truth = np.tile(truth, 20)
-    features = np.random.randn(2000, 5) + 0.4 * truth[:, None]
+    features = np.random.randn(2000, 5) + 0.3 * truth[:, None]
     macro = lambda guess: f1_score(truth, guess, average="macro", zero_division=0)
     fitted = lambda weight: LogisticRegression(class_weight=weight).fit(features, truth)
     found = {weight: fitted(weight).predict(features) for weight in (None, "balanced")}
     assert found[None].sum() < 5 and accuracy_score(truth, found[None]) > 0.945 and macro(found[None]) < 0.52
-    assert found["balanced"][truth == 1].mean() > 0.6 and macro(found["balanced"]) > macro(found[None])
+    assert found["balanced"][truth == 1].mean() > 0.45 > 0.1 > found[None][truth == 1].mean()
 
 
 @pitfall('A message that `classifier.weight` was "newly initialized"')

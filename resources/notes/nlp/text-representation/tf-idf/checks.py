@@ -9,7 +9,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 SMOOTH = r"\operatorname{idf}(t) = \ln \frac{1 + n}{1 + \operatorname{df}(t)} + 1"
 PLAIN = r"\operatorname{idf}(t) = \ln \frac{n}{\operatorname{df}(t)} + 1"
@@ -17,6 +17,9 @@ WEIGHT = r"""
 w_{t,d} = \frac{\operatorname{tf}(t, d) \, \operatorname{idf}(t)}{\sqrt{\sum_{u} \left( \operatorname{tf}(u, d) \, \operatorname{idf}(u) \right)^2}}
 """
 SUBLINEAR = r"\operatorname{tf} \;\to\; 1 + \ln \operatorname{tf}"
+
+by_definition("BERT")
+sourced("Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond, 2009", "BM25 of a query")
 
 
 def tables():
@@ -77,8 +80,9 @@ def check_by_hand():
     stated("0.3352", X[0, 1])
 
 
-@check
+@holds("Input", "Output", "Learned by `fit`", "Defaults", "Same in `fit` and `transform`?")
 def check_contract():
+    assert TfidfTransformer().fit_transform(np.array([[1, 2, 0], [0, 1, 1]])).shape == (2, 3)
     model = TfidfVectorizer()
     assert (model.norm, model.smooth_idf, model.sublinear_tf, model.lowercase, model.stop_words) == ("l2", True, False, True, None)
     X = model.fit_transform(["The cat", "a dog I saw", "b"])
@@ -118,6 +122,7 @@ def check_chinese():
 
 
 @pitfall("Training and test matrices do not fit together")
+@holds("Is idf a property of the word?")
 def check_refitting_changes_the_columns():
     train, test = ["red green", "green blue"], ["blue yellow violet", "green"]
     model = TfidfVectorizer().fit(train)
@@ -152,7 +157,34 @@ def check_a_dense_matrix_does_not_fit():
     assert TfidfVectorizer(min_df=3).fit_transform(texts).shape == (50, 1)
 
 
-@check
+@holds("counts", "TF-IDF", "averaged word vectors", "When does TF-IDF fit?")
+def check_texts_without_a_common_word():
+    paraphrases = ["great film", "wonderful movie"]
+    for model in (CountVectorizer(), TfidfVectorizer(), TfidfVectorizer(ngram_range=(1, 2))):
+        assert cosine_similarity(model.fit_transform(paraphrases))[0, 1] == 0
+    vectors = {"great": [1, 0], "wonderful": [0.9, 0.1], "film": [0, 1], "movie": [0.1, 0.9]}
+    means = [np.mean([vectors[word] for word in text.split()], 0) for text in paraphrases]
+    assert cosine_similarity(means)[0, 1] > 0.9
+    for kind in (CountVectorizer, TfidfVectorizer):                      # order shows in pairs of words alone
+        for ngrams, equal in (((1, 1), True), ((1, 2), False)):
+            X = kind(ngram_range=ngrams).fit_transform(["dog bites man", "man bites dog"]).toarray()
+            assert np.allclose(X[0], X[1]) is equal
+    texts = ["not good", "good", "not bad", "bad"]                       # the label needs the pair
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=100)).fit(texts, [0, 1, 1, 0])
+    assert model.predict(texts).tolist() == [0, 1, 1, 0]
+    weights = dict(zip(model[0].get_feature_names_out(), model[1].coef_[0]))
+    assert weights["not good"] < 0 < weights["not bad"]
+
+
+@holds("Why scale rows to length 1?")
+def check_a_text_pasted_twice():
+    texts = ["the cat sat", "the cat sat the cat sat"]
+    plain, scaled = (TfidfVectorizer(norm=norm).fit_transform(texts).toarray() for norm in (None, "l2"))
+    assert np.allclose(2 * plain[0], plain[1]) and np.allclose(scaled[0], scaled[1])
+    assert np.allclose(scaled @ scaled.T, cosine_similarity(plain))
+
+
+@holds("Why a logarithm?")
 def check_other_numbers():
     assert 10_000 * 100_000 * np.dtype(np.float64).itemsize == 8 * 10**9
     stated("8", 10_000 * 100_000 * 8 / 1e9)

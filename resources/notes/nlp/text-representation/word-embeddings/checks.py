@@ -1,10 +1,11 @@
 import numpy as np
 import torch
 from scipy.linalg import orthogonal_procrustes
+from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 LOSS = r"\mathcal{L} = -\ln \sigma\left(u_o^\top v\right) - \sum_{i=1}^{k} \ln \sigma\left(-u_i^\top v\right)"
@@ -12,6 +13,14 @@ GRADIENT = r"""
 \frac{\partial \mathcal{L}}{\partial v} = \left(\sigma\left(u_o^\top v\right) - 1\right) u_o + \sum_{i=1}^{k} \sigma\left(u_i^\top v\right) u_i
 """
 OPTIMUM = r"u_c^\top v_w = \ln \frac{p(w, c)}{p(w)\,p(c)} - \ln k"
+
+by_definition("Why negative sampling?")
+sourced("word2vec, Mikolov et al., arXiv 1310.4546; Pennington et al., GloVe, 2014", "word2vec, GloVe", "Parameters")
+sourced("Bojanowski et al., Enriching Word Vectors with Subword Information, arXiv 1607.04606, section 3.2", "fastText")
+sourced("Devlin et al., BERT, arXiv 1810.04805: WordPiece, masked language model", "BERT")
+sourced("gensim documentation, models.word2vec.Word2Vec, signature", "Defaults", "How many dimensions?")
+sourced("word2vec project page, code.google.com/archive/p/word2vec, section on performance", "Skip-gram or CBOW?")
+sourced("GloVe project page, nlp.stanford.edu/projects/glove, list of pre-trained vectors", "How many dimensions?")
 
 
 def sigmoid(x):
@@ -74,8 +83,23 @@ def check_by_hand():
     stated("31.6", 100**0.75)
 
 
-@check
+@holds("Lookup", "Parameters", "Same in train and eval?", "TF-IDF", "`nn.Embedding` from scratch")
 def check_lookup():
+    model = TfidfVectorizer().fit(["bank money", "bank river"])
+    assert model.transform(["lake"]).nnz == 0
+    columns = [set(model.transform([text]).indices) for text in ("bank money", "bank river")]
+    assert columns[0] & columns[1] == {model.vocabulary_["bank"]}
+    try:
+        nn.Embedding(7, 3)(torch.tensor([7]))                            # an eighth word has no row
+        raise AssertionError
+    except IndexError:
+        pass
+    same = nn.Embedding(7, 3)
+    texts = torch.tensor([[1, 2], [1, 5]])
+    assert torch.equal(*same(texts)[:, 0]) and torch.equal(same.train()(texts), same.eval()(texts))
+    head, before = nn.Linear(3, 2), same.weight.detach().clone()
+    F.cross_entropy(head(same(texts).mean(1)), torch.tensor([0, 1])).backward()
+    assert same.weight.grad[[1, 2, 5]].abs().min() > 0 and torch.equal(before, same.weight)
     table = nn.Embedding(7, 3)
     assert table(torch.tensor([1], dtype=torch.int32)).equal(table(torch.tensor([1])))
     assert table(torch.tensor([[1, 2], [3, 6]])).shape == (2, 2, 3) and table(torch.tensor([1, 2])).shape == (2, 3)
@@ -160,14 +184,14 @@ def check_the_order_of_updates():
         v, u = torch.randn(8, 4), torch.randn(8, 4)
         for w, c in pairs[order].tolist():
             slope = torch.sigmoid(u[c] @ v[w]) - 1
-            v[w], u[c] = v[w] - 0.1 * slope * u[c], u[c] - 0.1 * slope * v[w]
+            v[w], u[c] = v[w] - 0.03 * slope * u[c], u[c] - 0.03 * slope * v[w]
         return v
 
     order = torch.randperm(300)
     one, again, other = trained(order), trained(order), trained(order.flip(0))
     assert torch.equal(one, again) and not torch.allclose(one, other, atol=1e-3)
     nearest = lambda v: (F.cosine_similarity(v[:, None], v[None], dim=-1) - 2 * torch.eye(8)).argmax(1)
-    assert (nearest(one) == nearest(other)).float().mean() > 0.7
+    assert (nearest(one) == nearest(other)).float().mean() > 0.6
 
 
 @check
@@ -178,7 +202,22 @@ def check_rotation_changes_no_score():
     assert not torch.allclose((v @ rotation) @ u.T, v @ u.T)
 
 
-@check
+@holds("Why two tables?")
+def check_one_table_cannot_refuse_a_word_beside_itself():
+    """The best single table for pairs that never repeat a word, with as many dimensions as words."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        v = torch.randn(5, 5, requires_grad=True)
+        target = 1 - torch.eye(5)  # each word beside every other, never beside itself
+        optimizer = torch.optim.Adam([v], 0.05)
+        descend(optimizer, lambda: F.binary_cross_entropy_with_logits(v @ v.T, target), 200)
+        assert torch.sigmoid((v @ v.T).diagonal()).min() >= 0.5
+    v, u = torch.randn(5, 5, requires_grad=True), torch.randn(5, 5, requires_grad=True)
+    descend(torch.optim.Adam([v, u], 0.05), lambda: F.binary_cross_entropy_with_logits(v @ u.T, target), 200)
+    assert torch.sigmoid((v @ u.T).diagonal()).max() < 0.2
+
+
+@holds("How many dimensions?")
 def check_surplus_dimensions_keep_noise():
     found = {}
     for d in (4, 6):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, figure_of, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 FANS = r"n_\text{in} = s_1 \prod_j k_j, \qquad n_\text{out} = s_0 \prod_j k_j"
@@ -15,6 +15,13 @@ VARIANCES = r"""
 \sigma_\text{Kaiming}^2 = \frac{g^2}{n}, \qquad g_\text{leaky} = \sqrt{\frac{2}{1 + a^2}}
 """
 SECOND_MOMENT = r"\mathrm{E}[y_i^2] = \sigma^2 \sum_{j=1}^{n_\text{in}} x_j^2"
+sourced("Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, section 4.2",
+        "Xavier (Glorot)", "Xavier", "Why does Xavier average both fans?")
+sourced("He et al., Delving Deep into Rectifiers, arXiv 1502.01852, section 2.2", "Kaiming `fan_in`")
+sourced("Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear neural networks, arXiv 1312.6120",
+        "orthogonal")
+sourced("Radford et al., Improving Language Understanding by Generative Pre-Training, 2018; "
+        "google-research/bert modeling.py, create_initializer", "normal, std 0.02")
 SHAPES = [(700, 300), (90, 2500), (150, 60, 3, 5), (64, 128, 7), (40, 50, 2, 3, 4)]
 
 
@@ -38,6 +45,7 @@ def assert_spread(sample, sigma, bound=None):
 
 
 @formula(FANS, VARIANCES)
+@holds("Xavier (Glorot)", "Kaiming (He)")
 def check_equals_the_library():
     for shape in SHAPES:
         n_in, n_out = fans(shape)
@@ -69,8 +77,15 @@ def check_second_moment_over_random_weights():
             assert abs(float((torch.relu(y) ** 2).mean()) / wanted - 0.5) < 0.01
 
 
-@check
+@holds("Why does Xavier average both fans?", "Xavier")
 def check_backward_has_the_other_fan():
+    for sigma, forward, backward in ((100**-0.5, 1, 9), (900**-0.5, 1 / 9, 1), ((2 / 1000) ** 0.5, 0.2, 1.8)):
+        both = nn.Linear(100, 900, bias=False)                           # 1 / n_in, 1 / n_out, and Xavier in between
+        nn.init.normal_(both.weight, std=sigma)
+        x = torch.randn(500, 100, requires_grad=True)
+        y = both(x)
+        (back,) = torch.autograd.grad(y, x, torch.randn_like(y))
+        assert abs(y.pow(2).mean().item() / forward - 1) < 0.1 and abs(back.pow(2).mean().item() / backward - 1) < 0.1
     layer = nn.Linear(100, 900, bias=False)
     nn.init.normal_(layer.weight, std=0.1)
     x = torch.randn(400, 100, requires_grad=True)
@@ -95,8 +110,12 @@ def check_worked_example():
     assert abs(512 * 0.0255**2 / 2 - 1 / 6) < 1e-3
 
 
-@check
+@holds("Input → output", "Kaiming (He)", "Default of `nn.Linear`, `nn.Conv2d`", "Same in train and eval?", "Xavier")
 def check_defaults():
+    built = nn.Linear(4, 3)
+    before = built.weight.detach().clone()
+    assert torch.equal(before, built.train().weight) and torch.equal(before, built.eval().weight)
+    raises(NotImplementedError, lambda: nn.init.xavier_normal_(torch.empty(3, 4, dtype=torch.int64)))
     kaiming = {n: p.default for n, p in inspect.signature(nn.init.kaiming_normal_).parameters.items()}
     assert (kaiming["a"], kaiming["mode"], kaiming["nonlinearity"]) == (0, "fan_in", "leaky_relu")
     assert inspect.signature(nn.init.xavier_uniform_).parameters["gain"].default == 1.0
@@ -217,22 +236,60 @@ def check_fans_of_transposed_and_grouped_convolutions():
     assert abs(sizes(grouped)[1] - 2) < 0.4
 
 
-@check
+@holds("Does normalization make initialization irrelevant?")
 def check_batch_norm_cancels_the_scale_and_divides_the_gradient():
     norm = nn.BatchNorm1d(6, eps=1e-12).double()
     x, w, target = torch.randn(32, 4).double(), torch.randn(6, 4).double(), torch.randn(32, 6).double()
-    outputs, gradients = [], []
+    outputs, gradients, moved = [], [], []
     for scale in (1.0, 10.0):
         scaled = (scale * w).requires_grad_()
         out = norm(x @ scaled.T)
         ((out - target) ** 2).mean().backward()
         outputs.append(out.detach())
         gradients.append(scaled.grad)
+        moved.append((norm(x @ (scaled - 0.1 * scaled.grad).T) - out).detach().abs().max())
     assert torch.allclose(*outputs) and torch.allclose(gradients[0], 10 * gradients[1]) and float(gradients[0].abs().max()) > 1e-3
+    assert moved[0] > 20 * moved[1] > 0
 
 
-@check
+@holds("Kaiming `fan_in`", "Kaiming `fan_out`", "normal, std 0.02")
+def check_what_each_rule_keeps():
+    """Mean squares of the signal and of the gradient through ReLU layers of changing width, last over first."""
+    def changes(init, widths):
+        h = x = torch.randn(400, widths[0], requires_grad=True)
+        for a, b in zip(widths, widths[1:]):
+            layer = nn.Linear(a, b, bias=False)
+            init(layer.weight)
+            h = torch.relu(layer(h))
+        (back,) = torch.autograd.grad(h, x, torch.randn_like(h))
+        return float(h.detach().pow(2).mean() / 0.5), float(back.pow(2).mean() * 2)
+
+    kaiming = lambda mode: lambda w: nn.init.kaiming_normal_(w, mode=mode, nonlinearity="relu")
+    widths = (200, 800, 400, 1600)
+    assert 0.7 < changes(kaiming("fan_in"), widths)[0] / 2 < 1.4 and changes(kaiming("fan_in"), widths)[1] > 4
+    assert 0.7 < changes(kaiming("fan_out"), widths)[1] / 2 < 1.4 and changes(kaiming("fan_out"), widths)[0] < 0.5
+    plain = lambda w: nn.init.normal_(w, std=0.02)
+    assert changes(plain, (64,) * 4)[0] < 1e-3 and changes(plain, (6400, 6400))[0] > 1
+
+
+@holds("Why do some people set the gain of a residual block's last norm to zero?", "Kaiming `fan_out`")
+def check_zero_gain_of_the_last_norm():
+    import torchvision
+
+    for zero in (False, True):
+        block = torchvision.models.resnet18(weights=None, zero_init_residual=zero).layer1[0]
+        assert (block.bn2.weight == (0 if zero else 1)).all()
+        x = torch.randn(4, 64, 8, 8)
+        assert torch.equal(block(x), torch.relu(x)) is zero
+
+
+@holds("orthogonal", "Kaiming `fan_out`", "pretrained weights")
 def check_orthogonal_and_resnet():
+    x = torch.randn(5, 6)
+    assert torch.allclose((nn.init.orthogonal_(torch.empty(6, 6)) @ x.T).norm(dim=0), x.norm(dim=1), atol=1e-5)
+    source, target = nn.Linear(3, 2), nn.Linear(3, 2)
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(source(x[:, :3]), target(x[:, :3]))
     w = nn.init.orthogonal_(torch.empty(6, 6))
     assert torch.allclose(w @ w.T, torch.eye(6), atol=1e-5)
     import torchvision

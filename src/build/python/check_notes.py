@@ -277,9 +277,7 @@ def topic_units(folder: Path) -> list[Unit]:
     units += check_units(folder / "checks.py", subject)
     units.append(claims_unit(folder, formulas, set(note_checks.subject.claimed)))
     units.append(pitfalls_unit(folder, pitfalls_of(texts["en"]), set(note_checks.subject.settled)))
-    backed = backed_entries()
-    if any(backed.values()):  # TRANSITION
-        units.append(entries_unit(folder, entries_of(texts["en"]), set().union(*backed.values())))
+    units.append(entries_unit(folder, entries_of(texts["en"]), set().union(*backed_entries().values())))
 
     def same_code() -> None:
         english, chinese = ([without_comments(block.code) for block in blocks[language]] for language in LANGUAGES)

@@ -171,6 +171,9 @@ def check_nested_objects():
     alone, both = levels_of(large[None]), levels_of(torch.stack([large, similar]))
     claimed = [(a >= 0) & (b >= 0) for a, b in zip(alone, levels_of(similar[None]))]
     assert sum(c.sum() for c in claimed) > 0 and all((b[c] == 1).all() for b, c in zip(both, claimed))
+    outer, inner = torch.tensor([[206.0, 206.0, 306.0, 306.0], [244.0, 244.0, 268.0, 268.0]])     # 100 and 24 pixels
+    claimed = (levels_of(outer[None])[0] >= 0) & (levels_of(inner[None])[0] >= 0)
+    assert claimed.sum() > 0 and (levels_of(torch.stack([outer, inner]))[0][claimed] == 1).all()
     nested = levels_of(torch.stack([large, small]))
     found = [{level for level, matched in enumerate(nested) if (matched == which).any()} for which in (0, 1)]
     assert found[0] and found[1] and not found[0] & found[1]
@@ -181,6 +184,7 @@ def check_retinanet():
     with torch.device("meta"):
         retina = retinanet_resnet50_fpn(weights=None, weights_backbone=None)
     assert set(retina.anchor_generator.num_anchors_per_location()) == {9} and retina.proposal_matcher.high_threshold == 0.5
+    assert retina.proposal_matcher.allow_low_quality_matches
 
 
 @check

@@ -47,7 +47,9 @@ def check_what_is_left():
     assert layer.weight.shape == (12, 20) and (layer.weight == 0).sum() == 180
     assert "weight_orig" in dict(layer.named_parameters()) and "weight_mask" in dict(layer.named_buffers())
     assert torch.equal(layer.weight, layer.weight_orig * layer.weight_mask)
-    assert layer.weight_mask.nbytes == layer.weight_orig.nbytes
+    assert layer.weight_mask.nbytes == layer.weight_orig.nbytes == layer.weight.nbytes
+    assert len({t.data_ptr() for t in (layer.weight, layer.weight_orig, layer.weight_mask)}) == 3
+    raises(ValueError, lambda: prune.ln_structured(nn.Linear(3, 3), "bias", amount=1, n=2, dim=0), "multidimensional")
     prune.ln_structured(conv, "weight", amount=2, n=2, dim=0)
     assert conv.weight.shape[0] == 6 and multiplications(conv, x) == before[1]
     small = nn.Conv2d(8, 4, 3, bias=False)                         # rebuilt without the two channels
@@ -142,9 +144,12 @@ def check_file_sizes():
     prune.remove(layer, "weight")
     stated("4.0", size(layer))
     assert abs(float((layer.weight == 0).float().mean()) - 0.9) < 1e-6
-    buffer = io.BytesIO()
-    quietly(lambda: torch.save(layer.weight.detach().to_sparse_csr(), buffer))
-    assert buffer.tell() / 1e6 < 2.1                                # the column numbers are saved with those of the rows
+    for share, smaller in ((0.7, False), (0.78, False), (0.82, True), (0.9, True)):
+        flat, buffer = torch.zeros(10**6), io.BytesIO()
+        flat[torch.randperm(10**6)[: round((1 - share) * 10**6)]] = 1.5
+        quietly(lambda: torch.save(flat.view(1000, 1000).to_sparse_csr(), buffer))
+        assert (buffer.tell() / 1e6 < 4.0) is smaller    # the column numbers are saved with those of the rows
+        stated("20", (buffer.tell() - 8_008) / ((1 - share) * 1e6))
     first, second, x = nn.Linear(1000, 1000), nn.Linear(1000, 10), torch.randn(4, 1000)
     prune.ln_structured(first, "weight", amount=0.9, n=2, dim=0)
     keep = first.weight_mask.any(1)

@@ -135,6 +135,8 @@ def check_contract():
     X, y = load_iris(return_X_y=True)
     assert not hasattr(SVC(), "predict_proba") and KMeans(3, n_init=1).fit(X).predict(X).shape == (150,)
     assert KNeighborsClassifier().fit(X, np.c_[y, y]).predict(X).shape == (150, 2)
+    whole = (10 * X).astype(int)
+    assert LogisticRegression(max_iter=5000).fit(whole, y).predict(whole[:1]).shape == (1,)
     model = LogisticRegression(max_iter=1000).fit(X, np.array(["a", "b", "c"])[y])
     assert model.predict(X).shape == (150,) and model.predict_proba(X).shape == (150, 3) and model.predict(X[:1]) == ["a"]
     assert LinearRegression().fit(X[:, :2], X[:, 2:]).predict(X[:, :2]).shape == (150, 2)
@@ -235,6 +237,9 @@ def check_layers():
     X, y = load_iris(return_X_y=True)
     network = quietly(lambda: MLPClassifier((8, 4), max_iter=50).fit(X, y))
     assert [layer.shape for layer in network.coefs_] == [(4, 8), (8, 4), (4, 3)]
+    fitted = lambda seed: MLPClassifier((8,), max_iter=50, random_state=seed).fit(X, y)
+    starts = [quietly(lambda: fitted(seed).predict_proba(X)) for seed in (0, 1)]
+    assert np.abs(starts[0] - starts[1]).max() > 0.01
 
 
 @holds("k-means, PCA")

@@ -22,7 +22,7 @@ v = \frac{4}{\pi^2} \left( \arctan\frac{w_B}{h_B} - \arctan\frac{w_A}{h_A} \righ
 \alpha = \frac{v}{1 - \mathrm{IoU} + v}
 """
 
-by_definition("Input", "Same in train and eval?", "Dice")
+by_definition("Same in train and eval?")
 sourced("torchvision documentation of ops.nms: boxes with an IoU above the threshold are removed", "IoU")
 sourced("DETR, arXiv 2005.12872, section on the bounding box loss", "GIoU", "Why combine GIoU with L1?")
 sourced("Distance-IoU Loss, arXiv 1911.08287, abstract: DIoU as a loss and as the criterion of NMS", "DIoU")
@@ -70,7 +70,7 @@ def check_measures_and_losses():
                 np.testing.assert_allclose(1 - ours[range(n), range(n), k], values.numpy(), rtol=1e-5, atol=1e-5)
 
 
-@holds("`box_iou(a, b)` and relatives", "`…_box_iou_loss(a, b)`", "Defaults")
+@holds("Input", "`box_iou(a, b)` and relatives", "`…_box_iou_loss(a, b)`", "Defaults")
 def check_contract():
     for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
         parameters = inspect.signature(loss).parameters
@@ -82,6 +82,9 @@ def check_contract():
         assert rows.shape == (4,)
     x, y = boxes(6), boxes(6)
     assert torch.allclose(ops.generalized_box_iou_loss(x, y), 1 - ops.generalized_box_iou(x, y).diagonal(), atol=1e-5)
+    whole = torch.tensor([[0, 0, 2, 2]]), torch.tensor([[1, 1, 3, 4]])
+    for function in (ops.box_iou, ops.complete_box_iou, ops.generalized_box_iou_loss, ops.complete_box_iou_loss):
+        assert torch.allclose(function(*whole), function(*(box.float() for box in whole)))
     a = boxes(5)
     centre = ops.box_convert(a, "xyxy", "cxcywh")
     assert torch.allclose(ops.box_iou(centre, centre, fmt="cxcywh"), ops.box_iou(a, a))
@@ -120,6 +123,13 @@ def check_gradients_of_disjoint_boxes():
     assert torch.equal(torch.autograd.grad(ops.box_iou(far, a).sum(), far)[0], torch.zeros(1, 4))
     for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss, F.smooth_l1_loss):
         assert torch.autograd.grad(loss(far, a).sum(), far)[0].abs().max() > 0.01
+
+
+@holds("Dice")
+def check_gradient_of_disjoint_masks():
+    p, g = torch.tensor([0.0, 0.0, 1.0, 1.0], requires_grad=True), torch.tensor([1.0, 1.0, 0.0, 0.0])
+    (1 - 2 * (p * g).sum() / (p.sum() + g.sum())).backward()
+    assert (p.grad[:2] < -0.1).all()
 
 
 @check

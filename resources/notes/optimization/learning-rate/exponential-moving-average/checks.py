@@ -8,11 +8,16 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from trainings import handwritten_digits
 
 RECURSION = r"\bar\theta_1 = \theta_1, \qquad \bar\theta_t = \beta\,\bar\theta_{t-1} + (1-\beta)\,\theta_t \quad (t > 1)"
 UNROLLED = r"\bar\theta_T = \beta^{T-1}\,\theta_1 + (1-\beta) \sum_{t=2}^{T} \beta^{T-t}\,\theta_t"
 EQUAL = r"\bar\theta_t = \bar\theta_{t-1} + \frac{\theta_t - \bar\theta_{t-1}}{t}"
+
+by_definition("schedule to zero", "ensemble")
+sourced("DDPM (arXiv 2006.11239), DINO (arXiv 2104.14294), MoCo (arXiv 1911.05722): EMA of weights", "EMA")
+sourced("Averaging Weights Leads to Wider Optima, arXiv 1803.05407, abstract: cyclical or constant rate", "SWA")
 
 
 def followed(path, **options):
@@ -28,6 +33,7 @@ def followed(path, **options):
 
 
 @formula(RECURSION, UNROLLED)
+@holds("EMA")
 def check_ema():
     for shape in ((12, 1, 1), (30, 3, 4)):
         for beta in (0.5, 0.9, 0.999):
@@ -44,6 +50,7 @@ def check_ema():
 
 
 @formula(EQUAL)
+@holds("SWA")
 def check_swa_is_the_default():
     path = np.random.randn(20, 2, 3)
     library, mean = followed(path), 0.0
@@ -66,7 +73,7 @@ def check_numbers():
     assert abs(noise[-1].var() / (0.1 / 1.9) - 1) < 0.08
 
 
-@check
+@holds("In PyTorch", "Input → output", "Defaults", "Does the EMA change gradients?")
 def check_contract():
     assert inspect.signature(get_ema_multi_avg_fn).parameters["decay"].default == 0.999
     defaults = {n: p.default for n, p in inspect.signature(AveragedModel).parameters.items()}
@@ -77,6 +84,37 @@ def check_contract():
     before = copy.deepcopy(model.state_dict())
     averaged.update_parameters(model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    of_copy = averaged.module.named_parameters()
+    assert [(n, p.shape, p.dtype) for n, p in of_copy] == [(n, p.shape, p.dtype) for n, p in model.named_parameters()]
+    teacher = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    teacher.update_parameters(model)
+    nn.init.zeros_(model.weight)
+    x, target, found = torch.randn(8, 3), torch.randn(8, 2), []
+    for kept, taught in ((False, False), (True, False), (True, True)):
+        model.zero_grad()
+        if kept:
+            teacher.update_parameters(model)
+        with torch.no_grad():
+            wanted = teacher(x) if taught else target
+        nn.functional.mse_loss(model(x), wanted).backward()
+        found.append(model.weight.grad.clone())
+    assert torch.equal(found[0], found[1]) and not torch.allclose(found[1], found[2], atol=1e-3)
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+@holds("Memory", "Same in train and eval?")
+def check_copy_and_mode():
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    ours, averages = sum(t.numel() for t in model.state_dict().values()), []
+    for training in (True, False):
+        averaged = AveragedModel(model.train(), multi_avg_fn=get_ema_multi_avg_fn(0.9))
+        assert sum(t.numel() for t in averaged.module.state_dict().values()) == ours
+        assert averaged.module[1].training    # the copy is made in training mode: predictions need eval()
+        for value in (1.0, 2.0):
+            nn.init.constant_(model[0].weight, value)
+            averaged.train(training).update_parameters(model.train(training))
+        averages.append(averaged.module[0].weight.detach())
+    assert torch.equal(*averages) and torch.allclose(averages[0], torch.tensor(1.1))
 
 
 @check
@@ -124,13 +162,52 @@ def check_bfloat16_stands_still():
     assert math.isclose(0.001 * 0.5, 0.0005)
 
 
-@check
+@holds("How does this differ from the moving averages in Adam and BatchNorm?")
 def check_batch_norm_momentum_is_the_new_share():
     norm = nn.BatchNorm1d(2)
     assert norm.momentum == 0.1
     x = torch.randn(64, 2) + 5
     norm(x)
     assert torch.allclose(norm.running_mean, 0.1 * x.mean(0))
+    w = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.Adam([w])
+    for gradient in (1.0, 3.0):
+        w.grad = torch.tensor([gradient])
+        optimizer.step()
+    first, second = optimizer.state[w]["exp_avg"].item(), optimizer.state[w]["exp_avg_sq"].item()
+    assert math.isclose(first, 0.9 * 0.1 + 0.1 * 3, rel_tol=1e-5)
+    assert math.isclose(second, 0.999 * 0.001 + 0.001 * 9, rel_tol=1e-4)
+
+
+@holds("When does averaging weights work in a nonlinear network?")
+def check_average_of_two_runs():
+    pixels, classes = handwritten_digits()
+
+    def errors(network):
+        return (network(pixels).argmax(1) != classes).float().mean().item()
+
+    def trained(seed):
+        torch.manual_seed(seed)
+        network = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+        for _ in range(100):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(pixels), classes).backward()
+            optimizer.step()
+        return network
+
+    first, second = trained(0), trained(1)
+    both = AveragedModel(first)
+    both.update_parameters(first)
+    both.update_parameters(second)
+    assert max(errors(first), errors(second)) < 0.02 and errors(both) > 0.1
+    # Where the loss is convex (a linear model), the average has at most the mean loss.
+    a, b = nn.Linear(64, 10), nn.Linear(64, 10)
+    mean = AveragedModel(a)
+    mean.update_parameters(a)
+    mean.update_parameters(b)
+    losses = [nn.functional.cross_entropy(model(pixels), classes) for model in (a, b, mean)]
+    assert losses[2] <= (losses[0] + losses[1]) / 2
 
 
 @pitfall("In bfloat16 the average stands still")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.optim import lr_scheduler
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 STEP = r"\eta_t = \eta_0\,\gamma^{\lfloor t/s \rfloor}"
 WARMUP_COSINE = r"""
@@ -15,6 +15,12 @@ WARMUP_COSINE = r"""
 \eta_{\min} + \dfrac{\eta_{\max}-\eta_{\min}}{2}\left(1 + \cos\dfrac{\pi\,(t-W)}{T-W}\right) & W \le t \le T
 \end{cases}
 """
+
+by_definition("Unit of time")
+sourced(
+    "Goyal et al., arXiv 1706.02677, on warmup; abstracts of Xiong et al., arXiv 2002.04745, and Liu et al., arXiv 1908.03265",
+    "Why warm up?",
+)
 
 
 def optimizer_with(lr, **options):
@@ -40,6 +46,7 @@ def warmup_cosine(t, peak, low, W, T):
 
 
 @formula(STEP)
+@holds("`StepLR`, `MultiStepLR`, `ExponentialLR`")
 def check_step_and_exponential():
     for start in (0.1, 3.0):
         for gamma in (0.1, 0.97, 1.0):
@@ -48,9 +55,13 @@ def check_step_and_exponential():
                 np.testing.assert_allclose(trace(lambda o: lr_scheduler.StepLR(o, s, gamma), 100, start), ours, rtol=1e-9)
             ours = [start * gamma**t for t in range(100)]
             np.testing.assert_allclose(trace(lambda o: lr_scheduler.ExponentialLR(o, gamma), 100, start), ours, rtol=1e-9)
+            ours = [start * gamma ** ((t >= 20) + (t >= 50)) for t in range(100)]
+            library = trace(lambda o: lr_scheduler.MultiStepLR(o, [20, 50], gamma), 100, start)
+            np.testing.assert_allclose(library, ours, rtol=1e-9)
 
 
 @formula(WARMUP_COSINE)
+@holds("Warm-up + linear or cosine", "`CosineAnnealingLR`")
 def check_warmup_and_cosine():
     def library(W, T, low):
         def make(optimizer):
@@ -71,13 +82,15 @@ def check_warmup_and_cosine():
             )
 
 
-@check
+@holds("Warm-up + linear or cosine")
 def check_lambda_is_a_factor_and_hugging_face_starts_at_zero():
     assert trace(lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + t)), 4, 0.5) == [0.5, 0.25, 0.5 / 3, 0.125]
     assert trace(lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5), 2, 0.5) == [0.25, 0.25]
     # The factor that get_linear_schedule_with_warmup gives to LambdaLR: t / W, then linear to 0 at T.
     linear = lambda t: t / 10 if t < 10 else max(0.0, (100 - t) / (100 - 10))
-    assert trace(lambda o: lr_scheduler.LambdaLR(o, linear), 101)[0] == 0.0
+    used = trace(lambda o: lr_scheduler.LambdaLR(o, linear), 101)
+    assert used[0] == used[100] == 0.0 and used.index(max(used)) == 10
+    assert used == sorted(used[:11]) + sorted(used[11:], reverse=True)
 
 
 @check
@@ -90,7 +103,7 @@ def check_worked_example():
         stated(text, step[t])
 
 
-@check
+@holds("Defaults")
 def check_defaults():
     def default(kind, name):
         return inspect.signature(kind).parameters[name].default
@@ -216,6 +229,7 @@ def check_change_in_place():
 
 
 @pitfall("`ReduceLROnPlateau` lowers the rate while accuracy rises")
+@holds("`ReduceLROnPlateau`")
 def check_plateau():
     def calls_until_cut(metric, **options):
         optimizer = optimizer_with(1.0)
@@ -230,13 +244,26 @@ def check_plateau():
     assert calls_until_cut(lambda call: call / 100) == 1 + 10 + 1
     assert calls_until_cut(lambda call: call / 100, mode="max") is None
     assert calls_until_cut(lambda call: 1 / call) is None
+    assert calls_until_cut(lambda call: max(1 / call, 0.1)) == 10 + 10 + 1
 
 
-@check
+@holds("`OneCycleLR`", "Does a schedule affect weight decay?")
 def check_one_cycle_cycles_momentum_and_decay_follows_the_rate():
     optimizer = optimizer_with(0.1, momentum=0.9)
-    lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
     assert optimizer.param_groups[0]["momentum"] == 0.95
+    group, rates, momenta = optimizer.param_groups[0], [], []
+    for _ in range(9):
+        rates.append(group["lr"])
+        momenta.append(group["momentum"])
+        optimizer.step()
+        scheduler.step()
+    top = rates.index(max(rates))
+    adam = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    lr_scheduler.OneCycleLR(adam, max_lr=1.0, total_steps=10)
+    assert adam.param_groups[0]["betas"][0] == 0.95
+    assert top == momenta.index(min(momenta)) == 2
+    assert group["lr"] < rates[0] < rates[top] and group["momentum"] > momenta[top]
     for kind in (torch.optim.AdamW, torch.optim.SGD):
         for rate in (0.1, 0.01):
             w = torch.ones(1, dtype=torch.float64, requires_grad=True)
@@ -245,7 +272,72 @@ def check_one_cycle_cycles_momentum_and_decay_follows_the_rate():
             assert math.isclose(w.item(), 1 - rate * 0.5)
 
 
-@check
+@holds("`CosineAnnealingWarmRestarts`")
 def check_warm_restarts_return_to_the_peak():
     restarts = trace(lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=50), 150)
     assert restarts[0] == restarts[50] == restarts[100] == 1.0 and restarts[49] < 0.01
+    np.testing.assert_allclose(restarts[:50], [(1 + math.cos(math.pi * t / 50)) / 2 for t in range(50)], rtol=1e-9)
+
+
+@holds("Input", "Acts on", "Checkpoint")
+def check_what_a_scheduler_sets_and_saves():
+    for make, built in (
+        (lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=100), 0.04),
+        (lambda o: lr_scheduler.LinearLR(o, start_factor=0.5), 0.15),
+        (lambda o: lr_scheduler.StepLR(o, 2), 0.3),
+        (lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=7), 0.3),
+    ):
+        full, optimizer = trace(make, 12, 0.3, momentum=0.9), optimizer_with(0.3, momentum=0.9)
+        scheduler, group = make(optimizer), optimizer.param_groups[0]
+        assert math.isclose(group["lr"], built)
+        for _ in range(5):
+            optimizer.step()
+            scheduler.step()
+        again = optimizer_with(0.3, momentum=0.9)
+        resumed = make(again)
+        again.load_state_dict(optimizer.state_dict())
+        resumed.load_state_dict(scheduler.state_dict())
+        used = []
+        for _ in range(7):
+            used.append(again.param_groups[0]["lr"])
+            again.step()
+            resumed.step()
+        np.testing.assert_allclose(used, full[5:], rtol=1e-12)
+
+
+@holds("Per batch or per epoch?")
+def check_per_batch_and_per_epoch():
+    def in_epochs(make, per_batch, epochs, batches=10):
+        optimizer = optimizer_with(1.0)
+        scheduler, used = make(optimizer), []
+        for step in range(epochs * batches):
+            used.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if per_batch or step % batches == batches - 1:
+                scheduler.step()
+        return used
+
+    periods = ((30, False), (300, True))
+    steps = [in_epochs(lambda o: lr_scheduler.StepLR(o, s), per_batch, 70) for s, per_batch in periods]
+    assert steps[0] == steps[1]
+    single = in_epochs(lambda o: lr_scheduler.LinearLR(o, 0.1, total_iters=1), False, 2)
+    assert single == [0.1] * 10 + [1.0] * 10
+    rising = in_epochs(lambda o: lr_scheduler.LinearLR(o, 0.1, total_iters=10), True, 2)
+    assert all(a < b for a, b in zip(rising[:10], rising[1:11])) and math.isclose(rising[10], 1)
+
+
+@holds("Does Adam need a schedule?")
+def check_adam_settles_when_the_rate_falls():
+    distances = {}
+    for falling in (False, True):
+        w = torch.full((500,), 3.0, requires_grad=True)
+        optimizer = torch.optim.Adam([w], lr=0.1)
+        scheduler = lr_scheduler.CosineAnnealingLR(optimizer, T_max=400)
+        for _ in range(400):
+            before = w.detach().clone()
+            w.grad = w.detach() + torch.randn(500)
+            optimizer.step()
+            if falling:
+                scheduler.step()
+        distances[falling] = w.detach().norm().item(), (w.detach() - before).norm().item()
+    assert distances[True][0] < 0.6 * distances[False][0] and distances[True][1] < 0.05 * distances[False][1]

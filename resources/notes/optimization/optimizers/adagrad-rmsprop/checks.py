@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 from trainings import handwritten_digits
 
 ADAGRAD = r"s_t = s_{t-1} + g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{s_t} + \varepsilon}"
@@ -98,7 +98,7 @@ def check_worked_example():
     stated("0.0032", moved(torch.optim.Adadelta, [2.0])[0])
 
 
-@check
+@holds("Input", "`Adagrad` defaults", "`RMSprop` defaults", "`Adadelta` defaults", "State per weight")
 def check_defaults_and_state():
     for kind, wanted in (
         (torch.optim.Adagrad, {"lr": 0.01, "lr_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10}),
@@ -119,6 +119,79 @@ def check_defaults_and_state():
         optimizer.step()
         assert sum(torch.is_tensor(s) and s.numel() == 7 for s in optimizer.state[w].values()) == states
         assert torch.equal(skipped.detach(), torch.ones(7))
+        for dtype in (torch.float32, torch.float64):
+            w = torch.ones(2, 1, 3, dtype=dtype, requires_grad=True)
+            optimizer = kind([{"params": [w]}], **options)
+            w.grad = torch.ones_like(w)
+            optimizer.step()
+            kept = [s for name, s in optimizer.state[w].items() if name != "step"]
+            assert len(kept) == states and all(s.shape == w.shape and s.dtype == dtype for s in kept)
+
+
+@holds("Same in train and eval?")
+def check_step_does_not_look_at_the_mode():
+    for kind in (torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adadelta):
+        found = []
+        for training in (True, False):
+            layer = nn.BatchNorm1d(3).train(training)
+            layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
+            kind(layer.parameters()).step()
+            found.append(layer.weight.detach())
+        assert torch.equal(*found) and (found[0] < 1).all()
+
+
+@holds("AdaGrad", "RMSProp", "AdaDelta", "Adam", "SGD")
+def check_table_of_steps():
+    sizes = {kind: moved(kind, [3.0] * 2000, lr=0.1) / 0.1 for kind in (
+        torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adadelta, torch.optim.Adam, torch.optim.SGD)}
+    t = np.arange(1, 2001)
+    np.testing.assert_allclose(sizes[torch.optim.Adagrad], 1 / np.sqrt(t), rtol=1e-6)
+    assert abs(sizes[torch.optim.RMSprop][-1] - 1) < 1e-6
+    delta = sizes[torch.optim.Adadelta]
+    stated("0.0032", delta[0])
+    assert delta[-1] > 3 * delta[0] and (np.diff(delta)[3:] > 0).all()
+    np.testing.assert_allclose(sizes[torch.optim.Adam], 1, rtol=1e-6)
+    np.testing.assert_allclose(sizes[torch.optim.SGD], 3, rtol=1e-6)
+    # A large gradient fades from all memories but AdaGrad's.
+    for kind, fades in ((torch.optim.Adagrad, False), (torch.optim.RMSprop, True), (torch.optim.Adam, True)):
+        late = moved(kind, [30.0] + [3.0] * 2500, lr=0.1)[-1]
+        assert bool(abs(late / moved(kind, [3.0] * 2501, lr=0.1)[-1] - 1) < 0.01) is fades
+    w = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adadelta([w])
+    for gradient in [300.0] + [3.0] * 500:
+        w.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+    assert math.isclose(optimizer.state[w]["square_avg"].item(), 9, rel_tol=1e-6)
+    for kind in (torch.optim.Adagrad, torch.optim.Adadelta):
+        assert not {"momentum", "betas"} & set(inspect.signature(kind).parameters)
+    for kind in (torch.optim.RMSprop, torch.optim.SGD):
+        assert inspect.signature(kind).parameters["momentum"].default == 0
+    assert inspect.signature(torch.optim.Adam).parameters["betas"].default[0] == 0.9
+
+
+@holds("Why divide by a root and not by the squares themselves?")
+def check_scaling_the_loss_cancels():
+    gradients = np.random.randn(30) + 3
+    for kind in (torch.optim.Adagrad, torch.optim.RMSprop):
+        np.testing.assert_allclose(moved(kind, gradients), moved(kind, 1000 * gradients), rtol=1e-6)
+    assert 0.01 / 0.01**2 > 1 / 1**2 > 100 / 100**2
+
+
+@holds("What turns RMSProp into Adam?")
+def check_rmsprop_with_two_additions_is_adam():
+    gradients = np.random.randn(20, 3)
+    w = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimizer, mean, now, ours = torch.optim.RMSprop([w], alpha=0.999), np.zeros(3), np.zeros(3), []
+    for t, g in enumerate(gradients, start=1):
+        w.grad = torch.tensor(g)
+        optimizer.step()
+        mean = 0.9 * mean + 0.1 * g
+        root = np.sqrt(optimizer.state[w]["square_avg"].numpy() / (1 - 0.999**t))
+        now = now - 0.01 * mean / (1 - 0.9**t) / (root + 1e-8)
+        ours.append(now)
+    np.testing.assert_allclose(ours, by_library(torch.optim.Adam, np.zeros(3), gradients, lr=0.01), rtol=1e-9)
+    other = by_library(torch.optim.RMSprop, np.zeros(3), gradients, lr=0.01, alpha=0.999, momentum=0.9)
+    assert not np.allclose(ours, other, rtol=0.1)
 
 
 @check
@@ -162,7 +235,7 @@ def check_weight_decay_is_uneven():
     assert large > 0.2 and 0.9 < small / large < 1.1
 
 
-@check
+@holds("What turns RMSProp into Adam?")
 def check_rmsprop_momentum_adds_divided_gradients():
     gradients = np.random.randn(20, 3)
     v = b = 0.0
@@ -175,7 +248,7 @@ def check_rmsprop_momentum_adds_divided_gradients():
     np.testing.assert_allclose(ours, by_library(torch.optim.RMSprop, np.zeros(3), gradients, momentum=0.9), rtol=1e-9)
 
 
-@check
+@holds("Does AdaGrad work with sparse gradients?")
 def check_sparse_adagrad_leaves_other_rows():
     table = nn.Embedding(6, 3, sparse=True)
     optimizer = torch.optim.Adagrad(table.parameters(), lr=0.1)

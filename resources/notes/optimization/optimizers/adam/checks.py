@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 GRADIENT = r"g_t = \nabla f(\theta_{t-1}) + \lambda\,\theta_{t-1}"
 MOMENTS = r"""
@@ -15,6 +15,9 @@ UPDATE = r"""
 \hat m_t = \frac{m_t}{1-\beta_1^t}, \qquad \hat v_t = \frac{v_t}{1-\beta_2^t}, \qquad
 \theta_t = \theta_{t-1} - \eta\,\frac{\hat m_t}{\sqrt{\hat v_t} + \varepsilon}
 """
+
+by_definition("Do both moments set each weight's learning rate?")
+sourced("Decoupled Weight Decay Regularization, arXiv 1711.05101, abstract", "Does Adam overfit?")
 
 
 def by_formula(theta, gradients, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
@@ -82,7 +85,7 @@ def check_weight_decay_is_the_gradient_of_an_l2_term():
     assert torch.allclose(*results, rtol=1e-10)
 
 
-@check
+@holds("Input", "State", "Defaults", "Memory in float32")
 def check_defaults_and_memory():
     defaults = {name: p.default for name, p in inspect.signature(torch.optim.Adam).parameters.items()}
     assert (defaults["lr"], defaults["betas"], defaults["eps"]) == (1e-3, (0.9, 0.999), 1e-8)
@@ -95,9 +98,27 @@ def check_defaults_and_memory():
         optimizer.step()
         tensors = [w, w.grad, *(s for s in optimizer.state[w].values() if torch.is_tensor(s) and s.numel() == 1000)]
         stated(text, sum(t.numel() * t.element_size() for t in tensors) / 1000)
+    for amsgrad, more in ((False, []), (True, ["max_exp_avg_sq"])):
+        w = torch.ones(4, requires_grad=True)
+        optimizer = torch.optim.Adam([{"params": [w]}], amsgrad=amsgrad)
+        w.grad = torch.ones(4)
+        optimizer.step()
+        assert sorted(optimizer.state[w]) == ["exp_avg", "exp_avg_sq", *more, "step"]
     skipped = torch.ones(3, requires_grad=True)
     torch.optim.Adam([skipped], weight_decay=1.0).step()
     assert torch.equal(skipped.detach(), torch.ones(3))
+
+
+@holds("Same in train and eval?")
+def check_step_does_not_look_at_the_mode():
+    found = []
+    for training in (True, False):
+        torch.manual_seed(0)
+        layer = torch.nn.BatchNorm1d(3).train(training)
+        layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
+        torch.optim.Adam(layer.parameters()).step()
+        found.append(layer.weight.detach())
+    assert torch.equal(*found) and (found[0] < 1).all()
 
 
 @check
@@ -129,6 +150,22 @@ def check_scale_hardly_matters():
     np.testing.assert_allclose(moved(gradients), moved(100 * gradients), rtol=1e-4, atol=1e-6)
     small, large = (by_library(np.zeros(1), scale * gradients)[1]["exp_avg_sq"].item() for scale in (1, 100))
     assert math.isclose(math.sqrt(large / small), 100, rel_tol=1e-9)    # the rate lr / sqrt(v) falls, the step stays
+
+
+@holds("Does Adam still need a learning-rate schedule?")
+def check_small_noise_moves_as_far_as_large_noise():
+    noise = torch.randn(4000, dtype=torch.float64).numpy()
+    far, near = (np.abs(moved(scale * noise))[1000:].mean() for scale in (1.0, 0.01))
+    assert abs(near / far - 1) < 0.01 and far > 0.1
+    falling = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.Adam([falling], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=1000)
+    for gradient in noise[:1000]:
+        before = falling.item()
+        falling.grad = torch.tensor([gradient], dtype=torch.float32)
+        optimizer.step()
+        scheduler.step()
+    assert abs(falling.item() - before) < 0.01
 
 
 @check
@@ -237,10 +274,15 @@ def check_step_is_not_bounded_by_lr():
     assert worst > 7.25 and worst <= bound.max()
 
 
-@check
+@holds("What happens without bias correction?")
 def check_without_bias_correction_the_first_step_is_larger():
     stated("3.16", 0.1 / math.sqrt(0.001))
     stated("0.1", 1 - 0.9)
+    for g in (0.02, 30.0):
+        state = by_library(np.zeros(1), [g])[1]
+        m, root = state["exp_avg"].item(), math.sqrt(state["exp_avg_sq"].item())
+        assert math.isclose(m, 0.1 * g) and math.isclose(root, math.sqrt(0.001) * g)
+        assert math.isclose(m / root, 3.1623, rel_tol=1e-4)
 
 
 @pitfall("NaN, `inf` or no progress with half-precision weights")
@@ -291,7 +333,7 @@ def check_sparse_tensors_are_refused():
             assert kind is torch.optim.SparseAdam
 
 
-@check
+@holds("Adam", "AdamW", "RMSprop, defaults", "SGD with momentum")
 def check_siblings_hold_the_state_the_table_says():
     for kind, options, states in (
         (torch.optim.Adam, {}, 2),
@@ -306,3 +348,15 @@ def check_siblings_hold_the_state_the_table_says():
         assert sum(torch.is_tensor(s) and s.numel() == 7 for s in optimizer.state[w].values()) == states
     # RMSprop has no bias correction: its first step is lr / sqrt(1 - alpha), not lr.
     assert math.isclose(-moved([1.0], kind=torch.optim.RMSprop)[0], 10.0, rel_tol=1e-6)
+    np.testing.assert_allclose(-moved([1.0, 1.0, 1.0], kind=torch.optim.SGD, momentum=0.9), [1, 1.9, 2.71])
+    # One step from weight 2 with gradient 3: what a decay of 0.5 changes.
+    start, g, decay = 2.0, 3.0, 0.5
+    for kind, options, wanted in (
+        (torch.optim.Adam, {}, start - 0.1),
+        (torch.optim.AdamW, {}, start * (1 - 0.1 * decay) - 0.1),
+        (torch.optim.RMSprop, {}, start - 0.1 * 10),
+        (torch.optim.SGD, {"momentum": 0.9}, start - 0.1 * (g + decay * start)),
+    ):
+        path, state = by_library(np.array([start]), [g], kind=kind, lr=0.1, weight_decay=decay, **options)
+        assert math.isclose(path[0][0], wanted, rel_tol=1e-6)
+    assert math.isclose(state["momentum_buffer"].item(), g + decay * start)

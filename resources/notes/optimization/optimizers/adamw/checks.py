@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 MOMENTS = r"""
@@ -13,6 +13,8 @@ MOMENTS = r"""
 \hat v_t = \frac{\beta_2 v_{t-1} + (1-\beta_2)\,g_t^2}{1-\beta_2^t}
 """
 UPDATE = r"\theta_t = (1 - \eta\lambda)\,\theta_{t-1} - \eta\,\frac{\hat m_t}{\sqrt{\hat v_t} + \varepsilon}"
+
+sourced("Large Batch Optimization for Deep Learning, arXiv 1904.00962, Algorithm 2: r + lambda x per layer", "LAMB")
 
 
 def by_formula(theta, gradients, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
@@ -45,7 +47,7 @@ def check_equals_the_library():
             np.testing.assert_allclose(by_formula(theta, gradients, **options), by_library(theta, gradients, **options), rtol=1e-9, atol=1e-12)
 
 
-@check
+@holds("AdamW", "Adam with `weight_decay`", "SGD with `weight_decay`", "State")
 def check_decay_is_in_neither_moment():
     states = []
     for decay in (0.0, 0.7):
@@ -58,8 +60,38 @@ def check_decay_is_in_neither_moment():
     assert all(torch.equal(states[0][key], states[1][key]) for key in ("exp_avg", "exp_avg_sq"))
     assert sorted(states[0]) == ["exp_avg", "exp_avg_sq", "step"]
 
+    def after_one_step(kind, decay, **options):
+        w = torch.tensor([5.0], dtype=torch.float64, requires_grad=True)
+        optimizer = kind([w], lr=0.1, weight_decay=decay, **options)
+        w.grad = torch.tensor([2.0], dtype=torch.float64)
+        optimizer.step()
+        kept = {key: value.item() for key, value in optimizer.state[w].items() if value is not None and key != "step"}
+        return w.item(), kept
 
-@check
+    (plain, bare), (decayed, kept) = (after_one_step(torch.optim.AdamW, decay) for decay in (0.0, 0.7))
+    assert math.isclose(plain - decayed, 0.1 * 0.7 * 5) and kept == bare
+    (plain, bare), (decayed, kept) = (after_one_step(torch.optim.Adam, decay) for decay in (0.0, 0.7))
+    assert math.isclose(plain, decayed, rel_tol=1e-6)    # the quotient takes the size out, the decay included
+    assert math.isclose(kept["exp_avg"], 0.1 * (2 + 0.7 * 5))
+    assert math.isclose(kept["exp_avg_sq"], 0.001 * (2 + 0.7 * 5) ** 2)
+    (plain, _), (decayed, kept) = (after_one_step(torch.optim.SGD, decay) for decay in (0.0, 0.7))
+    assert math.isclose(plain - decayed, 0.1 * 0.7 * 5) and not kept
+    _, kept = after_one_step(torch.optim.SGD, 0.7, momentum=0.9)
+    assert math.isclose(kept["momentum_buffer"], 2 + 0.7 * 5)
+
+
+@holds("Same in train and eval?")
+def check_step_does_not_look_at_the_mode():
+    found = []
+    for training in (True, False):
+        layer = nn.BatchNorm1d(3).train(training)
+        layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
+        torch.optim.AdamW(layer.parameters()).step()
+        found.append(layer.weight.detach())
+    assert torch.equal(*found) and (found[0] < 1).all()
+
+
+@holds("Input", "Defaults", "Decay per step")
 def check_defaults():
     defaults = {name: p.default for name, p in inspect.signature(torch.optim.AdamW).parameters.items()}
     assert (defaults["lr"], defaults["betas"], defaults["eps"]) == (1e-3, (0.9, 0.999), 1e-8)
@@ -67,7 +99,7 @@ def check_defaults():
     assert inspect.signature(torch.optim.Adam).parameters["weight_decay"].default == 0
     stated("0.99999", by_library([1.0], [0.0])[0])
     skipped = torch.ones(3, requires_grad=True)
-    torch.optim.AdamW([skipped], weight_decay=1.0).step()
+    torch.optim.AdamW([{"params": [skipped]}], weight_decay=1.0).step()
     assert torch.equal(skipped.detach(), torch.ones(3))
 
 
@@ -160,7 +192,7 @@ def check_without_decay_the_two_are_identical():
     assert not np.allclose(*same, rtol=1e-6)
 
 
-@check
+@holds("When are L2 and weight decay the same?")
 def check_l2_equals_decay_for_sgd_without_momentum_only():
     lr, decay = 0.1, 0.3
     gradients = np.random.randn(6, 4)
@@ -177,7 +209,7 @@ def check_l2_equals_decay_for_sgd_without_momentum_only():
     assert np.abs(with_momentum - decoupled).max() > 0.01
 
 
-@check
+@holds("Does it matter that PyTorch decays before the step?")
 def check_order_of_decay_and_step():
     lr, decay, gradient, start = 0.1, 0.5, 2.0, 3.0
     step = by_library([start], [[gradient]], lr=lr, weight_decay=0.0)[0] - start
@@ -186,7 +218,7 @@ def check_order_of_decay_and_step():
     assert math.isclose(found - (start + step) * (1 - lr * decay), lr * decay * step, rel_tol=1e-9)
 
 
-@check
+@holds("How large can weights become?")
 def check_balance_at_one_over_lambda():
     for lr in (0.1, 0.02):
         stated("10", -by_library([0.0], [[1.0]] * 5000, lr=lr, weight_decay=0.1)[0].round(3))

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 from trainings import handwritten_digits
 
 GRADIENT = r"g_t = \frac{1}{B}\sum_{i=1}^{B} \nabla \ell_i(\theta_{t-1}) + \lambda\,\theta_{t-1}"
@@ -15,6 +15,8 @@ UPDATE = r"""
 \text{Nesterov:}\quad \theta_t = \theta_{t-1} - \eta\,(g_t + \mu\,b_t)
 """
 STABLE = r"0 < \eta < \frac{2(1+\mu)}{h}"
+
+by_definition("full-batch gradient descent")
 
 
 def by_formula(theta, batches, lr, mu=0.0, tau=0.0, decay=0.0, nesterov=False):
@@ -66,6 +68,7 @@ def on_a_quadratic(lr, mu, h, steps, nesterov=False):
 
 
 @formula(STABLE)
+@holds("How does Nesterov differ?")
 def check_stability_bound():
     for h in (0.3, 1.0, 25.0):
         for mu in (0.0, 0.5, 0.9):
@@ -93,7 +96,7 @@ def check_worked_example():
     stated("2.34", 0.9 * 1.8 + path[1])
 
 
-@check
+@holds("Input", "State", "Defaults", "Memory in float32", "SGD with momentum", "plain SGD", "Adam")
 def check_defaults_memory_and_skipped_parameters():
     defaults = {name: p.default for name, p in inspect.signature(torch.optim.SGD).parameters.items()}
     assert (defaults["lr"], defaults["momentum"], defaults["dampening"], defaults["weight_decay"]) == (1e-3, 0, 0, 0)
@@ -107,9 +110,64 @@ def check_defaults_memory_and_skipped_parameters():
         optimizer.step()
         tensors = [w, w.grad, *(s for s in optimizer.state[w].values() if torch.is_tensor(s))]
         stated(text, sum(t.numel() * t.element_size() for t in tensors) / 1000)
+    for kind, options, kept in (
+        (torch.optim.SGD, {"momentum": 0.9}, 1), (torch.optim.SGD, {}, 0), (torch.optim.Adam, {}, 2)
+    ):
+        moved = []
+        for factor in (1.0, 100.0):
+            w = torch.zeros(2, 1, 3, dtype=torch.float64, requires_grad=True)
+            optimizer = kind([{"params": [w]}], lr=0.1, **options)
+            for g in (1.0, 2.0):
+                w.grad = torch.full_like(w, factor * g)
+                optimizer.step()
+            moved.append(-w.detach()[0, 0, 0].item())
+        tensors = [value for name, value in optimizer.state[w].items() if torch.is_tensor(value) and name != "step"]
+        assert len(tensors) == kept and all(t.shape == w.shape and t.dtype == w.dtype for t in tensors)
+        assert math.isclose(moved[1] / moved[0], 1 if kind is torch.optim.Adam else 100, rel_tol=1e-6)
+        if kind is torch.optim.SGD:
+            assert math.isclose(moved[0], 0.1 * (1 + 2 + (0.9 if kept else 0)))
     skipped = torch.ones(3, requires_grad=True)
     torch.optim.SGD([skipped], lr=0.1, momentum=0.9, weight_decay=1.0).step()
     assert torch.equal(skipped.detach(), torch.ones(3))
+
+
+@holds("Same in train and eval?")
+def check_step_does_not_look_at_the_mode():
+    found = []
+    for training in (True, False):
+        layer = nn.BatchNorm1d(3).train(training)
+        layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
+        torch.optim.SGD(layer.parameters(), momentum=0.9).step()
+        found.append(layer.weight.detach())
+    assert torch.equal(*found) and (found[0] < 1).all()
+
+
+@holds("What is stochastic in `torch.optim.SGD`?")
+def check_full_batch_runs_are_alike():
+    x, y, found = np.random.randn(12, 3), np.random.randn(12), []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        found.append(by_library(np.zeros(3), [(x, y)] * 10, lr=0.05)[-1])
+    w = np.zeros(3)
+    for _ in range(10):
+        w = w - 0.05 * 2 * x.T @ (x @ w - y) / 12
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], w, rtol=1e-9)
+
+
+@holds("How does Nesterov differ?")
+def check_nesterov_looks_ahead_and_damps():
+    mu, h = 0.9, 1.0
+    for lr in (0.05, 0.3, 0.8):
+        plain, nesterov = (np.abs(on_a_quadratic(lr, mu, h, 60, nesterov)) for nesterov in (False, True))
+        assert nesterov[30:].max() < 0.7 * plain[30:].max()
+    # The textbook form: the gradient is taken one momentum step ahead; torch's weights are the points looked at.
+    lr, v, theta, ahead = 0.3, 0.0, 1.0, []
+    for _ in range(20):
+        v = mu * v - lr * h * (theta + mu * v)
+        theta += v
+        ahead.append(theta + mu * v)
+    np.testing.assert_allclose(on_a_quadratic(lr, mu, h, 20, nesterov=True), ahead, rtol=1e-9)
 
 
 @pitfall("Results differ from a paper's momentum once the learning rate changes")
@@ -228,7 +286,7 @@ def check_sum_reduction_scales_the_step():
     assert not torch.allclose(one_step(0.5, "sum", 0.1 / 40), one_step(0.5, "mean", 0.1), atol=1e-3)
 
 
-@check
+@holds("Does SGD at a constant learning rate reach the minimum?")
 def check_noise_keeps_the_weight_moving():
     stated("0.0526", 0.1 / (2 - 0.1))
     w = torch.zeros(20000, dtype=torch.float64, requires_grad=True)
@@ -237,6 +295,16 @@ def check_noise_keeps_the_weight_moving():
         w.grad = w.detach() + torch.randn(20000, dtype=torch.float64)
         optimizer.step()
     assert abs(float(w.detach().var()) - 0.0526) < 0.002
+    mean, constant = torch.zeros_like(w), w.detach().square().mean()
+    for step in range(1, 201):    # on from here: averaging the weights, then a falling rate
+        w.grad = w.detach() + torch.randn(20000, dtype=torch.float64)
+        optimizer.step()
+        mean = mean + (w.detach() - mean) / step
+    for step in range(1, 201):
+        optimizer.param_groups[0]["lr"] = 1 / (10 + step)
+        w.grad = w.detach() + torch.randn(20000, dtype=torch.float64)
+        optimizer.step()
+    assert mean.square().mean() < 0.5 * constant and w.detach().square().mean() < 0.5 * constant
 
 
 @check

@@ -3,11 +3,15 @@ import math
 import numpy as np
 import torch
 
-from note_checks import check, formula, pitfall, stated, unexecuted
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated, unexecuted
 
 # verified: formula-only for the trust ratio; the update inside it is compared with torch.optim.AdamW
 UPDATE = r"r = \frac{\hat m}{\sqrt{\hat v} + \varepsilon}, \qquad u = r + \lambda\,\theta"
 STEP = r"\theta \leftarrow \theta - \eta\,\frac{\phi(\lVert\theta\rVert)}{\lVert u \rVert}\,u"
+
+by_definition("Added to AdamW")
+KERAS = "timm 1.0.31, timm/optim/lamb.py; Keras 3.15, keras/src/optimizers/lamb.py"
+sourced(KERAS, "State", "Where", "Defaults in timm", "Same in train and eval?")
 
 
 def lamb(theta, gradients, lr, decay, eps=1e-6, ratio_of=None, corrected=True, outside=False, clip=None):
@@ -43,6 +47,7 @@ def check_ratio_one_is_adamw():
 
 
 @formula(STEP)
+@holds("Input")
 def check_relative_step():
     for shape in [(2,), (3, 5), (2, 3, 4)]:
         for decay in (0.0, 0.1):
@@ -117,7 +122,7 @@ def check_options_and_the_common_factor():
     np.testing.assert_allclose(keras, lamb(theta, gradients, 0.01, 0.1, outside=0.1, clip=1.0)[-1], rtol=1e-6)
 
 
-@check
+@holds("Where", "Does the gradient's size matter?")
 def check_claims():
     assert not hasattr(torch.optim, "Lamb") and not hasattr(torch.optim, "LAMB")
     w = torch.randn(400, requires_grad=True)
@@ -129,6 +134,60 @@ def check_claims():
     theta, g = np.random.randn(5), [np.random.randn(5)]
     small, large = (lamb(theta, [s * g[0]], 0.01, 0.0, eps=1e-12)[0] for s in (1.0, 1000.0))
     np.testing.assert_allclose(small, large, rtol=1e-6)
+    several = [np.random.randn(5) for _ in range(3)]
+    scaled = ([s * g for s, g in zip(scales, several)] for scales in ((1, 1, 1), (9, 9, 9), (1, 1, 9)))
+    runs = [lamb(theta, gradients, 0.01, 0.0, eps=1e-12)[-1] for gradients in scaled]
+    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-6)
+    assert np.abs(runs[0] - runs[2]).max() > 1e-4
+
+
+@holds("AdamW", "LAMB", "LARS", "SGD with momentum", "What is invariant under LAMB?")
+def check_first_steps():
+    theta, g, lr = np.random.randn(64), np.random.randn(64), 0.01
+
+    def by_torch(kind, weights, **options):
+        w = torch.tensor(weights, requires_grad=True)
+        optimizer = kind([w], lr=lr, weight_decay=0.0, **options)
+        w.grad = torch.tensor(g)
+        optimizer.step()
+        return np.linalg.norm(w.detach().numpy() - weights)
+
+    def lars(weights, coefficient=0.001):    # a local rate from the two norms, then the step of SGD with momentum
+        local = coefficient * np.linalg.norm(weights) / np.linalg.norm(g)
+        w = torch.tensor(weights, requires_grad=True)
+        w.grad = torch.tensor(local * g)
+        torch.optim.SGD([w], lr=lr, momentum=0.9).step()
+        return np.linalg.norm(w.detach().numpy() - weights)
+
+    norm = np.linalg.norm
+    for length, wanted, factor in (
+        (lambda w: by_torch(torch.optim.AdamW, w), lr * 8, 1),
+        (lambda w: norm(lamb(w, [g], lr, 0.0)[0] - w), lr * norm(theta), 2),
+        (lars, 0.001 * lr * norm(theta), 2),
+        (lambda w: by_torch(torch.optim.SGD, w, momentum=0.9), lr * norm(g), 1),
+    ):
+        assert math.isclose(length(theta), wanted, rel_tol=1e-4)
+        assert math.isclose(length(2 * theta), factor * length(theta), rel_tol=1e-6)
+
+
+@holds("How does it differ from clipping by norm?")
+def check_clipping_only_shortens():
+    short, long = (torch.tensor(values, requires_grad=True) for values in ([1.0, 2.0], [3.0, 4.0]))
+    for size, clipped in ((0.1, False), (10.0, True)):
+        short.grad, long.grad = size * torch.ones(2), size * torch.ones(2)
+        torch.nn.utils.clip_grad_norm_([short, long], 1.0)
+        together = math.hypot(short.grad.norm(), long.grad.norm())
+        assert (together < 2 * size * 0.9) is clipped and together <= 1 + 1e-5
+    for size in (0.1, 10.0):
+        for tensor in (short, long):
+            theta = tensor.detach().double().numpy()
+            moved = np.linalg.norm(lamb(theta, [np.full(2, size)], 0.01, 0.0)[0] - theta)
+            assert math.isclose(moved, 0.01 * np.linalg.norm(theta), rel_tol=1e-6)
+    for scale in (0.01, 100.0):    # small and large weights: the update is shortened or lengthened against Adam's
+        theta = scale * np.ones(4)
+        plain = lamb(theta, [np.ones(4)], 0.01, 0.0, ratio_of=lambda a, b: 1.0)[0] - theta
+        scaled = lamb(theta, [np.ones(4)], 0.01, 0.0)[0] - theta
+        assert math.isclose(np.linalg.norm(scaled) / np.linalg.norm(plain), scale, rel_tol=1e-5)
 
 
 @pitfall('"LAMB makes gradients more precise for large batches"')

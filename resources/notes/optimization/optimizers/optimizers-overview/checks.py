@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 UPDATE = r"""
@@ -13,6 +13,12 @@ m_t = a\,m_{t-1} + b\,g_t, \qquad V_t = c\,V_{t-1} + d\,g_t^2, \qquad
 \theta_t = \theta_{t-1} - \eta\,\frac{m_t}{\sqrt{V_t} + \varepsilon}
 """
 CORRECTION = r"\hat m_t = \frac{m_t}{1-\beta_1^t}, \qquad \hat V_t = \frac{V_t}{1-\beta_2^t}"
+
+by_definition("LAMB", "What is the difference between optimizer, gradient and scheduler?")
+sourced(
+    "Wilson et al., arXiv 1705.08292, abstract; Decoupled Weight Decay Regularization, arXiv 1711.05101, abstract",
+    "Do adaptive methods generalise worse than SGD?",
+)
 
 
 def by_formula(theta, gradients, lr, a, b, c, d, v0=0.0, eps=0.0, corrected=False):
@@ -45,6 +51,7 @@ METHODS = {
 
 
 @formula(UPDATE, CORRECTION)
+@holds("SGD with momentum", "Adam", "AdaGrad, RMSProp")
 def check_one_update_covers_five_optimizers():
     for shape in [(1,), (3, 4)]:
         gradients = np.random.randn(20, *shape) * 10.0 ** np.random.uniform(-2, 2, (20, *shape))
@@ -55,7 +62,7 @@ def check_one_update_covers_five_optimizers():
                 np.testing.assert_allclose(ours, by_library(kind, theta, gradients, lr=lr, **options), rtol=1e-7, atol=1e-10)
 
 
-@check
+@holds("SGD with momentum", "Adam", "AdaGrad, RMSProp")
 def check_worked_example():
     wanted = {"SGD": ("0.4", "0.4"), "momentum": ("0.4", "0.76"), "AdaGrad": ("0.1", "0.0707"), "RMSprop": ("1", "0.7089"), "Adam": ("0.1", "0.1")}
     for name, (_, kind, options) in METHODS.items():
@@ -68,7 +75,7 @@ def check_worked_example():
         np.testing.assert_allclose(moved[8.0] / moved[4.0], 2 if name in ("SGD", "momentum") else 1, rtol=1e-6)
 
 
-@check
+@holds("Input", "Interface", "Skipped", "State per weight", "Default `lr`")
 def check_defaults_and_state():
     for kind, lr in ((torch.optim.SGD, 1e-3), (torch.optim.Adam, 1e-3), (torch.optim.AdamW, 1e-3), (torch.optim.Adagrad, 1e-2),
                      (torch.optim.RMSprop, 1e-2), (torch.optim.LBFGS, 1), (torch.optim.Adadelta, 1)):
@@ -83,12 +90,25 @@ def check_defaults_and_state():
         optimizer.step()
         assert sum(torch.is_tensor(s) and s.numel() == 7 for s in optimizer.state[w].values()) == states
         assert torch.equal(skipped.detach(), torch.ones(7))
+        for name in ("zero_grad", "step", "state_dict", "add_param_group"):
+            assert callable(getattr(optimizer, name))
+        assert len(optimizer.param_groups) == 1
+    for kind in (torch.optim.SGD, torch.optim.AdamW):
+        w = torch.ones(1, requires_grad=True)
+        optimizer = kind([{"params": [w], "lr": 0.1}], weight_decay=0.5)
+        optimizer.step()
+        assert w.item() == 1
+        w.grad = torch.zeros(1)    # a gradient of zeros: the decay acts
+        optimizer.step()
+        assert w.item() < 1
+        optimizer.zero_grad()
+        assert w.grad is None
     torch.optim.SGD(nn.Linear(2, 2).named_parameters(), lr=0.1)
     two = [{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(2)]
     raises(ValueError, lambda: torch.optim.LBFGS(two), "parameter groups")
 
 
-@check
+@holds("AdamW")
 def check_weight_decay():
     theta, gradients = np.random.randn(5), np.random.randn(10, 5)
     for name, (coefficients, kind, options) in METHODS.items():
@@ -103,6 +123,35 @@ def check_weight_decay():
         np.testing.assert_allclose(by_formula(theta, extended, 0.1, **coefficients)[-1], now, rtol=1e-7, atol=1e-10)
     zero = by_library(torch.optim.AdamW, theta, [np.zeros(5)], lr=0.1, weight_decay=0.2)[-1]
     np.testing.assert_allclose(zero, theta * (1 - 0.1 * 0.2), rtol=1e-12)
+    for scale in (1.0, 100.0):    # AdamW: what the decay takes away does not depend on the size of the gradients
+        step = lambda decay: by_library(torch.optim.AdamW, theta, [scale * gradients[0]], weight_decay=decay)[-1]
+        np.testing.assert_allclose(step(0.0) - step(0.2), 1e-3 * 0.2 * theta, rtol=1e-6)
+
+
+@holds("Same in train and eval?")
+def check_step_does_not_look_at_the_mode():
+    for kind in (torch.optim.SGD, torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adam, torch.optim.AdamW):
+        found = []
+        for training in (True, False):
+            layer = nn.BatchNorm1d(3).train(training)
+            layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
+            kind(layer.parameters()).step()
+            found.append(layer.weight.detach())
+        assert torch.equal(*found) and (found[0] < 1).all()
+
+
+@holds("What stands in the way of Newton's method?")
+def check_hessian_of_a_network():
+    x, y = torch.randn(200, 3), torch.randn(200)
+
+    def hessian(rows):
+        loss = lambda w: ((x[rows].tanh() @ w).tanh() - y[rows]).square().mean()
+        return torch.autograd.functional.hessian(loss, torch.ones(3))
+
+    whole = hessian(torch.arange(200))
+    assert whole.numel() == 3**2 and (10**6) ** 2 * torch.float32.itemsize == 4 * 10**12
+    parts = torch.stack([hessian(torch.arange(k * 10, k * 10 + 10)) for k in range(20)])
+    assert torch.allclose(parts.mean(0), whole, atol=1e-4) and (parts - whole).abs().amax((1, 2)).mean() > 0.05
 
 
 @check
@@ -208,12 +257,16 @@ def check_a_replaced_layer_shows_in_the_ids():
 
 
 @pitfall("\"missing 1 required positional argument: 'closure'\"")
+@holds("L-BFGS")
 def check_lbfgs_needs_a_closure():
     w = torch.ones(2, requires_grad=True)
     optimizer = torch.optim.LBFGS([w])
     raises(TypeError, lambda: optimizer.step(), "missing 1 required positional argument: 'closure'")
 
+    calls = []
+
     def closure():
+        calls.append(1)
         optimizer.zero_grad()
         loss = ((w - 3) ** 2).sum()
         loss.backward()
@@ -221,4 +274,6 @@ def check_lbfgs_needs_a_closure():
 
     for _ in range(5):
         optimizer.step(closure)
-    assert torch.allclose(w.detach(), torch.full((2,), 3.0), atol=1e-3)
+    assert torch.allclose(w.detach(), torch.full((2,), 3.0), atol=1e-3) and len(calls) > 5
+    state = optimizer.state[w]
+    assert {"old_dirs", "old_stps"} <= set(state)    # the last changes of gradients and of weights

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
 
 CHAIN = r"\frac{\partial L}{\partial x_i} = \sum_{j} \frac{\partial L}{\partial y_j}\, \frac{\partial y_j}{\partial x_i}"
 LINEAR = r"""
@@ -18,6 +18,8 @@ POOLING = r"""
 \qquad
 \text{average:}\quad \frac{\partial L}{\partial x_i} = \frac{g}{n}
 """
+
+sourced("Automatic differentiation in machine learning, arXiv 1502.05767, on reverse mode: below six times", "Cost")
 
 
 @formula(CHAIN)
@@ -54,6 +56,7 @@ def check_linear_layer():
 
 
 @formula(POOLING)
+@holds("Where does the gradient of max pooling go?")
 def check_pooling():
     for k in (2, 3):
         x = torch.randn(1, 1, 2 * k, 2 * k, dtype=torch.float64, requires_grad=True)
@@ -94,7 +97,7 @@ def check_worked_example():
     assert (3, 5) in kept
 
 
-@check
+@holds("Input", "Output", "Defaults", "Same in train and eval?", "Is backpropagation a training algorithm?")
 def check_contract():
     defaults = {n: p.default for n, p in inspect.signature(torch.Tensor.backward).parameters.items()}
     assert defaults["create_graph"] is False and defaults["retain_graph"] is None
@@ -111,8 +114,18 @@ def check_contract():
     )
     raises(RuntimeError, lambda: torch.ones(2, dtype=torch.int64, requires_grad=True), "floating point and complex")
     assert isinstance(torch.autograd.grad((x * 2).sum(), x), tuple)
-    layer = nn.Dropout(0.5).eval()
-    assert layer(x).requires_grad
+    for training in (True, False):
+        layer = nn.Sequential(nn.Dropout(0.5), nn.Tanh()).train(training)
+        assert layer(x).requires_grad
+        with torch.no_grad():
+            assert not layer(x).requires_grad
+    (x * 2).backward(torch.ones(3))
+    for dtype in (torch.float32, torch.float64, torch.complex64):
+        w, fixed = torch.ones(2, 3, dtype=dtype, requires_grad=True), torch.ones(2, 3, dtype=dtype)
+        for times in (1, 2):
+            (w * fixed).abs().sum().backward()    # adds: the second pass doubles it
+            assert w.grad.shape == w.shape and w.grad.dtype == dtype and (w.grad == times).all()
+        assert fixed.grad is None and torch.equal(w.detach(), torch.ones_like(w))    # no weight has moved
 
 
 @pitfall('"Trying to backward through the graph a second time"')
@@ -240,6 +253,56 @@ def check_zero_grad_and_missing_gradients():
     assert doubled.grad is None
 
 
+@holds("Cost")
+def check_cost_and_kept_values():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network, kept = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1)), []
+    x = torch.randn(32, 64, requires_grad=True)
+    counts = []
+    for backward in (False, True):
+        saved = torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t)
+        with FlopCounterMode(display=False) as counter, saved:
+            out = network(x).sum()
+            if backward:
+                out.backward()
+        counts.append(counter.get_total_flops())
+    assert 1.5 < (counts[1] - counts[0]) / counts[0] < 2.5 and (32, 64) in kept
+
+
+@holds("reverse mode", "forward mode (`torch.func.jvp`)", "Why reverse and not forward mode?", "Accuracy")
+def check_passes_of_both_modes():
+    n, w, kept = 5, torch.randn(5, dtype=torch.float64), []
+    f = lambda v: (v * w).tanh().sum()
+    x = torch.randn(n, dtype=torch.float64)
+    exact = (1 - np.tanh((x * w).numpy()) ** 2) * w.numpy()
+    leaf = x.clone().requires_grad_()
+    f(leaf).backward()                                                   # one backward pass: all n numbers
+    np.testing.assert_allclose(leaf.grad.numpy(), exact, rtol=1e-13)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        passes = [torch.func.jvp(f, (x,), (direction,))[1] for direction in torch.eye(n, dtype=torch.float64)]
+    assert not kept and len(passes) == n and passes[0].shape == ()       # each pass: one number
+    np.testing.assert_allclose(torch.stack(passes).numpy(), exact, rtol=1e-13)
+    many = lambda v: torch.outer(v, w).flatten()    # one input, many outputs: a single forward pass
+    assert torch.allclose(torch.func.jvp(many, (x[:1],), (torch.ones(1, dtype=torch.float64),))[1], w)
+    kink = torch.zeros(1, requires_grad=True)
+    kink.abs().backward()
+    assert kink.grad.item() == 0
+
+
+@holds("symbolic")
+def check_symbolic_derivatives_grow():
+    import sympy
+
+    x, sizes = sympy.Symbol("x"), []
+    for factors in (2, 4, 8):
+        product = sympy.Mul(*(sympy.sin(k * x) for k in range(1, factors + 1)))
+        derivative = sympy.diff(product, x)
+        sizes.append(derivative.count_ops() / product.count_ops())
+    assert sizes[0] < sizes[1] < sizes[2] and sizes[2] > 4
+    assert sympy.diff(sympy.sin(x) ** 2, x) == 2 * sympy.sin(x) * sympy.cos(x)
+
+
 @check
 def check_forward_mode_agrees():
     x = torch.randn(4, dtype=torch.float64)
@@ -248,7 +311,7 @@ def check_forward_mode_agrees():
     assert torch.allclose(directional, torch.func.grad(f)(x)[2])
 
 
-@check
+@holds("finite differences")
 def check_finite_differences():
     """float64: about half of the 16 digits by forward, two thirds or better by central differences."""
     x, steps = 1.0, np.logspace(-14, 0, 300)

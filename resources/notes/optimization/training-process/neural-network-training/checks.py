@@ -10,13 +10,17 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, quietly, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, raises, stated
 from trainings import handwritten_digits
 
 MODEL_AND_LOSS = r"\hat y = f(W, x), \qquad L(W) = \frac{1}{N} \sum_{i=1}^{N} \ell\big(f(W, x_i),\, y_i\big)"
 STEP = r"W_{t+1} = W_t - \eta\, \nabla L(W_t)"
 PATIENCE = r"t - \min\Big(\arg\min_{s \le t} V_s\Big) \ge k"
+
+by_definition("Validation set", "Test set", "patience on validation", "fixed number of steps, falling rate")
+by_definition("loss threshold", "gradient norm below a tolerance")
 
 
 @formula(MODEL_AND_LOSS, STEP)
@@ -84,6 +88,7 @@ def kept_activations(model, x):
 
 
 @pitfall("Validation is random, or runs out of memory")
+@holds("Same in train and eval?")
 def check_eval_does_not_stop_gradients():
     model = nn.Sequential(nn.Linear(30, 30), nn.ReLU(), nn.Dropout(0.5), nn.Linear(30, 3))
     x = torch.randn(64, 30)
@@ -146,3 +151,92 @@ def check_scikit_learn_default():
     assert MLPClassifier().early_stopping is False and MLPClassifier().solver == "adam"
     fitted = quietly(lambda: MLPClassifier(max_iter=50).fit(np.eye(4), [0, 1, 0, 1]))
     assert fitted.best_loss_ == min(fitted.loss_curve_) and fitted.validation_scores_ is None
+
+
+@holds("Training set", "One step")
+def check_one_step():
+    """Integers for an embedding, floats for a linear layer; the five calls of a step in the order of the table."""
+    y = torch.randint(0, 3, (20,))
+    words, numbers = torch.randint(0, 9, (20, 4)), torch.randn(20, 4)
+    for first, x, other in ((nn.EmbeddingBag(9, 6), words, numbers), (nn.Linear(4, 6), numbers, words)):
+        model = nn.Sequential(first, nn.ReLU(), nn.Linear(6, 3))
+        raises((RuntimeError, ValueError), lambda: model(other))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        losses = []
+        for _ in range(50):
+            loss = nn.functional.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < losses[0]
+
+
+@holds("Cost")
+def check_cost_of_a_step():
+    model = nn.Sequential(*(layer for _ in range(8) for layer in (nn.Linear(32, 32), nn.ReLU())))
+    x, counts = torch.randn(16, 32), []
+    for steps in (False, True):
+        with FlopCounterMode(display=False) as counter:
+            loss = model(x).sum()
+            if steps:
+                loss.backward()
+        counts.append(counter.get_total_flops())
+    assert 2.7 < counts[1] / counts[0] <= 3
+    optimizer = torch.optim.Adam(model.parameters())
+    optimizer.step()
+    for p in model.parameters():
+        per_weight = [v for v in optimizer.state[p].values() if v.dim()]
+        assert p.grad.shape == p.shape and sum(v.numel() for v in per_weight) == 2 * p.numel()
+    assert kept_activations(model, x)[0] > 8 * x.nbytes
+
+
+@holds("Training loss does not fall at all: what first?")
+def check_overfit_one_batch():
+    """A sound model learns 16 samples by heart; with a bug or a tiny rate it does not, nor 800 samples."""
+    x, y = handwritten_digits()
+
+    def last_loss(rows, rate=0.01, bug=False):
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+        optimizer = torch.optim.Adam(model[0].parameters() if bug else model.parameters(), rate)
+        if bug:
+            model[0] = nn.Linear(64, 64)              # the optimizer holds the old layer
+        for _ in range(80):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x[:rows]), y[:rows])
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    assert last_loss(16) < 0.1
+    for rows in (16, 800):
+        assert last_loss(rows, bug=True) > 2 and last_loss(rows, rate=1e-7) > 2
+
+
+@holds("Why can validation loss rise while accuracy still rises?")
+def check_loss_and_accuracy_rise():
+    before = np.array([0.6] * 6 + [0.4] * 4)          # probability of the right one of two classes
+    after = np.array([0.99] * 9 + [1e-6])
+    assert (after > 0.5).mean() > (before > 0.5).mean() and -np.log(after).mean() > -np.log(before).mean() + 0.5
+
+
+@holds("Does converged mean global minimum?")
+def check_four_ways_to_stop_falling():
+    def descend_from(w, loss, rate):
+        losses = []
+        for t in range(200):
+            w = torch.tensor(float(w), requires_grad=True)
+            losses.append(loss(w).item())
+            loss(w).backward()
+            w = w.item() - rate(t) * w.grad.item()
+        return losses
+
+    ways = {
+        "flat": descend_from(8, lambda w: torch.tanh(w) ** 2, lambda t: 0.1),             # minimum 0
+        "local": descend_from(1.5, lambda w: w**4 - 4 * w**2 + w, lambda t: 0.01),        # minimum below -5
+        "rate": descend_from(8, lambda w: w**2, lambda t: 0.1 * 0.5**t),                  # minimum 0
+        "long": descend_from(0.3, lambda w: w.abs(), lambda t: 1.0),                      # minimum 0
+    }
+    for name, losses in ways.items():
+        least = -5 if name == "local" else 0
+        assert min(losses[100:]) >= min(losses[:100]) - 1e-3 and min(losses) > least + 0.2, name

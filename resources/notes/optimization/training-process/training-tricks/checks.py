@@ -11,11 +11,14 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
 from trainings import handwritten_digits
 
 CLIP = r"g \leftarrow g \cdot \min\!\Big(1,\; \frac{c}{\lVert g \rVert_2 + 10^{-6}}\Big)"
 MEMORY = r"M(S) = a\,\Big(S + \frac{L}{S}\Big), \qquad S^{*} = \sqrt{L}"
+
+
+sourced("PyTorch documentation, DistributedDataParallel", "one GPU is too slow")
 
 
 @formula(CLIP)
@@ -91,7 +94,7 @@ def check_stored_segments():
         assert len(inputs) == S
 
 
-@check
+@holds("Defaults")
 def check_defaults_and_nan():
     signature = inspect.signature(nn.utils.clip_grad_norm_).parameters
     assert signature["norm_type"].default == 2.0 and signature["error_if_nonfinite"].default is False
@@ -196,6 +199,7 @@ class Slow(Dataset):
 
 
 @pitfall("Faster kernels, same time per epoch")
+@holds("GPU waits for data")
 def check_waiting_for_data():
     """Pauses of 10 ms and of 1 ms stand for the kernels, of 100 ms for reading a sample; limits leave room for a busy machine."""
 
@@ -256,7 +260,7 @@ def check_reentrant():
     assert torch.equal(x.grad, y.detach())
 
 
-@check
+@holds("Does checkpointing change the result?")
 def check_batch_norm_is_updated_twice():
     counts = []
     for recompute in (False, True):
@@ -267,9 +271,137 @@ def check_batch_norm_is_updated_twice():
     assert counts == [1, 2]
 
 
-@check
+@holds("Does checkpointing change the result?")
 def check_rrelu_at_the_end_of_a_segment():
     x = (-torch.ones(100)).requires_grad_()
     y = checkpoint(nn.RReLU(), x, use_reentrant=False)
     y.sum().backward()
     assert not torch.allclose(x.grad, -y.detach())
+
+
+@holds("Clipping")
+def check_what_clipping_changes():
+    for dtype in (torch.float32, torch.bfloat16):
+        w = nn.Parameter(torch.zeros(2, 3, dtype=dtype))
+        w.grad = torch.full((2, 3), 4.0, dtype=dtype)
+        gradient = w.grad
+        before = gradient.float().norm()
+        returned = nn.utils.clip_grad_norm_([w], 1.0)
+        assert w.grad is gradient and gradient.shape == (2, 3) and gradient.dtype == dtype
+        assert abs(returned - before) < 0.1 and abs(gradient.float().norm() - 1) < 0.02
+
+
+@holds("Recomputation", "Cost of recomputation", "Does checkpointing change the result?")
+def check_recomputation():
+    calls = []
+
+    class Counted(nn.Linear):
+        def forward(self, input):
+            calls.append(1)
+            return super().forward(input)
+
+    block = nn.Sequential(Counted(6, 6), nn.Tanh(), nn.Dropout(0.5), Counted(6, 6), nn.Tanh(), Counted(6, 4))
+    x, results = torch.randn(5, 6), []
+    for recompute in (False, True):
+        calls.clear()
+        block.zero_grad()
+        torch.manual_seed(1)
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+            y = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
+        y.square().sum().backward()
+        results.append((y.detach(), block[0].weight.grad.clone(), len(calls), len(kept)))
+    (y, gradient, once, many), (again, same, twice, few) = results
+    assert again.shape == y.shape and torch.allclose(again, y) and torch.allclose(same, gradient)
+    assert (once, twice) == (3, 6) and few < many
+    for preserve in (True, False):                    # by default it is preserved, and so is the mask
+        ones = torch.ones(1000, requires_grad=True)
+        options = {} if preserve else {"preserve_rng_state": False}
+        y = checkpoint(nn.Dropout(0.5), ones, use_reentrant=False, **options)
+        y.sum().backward()
+        assert torch.equal(ones.grad, y.detach()) is preserve
+
+
+@holds("Same in train and eval?")
+def check_nothing_is_saved_without_gradients():
+    model, kept = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        with torch.no_grad():
+            y = model(torch.randn(2, 3))
+        assert not kept and not y.requires_grad
+        model(torch.randn(2, 3))
+    assert kept and nn.utils.clip_grad_norm_(nn.Linear(2, 2).parameters(), 1.0) == 0     # no gradients, nothing to clip
+
+
+@holds("slow arithmetic")
+def check_mixed_precision():
+    layer, x = nn.Linear(4, 4), torch.randn(2, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x).dtype == (x @ x.T).dtype == torch.bfloat16
+    assert layer(x).dtype == layer.weight.dtype == torch.float32
+
+
+@holds("out of memory")
+def check_accumulation():
+    layer, x = nn.Linear(4, 1), torch.randn(8, 4)
+    layer(x).square().sum().backward()
+    whole = layer.weight.grad.clone()
+    layer.zero_grad()
+    for part in x.split(2):
+        layer(part).square().sum().backward()
+    assert torch.allclose(layer.weight.grad, whole, atol=1e-5)
+
+
+@holds("loss diverges")
+def check_shorter_steps():
+    """A valley that is narrow only where training begins: a lower rate throughout, or at first, ends the divergence."""
+
+    def last_loss(rate):
+        w = torch.tensor(3.0, dtype=torch.float64)
+        for t in range(100):
+            w = w - rate(t) * w**3                    # the gradient of w⁴ / 4
+        return w**4 / 4
+
+    high = last_loss(lambda t: 0.5)
+    assert not high.isfinite()
+    assert last_loss(lambda t: 0.1) < 0.1 and last_loss(lambda t: 0.5 * min(1, (t + 1) / 20)) < 0.1
+
+
+@holds("noisy final weights")
+def check_noise_of_the_last_batches():
+    w, decayed, average = torch.zeros(3, 500)         # 500 runs whose gradients are noisy; the best weight is 0
+    for t in range(400):
+        noise = torch.randn(500)
+        w, decayed = w - 0.2 * (w + noise), decayed - 0.2 * (1 - t / 400) * (decayed + noise)
+        average = 0.98 * average + 0.02 * w
+    assert max(decayed.std(), average.std()) < 0.6 * w.std()
+
+
+@holds("Why clip by the global norm and not per layer?")
+def check_direction():
+    one, two = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4))
+    cosines = []
+    for together in (True, False):
+        one.grad, two.grad = torch.ones(4), torch.full((4,), 10.0)
+        g = torch.cat([one.grad, two.grad])
+        for group in ([[one, two]] if together else [[one], [two]]):
+            nn.utils.clip_grad_norm_(group, 1.0)
+        cosines.append(torch.cosine_similarity(g, torch.cat([one.grad, two.grad]), dim=0).item())
+    assert cosines[0] > 0.99999 and cosines[1] < 0.8
+
+
+@holds("Does clipping change Adam's step?")
+def check_clipping_before_adam():
+    def run(kind, sizes, clip):
+        w = nn.Parameter(torch.zeros(2))
+        optimizer = kind([w], lr=0.1)
+        for size in sizes:
+            w.grad = torch.tensor([3.0, 4.0]) * size
+            nn.utils.clip_grad_norm_([w], clip)
+            optimizer.step()
+        return w.detach().norm(), optimizer.state[w].get("exp_avg_sq", torch.zeros(2)).sum()
+
+    for kind, change in ((torch.optim.Adam, 1), (torch.optim.SGD, 100)):
+        assert math.isclose(run(kind, [20] * 10, math.inf)[0] / run(kind, [20] * 10, 1.0)[0], change, rel_tol=1e-3)
+    outlier = [0.2] * 5 + [200] + [0.2] * 5
+    assert run(torch.optim.Adam, outlier, math.inf)[1] > 1000 * run(torch.optim.Adam, outlier, 1.0)[1]

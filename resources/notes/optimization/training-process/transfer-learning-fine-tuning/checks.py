@@ -5,13 +5,16 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, figure_of, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 LAYERWISE = r"\theta_l \leftarrow \theta_l - \eta\,\xi^{D-l}\, \frac{\partial L}{\partial \theta_l}"
 LORA = r"""
 y = W_0 x + \frac{\alpha}{r}\, B A x, \qquad A \in \mathbb{R}^{r \times I},\; B \in \mathbb{R}^{O \times r}, \qquad P = r(I + O)
 """
+
+by_definition("Input", "training from scratch")
+sourced("BERT, arXiv 1810.04805, appendix A.3", "Learning rates")
 
 
 def count(parameters):
@@ -35,6 +38,7 @@ def check_layerwise_rates():
 
 
 @formula(LORA)
+@holds("Why does LoRA start with $B = 0$?")
 def check_lora():  # verified: formula-only, no LoRA in PyTorch; compared with the merged nn.Linear
     for I, O, r, alpha in ((7, 5, 2, 4.0), (3, 6, 1, 1.0)):
         W0, A, B, x = (np.random.randn(*shape) for shape in ((O, I), (r, I), (O, r), (I,)))
@@ -52,7 +56,7 @@ def check_lora():  # verified: formula-only, no LoRA in PyTorch; compared with t
     assert (A.grad == 0).all() and (B.grad == 0).all()
 
 
-@check
+@holds("New parameters", "Trained")
 def check_numbers():
     import torchvision
 
@@ -202,7 +206,7 @@ def check_preprocessing_of_texts():
     assert right > 0.9 and wrong < 0.75
 
 
-@check
+@holds("Freeze with `requires_grad_(False)` or with `no_grad()`?")
 def check_gradient_passes_frozen_layers():
     first, frozen = nn.Linear(3, 3), nn.Linear(3, 1).requires_grad_(False)
     frozen(first(torch.randn(4, 3))).sum().backward()
@@ -210,3 +214,72 @@ def check_gradient_passes_frozen_layers():
     with torch.no_grad():
         y = frozen(first(torch.randn(4, 3)))
     assert not y.requires_grad
+
+
+def reached(trained, groups=None):
+    """Of four layers: those the backward pass goes through, those that a step of Adam changes; how many states."""
+    model = nn.Sequential(*(nn.Linear(5, 5) for _ in range(4))).requires_grad_(False)
+    for layer in trained:
+        model[layer].requires_grad_(True)
+    passed = []
+    for number, layer in enumerate(model):
+        def note(module, into, out, number=number):
+            if out.requires_grad:                     # the backward pass comes this far
+                passed.append(number)
+
+        layer.register_forward_hook(note)
+    optimizer = torch.optim.Adam(groups(model) if groups else model.parameters(), 0.01)
+    before = copy.deepcopy(model)
+    model(torch.randn(6, 5)).square().sum().backward()
+    optimizer.step()
+    changed = [n for n in range(4) if not torch.equal(before[n].weight, model[n].weight)]
+    return sorted(passed), changed, len(optimizer.state)
+
+
+@holds("full fine-tuning", "last stages only", "Trained", "Learning rates")
+def check_what_is_trained():
+    assert reached([0, 1, 2, 3]) == ([0, 1, 2, 3], [0, 1, 2, 3], 8)
+    assert reached([2, 3]) == ([2, 3], [2, 3], 4) and reached([3]) == ([3], [3], 2)
+
+    def rates(model):
+        return [{"params": model[:3].parameters(), "lr": 0.0}, {"params": model[3].parameters()}]
+
+    assert reached([0, 1, 2, 3], rates)[1] == [3]
+
+
+@holds("feature extraction (linear probe)", "Same in train and eval?")
+def check_features_can_be_stored():
+    body = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5)).requires_grad_(False)
+    x = torch.randn(20, 6)
+    assert not torch.equal(body(x), body(x))
+    body.eval()
+    stored, y = body(x), torch.randint(0, 3, (20,))
+    head = nn.Linear(8, 3)
+    fit(head, head.parameters(), stored, y, 0.1, 5)
+    assert torch.equal(body(x), stored)
+
+
+@holds("LoRA")
+def check_lora_leaves_the_base():
+    base, x = nn.Linear(6, 4).requires_grad_(False), torch.randn(10, 6)
+    before, outputs = base.weight.clone(), []
+    for wanted in (torch.zeros(10, 4), torch.ones(10, 4)):
+        A, B = torch.randn(2, 6, requires_grad=True), torch.zeros(4, 2, requires_grad=True)
+        optimizer = torch.optim.Adam([A, B], 0.05)
+        descend(optimizer, lambda: (base(x) + x @ A.T @ B.T - wanted).square().sum(), 30)
+        outputs.append((base(x) + x @ A.T @ B.T).detach())
+        assert (outputs[-1] - wanted).square().sum() < (base(x) - wanted).square().sum()
+    assert torch.equal(base.weight, before) and not torch.allclose(*outputs, atol=0.1)
+
+
+@holds("Does pretraining always help?")
+def check_negative_transfer():
+    drawn, (x, y, groups, (source, _, _)) = figure_of(__file__), digits()
+    pretrained = drawn.network()
+    drawn.fit(pretrained, pretrained.parameters(), x[source], y[source], 150)
+    shuffled, rows = x[:, torch.randperm(64)], torch.randperm(len(y))[:800]
+    frozen, scratch = (
+        np.mean([drawn.accuracy(shuffled[rows], groups[rows], pretrained[0], way, 20, seed) for seed in range(4)])
+        for way in ("frozen features", "from scratch")
+    )
+    assert frozen < scratch - 0.03, (frozen, scratch)

@@ -1,14 +1,16 @@
 import random
+from collections import UserDict
 
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 BINDING = r"|\text{args}| = \max(0,\, n - m), \qquad \text{keys}(\text{kwargs}) = K \setminus P"
 
 
 @formula(BINDING)
+@holds("`def f(*args)`", "`def f(kwargs)`")
 def check_binding():
     kinds = set()
     for _ in range(300):
@@ -43,7 +45,7 @@ def check_worked_example():
     raises(TypeError, lambda: f(1), "missing 1 required keyword-only argument: 'c'")
 
 
-@check
+@holds("Order in a definition", "Before `/` (Python 3.8)")
 def check_order_of_a_definition():
     scope = {}
     exec("def g(a, /, b, c=1, *args, d, e=2, **kwargs):\n    return a, b, c, args, d, e, kwargs", scope)
@@ -140,7 +142,7 @@ def check_hooks():
     raises(TypeError, lambda: model(torch.ones(1)), "takes 3 positional arguments but 4 were given")
 
 
-@check
+@holds("Does changing `kwargs` inside the function change the caller's dict?", "What does `*` mean outside of calls?")
 def check_questions():
     def change(**kwargs):
         kwargs["new"] = 1
@@ -153,3 +155,49 @@ def check_questions():
     assert rest == [1, 2] and {**{"k": 1}, **{"k": 2}} == {"k": 2} and [*"ab", *range(1)] == ["a", "b", 0]
     raises(TypeError, lambda: print(1, colour="red"), "colour")                # keyword-only options, no **kwargs
     assert len(torch.broadcast_tensors(torch.ones(1), torch.ones(2), torch.ones(2))) == 3
+
+
+@holds("After `*args` or a bare `*`", "keyword-only (`*, lr`)", "named parameters")
+def check_keyword_only():
+    def named(x, lr=0.5):
+        return lr
+
+    def bare(x, *, lr=0.5):
+        return lr
+
+    def after(x, *args, lr=0.5):
+        return lr
+
+    assert named(1, 0.1) == named(1, lr=0.1) == bare(1, lr=0.1) == after(1, 2, lr=0.1) == 0.1
+    assert after(1, 0.1) == 0.5
+    raises(TypeError, lambda: bare(1, 0.1), "positional argument")
+    raises(TypeError, lambda: named(1, rate=0.1), "unexpected keyword argument")
+
+
+@holds("`f(*it)`, `f(mapping)`", "`*args`", "`kwargs`", "both", "one list or dict")
+def check_calls():
+    def both(*args, **kwargs):
+        return args, kwargs
+
+    for it in ([1, 2], {1: 0, 2: 0}, range(1, 3), (i for i in (1, 2)), map(int, "12")):
+        assert both(*it) == ((1, 2), {})
+    for mapping in ({"color": "red"}, UserDict(color="red")):
+        assert both(**mapping) == ((), {"color": "red"}) == both(color="red")
+    raises(TypeError, lambda: both(**{1: 2}), "must be strings")
+    handed = lambda *args, **kwargs: sorted(*args, **kwargs)  # noqa: E731
+    assert handed([3, 1, 2], key=lambda x: -x) == [3, 2, 1] and handed("ba") == ["a", "b"]
+    a, b = torch.ones(1), torch.ones(2)
+    assert torch.cat([a, b]).shape == (3,) and len(torch.broadcast_tensors(a)) == 1
+    raises(TypeError, lambda: torch.cat(a, b, a))
+
+
+@holds("Why are bare `*` and `/` useful in a library?")
+def check_changes_of_a_signature():
+    scope = {}
+    exec("def old(x, /, *, lr=1, decay=2):\n    return x, lr, decay", scope)
+    exec("def new(value, /, *, warm=0, decay=2, lr=1):\n    return value, lr, decay", scope)
+    for options in ({}, {"lr": 5}, {"decay": 7, "lr": 5}):
+        assert scope["old"](3, **options) == scope["new"](3, **options)
+    loose = lambda x, lr=1, decay=2: (lr, decay)  # noqa: E731
+    reordered = lambda x, decay=2, lr=1: (lr, decay)  # noqa: E731
+    assert loose(3, 5) != reordered(3, 5)

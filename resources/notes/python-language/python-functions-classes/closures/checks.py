@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 LOOP = (
     r"f_k^{\text{captured}}(x) = g(x, n-1), \qquad f_k^{\text{default}}(x) = g(x, k), \qquad k = 0, \dots, n-1"
@@ -19,6 +19,7 @@ LOOP = (
 
 
 @formula(LOOP)
+@holds("Reading", "Stored in", "default argument `i=i`")
 def check_functions_made_in_a_loop():
     for g in (lambda x, i: x * i, lambda x, i: x - 3 * i, lambda x, i: (x, i)):
         for n in (1, 3, 7):
@@ -35,6 +36,9 @@ def check_functions_made_in_a_loop():
     functions = [lambda x: x * i for i in range(3)]
     stated("6", sum(f(1) for f in functions))
     stated("3", sum(f(1) for f in [lambda x, i=i: x * i for i in range(3)]))
+    fixed = lambda x, i=2: x * i  # noqa: E731
+    assert fixed.__defaults__ == (2,) and fixed.__closure__ is None and fixed(1) == 2 and fixed(1, 5) == 5
+    assert isinstance(functions[0].__closure__[0], types.CellType) and isinstance(functions[0].__closure__, tuple)
     assert functions[0].__code__.co_freevars == ("i",) and functions[0].__closure__[0].cell_contents == 2
 
 
@@ -65,6 +69,7 @@ def check_hooks_made_in_a_loop():
 
 
 @pitfall("\"cannot access local variable 'n'\" (`UnboundLocalError`)")
+@holds("Rebinding")
 def check_unbound_local():
     def outer(mended):
         n = 0
@@ -161,7 +166,7 @@ def check_resumed_scheduler():
     assert rates(Warm(2), rates(Warm(20))[1])[0] == rates(Warm(20), steps=6)[0][3:]
 
 
-@check
+@holds("`functools.partial(f, a)`")
 def check_pickle_and_scheduler():
     def local():
         pass
@@ -189,6 +194,7 @@ def check_pickle_and_scheduler():
 
 
 @pitfall("Memory is not freed")
+@holds("Lifetime")
 def check_memory_is_held():
     def keep(mended):
         batch = torch.zeros(1000, requires_grad=True)
@@ -231,7 +237,8 @@ def check_lbfgs():
     assert len(calls) > 1
 
 
-@check
+@holds("Made by", "Not captured", "Can a method read a name of its class body directly?")
+@holds("Why has a lambda in a `for` loop at module level `__closure__` equal to `None`?")
 def check_questions():
     scope = {}
     exec("fs = []\nfor i in range(3):\n    fs.append(lambda: i)\nclass Q:\n    n = 3\n    def read(self):\n        return n", scope)
@@ -248,3 +255,48 @@ def check_questions():
 
     assert writes_only().__code__.co_freevars == ("n",)
     raises(NameError, lambda: scope["Q"]().read(), "'n'")
+    exec("class R:\n    n = 3\n    def read(self):\n        return self.n, R.n", scope)
+    assert scope["R"]().read() == (3, 3)
+
+
+@holds("closure", "Do two calls of the outer function share state?", "Rebinding")
+def check_cells_of_two_calls():
+    def counter():
+        n = 0
+
+        def step():
+            nonlocal n
+            n += 1
+            return n
+
+        def shadow():
+            n = 100
+            return n
+
+        return step, lambda: n, shadow
+
+    (one, read, shadow), (two, _, _) = counter(), counter()
+    assert (one(), one(), two(), read()) == (1, 2, 1, 2) and shadow() == 100 and read() == 2
+    assert one.__closure__[0] is read.__closure__[0] is not two.__closure__[0] and shadow.__closure__ is None
+
+
+@holds("class with `__call__`", "generator")
+def check_objects_with_state():
+    module = sys.modules["closures_state"] = types.ModuleType("closures_state")
+    exec(MODULE, vars(module))
+    try:
+        work = module.Collate(3)
+        work.factor = 4
+        assert pickle.loads(pickle.dumps(work))([1]) == work([1]) == [4] and work.factor == 4
+        raises((AttributeError, pickle.PicklingError), lambda: pickle.dumps(module.Collate(lambda: 0)))
+    finally:
+        del sys.modules["closures_state"]
+
+    def squares():
+        n = 1
+        while True:
+            yield n * n
+            n += 1
+
+    made = squares()
+    assert (next(made), next(made)) == (1, 4) and made.gi_frame.f_locals == {"n": 2}

@@ -6,10 +6,13 @@ import weakref
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, stated
 
 ORDER = r"f \leftarrow A\big(B(f)\big)"
 CALLS = r"c(n) = 2 F_{n+1} - 1, \qquad m(n) = n + 1 \quad (n \ge 2)"
+
+
+by_definition("subclass or mixin")
 
 
 @formula(ORDER)
@@ -176,7 +179,8 @@ def check_property():
         raise AssertionError("no setter")
 
 
-@check
+@holds("Can a class be a decorator?", "`@staticmethod`", "`@classmethod`")
+@holds("What is the difference between `@staticmethod` and `@classmethod` under inheritance?")
 def check_questions():
     class Counter:
         def __init__(self, f):
@@ -201,3 +205,109 @@ def check_questions():
         pass
 
     assert Child.kind() == "Child" and Child.same(3) == Child().same(3) == 3 and Base().method() == 0
+
+    class Bound(Counter):
+        def __get__(self, instance, owner):
+            return functools.partial(self, instance)
+
+    class Other:
+        @Bound
+        def method(*args):
+            return args
+
+    other = Other()
+    assert other.method(1) == (other, 1) and Other.__dict__["method"].calls == 1
+
+    class Named(dict):
+        pass
+
+    assert type(Named.fromkeys("ab")) is Named
+
+
+@holds("Input", "Output", "When it runs", "Order of several", "decorator", "When does the code of a decorator run?")
+def check_what_runs_when():
+    events, registry = [], {}
+
+    def note(name):
+        events.append(f"made {name}")
+
+        def decorate(f):
+            events.append(f"applied {name}")
+
+            def wrapper(*args):
+                events.append(f"called {name}")
+                return f(*args)
+
+            return wrapper
+
+        return decorate
+
+    def register(f):
+        registry[f.__name__] = f
+        return f
+
+    @note("A")
+    @note("B")
+    def double(x):
+        return 2 * x
+
+    assert events == ["made A", "made B", "applied B", "applied A"]
+    events.clear()
+    assert double(2) == 4 and double(3) == 6 and events == ["called A", "called B"] * 2
+
+    @register
+    class Net:
+        pass
+
+    @register
+    def loss():
+        pass
+
+    assert registry == {"Net": Net, "loss": loss}
+
+    @len
+    class Odd(metaclass=type("Meta", (type,), {"__len__": lambda cls: 7})):
+        pass
+
+    assert Odd == 7                                   # any object may come back
+
+
+@holds("Python's own", "In PyTorch", "`@property`", "context manager (`with`)", "forward hook")
+def check_ready_made():
+    class Box:
+        @property
+        def two(self):
+            return 2
+
+        @staticmethod
+        def same(x):
+            return x
+
+        @classmethod
+        def name(cls):
+            return cls.__name__
+
+        @functools.lru_cache
+        def three(self):
+            return 3
+
+    box = Box()
+    assert (box.two, box.same(1), box.name(), box.three()) == (2, 1, "Box", 3)
+    raises(AttributeError, lambda: setattr(box, "two", 3))
+    w = torch.ones(1, requires_grad=True)
+    for decorator in (torch.no_grad(), torch.inference_mode()):
+        assert not decorator(lambda: 2 * w)().requires_grad and (2 * w).requires_grad
+    assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)) == 2
+
+    def half(w):
+        with torch.no_grad():
+            first = 2 * w
+        return first.requires_grad, (2 * w).requires_grad
+
+    assert half(w) == (False, True)
+    layer, other = nn.Linear(1, 1), nn.Linear(1, 1)
+    seen = []
+    layer.register_forward_hook(lambda module, args, out: seen.append(out) or torch.full_like(out, 9))
+    assert layer(torch.ones(1)) == 9 and len(seen) == 1 and other(torch.ones(1)) != 9
+    layer.forward(torch.ones(1))
+    assert len(seen) == 1                             # only calls of the module, not of its forward

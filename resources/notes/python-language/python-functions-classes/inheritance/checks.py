@@ -3,9 +3,12 @@ import random
 
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, stated
 
 C3 = r"L[C] = C + \mathrm{merge}\big(L[B_1], \dots, L[B_n],\ (B_1, \dots, B_n)\big)"
+
+
+by_definition("Single inheritance", "Multiple", "inheritance", "composition", "decorator, function")
 
 
 def merge(lists):
@@ -71,6 +74,7 @@ class D(B, C):
 
 
 @pitfall('"Cannot create a consistent method resolution order (MRO)"')
+@holds("Hybrid", "Does `super()` mean \"my base class\"?")
 def check_diamond():
     stated("5", len(D.__mro__))
     assert D.__mro__ == (D, B, C, A, object) and D().chain() == ["D", "B", "C", "A"] and B().chain() == ["B", "A"]
@@ -107,6 +111,7 @@ class Selfish:
 
 
 @pitfall("The `__init__` of a mixin never runs")
+@holds("mixin")
 def check_mixins_and_modules():
     for base, arguments in ((nn.Module, ()), (nn.Linear, (2, 1))):
         last, first = type("Last", (base, Mixin), {}), type("First", (Mixin, base), {})
@@ -116,7 +121,7 @@ def check_mixins_and_modules():
     assert not hasattr(type("First", (Selfish, nn.Module), {})(), "_parameters")
 
 
-@check
+@holds("Multilevel", "Hierarchical")
 def check_modules():
     raises(NotImplementedError, lambda: type("N", (nn.Module,), {})()(1), 'missing the required "forward" function')
     assert type(nn.Linear(1, 1)) is not nn.Module and isinstance(nn.Linear(1, 1), nn.Module)
@@ -161,7 +166,7 @@ def check_attributes():
     assert child.fixed == "class" and child.plain == "instance"
 
 
-@check
+@holds("abstract base class (`abc.ABC`)", "What does an abstract base class prevent?")
 def check_abstract():
     class Abstract(abc.ABC):
         @abc.abstractmethod
@@ -169,3 +174,40 @@ def check_abstract():
 
     raises(TypeError, Abstract, "Can't instantiate abstract class")
     assert type("Real", (Abstract,), {"size": lambda self: 1})().size() == 1
+
+
+@holds("Look-up", "mixin", "Tests", "`isinstance(x, C)` or `type(x) is C`?")
+def check_look_up_and_tests():
+    names = {"who": "class", "fixed": property(lambda self: "descriptor")}
+    first = type("First", (), names)
+    second = type("Second", (), {"who": "behind", "only": "behind"})
+    both = type("Both", (first, second), {})
+    x = both()
+    assert (x.who, x.only, x.fixed) == ("class", "behind", "descriptor")
+    x.__dict__.update(who="instance", fixed="instance")
+    assert (x.who, x.fixed) == ("instance", "descriptor")
+    assert isinstance(x, second) and issubclass(both, first) and not isinstance(first(), both)
+    own = type("Own", (nn.Linear,), {})(1, 1)
+    assert isinstance(own, nn.Linear) and type(own) is not nn.Linear and type(nn.Linear(1, 1)) is not nn.Module
+
+
+@holds("Why override `forward` and not `__call__`?")
+def check_hooks_run_around_forward():
+    events = []
+
+    class Net(nn.Module):
+        def forward(self, x):
+            events.append("forward")
+            return x
+
+    class Called(nn.Module):
+        def __call__(self, x):
+            return x
+
+    for kind, seen in ((Net, ["before", "forward", "after"]), (Called, [])):
+        events.clear()
+        net = kind()
+        net.register_forward_pre_hook(lambda module, args: events.append("before"))
+        net.register_forward_hook(lambda module, args, out: events.append("after"))
+        assert net(1) == 1 and events == seen
+    raises(NotImplementedError, lambda: type("Empty", (nn.Module,), {})()(1))

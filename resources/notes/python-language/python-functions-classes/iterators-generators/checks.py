@@ -7,9 +7,9 @@ import warnings
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, get_worker_info
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import formula, holds, pitfall, raises, stated
 
 ALL = r"N = \max(1, W)\, n"
 SHARE = r"n_w = \left\lceil \frac{n - w}{W} \right\rceil, \qquad \sum_{w=0}^{W-1} n_w = n, \qquad w = 0, \dots, W - 1"
@@ -58,7 +58,7 @@ def check_division_by_worker():
     stated("10", sum(sizes))
 
 
-@check
+@holds("Generator function", "`for x in data`", "In PyTorch")
 def check_protocol():
     class Once:
         def __init__(self):
@@ -210,13 +210,23 @@ def check_shuffling_a_stream():
         assert (loaded(Both(60), 3) == list(range(60))) == Both.divide_first
 
 
-@check
+@holds("Memory", "How much memory does a generator save?")
 def check_memory():
     stated("8,000,000", sys.getsizeof(list(range(10**6))) - sys.getsizeof([]))
     assert sys.getsizeof(x for x in range(10)) == sys.getsizeof(x for x in range(10**6))
 
+    def countdown(n):
+        while n > 0:
+            yield n
+            n -= 1
 
-@check
+    short, long = countdown(3), countdown(10**9)
+    assert next(short) == 3 and next(long) == 10**9 and sys.getsizeof(short) == sys.getsizeof(long) < 1000
+    assert long.gi_frame.f_locals == {"n": 10**9} and list(short) == [2, 1]
+
+
+@holds("Is a list an iterator?", "Is every iterator a generator?", "What do `return` and `send` do in a generator?")
+@holds("Iterable")
 def check_questions():
     numbers = [1, 2]
     assert [(a, b) for a in numbers for b in numbers] == [(1, 1), (1, 2), (2, 1), (2, 2)]
@@ -226,8 +236,11 @@ def check_questions():
         except TypeError:
             continue
         raise AssertionError("an iterable is no iterator")
-    for it in (iter([1]), zip([1], [2])):
-        assert iter(it) is it and not isinstance(it, types.GeneratorType)
+    with open(__file__) as file:
+        for it in (iter([1]), zip([1], [2]), file):
+            assert iter(it) is it and not isinstance(it, types.GeneratorType) and next(it)
+    for iterable in (numbers, {1: 2}, torch.ones(3)):
+        assert len(list(iter(iterable))) == len(iterable) and not hasattr(iterable, "__next__")
 
     def inner():
         total = 0
@@ -247,3 +260,43 @@ def check_questions():
     else:
         raise AssertionError("return ends the generator")
     raises(TypeError, lambda: iter(torch.tensor(1.0)))
+
+
+@holds("Iterator", "Generator expression", "list", "iterator class", "generator")
+@holds("class whose `__iter__` is a generator", "map-style `Dataset`")
+def check_passes_length_and_index():
+    class Own:
+        def __init__(self):
+            self.left = 3
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self.left:
+                raise StopIteration
+            self.left -= 1
+            return self.left
+
+    class Measured(Own):
+        def __len__(self):
+            return self.left
+
+    class Bare(torch.utils.data.Dataset):
+        def __getitem__(self, index):
+            return [2, 1, 0][index]
+
+    once = (Own(), iter([2, 1, 0]), (2 - i for i in range(3)))
+    for it in once:
+        assert iter(it) is it and list(it) == [2, 1, 0] and list(it) == []
+        raises(TypeError, lambda: len(it), "has no len()")
+        raises(TypeError, lambda: it[0], "not subscriptable")
+    assert len(Measured()) == 3
+    stream, rows = Plain(3), TensorDataset(torch.arange(3))
+    for data in ([0, 1, 2], stream, rows, Bare()):
+        assert len(list(data)) == len(list(data)) == 3
+    assert isinstance(iter(stream), types.GeneratorType)
+    raises(TypeError, lambda: len(stream), "has no len()")
+    raises((TypeError, NotImplementedError), lambda: stream[0])
+    assert len(rows) == 3 and rows[1] == (torch.tensor(1),) and [5, 6][1] == 6 and Bare()[1] == 1
+    raises(TypeError, lambda: len(Bare()), "has no len()")

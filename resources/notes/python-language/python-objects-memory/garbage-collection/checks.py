@@ -8,10 +8,15 @@ import weakref
 import numpy as np
 import torch
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 ROOT = r"\mathrm{rc}(o) - \mathrm{in}_U(o) > 0"
 SWEEP = r"\text{garbage} = U \setminus \mathrm{reach}\big(\{o \in U : \mathrm{rc}(o) - \mathrm{in}_U(o) > 0\}\big)"
+
+sourced("PyPy documentation, Differences between PyPy and CPython, garbage collection strategies", "Other Pythons")
+sourced("PyTorch documentation, torch.cuda.empty_cache", "`torch.cuda.empty_cache()`")
+sourced("PEP 442, Safe object finalization", "What about `__del__` in a cycle?")
+sourced("Python Developer's Guide, Garbage collector design, Optimization: generations", "Why generations?")
 
 
 class Node:
@@ -20,6 +25,7 @@ class Node:
 
 
 @formula(ROOT, SWEEP)
+@holds("Helper")
 def check_what_the_collector_frees():
     counts = set()
     gc.collect()
@@ -80,7 +86,7 @@ def check_worked_example():
     assert watch() is None
 
 
-@check
+@holds("Tracked by `gc`", "Not tracked", "Thresholds")
 def check_facts():
     assert sys.version_info[:2] != (3, 11) or gc.get_threshold() == (700, 10, 10)
     stated("700", gc.get_threshold()[0])
@@ -222,6 +228,7 @@ def check_reading_copies_pages():
 
 
 @pitfall('"The gc module counts references"')
+@holds("Main scheme", "`gc.disable()`")
 def check_counting_without_the_collector():
     gc.disable()
     plain, cyclic = [], []
@@ -236,6 +243,14 @@ def check_counting_without_the_collector():
     gc.enable()
     work = [[] for _ in range(1000)]
     assert sum(one() is not None for one in cyclic) < 10 and len(work) == 1000
+    gc.disable()
+    node = Node()
+    node.me = node
+    seen = weakref.ref(node)
+    del node
+    gc.collect()                                      # still works
+    gc.enable()
+    assert seen() is None
 
 
 def seconds_of_a_collection():
@@ -261,7 +276,7 @@ def check_time_of_a_collection():
     gc.unfreeze()
 
 
-@check
+@holds("What about `__del__` in a cycle?")
 def check_finalizers_in_cycles():
     done = []
 
@@ -274,3 +289,53 @@ def check_finalizers_in_cycles():
     del one
     gc.collect()
     assert done == [1] and not gc.garbage
+
+
+@holds("`del x`", "`weakref.ref(x)`", "Why is `del x` no command to free memory?")
+def check_del_and_weak_references():
+    x = y = Node()
+    watch = weakref.ref(x)
+    assert sys.getrefcount(y) == 3                    # two names and the argument, not the weak reference
+    del x
+    assert watch() is y and sys.getrefcount(y) == 2
+    del y
+    assert watch() is None
+    for plain in ([], {}, 1, "a"):
+        raises(TypeError, lambda: weakref.ref(plain), "cannot create weak reference")
+
+
+@holds("`gc.collect()`", "Why generations?", "Helper")
+def check_generations():
+    def cycle():
+        node = Node()
+        node.me = node
+        return weakref.ref(node), node
+
+    gc.disable()
+    (aged, old), (reached, keep) = cycle(), cycle()
+    gc.collect()                                      # both survive, and are old from now on
+    young, new = cycle()
+    del old, new
+    gc.collect(0)
+    assert young() is None and aged() is not None
+    gc.collect()
+    gc.enable()
+    assert aged() is None and reached() is keep
+    many = [[index] for index in range(200_000)]
+    gc.collect()
+    begin = time.process_time()
+    gc.collect(0)
+    assert time.process_time() - begin < seconds_of_a_collection() / 3 and many
+
+
+@holds("`with` block")
+def check_with_closes():
+    for broken in (False, True):
+        try:
+            with open(__file__) as file:
+                assert not file.closed
+                if broken:
+                    raise KeyError
+        except KeyError:
+            pass
+        assert file.closed

@@ -1,4 +1,6 @@
 import copy
+import ctypes
+import dis
 import random
 import warnings
 
@@ -6,13 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 
 LIST = r"x \in L \iff \exists\, e \in L:\ (x \ \mathrm{is}\ e) \lor (x = e)"
 HASHED = (
     r"x \in D \iff \exists\, e \in D:\ \mathrm{hash}(x) = \mathrm{hash}(e) \land"
     r" \big((x \ \mathrm{is}\ e) \lor (x = e)\big)"
 )
+
+
+by_definition("Use `is` for")
 
 
 class Odd:
@@ -73,7 +78,18 @@ def check_worked_example():
     stated("262", len(cached))
 
 
-@check
+@holds("`a is b`", "`id(a)`")
+def check_identity():
+    one, other, same = Odd(1, 1, like_all=True), Odd(2, 2, like_all=True), lambda a, b: a is b
+    assert one == other and same(one, other) is False and same(one, one) is True
+    assert [i.opname for i in dis.get_instructions(same)][-2:] == ["IS_OP", "RETURN_VALUE"]     # no call
+    alive = [[] for _ in range(100)]
+    assert len({id(x) for x in alive}) == 100 and all(type(id(x)) is int for x in alive)
+    assert ctypes.cast(id(one), ctypes.py_object).value is one
+    assert [1, None].count(None) == 1 and same(None, [1, None][1])
+
+
+@holds("`a == b`", "Default `__eq__`", "Not only for numbers", "`a.data_ptr() == b.data_ptr()`")
 def check_facts():
     class Plain:
         pass
@@ -96,8 +112,13 @@ def check_facts():
             return "from the subclass"
 
     assert (Right() == Special()) == (Special() == Right()) == "from the subclass"
+    for make in (np.array, torch.tensor):
+        assert (make([1, 2]) == make([1, 3])).tolist() == [True, False]
+    values = torch.tensor([5, 6, 7])
+    assert values[values == 6].tolist() == [6]      # a mask
     a = torch.ones(3)
     assert a[1:].data_ptr() != a.data_ptr() and a[1:].untyped_storage().data_ptr() == a.untyped_storage().data_ptr()
+    assert Plain.__eq__ is object.__eq__ and object.__eq__(one, Plain()) is NotImplemented
     v, c = a.view(3), a.clone()
     assert v is not a and v.data_ptr() == a.data_ptr() != c.data_ptr()
 
@@ -158,10 +179,15 @@ def check_ids_of_short_lived_objects():
     assert id(one) != id(two) and one is not two
 
 
-@check
+@holds("`torch.equal(a, b)`", "`torch.allclose(a, b)`")
 def check_comparisons_of_tensors():
+    assert torch.equal(torch.ones(2), torch.ones(2)) is True
+    assert not torch.equal(torch.ones(2), torch.tensor([1.0, 1.0001]))
     assert not torch.equal(torch.ones(2), torch.ones(1, 2))
-    assert torch.allclose(torch.tensor([0.1 + 0.2]), torch.tensor([0.3]))
+    tenths = torch.full((10,), 0.1, dtype=torch.float64)
+    added = sum(tenths)
+    one = torch.ones((), dtype=torch.float64)
+    assert added != one and torch.allclose(added, one) and not torch.allclose(added, one + 1)
     unknown = torch.tensor([float("nan")])
     assert not torch.equal(unknown, unknown) and torch.allclose(torch.ones(1), torch.ones(3))
     raises(RuntimeError, lambda: torch.allclose(torch.ones(1), torch.ones(1).double()), "did not match")
@@ -173,15 +199,36 @@ def check_one_sided_equality():
     assert x == e and not e == x and x not in [e] and x not in {e} and e in [x]
 
 
-@check
+@holds("Does `a is b` imply `a == b`?")
+def check_identity_without_equality():
+    nan = float("nan")
+    assert not nan == nan and nan in [nan] and float("nan") not in [nan]
+
+    class Silent:
+        def __eq__(self, other):
+            return "anything"
+
+    one = Silent()
+    assert (one == one) == "anything"
+
+
+@holds("What happens to hashing when a class defines `__eq__`?", "How do you check that two weights are tied?")
 def check_questions():
     class Value:
         def __eq__(self, other):
             return True
 
     assert Value.__hash__ is None
+    raises(TypeError, lambda: {Value(): 1}, "unhashable")
+
+    class Both(Value):
+        def __hash__(self):
+            return 1
+
+    assert {Both(): 1}[Both()] == 1 and object.__eq__ is not torch.Tensor.__eq__
     t = torch.ones(2)
     assert hash(t) == id(t) and t in {t} and t.clone() not in {t}
     tied = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 5, bias=False))
     tied[1].weight = tied[0].weight
     assert len(list(tied.parameters())) == 1 and sorted(tied.state_dict()) == ["0.weight", "1.weight"]
+    assert tied[1].weight is tied[0].weight and nn.Linear(2, 2).weight is not nn.Linear(2, 2).weight

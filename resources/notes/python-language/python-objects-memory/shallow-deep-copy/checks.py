@@ -1,5 +1,6 @@
 import copy
 import io
+import pickle
 import threading
 
 import numpy as np
@@ -7,10 +8,13 @@ import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, raises, stated
 
 COUNT = r"N_{\text{shallow}} = 1, \qquad N_{\text{deep}} = \sum_{k=0}^{d-1} b^k = \frac{b^d - 1}{b - 1}"
 MEMORY = r"M = \sum_t n_t\, s_t\ \text{bytes}"
+
+
+by_definition("`y = x`")
 
 
 def lists_of(x, found=None):
@@ -79,15 +83,22 @@ def check_worked_example():
     stated("46,758,048", sum(p.numel() * p.element_size() for p in copy.deepcopy(model).parameters()))
 
 
-@check
+@holds("Input", "Deep", "Tensors", "`t.clone()`", "`t.detach()`", "Does `copy.copy(model)` give an independent model?")
 def check_facts_about_tensors_and_modules():
     t = torch.randn(3)
     assert copy.copy(t) is not t and copy.copy(t).data_ptr() == t.data_ptr() != t.clone().data_ptr()
     w = torch.ones(2, requires_grad=True)
-    assert w.clone().grad_fn is not None and w.detach().data_ptr() == w.data_ptr()
+    assert w.detach() is not w and w.detach().data_ptr() == w.data_ptr() != w.clone().data_ptr()
+    (3 * w.clone()).sum().backward()
+    assert w.grad.tolist() == [3.0, 3.0] and not w.detach().requires_grad and w.clone().grad_fn is not None
+    assert copy.deepcopy(w).grad.tolist() == w.grad.tolist()
     layer = nn.Linear(2, 2)
     layer.register_forward_hook(lambda *_: None)
-    assert len(copy.deepcopy(layer)._forward_hooks) == 1
+    layer(t[:2]).sum().backward()
+    deep, memo, part = copy.deepcopy(layer), {}, [1]
+    assert len(deep._forward_hooks) == 1 and deep.weight.grad is None is not layer.weight.grad
+    assert deep.weight.data_ptr() != layer.weight.data_ptr() and torch.equal(deep.weight, layer.weight)
+    assert copy.deepcopy(part, memo) is copy.deepcopy([part], memo)[0] is not part
     norm = nn.BatchNorm1d(2)
     assert copy.deepcopy(norm).running_mean.data_ptr() != norm.running_mean.data_ptr()
     new = copy.copy(layer)
@@ -102,6 +113,31 @@ def check_facts_about_tensors_and_modules():
             raises(TypeError, lambda: copy.deepcopy(refused), "cannot pickle")
     a[:][0], numbers[:][0], view = 1, 1, t[1:]
     assert a[0] == 1 and numbers == [0, 0] and view.untyped_storage().data_ptr() == t.untyped_storage().data_ptr()
+
+
+@holds("Output", "Shallow by nature", "`copy.copy(x)`", "`copy.deepcopy(x)`", "`pickle`, `torch.save`")
+def check_what_is_new():
+    for kept in (300, "text", 0.5, len, nn.Linear, lists_of):
+        assert copy.copy(kept) is copy.deepcopy(kept) is kept
+    inner, model = [1], nn.BatchNorm1d(2)
+    x, pair, table = [inner, 2], (inner, 2), {"a": inner}
+    assert copy.copy(pair) is pair and copy.deepcopy(pair)[0] is not inner
+    for new in (list(x), x[:], copy.copy(x)):
+        new.append(3)
+        assert new is not x and new[0] is inner and len(x) == 2 and type(new) is list
+    assert table.copy() is not table and table.copy()["a"] is inner and copy.copy(model).weight is model.weight
+    live = model.state_dict()
+    assert live.copy()["weight"] is live["weight"] and live["weight"].data_ptr() == model.weight.data_ptr()
+    average = torch.optim.swa_utils.AveragedModel(model).module
+    stack = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8), 2, enable_nested_tensor=False).layers
+    for one, two in ((average, model), (stack[0], stack[1])):
+        for p, q in zip(one.parameters(), two.parameters()):
+            assert p.data_ptr() != q.data_ptr() and torch.equal(p, q)
+    file = io.BytesIO()
+    torch.save(model.weight, file)
+    file.seek(0)
+    for loaded in (torch.load(file), pickle.loads(pickle.dumps(model.weight))):
+        assert torch.equal(loaded, model.weight) and loaded.data_ptr() != model.weight.data_ptr()
 
 
 def stepped(model, optimizer):
@@ -184,7 +220,7 @@ def check_repeated_rows():
     assert own == [[1, 0, 0], [0, 0, 0]]
 
 
-@check
+@holds("Does a deep copy of a tuple make a new tuple?", "How does a class control its copying?")
 def check_questions():
     pair, holder = (1, 2), ([],)
     assert copy.deepcopy(pair) is pair and copy.deepcopy(holder) is not holder and copy.copy(holder) is holder
@@ -198,3 +234,9 @@ def check_questions():
             return "deep"
 
     assert copy.copy(Own()) == "shallow" and copy.deepcopy([Own()]) == ["deep"]
+
+    class Rebuilt:
+        def __reduce_ex__(self, protocol):
+            return str, ("rebuilt",)
+
+    assert copy.copy(Rebuilt()) == copy.deepcopy(Rebuilt()) == pickle.loads(pickle.dumps(Rebuilt())) == "rebuilt"

@@ -1,5 +1,9 @@
+import asyncio
 import multiprocessing
+import os
+import pickle
 import queue
+import select
 import subprocess
 import sys
 import tempfile
@@ -10,10 +14,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from note_checks import check, formula, pitfall, stated, unexecuted
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated, unexecuted
 
 SPEED = r"S(N) \le \min\left(N,\ \frac{1}{g}\right)"
 RACE = r"2 \le x \le T k"
+
+
+sourced("PEP 684, abstract; PyPy FAQ, on the GIL; Python wiki, page GlobalInterpreterLock", "Who has it")
+sourced("Python documentation, glossary, global interpreter lock", "Protects")
+sourced("PEP 703 and PEP 779; Python documentation, How-To on free threading", "Without GIL", "free-threaded Python")
+sourced("PyTorch documentation, CPU threading: intra-op parallelism", "intra-op threads of PyTorch")
+sourced("Python wiki, GlobalInterpreterLock; Python documentation of sys", "Is the GIL part of the Python language?")
+sourced(
+    "PyTorch tutorial Getting Started with Distributed Data Parallel, comparison with DataParallel",
+    "Why is `DataParallel` usually slower than one process per GPU?",
+)
+sourced("CPython 3.11, Python/ceval.c, CHECK_EVAL_BREAKER", "When does a thread give up the GIL?")
 
 
 def speed_up(N, g, tasks=400):
@@ -95,11 +111,11 @@ def check_updates_are_lost_when_the_update_calls_a_function():
         assert x == [k, T * k]
 
 
-def ran_during(work, most=50):
-    """Whether another thread that is ready gets to run while `work` is called, although nobody takes the lock away."""
+def ran_during(work, most=50, interval=1000):
+    """Whether another thread that is ready gets to run while `work` is called; by default nobody takes the lock."""
     ran, ready, before = [], threading.Event(), sys.getswitchinterval()
     thread = threading.Thread(target=lambda: ready.wait() and ran.append(1))
-    sys.setswitchinterval(1000)  # seconds: the lock is handed over only by those who release it
+    sys.setswitchinterval(interval)  # seconds: before that the lock is handed over only by those who release it
     try:
         thread.start()
         ready.set()
@@ -126,12 +142,17 @@ def raise_flag(flag):
 
 
 @pitfall("Threads make a Python loop no faster")
+@holds("Released", "`threading`, thread pool", "`multiprocessing`, process pool", "When does a thread give up the GIL?")
 def check_who_releases_the_lock():
     """A loop that lets no other thread run gains nothing by threads; what releases the lock does, as does a process."""
     a, n = torch.randn(600, 600), np.random.default_rng(0).standard_normal((600, 600))
-    for releases in (lambda: a @ a, lambda: n @ n, lambda: time.sleep(0.01)):
+    reader, _ = ends = os.pipe()
+    wait_for_data = lambda: select.select([reader], [], [], 0.01)
+    for releases in (lambda: a @ a, lambda: n @ n, lambda: time.sleep(0.01), wait_for_data):
         assert ran_during(releases)
-    assert not ran_during(lambda: sum(i for i in range(10_000)))
+    [os.close(end) for end in ends]
+    loop = lambda: sum(i for i in range(10_000))
+    assert not ran_during(loop) and ran_during(loop, most=20_000, interval=0.005)
     context = multiprocessing.get_context("fork")
     before = sys.getswitchinterval()
     for make, limit, meets in ((threading.Thread, 0.5, False), (context.Process, 60, True)):
@@ -156,6 +177,7 @@ def check_who_releases_the_lock():
 
 
 @pitfall("Counts are wrong although there is a GIL")
+@holds("Does not protect")
 def check_lost_updates_and_cures():
     T, k, x, lock, box = 4, 30, {"bare": 0, "locked": 0}, threading.Lock(), queue.Queue()
     sums = []
@@ -218,7 +240,43 @@ def check_guard_of_the_main_script():
                 assert ("worked" in ended.stdout) is works
 
 
-@check
+@holds("`asyncio`")
+def check_many_waits_in_one_thread():
+    threads, shared = set(), []
+
+    async def wait(number):
+        await asyncio.sleep(0.02)
+        threads.add(threading.get_ident())
+        shared.append(number)
+
+    async def everything():
+        await asyncio.gather(*(wait(number) for number in range(1000)))
+
+    start = time.monotonic()
+    asyncio.run(everything())
+    assert len(threads) == 1 and sorted(shared) == list(range(1000)) and time.monotonic() - start < 0.5 * 1000 * 0.02
+
+
+class Where(torch.utils.data.Dataset):
+    """Says which process made a sample."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.tensor(os.getpid())
+
+
+@holds("`multiprocessing`, process pool", "`DataLoader` workers")
+def check_what_travels_between_processes():
+    batch = next(iter(torch.utils.data.DataLoader(Where(), batch_size=2, num_workers=1)))
+    assert batch.is_shared() and batch[0] == batch[1] != os.getpid()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        raises((pickle.PicklingError, AttributeError), lambda: pool.apply(lambda: 0), "pickle")
+        assert pool.apply(sum, ([1, 2],)) == 3
+
+
+@holds("Handed over")
 def check_defaults():
     stated("5", sys.getswitchinterval() * 1000)
     assert threading.Lock().acquire()

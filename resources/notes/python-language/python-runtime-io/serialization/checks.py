@@ -1,5 +1,6 @@
 import io
 import json
+import multiprocessing
 import pickle
 import random
 import sys
@@ -11,9 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, processor_seconds, raises, sourced, stated
 
 SIZE = r"B = \sum_{s} n_s\, b_s \ + \ \text{pickle and headers}"
+
+
+sourced("Python documentation of pickle: DEFAULT_PROTOCOL is 5 from version 3.14 on", "`pickle.dumps(x)`")
+sourced("PyTorch 2.6 release notes, torch.load", "`torch.load(f)`")
+sourced("GitHub advisories of CVE-2025-32434 and CVE-2026-24747", "`torch.save` of a `state_dict`")
+sourced("safetensors documentation, Format", "safetensors")
 
 
 def saved(x):
@@ -42,7 +49,7 @@ def check_bytes_of_the_storages():
     assert data_bytes(tied.state_dict()) == 4 * 1500
 
 
-@check
+@holds("`pickle.dumps(x)`", "`json.dumps(x)`")
 def check_worked_example():
     t = torch.zeros(1_000_000)
     stated("4,000,000", data_bytes(t[:10]))
@@ -51,6 +58,23 @@ def check_worked_example():
     stated("9", (len(pickle.dumps(two, 2)) - len(pickle.dumps(one, 2))) / 400)
     stated("4", pickle.DEFAULT_PROTOCOL)
     assert json.loads(json.dumps({1: (1, 2)})) == {"1": [1, 2]}
+    assert type(pickle.dumps(t)) is bytes and pickle.dumps(1)[1] == pickle.DEFAULT_PROTOCOL
+    plain = {"a": [1, 0.5, True, None, "x"], "b": (2,)}
+    assert type(json.dumps(plain)) is str and json.loads(json.dumps(plain)) == {**plain, "b": [2]}
+    for other in ({1}, b"x", 1j, Own()):
+        raises(TypeError, lambda: json.dumps(other), "is not JSON serializable")
+
+
+@holds("`torch.save(x, f)`")
+def check_archive():
+    sizes = []
+    for tensors in ([torch.ones(3)], [torch.ones(3), torch.ones(5)], [torch.ones(3)] * 2):
+        with zipfile.ZipFile(saved(tensors)) as archive:
+            sizes.append([one.file_size for one in archive.infolist() if "/data/" in one.filename])
+            assert sum(one.filename.endswith("data.pkl") for one in archive.infolist()) == 1
+            others = [one for one in archive.infolist() if not one.filename.endswith("data.pkl")]
+            assert sum(one.file_size for one in others) - sum(sizes[-1]) < 100
+    assert sizes == [[12], [12, 20], [12]]
 
 
 def moved(file, device):
@@ -66,6 +90,7 @@ def moved(file, device):
     return result
 
 
+@holds("`torch.load(f)`")
 @pitfall('"Attempting to deserialize object on a CUDA device" on a machine without a GPU')
 def check_device_of_the_file():
     file = moved(saved(torch.ones(2)), "cuda:0")
@@ -73,9 +98,11 @@ def check_device_of_the_file():
         refused(RuntimeError, "Attempting to deserialize object on a CUDA device", lambda: torch.load(file))
     file.seek(0)
     assert torch.load(file, map_location="cpu").tolist() == [1.0, 1.0]
+    assert torch.load(saved(torch.ones(2)), map_location="meta").is_meta
+    refused(pickle.UnpicklingError, "Weights only load failed", lambda: loaded(Own()))
 
 
-@check
+@holds("Shared parts, cycles")
 def check_shared_parts_and_cycles():
     loop = []
     loop.append(loop)
@@ -84,6 +111,8 @@ def check_shared_parts_and_cycles():
     raises(ValueError, lambda: json.dumps(loop), "Circular reference")
     shared = [1]
     assert json.dumps([shared, shared]) == "[[1], [1]]"
+    pair = pickle.loads(pickle.dumps([shared, shared]))
+    assert pair[0] is pair[1]
 
 
 class Own:
@@ -130,6 +159,7 @@ def note(text):
     ran.append(text)
 
 
+@holds("Safety", "`pickle`", "`torch.save` of a `state_dict`", "`torch.save(model)`")
 @pitfall("Loading a downloaded pickle runs foreign code")
 def check_calls_made_by_a_file():
     file = io.BytesIO()
@@ -140,11 +170,17 @@ def check_calls_made_by_a_file():
         ran.clear()
         load()
         assert ran == ["by the file"]
+    model = nn.Linear(2, 1)
+    model.extra = Call()
+    ran.clear()
+    torch.load(saved(model), weights_only=False)
+    assert ran == ["by the file"] and issubclass(multiprocessing.reduction.ForkingPickler, pickle.Pickler)
     ran.clear()
     refused(pickle.UnpicklingError, "Weights only load failed", lambda: loaded(Call(), weights_only=True))
     assert not ran and loaded(nn.Linear(2, 1).state_dict(), weights_only=True)["weight"].shape == (1, 2)
 
 
+@holds("Functions and classes", "`torch.save(model)`")
 @pitfall("A saved model cannot be loaded after refactoring")
 def check_renamed_modules_and_classes():
     old = types.ModuleType("old_nets")
@@ -152,10 +188,15 @@ def check_renamed_modules_and_classes():
     sys.modules["old_nets"] = old
     net = old.Net(2, 1)
     whole = saved(net)
+    named = pickle.dumps(old.Net)
+    assert b"old_nets" in named and b"Net" in named and len(named) < 60
+    assert b"check_bytes" in pickle.dumps(check_bytes_of_the_storages)
     weights = saved(torch.load(whole, weights_only=False).state_dict())          # under the old code
     whole.seek(0)
     NewNet = type("NewNet", (nn.Linear,), {"__module__": "new_nets"})
+    assert pickle.loads(named) is old.Net
     del old.Net
+    refused(AttributeError, "Net", lambda: pickle.loads(named))
     refused(AttributeError, "Net", lambda: torch.load(whole, weights_only=False))
     del sys.modules["old_nets"]
     whole.seek(0)
@@ -185,8 +226,14 @@ def check_numbers_in_json():
     refused(ValueError, "not JSON compliant", lambda: json.dumps(float("nan"), allow_nan=False))
 
 
-@check
+@holds("`json`", "`np.save`")
 def check_object_arrays():
+    kinds = {type(value) for value in json.loads('[{"__class__": "Own"}, [1], 1, 0.5, "x", true, null]')}
+    assert kinds == {dict, list, int, float, str, bool, type(None)}
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3))
+    buffer.seek(0)
+    assert np.load(buffer).tolist() == [0, 1, 2]
     buffer = io.BytesIO()
     np.save(buffer, np.array([{}], dtype=object))
     buffer.seek(0)
@@ -204,8 +251,18 @@ class Logged:
         self.__dict__.update(state, file=None)
 
 
-@check
+@holds("Why can a lambda not be pickled?", "How does a class control what is pickled?", "Why not JSON for weights?")
 def check_questions():
+    assert (lambda: 0).__qualname__.endswith("<lambda>")
+    with open(__file__) as file:
+        raises(TypeError, lambda: pickle.dumps(file), "cannot pickle")
+        for method in ("spawn", "forkserver"):
+            process = multiprocessing.get_context(method).Process(target=print, args=(file,))
+            raises(TypeError, process.start, "cannot pickle")
+    weights = torch.randn(50_000)
+    text, binary = json.dumps(weights.tolist()), pickle.dumps(weights.numpy())
+    parsing, reading = processor_seconds(lambda: json.loads(text), lambda: pickle.loads(binary))
+    assert parsing > 3 * reading and 19 < len(text) / 50_000 < 21 and 4 < len(binary) / 50_000 < 4.1
     raises((pickle.PicklingError, AttributeError), lambda: pickle.dumps(lambda: 0))
     logged = Logged()
     copy = pickle.loads(pickle.dumps(logged))

@@ -8,7 +8,7 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 LENGTH = (
     r"\mathrm{len}(c) = \begin{cases} 1 & c < 2^{7} \\ 2 & 2^{7} \le c < 2^{11} \\ 3 & 2^{11} \le c < 2^{16} \\"
@@ -19,10 +19,23 @@ BITS = (
 )
 
 
+by_definition("Is Unicode an encoding?")
+sourced("PEP 686; Microsoft documentation, Code Page Identifiers (936)", "`open(path)` without `encoding`", "GBK")
+sourced("WHATWG Encoding Standard, preface", "UTF-8")
+sourced("Java documentation of String; Microsoft documentation, Unicode in the Windows API", "UTF-16")
+sourced("ISO 8859-1, title: Latin alphabet No. 1", "Latin-1")
+sourced("Python 3.15 documentation of unicodedata", "Why is `len(\"👍🏽\")` 2?")
+sourced(
+    "Radford et al., Language Models are Unsupervised Multitask Learners, section 2.2",
+    "Why do models such as GPT-2 use byte-level BPE?",
+)
+
+
 def points(low, high):
     return [c for c in {low, high, *(random.randint(low, high) for _ in range(500))} if not 0xD800 <= c <= 0xDFFF]
 
 
+@holds("UTF-8")
 @formula(LENGTH)
 def check_length():
     edges = [0, 2**7, 2**11, 2**16, 0x10FFFF + 1]
@@ -57,7 +70,7 @@ def check_three_bytes():
     assert c == 0x4E2D and bytes((first, second, third)).hex() == "e4b8ad" and "中".encode("gbk").hex() == "d6d0"
 
 
-@check
+@holds("UTF-16", "UTF-32", "GBK", "GB18030", "Latin-1", "Is Unicode an encoding?")
 def check_other_encodings():
     characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 
@@ -72,16 +85,20 @@ def check_other_encodings():
 
     gbk, gb18030, utf16 = lengths("gbk"), lengths("gb18030"), lengths("utf-16-le")
     assert set(gbk.values()) == {1, 2} and set(gb18030.values()) == {1, 2, 4} and set(utf16.values()) == {2, 4}
-    assert len(gb18030) == len(utf16) == len(characters) and "😀" not in gbk and "♀" in gbk
+    assert len(lengths("utf-8")) == len(gb18030) == len(utf16) == len(characters) and "😀" not in gbk and "♀" in gbk
     chinese = [one for one in gbk if "\u4e00" <= one <= "\u9fff"]
     assert 20_000 < len(chinese) < 30_000 and all(gbk[one] == 2 for one in chinese)
     assert all(one.encode("gbk") == one.encode("gb18030") for one in gbk)
-    assert list(lengths("latin-1")) == [chr(c) for c in range(256)]
+    assert lengths("latin-1") == {chr(c): 1 for c in range(256)}
+    assert lengths("utf-32-le") == dict.fromkeys(characters, 4)
+    assert "aé中😀".encode("utf-32-le")[4 * 2 : 4 * 3].decode("utf-32-le") == "中"
+    assert all(one in gbk for one in "αжあ")
     for one in random.sample(chinese, 50):
         pair = one.encode("gbk").decode("latin-1")
         assert len(pair) == 2
 
 
+@holds("`open(path)` without `encoding`")
 @pitfall("\"'gbk' codec can't decode byte 0xae\" on Windows")
 def check_default_encoding_of_open():
     """No GBK locale here: the message comes from naming GBK, the part of the locale from one that means ASCII."""
@@ -148,8 +165,33 @@ def check_byte_order_mark():
     assert "\ufeff".encode("utf-8") == bytes.fromhex("EFBBBF") and b"id".decode("utf-8-sig") == "id"
 
 
-@check
+@holds("`str`", "`bytes`", "`s.encode(encoding=\"utf-8\")`", "`b.decode(encoding=\"utf-8\")`")
+def check_the_two_types():
+    text = "a中😀"
+    data = text.encode()
+    assert len(text) == 3 and len(data) == 1 + 3 + 4 == len(list(data)) and type(data) is bytes and type(data[0]) is int
+    assert max(data) <= 255 and data.decode() == text == data.decode("utf-8") and chr(0x10FFFF) and chr(0) == "\0"
+    raises(ValueError, lambda: bytes([256]), "range(0, 256)")
+    raises(UnicodeEncodeError, lambda: text.encode("ascii"))
+    raises(UnicodeDecodeError, lambda: data.decode("ascii"))
+
+
+@holds("Python source files")
+def check_source_encoding():
+    for source in ("x = '中'".encode("utf-8"), "# coding: gbk\nx = '中'".encode("gbk")):
+        scope = {}
+        exec(compile(source, "source", "exec"), scope)
+        assert scope["x"] == "中"
+    raises(SyntaxError, lambda: compile("x = '中'".encode("gbk"), "source", "exec"), "utf-8")
+
+
+@holds("Why is `len(\"👍🏽\")` 2?", "How many bytes has a Chinese character in UTF-8?")
 def check_other_facts():
+    assert [unicodedata.name(one).split()[0] for one in "👍🏽"] == ["THUMBS", "EMOJI"]
+    for c in range(0x110000):
+        if unicodedata.name(chr(c), "").startswith("CJK UNIFIED IDEOGRAPH"):
+            assert len(chr(c).encode("utf-8")) == (3 if c <= 0xFFFF else 4)
+            assert c <= 0xFFFF or "?" == chr(c).encode("gbk", errors="replace").decode()
     raises(UnicodeEncodeError, lambda: "😀".encode("gbk"))
     raises(TypeError, lambda: "a" + b"a")
     assert len("👍🏽") == 2 and bytes.fromhex("d6d0").decode("latin-1") == "ÖÐ"

@@ -5,14 +5,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 LINEAR = r"\mathrm{Linear}_{W,b}(x) = \mathrm{linear}(x, W, b) = x\,W^{\top} + b"
 COUNT = r"n = d_{\text{out}}\,d_{\text{in}} + d_{\text{out}}"
 
 
+@holds("`F.linear(x, weight, bias)`", "`nn.Linear(d_in, d_out)(x)`")
 @formula(LINEAR)
 def check_linear():
+    raises(RuntimeError, lambda: F.linear(torch.ones(2), torch.ones(1, 2).double()), "dtype")
     for shape, d_out in [((3,), 2), ((4, 3), 5), ((2, 6, 1), 1)]:
         layer = nn.Linear(shape[-1], d_out, dtype=torch.float64)
         x = torch.randn(shape, dtype=torch.float64)
@@ -45,6 +47,7 @@ def check_worked_example():
     assert not Plain().state_dict() and Plain().to(torch.float64).W.dtype == torch.float32
 
 
+@holds("Same in train and eval?", "dropout, batch norm: they depend on the mode")
 @pitfall("Predictions vary although `eval()` was called")
 def check_dropout_and_the_mode():
     assert inspect.signature(F.dropout).parameters["training"].default is True
@@ -61,10 +64,15 @@ def check_dropout_and_the_mode():
 
     model, x = Net().eval(), torch.ones(1000)
     assert not torch.equal(model(x, "plain"), model(x, "plain"))
+    for training in (True, False):
+        assert torch.equal(F.dropout(x, 0.5, training), x) != training
+        norm = nn.BatchNorm1d(1).train(training)
+        assert bool(norm(torch.randn(1000, 1) + 1).mean().abs() < 0.1) is training
     for style in ("module", "bound"):
         assert torch.equal(model.eval()(x, style), x) and not torch.equal(model.train()(x, style), x)
 
 
+@holds("What a module registers", "What that gives")
 @pitfall("A weight never changes and is missing in the checkpoint")
 def check_registration():
     class Net(nn.Module):
@@ -78,6 +86,11 @@ def check_registration():
                 x = layer(x)
             return self.out(self.w * x - self.offset)
 
+    hooked, net = [], Net(nn.Parameter(torch.ones(3)), nn.ModuleList([nn.Linear(3, 3)])).double().eval()
+    assert {name.split(".")[0] for name, _ in net.named_parameters()} == {"w", "layers", "out"}
+    assert net.offset.dtype == net.w.dtype == torch.float64 and not net.out.training and net.train().out.training
+    net.register_forward_hook(lambda *_: hooked.append(1))
+    assert net(torch.ones(1, 3).double()).shape == (1, 1) and hooked
     for wrap, wrap_list, learns in ((lambda t: t, list, False), (nn.Parameter, nn.ModuleList, True)):
         net = Net(wrap(torch.randn(3, requires_grad=True)), wrap_list([nn.Linear(3, 3)]))
         before = net.w.clone(), net.layers[0].weight.clone()
@@ -141,7 +154,51 @@ def check_place_of_super():
     assert len(list(First().parameters())) == 2
 
 
-@check
+@holds("convolution, linear, embedding, layer or group normalization: they carry weights")
+def check_modules_with_weights():
+    convolutions = nn.Conv1d(2, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv3d(2, 2, 1), nn.ConvTranspose2d(2, 2, 1)
+    for module in (*convolutions, nn.Linear(2, 2), nn.Embedding(2, 2), nn.LayerNorm(2), nn.GroupNorm(1, 2)):
+        assert "weight" in dict(module.named_parameters())
+
+
+@holds("activations such as ReLU, pooling, padding, interpolation")
+def check_functions_and_modules_agree():
+    x = torch.randn(1, 2, 4, 4)
+    for module, function in (
+        (nn.ReLU(), F.relu),
+        (nn.GELU(), F.gelu),
+        (nn.MaxPool2d(2), lambda v: F.max_pool2d(v, 2)),
+        (nn.AvgPool2d(2), lambda v: F.avg_pool2d(v, 2)),
+        (nn.ZeroPad2d(1), lambda v: F.pad(v, (1, 1, 1, 1))),
+        (nn.Upsample(scale_factor=2.0), lambda v: F.interpolate(v, scale_factor=2.0)),
+    ):
+        assert torch.equal(module.train()(x), function(x)) and torch.equal(module.eval()(x), function(x))
+        assert not module.state_dict()
+
+
+@holds("anything inside `nn.Sequential`, or to be hooked or replaced by name")
+def check_what_only_modules_allow():
+    raises(TypeError, lambda: nn.Sequential(nn.Linear(2, 2), F.relu), "is not a Module subclass")
+    model, seen = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), []
+    model.get_submodule("1").register_forward_hook(lambda *_: seen.append(1))
+    model(torch.ones(1, 2))
+    model.set_submodule("1", nn.Sigmoid())
+    assert seen and (model(torch.ones(1, 2)) > 0).all() and not hasattr(F.relu, "register_forward_hook")
+
+
+@holds("weights computed by another network, fixed kernels (kept as a buffer)")
+def check_weights_from_elsewhere():
+    other, x = nn.Linear(3, 8), torch.randn(5, 4)
+    F.linear(x, other(torch.ones(3)).view(2, 4)).sum().backward()
+    assert other.weight.grad.abs().sum() > 0
+    model = nn.Module()
+    model.register_buffer("kernel", torch.ones(1, 1, 3, 3) / 9)
+    image = torch.randn(1, 1, 5, 5)
+    assert torch.allclose(F.conv2d(image, model.kernel), F.avg_pool2d(image, 3, 1), atol=1e-6)
+    assert not list(model.parameters()) and "kernel" in model.state_dict()
+
+
+@holds("Why call `model(x)` and not `model.forward(x)`?", "May one `nn.ReLU` be used in several places?")
 def check_other_claims():
     from torch.func import functional_call
 
@@ -161,6 +218,8 @@ def check_other_claims():
     model.register_forward_hook(lambda *_: top.append(1))
     model.forward(torch.randn(1, 2))
     assert not top
+    model(torch.randn(1, 2))
+    assert top and not relu.state_dict()
 
 
 @pitfall("A replaced layer is not trained")
@@ -187,7 +246,7 @@ def check_replaced_layer():
     assert all(changed(model, torch.optim.SGD(model.parameters(), lr=0.1)))
 
 
-@check
+@holds("Parameter or buffer?")
 def check_buffers():
     module = nn.Module()
     module.register_buffer("kept", torch.zeros(2))

@@ -1,9 +1,10 @@
+import inspect
 from collections import OrderedDict
 
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 CHAIN = r"y = f_n\big(\cdots f_2(f_1(x))\big)"
 COUNT = r"P = \sum_{l=1}^{L} (d_{l-1} + 1)\, d_l"
@@ -16,8 +17,11 @@ def chain(*widths):
     return nn.Sequential(*layers[:-1])
 
 
+@holds("Input → output", "`nn.Sequential`")
 @formula(CHAIN)
 def check_chain():
+    outputs = nn.Sequential(nn.Embedding(9, 4), nn.LSTM(4, 3))(torch.tensor([1, 2]))
+    assert isinstance(outputs, tuple) and outputs[0].shape == (2, 3)
     for widths in [(3, 3), (3, 4, 2), (1, 5, 5, 2)]:
         model = chain(*widths)
         x = torch.randn(6, widths[0], dtype=torch.float64)
@@ -53,12 +57,25 @@ def check_worked_example():
     stated("101,770", sum(p.numel() for p in model.parameters()))
 
 
-@check
+@holds(
+    "Parameters",
+    "Access",
+    "Change",
+    "Empty",
+    "Same in train and eval?",
+    "Does a slice copy the layers?",
+    "How do you freeze all but the last layer?",
+)
 def check_container():
     x = torch.randn(2, 3)
     assert nn.Sequential()(x) is x
     model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
     assert model[:2][0] is model[0] and isinstance(model[:2], nn.Sequential)
+    assert model[-1] is model[2] and len(model[:2]) == 2
+    before, part = model(x), model[:2]
+    part(x).sum().backward()
+    torch.optim.SGD(part.parameters(), lr=1.0).step()
+    assert not torch.equal(before, model(x))
     model[:-1].requires_grad_(False)
     assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
     frozen = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1))
@@ -72,11 +89,12 @@ def check_container():
     assert [n for n, _ in model.named_parameters()] == ["1.weight", "1.bias", "3.weight", "3.bias"]
     del model[2]
     assert [n for n, _ in model.named_parameters()] == ["1.weight", "1.bias", "2.weight", "2.bias"]
-    assert not model.eval()[0].training
+    assert not any(part.training for part in model.eval()) and all(part.training for part in model.train())
     nested = nn.Sequential(nn.Sequential(nn.ReLU(), nn.ReLU(), nn.Linear(2, 2)))
     assert "0.2.weight" in nested.state_dict()
 
 
+@holds("`nn.ModuleList`", "`nn.ModuleDict`", "Python list")
 @pitfall('"optimizer got an empty parameter list", or some layers never train')
 def check_layers_in_a_list():
     class Net(nn.Module):
@@ -99,6 +117,11 @@ def check_layers_in_a_list():
         assert net.to("meta").layers[0].weight.is_meta == trains
     raises(NotImplementedError, lambda: nn.ModuleList([nn.ReLU()])(torch.ones(1)), "forward")
     raises(NotImplementedError, lambda: nn.ModuleDict({"a": nn.ReLU()})(torch.ones(1)), "forward")
+    heads = nn.ModuleDict({"age": nn.Linear(2, 1), "kind": nn.Linear(2, 5)})
+    choice, plain = nn.ModuleList([nn.Linear(2, 3), nn.Linear(2, 4)]), [nn.ReLU()]
+    assert heads["kind"](torch.ones(1, 2)).shape == (1, 5) and choice[1](torch.ones(1, 2)).shape == (1, 4)
+    assert list(heads.state_dict()) == ["age.weight", "age.bias", "kind.weight", "kind.bias"]
+    raises(TypeError, lambda: plain(torch.ones(1)), "not callable")
 
 
 class Applied(nn.Module):
@@ -121,6 +144,7 @@ def check_arguments():
     assert torch.equal(nn.Sequential(Applied(lambda v: v + 1))(x), x + 1)
 
 
+@holds("own `nn.Module`")
 @pitfall("\"linear(): argument 'input' (position 1) must be Tensor, not tuple\"")
 def check_tuples():
     x, lstm, linear = torch.randn(4, 1, 2), nn.LSTM(2, 3), nn.Linear(3, 1)
@@ -137,6 +161,7 @@ def check_tuples():
             return self.linear(self.lstm(x)[0]), self.pair(x, y)
 
     picked = nn.Sequential(lstm, Applied(lambda output: output[0]), linear)(x)
+    assert {name.split(".")[0] for name, _ in Own().named_parameters()} == {"lstm", "pair", "linear"}
     assert picked.shape == (4, 1, 1) and torch.allclose(picked, Own()(x, x)[0])
 
 
@@ -183,9 +208,11 @@ def check_keys():
     assert torch.equal(longer.hidden.weight, first.weight) and torch.equal(longer.out.weight, last.weight)
 
 
-@check
+@holds("Access", "Change")
 def check_changes_of_named_and_lazy_modules():
     model = named(("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2)))
+    assert model.act is model[1]
+    assert list(model.state_dict()) == ["hidden.weight", "hidden.bias", "out.weight", "out.bias"]
     raises(KeyError, lambda: model.insert(1, nn.Tanh()), "2")
     assert len(model.insert(3, nn.Tanh())) == 4
     del model[1]
@@ -195,10 +222,31 @@ def check_changes_of_named_and_lazy_modules():
     assert lazy[0].weight.shape == (4, 5)
 
 
-@check
-def check_vgg_and_residual_loop():
+@holds("Why put Sequentials inside a class?")
+def check_vgg():
     import torchvision
 
     vgg = torchvision.models.vgg11(weights=None, init_weights=False)
     assert [n for n, _ in vgg.named_children()] == ["features", "avgpool", "classifier"]
     assert isinstance(vgg.features, nn.Sequential) and isinstance(vgg.classifier, nn.Sequential)
+    assert len(inspect.getsource(type(vgg).forward).splitlines()) < 8
+
+
+@holds("When is `nn.ModuleList` the better choice?", "own `nn.Module`")
+def check_residual_loop():
+    class Blocks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Sequential(nn.Linear(3, 3), nn.ReLU()) for _ in range(3)])
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = x + layer(x)
+            return x
+
+    model, x = Blocks(), torch.randn(4, 3)
+    first, second, third = model.layers
+    one = x + first(x)
+    two = one + second(one)
+    assert torch.allclose(model(x), two + third(two)) and not torch.allclose(model(x), nn.Sequential(*model.layers)(x))
+    assert len(list(model.parameters())) == 6

@@ -1,6 +1,7 @@
 import copy
 import inspect
 import pickle
+import types
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 DROPOUT = r"\operatorname{Dropout}(x)_i = \begin{cases} m_i x_i / (1 - p) & \text{train} \\ x_i & \text{eval} \end{cases}"
 BATCH_NORM = r"""
@@ -21,6 +22,13 @@ UPDATE = r"""
 """
 
 
+sourced(
+    "Gal and Ghahramani, Dropout as a Bayesian Approximation, abstract and section 4",
+    "When should dropout stay on at prediction?",
+)
+
+
+@holds("Why does dropout scale in train mode?")
 @formula(DROPOUT)
 def check_dropout():
     for shape, p in [((100_000,), 0.5), ((200, 500), 0.2), ((50, 40, 50), 0.9)]:
@@ -75,13 +83,19 @@ def check_without_tracking_eval_uses_the_batch():
     assert torch.equal(layer.train()(x), layer.eval()(x)) and layer.running_mean is None
 
 
-@check
+@holds("What it sets", "Default", "Not touched", "Is the mode saved with the model?")
 def check_the_flag():
     model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(), nn.ReLU()))
     assert all(part.training for part in model.modules())
     assert model.eval() is model and not any(part.training for part in model.modules())
     assert model.train(False) is model and not model[1][0].training
     assert not any("training" in key for key in model.state_dict())
+    before = [p.clone() for p in model.train().parameters()]
+    assert all(torch.equal(p, q) and q.requires_grad for p, q in zip(before, model.eval().parameters()))
+    assert torch.is_grad_enabled() and model(torch.ones(1, 2)).grad_fn is not None
+    rebuilt = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Dropout(), nn.ReLU()))
+    rebuilt.load_state_dict(model.state_dict())
+    assert rebuilt.training and not rebuilt.eval()[1][0].training
     assert not copy.deepcopy(model).training and not pickle.loads(pickle.dumps(model)).training
 
 
@@ -94,7 +108,7 @@ def reacts(layer, *inputs):
     return not all(torch.allclose(one, result(layer.eval()(*inputs)), atol=1e-5) for one in trained)
 
 
-@check
+@holds("Who reacts", "Who does not")
 def check_who_reacts():
     x, image, steps = torch.randn(8, 6) * 3, torch.randn(4, 6, 5, 5) * 3, torch.randn(5, 4, 6)
     for layer, given in [
@@ -124,7 +138,7 @@ def check_eval_keeps_autograd_and_can_be_trained():
     assert not torch.equal(before, model[0].weight) and model[1].weight.grad is not None
 
 
-@check
+@holds("`train()`", "`eval()`", "`eval()` + `no_grad()`", "`train()` + `no_grad()`")
 def check_table_of_modes():
     x = torch.randn(16, 3) * 2 + 1
     for train in (True, False):
@@ -136,6 +150,32 @@ def check_table_of_modes():
             assert out.requires_grad == graph
             assert torch.equal(norm.running_mean, torch.zeros(3)) != train
             assert torch.equal(dropped, x) != train
+            mean, variance = (x.mean(0), x.var(0, correction=0)) if train else (torch.zeros(3), torch.ones(3))
+            assert torch.allclose(out, (x - mean) / (variance + norm.eps).sqrt(), atol=1e-5)
+    model, image = nn.Sequential(nn.Linear(3, 4), nn.Dropout(), nn.ReLU(), nn.Linear(4, 1)).eval(), torch.randn(1, 3)
+    saliency = [torch.autograd.grad(model(image.requires_grad_()).sum(), image)[0] for _ in range(2)]
+    assert torch.equal(*saliency)
+    norm = nn.BatchNorm1d(3)
+    with torch.no_grad():
+        for _ in range(100):
+            norm(torch.randn(256, 3) + 5)
+    assert (norm.running_mean - 5).abs().max() < 0.3
+
+
+@holds("Where do the calls belong in a training loop?")
+def check_the_loop():
+    for every_epoch in (True, False):
+        model, x = nn.Sequential(nn.BatchNorm1d(100), nn.Dropout()), torch.randn(8, 100) + 5
+        model.train()
+        for epoch in range(2):
+            if every_epoch:
+                model.train()
+            before = model[0].running_mean.clone()
+            dropped = (model(x) == 0).any()
+            trains = bool(dropped) and not torch.equal(before, model[0].running_mean)
+            assert trains is (every_epoch or epoch == 0)
+            model.eval()
+            assert torch.equal(model(x), model(x))
 
 
 def distance_to_the_truth(batches, size):
@@ -232,7 +272,7 @@ def check_one_value_per_channel():
     epoch(batch_size=4, drop_last=True)
 
 
-@check
+@holds("When should dropout stay on at prediction?")
 def check_monte_carlo_dropout():
     model = nn.Sequential(nn.Linear(3, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 1)).eval()
     for part in model.modules():
@@ -240,6 +280,13 @@ def check_monte_carlo_dropout():
             part.train()
     x = torch.randn(1, 3)
     assert torch.stack([model(x) for _ in range(8)]).std() > 0 and not model[1].training
+    steps = torch.randn(5, 2, 6)
+    for layer in (nn.LSTM(6, 6, 2, dropout=0.5), nn.TransformerEncoderLayer(6, 2, 12)):
+        outer = nn.ModuleList([layer]).eval()
+        run = lambda: layer(steps)[0].detach()
+        assert torch.equal(run(), run())
+        layer.train()
+        assert not torch.equal(run(), run()) and not outer.training
 
 
 @check
@@ -250,7 +297,7 @@ def check_one_recurrent_layer_has_no_dropout():
     assert not reacts(layer, torch.randn(5, 4, 6))
 
 
-@check
+@holds("Who reacts")
 def check_models_that_return_something_else():
     with torch.device("meta"):
         for make, size in ((torchvision.models.googlenet, 224), (torchvision.models.inception_v3, 299)):
@@ -265,6 +312,10 @@ def check_models_that_return_something_else():
     truth = [{"boxes": torch.tensor([[2.0, 2.0, 20.0, 20.0]]), "labels": torch.tensor([1])} for _ in images]
     # In train mode losses; the boxes of eval mode need torchvision's C++ operators.
     assert set(detector(images, truth)) == {"bbox_regression", "classification"}
+    rcnn = detection.generalized_rcnn.GeneralizedRCNN
+    for kind in (rcnn, detection.retinanet.RetinaNet, detection.fcos.FCOS, detection.ssd.SSD):
+        for training, returned in ((True, "losses"), (False, "boxes")):
+            assert kind.eager_outputs(types.SimpleNamespace(training=training), "losses", "boxes") == returned
 
 
 @check

@@ -4,10 +4,17 @@ import threading
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 FLAG = r"\mathrm{rg}(y) = G \wedge \big(\mathrm{rg}(x_1) \vee \dots \vee \mathrm{rg}(x_n)\big)"
 MEMORY = r"M = 4\,N d\,(L+1)\ \text{bytes}"
+
+
+sourced(
+    "PyTorch documentation of torch.inference_mode: view tracking and version counters",
+    "`torch.inference_mode()`",
+    "Which of the two should be the default?",
+)
 
 
 def held(model, x, context):
@@ -64,7 +71,7 @@ def check_worked_example():
     stated("0", held(blocks(8, 1024), torch.randn(256, 1024), torch.no_grad()))
 
 
-@check
+@holds("Effect on values", "Effect on parameters")
 def check_values_and_parameters_are_untouched():
     model, x = nn.Linear(4, 4), torch.randn(2, 4)
     expected = model(x)
@@ -73,7 +80,7 @@ def check_values_and_parameters_are_untouched():
             assert torch.equal(model(x), expected) and all(p.requires_grad for p in model.parameters())
 
 
-@check
+@holds("Effect on values")
 def check_fused_paths():
     lstm, attention, x = nn.LSTM(8, 8, 2), nn.MultiheadAttention(16, 2).eval(), torch.randn(6, 3, 16)
     for compute in (lambda: lstm(x[..., :8])[0], lambda: attention(x, x, x)[0]):
@@ -100,11 +107,14 @@ def check_fused_paths():
         assert recorded.isfinite().all() and attend().isnan().any()
 
 
-@check
+@holds("Form", "Scope", "Related switches")
 def check_forms():
     w = torch.ones(2, requires_grad=True)
     for decorator in (torch.no_grad(), torch.inference_mode()):
         assert not decorator(lambda: 2 * w)().requires_grad
+        with decorator:
+            assert not (2 * w).requires_grad
+        assert (2 * w).requires_grad
     with torch.set_grad_enabled(False):
         assert not (2 * w).requires_grad
     assert (2 * w).requires_grad
@@ -125,7 +135,7 @@ def check_created_tensors_and_views():
             assert w.grad is None
 
 
-@check
+@holds("Related switches")
 def check_enable_grad_inside():
     w = torch.ones(2, requires_grad=True)
     with torch.no_grad(), torch.enable_grad():
@@ -137,6 +147,7 @@ def check_enable_grad_inside():
             assert (2 * w).requires_grad
 
 
+@holds("Same in train and eval?", "`model.eval()`", "`torch.inference_mode()`")
 @pitfall("Validation runs out of memory although `model.eval()` is called")
 def check_eval_does_not_touch_autograd():
     model, x = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1)).eval(), torch.randn(4, 3)
@@ -147,6 +158,7 @@ def check_eval_does_not_touch_autograd():
         assert torch.equal(model(x), model(x)) and not model(x).requires_grad
 
 
+@holds("Same in train and eval?", "`model.eval()`")
 @pitfall("Predictions vary, and batch-norm statistics move during validation")
 def check_no_grad_does_not_touch_the_mode():
     model, x = nn.Sequential(nn.BatchNorm1d(200), nn.Dropout(0.5)), torch.randn(8, 200) + 5
@@ -158,6 +170,7 @@ def check_no_grad_does_not_touch_the_mode():
         assert torch.equal(before, model[0].running_mean) != varies
 
 
+@holds("`torch.inference_mode()`", "`torch.no_grad()`", "Which of the two should be the default?")
 @pitfall('"Inference tensors cannot be saved for backward"')
 def check_inference_tensors_cannot_train():
     w = torch.ones(3, requires_grad=True)
@@ -189,6 +202,7 @@ def check_loss_inside_and_backward_inside():
     assert w.grad.tolist() == [2.0] * 3
 
 
+@holds("`p.requires_grad_(False)`")
 @pitfall("Layers before a frozen one stop learning")
 def check_frozen_layer_in_the_middle():
     first, frozen, last = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
@@ -210,7 +224,15 @@ def check_frozen_layer_in_the_middle():
         assert last.weight.grad is not None and frozen.weight.grad is None
 
 
-@check
+@holds("`x.detach()`")
+def check_detach_cuts_one_path():
+    w = torch.full((2,), 3.0, requires_grad=True)
+    x = 2 * w
+    (x.detach() * w).sum().backward()
+    assert w.grad.tolist() == [6.0, 6.0] and x.requires_grad and not x.detach().requires_grad
+
+
+@holds("`torch.no_grad()`", "Why does a hand-written update step stand in `no_grad()`?")
 def check_update_step():
     w = torch.ones(2, requires_grad=True)
 
@@ -221,9 +243,11 @@ def check_update_step():
     with torch.no_grad():
         update()
     assert w.requires_grad and torch.allclose(w.detach(), torch.full((2,), 0.9))
+    (w * w).sum().backward()      # the update was not recorded, w is still a leaf
+    assert w.is_leaf and torch.equal(w.grad, 2 * w.detach())
 
 
-@check
+@holds("Scope", "Does the block cover other threads?")
 def check_thread_local():
     w, seen = torch.ones(2, requires_grad=True), []
     for mode in (torch.no_grad, torch.inference_mode):

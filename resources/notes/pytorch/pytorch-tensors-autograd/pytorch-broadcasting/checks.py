@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, raises, stated
 from trainings import descend
 
 SIZE = r"d_k = \begin{cases} a_k & \text{if } b_k = a_k \text{ or } b_k = 1 \\ b_k & \text{if } a_k = 1 \end{cases}"
@@ -14,6 +15,8 @@ STRETCH = r"""
 \tilde a_{i_1 \dots i_r} = a_{m_1 i_1 \dots m_r i_r}, \qquad
 \frac{\partial L}{\partial a_p} = \sum_{i:\; m i = p} \frac{\partial L}{\partial \tilde a_i}
 """
+
+by_definition("Same in train and eval?")    # no module, no mode
 
 
 def common_shape(a, b):
@@ -123,12 +126,15 @@ def check_the_narrow_rule_refuses_what_works():
 
 
 @pitfall("Per-channel values hit the width of an image")
+@holds("Where it happens", "Which axes does `matmul` broadcast?")
 def check_other_claims():
     assert (torch.ones(1) + torch.ones(0)).shape == (0,)
     assert (torch.ones(3, 1) + torch.ones(4, dtype=torch.int64)).dtype == torch.float32
     assert torch.ones(3, 4).masked_fill(torch.zeros(4, dtype=torch.bool), 0).shape == (3, 4)
     assert torch.where(torch.ones(3, 1, dtype=torch.bool), torch.ones(4), 0.0).shape == (3, 4)
     assert (torch.empty(2, 1, 3, 4) @ torch.empty(5, 4, 6)).shape == (2, 5, 3, 6)
+    raises(RuntimeError, lambda: torch.empty(3, 1) @ torch.empty(4, 6))    # the last two are not stretched
+    assert (torch.zeros(3, 1) < torch.ones(4)).shape == (3, 4) and bool((torch.zeros(3, 1) < torch.ones(4)).all())
     images, mean = torch.randn(2, 3, 5, 5), torch.randn(3)
     raises(RuntimeError, lambda: images - mean, "must match the size")
     assert (torch.randn(2, 3, 5, 1) - mean).shape == (2, 3, 5, 3)
@@ -156,6 +162,7 @@ def check_in_place():
 
 
 @pitfall("Out of memory in a distance matrix")
+@holds("`torch.cdist`, `x @ y.T`")
 def check_distances():
     stated("51.2", torch.empty(100, 100, 128).nbytes * 1e4 / 1e9)
     x, y = torch.randn(7, 5, dtype=torch.float64), torch.randn(9, 5, dtype=torch.float64)
@@ -168,3 +175,54 @@ def check_distances():
     assert torch.cdist(x_many, y_many).shape == (x_many @ y_many.T).shape == (2000, 2000)
     assert torch.allclose(torch.cdist(x, y) ** 2, table)
     assert torch.allclose((x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T, table)
+
+
+class Calls(TorchDispatchMode):
+    """The names of the operations that really run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+@holds("Input → output", "Cost", "Ask before", "broadcasting")
+def check_types_and_copies():
+    types = (torch.bool, torch.uint8, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32)
+    types += (torch.complex64,)
+    for one, other in itertools.product(types, types):
+        result = torch.ones(3, 1, dtype=one) + torch.ones(4, dtype=other)
+        assert result.shape == (3, 4) and result.dtype == torch.promote_types(one, other)
+        assert (torch.ones(3, 1, dtype=one) * torch.ones(4, dtype=other)).dtype == torch.promote_types(one, other)
+    assert torch.broadcast_shapes((3, 1), (4,)) == (3, 4)
+    raises(RuntimeError, lambda: torch.broadcast_shapes((3, 2), (4,)))
+    with Calls() as element_wise:
+        result = torch.ones(300, 1).mul(torch.ones(400)) - torch.ones(400)
+    assert set(element_wise.names) == {"ones", "mul", "sub"} and result.untyped_storage().nbytes() == 4 * 300 * 400
+    with Calls() as product:
+        torch.ones(2, 1, 3, 4) @ torch.ones(5, 4, 6)
+    assert "clone" in product.names or "copy_" in product.names
+
+
+@holds("`expand`, `broadcast_to`", "`repeat`, `tile`", "How does `expand` differ from `repeat`?")
+def check_views_and_copies():
+    column = torch.arange(3.0)[:, None]
+    for view in (column.expand(3, 4), torch.broadcast_to(column, (3, 4))):
+        assert view.shape == (3, 4) and view.stride() == (1, 0) and view.data_ptr() == column.data_ptr()
+        raises(RuntimeError, lambda: view.add_(1), "single memory location")
+    for copy in (column.repeat(1, 4), torch.tile(column, (1, 4))):
+        assert copy.shape == (3, 4) and copy.untyped_storage().nbytes() == 48 and copy.data_ptr() != column.data_ptr()
+        copy[0, 0] = 9
+        assert copy[0].tolist() == [9, 0, 0, 0] and column[0].item() == 0
+    raises(RuntimeError, lambda: torch.ones(3, 2).expand(3, 4), "must match the existing size")
+    assert torch.ones(3, 2).repeat(1, 2).shape == (3, 4)
+
+
+@holds("What is the gradient of a bias that was broadcast over a batch?")
+def check_gradient_of_a_bias():
+    bias, upstream = torch.zeros(3, requires_grad=True), torch.randn(5, 3)
+    (torch.randn(5, 3) + bias).backward(upstream)
+    assert bias.grad.shape == (3,) and torch.allclose(bias.grad, upstream.sum(0))

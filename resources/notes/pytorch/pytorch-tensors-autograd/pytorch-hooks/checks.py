@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, stated
 
 TENSOR = r"\bar x = J^{\top} h(\bar y), \qquad J = \frac{\partial y}{\partial x}"
 LINEAR = r"\bar X = \bar Y\,W, \qquad \bar W = \bar Y^{\top} X"
@@ -29,6 +29,7 @@ def check_tensor_hook():
 
 
 @formula(LINEAR)
+@holds("Backward", "Why does replacing `grad_input` not change this layer's own weight gradient?")
 def check_full_backward_hook():
     for batch, n, k in [(1, 2, 3), (5, 3, 2), (4, 1, 1)]:
         layer, seen = nn.Linear(n, k, dtype=torch.float64), []
@@ -36,6 +37,7 @@ def check_full_backward_hook():
         X = torch.randn(batch, n, dtype=torch.float64, requires_grad=True)
         upstream = torch.randn(batch, k, dtype=torch.float64)
         (layer(X) * upstream).sum().backward()
+        assert all(type(part) is tuple and len(part) == 1 for part in seen[0])
         ((x_bar,), (y_bar,)), = seen
         np.testing.assert_allclose(y_bar.numpy(), upstream.numpy())
         np.testing.assert_allclose(x_bar.numpy(), upstream.numpy() @ layer.weight.detach().numpy(), rtol=1e-9)
@@ -187,7 +189,10 @@ def check_what_is_stored():
     assert held_graph(lambda o: o) > 0 == held_graph(lambda o: o.detach().clone())
 
 
-@check
+@holds(
+    "Are hooks saved with the model?", "How would you find the layer that produces the first NaN?",
+    "`torchvision`'s `create_feature_extractor`",
+)
 def check_remaining_claims():
     class Scale(nn.Module):
         def forward(self, x, *, factor):
@@ -251,3 +256,79 @@ def check_order_of_hooks():
     layer.register_full_backward_hook(lambda m, gi, go: (gi[0] + 5,))
     layer(x).backward()
     assert x.grad.item() == 6
+
+
+@holds("Forward", "Tensor", "Return", "Removal", "Same in train and eval?", "forward pre-hook", "forward hook")
+def check_every_kind():
+    layer, log = nn.Linear(3, 2), []
+    x = torch.randn(4, 3, requires_grad=True)
+    layer.eval()
+    plain = layer(x)
+    kinds = (
+        ("register_forward_pre_hook", lambda m, inputs: log.append((m, inputs)), lambda m, inputs: (inputs[0] * 2,)),
+        ("register_forward_hook", lambda m, inputs, y: log.append((m, inputs, y)), lambda m, inputs, y: y * 2),
+        ("register_full_backward_hook", lambda m, gi, go: log.append((m, gi, go)), lambda m, gi, go: (gi[0] * 2,)),
+    )
+    for name, look, change in kinds:
+        for mode in (True, False):
+            layer.train(mode)
+            log.clear()
+            handle = getattr(layer, name)(look)
+            assert torch.equal(layer(x), plain) and torch.equal(
+                torch.autograd.grad(layer(x).sum(), x)[0], torch.autograd.grad(plain.sum(), x, retain_graph=True)[0])
+            assert log and log[0][0] is layer and all(isinstance(part, tuple) for part in log[0][1:2])
+            handle.remove()
+            log.clear()
+            torch.autograd.grad(layer(x).sum(), x)
+            assert log == []
+            handle = getattr(layer, name)(change)
+            doubled = torch.autograd.grad(layer(x).sum(), x)[0]
+            assert torch.allclose(doubled, 2 * torch.autograd.grad(plain.sum(), x, retain_graph=True)[0])
+            assert torch.equal(layer(x), plain) == (name == "register_full_backward_hook")
+            handle.remove()
+            assert torch.equal(layer(x), plain)
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        y = torch.ones(2, 3, dtype=dtype, requires_grad=True)
+        handle = y.register_hook(log.append)
+        (2 * y).sum().backward()
+        assert log[-1].shape == y.shape and log[-1].dtype == dtype and (y.grad == 2).all()
+        handle.remove()
+        y.register_hook(lambda g: g * 3)
+        (2 * y).sum().backward()
+        assert (y.grad == 2 + 6).all()
+    raises(RuntimeError, lambda: torch.ones(2).register_hook(print), "doesn't require gradient")
+
+
+@holds("full backward hook", "tensor hook")
+def check_what_gradients_are_seen():
+    layer, seen = nn.Conv2d(2, 3, 1), {}
+    head = nn.Linear(3, 5)
+    layer.register_forward_hook(lambda m, i, o: seen.update(maps=o))
+    layer.register_full_backward_hook(lambda m, gi, go: seen.update(inputs=gi[0], outputs=go[0]))
+    x = torch.randn(1, 2, 4, 4, requires_grad=True)
+    score = head(layer(x).mean((2, 3)))[0, 1]
+    score.backward()
+    assert torch.equal(seen["inputs"], x.grad)
+    slopes = head.weight[1].view(1, 3, 1, 1).expand(1, 3, 4, 4) / 16
+    assert torch.allclose(seen["outputs"], slopes)    # what Grad-CAM averages
+    x, printed = torch.ones(2, requires_grad=True), []
+    a, b = x * 3, x * 50
+    a.register_hook(printed.append)
+    b.register_hook(lambda g: g.clamp(max=0.1))
+    (a + b).sum().backward()
+    assert printed[0].tolist() == [1, 1] and torch.allclose(x.grad, torch.tensor(3 + 5.0))    # clipped on one path
+
+
+@holds("`register_post_accumulate_grad_hook`")
+def check_a_step_during_the_backward_pass():
+    model, expected = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1)), []
+    other, x = copy.deepcopy(model), torch.randn(5, 3)
+    for p in model.parameters():
+        optimizer = torch.optim.SGD([p], 0.1)
+        seen = lambda q, optimizer=optimizer: expected.append(q.grad is not None) or optimizer.step()
+        p.register_post_accumulate_grad_hook(seen)
+    model(x).sum().backward()
+    other(x).sum().backward()
+    torch.optim.SGD(other.parameters(), 0.1).step()
+    assert expected == [True] * 4 and all(torch.allclose(a, b) for a, b in zip(model.parameters(), other.parameters()))
+    raises(RuntimeError, lambda: (x.requires_grad_() * 2).register_post_accumulate_grad_hook(print), "leaf")

@@ -4,10 +4,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, quietly, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, quietly, raises, sourced, stated
 
 STOP = r"\mathrm{sg}(x) = x, \qquad \frac{\partial\,\mathrm{sg}(x)}{\partial x} = 0"
 STRAIGHT = r"y = x + \mathrm{sg}\big(q(x) - x\big) \quad\Rightarrow\quad y = q(x), \qquad \frac{\partial y}{\partial x} = 1"
+
+by_definition("Same in train and eval?")    # a method of tensors, no mode
+sourced(
+    "SimSiam, arXiv 2011.10566, section 4.1: without the stop-gradient the outputs collapse",
+    "Why does the target of a self-distillation loss get detached?",
+)
 
 
 @formula(STOP)
@@ -135,6 +141,8 @@ def check_hidden_state():
 
 
 @pitfall("`clone()` does not stop the gradient")
+@holds("In place", "Copy as well", "`x.clone()`", "`x.detach().clone()`")
+@holds("When is `detach()` needless under `no_grad()`?")
 def check_clone_and_leaves():
     x = torch.tensor([2.0], requires_grad=True)
     (5 * x.clone()).sum().backward()
@@ -165,7 +173,7 @@ def check_numpy():
     assert x.item() == 7
 
 
-@check
+@holds("Is detaching the input of a layer the same as freezing the layer?", "`p.requires_grad_(False)`")
 def check_detached_input_against_frozen_layer():
     first, second = nn.Linear(2, 2), nn.Linear(2, 2)
     second(first(torch.randn(1, 2)).detach()).sum().backward()
@@ -174,6 +182,8 @@ def check_detached_input_against_frozen_layer():
     second.weight.grad = None
     second(first(torch.randn(1, 2))).sum().backward()
     assert first.weight.grad is not None and second.weight.grad is None
+    words = "only change requires_grad flags of leaf"
+    raises(RuntimeError, lambda: first(torch.randn(1, 2)).requires_grad_(False), words)
 
 
 @pitfall("Some weights stay at their initial values")
@@ -194,3 +204,48 @@ def check_a_silent_cut():
             assert missing == ["0.weight", "0.bias"] and torch.equal(first.weight, start)
     assert not missing and not torch.equal(first.weight, start)
     raises(RuntimeError, lambda: first(x).detach().sum().backward(), "does not require grad")
+
+
+@holds("Input → output", "Cost", "`x.detach()`")
+def check_what_detach_returns():
+    for dtype in (torch.bool, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.complex64):
+        for shape in ((), (0,), (3,), (2, 1, 4)):
+            x = torch.ones(shape, dtype=dtype)
+            if dtype.is_floating_point or dtype.is_complex:
+                x.requires_grad_()
+            for y in (x, x * 1):
+                d = y.detach()
+                assert d.shape == y.shape and d.dtype == y.dtype and d.device == y.device
+                assert not d.requires_grad and d.grad_fn is None
+                assert d.untyped_storage().data_ptr() == y.untyped_storage().data_ptr()
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    (y.detach() * 5 + y).sum().backward()    # one of two paths is stopped
+    assert x.grad.tolist() == [2, 2, 2]
+
+
+@holds("Differentiate again", "`x.item()`", "`torch.no_grad()`")
+def check_new_leaf_number_and_block():
+    w = torch.ones(3, requires_grad=True)
+    x = w * 2
+    leaf = x.detach().requires_grad_()
+    (leaf**2).sum().backward()
+    assert leaf.is_leaf and leaf.grad.tolist() == [4, 4, 4] and w.grad is None
+    loss = x.sum()
+    assert type(loss.item()) is float and loss.item() == 6
+    raises(RuntimeError, x.item, "cannot be converted to Scalar")
+    with torch.no_grad():
+        block = (x * 3).sum()
+        view = x[:1]
+    assert not block.requires_grad and block.grad_fn is None and view.data_ptr() == x.data_ptr()
+
+
+@holds("Why does the target of a self-distillation loss get detached?")
+def check_only_the_online_branch_learns():
+    online, target, x = nn.Linear(3, 2), nn.Linear(3, 2), torch.randn(8, 3)
+    for cut in (True, False):
+        target.zero_grad()
+        online.zero_grad()
+        goal = target(x).detach() if cut else target(x)
+        (online(x) - goal).square().mean().backward()
+        assert (target.weight.grad is None) == cut and online.weight.grad is not None

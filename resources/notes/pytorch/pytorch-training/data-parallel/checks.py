@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated, unexecuted
 
 SIZES = r"n_k = \min\big(c,\; N - (k-1)\,c\big), \qquad c = \lceil N/K \rceil"
 GRADIENT = r"\nabla L = \sum_{k=1}^{K} \frac{n_k}{N}\,\nabla L_k, \qquad L_k = \frac{1}{n_k} \sum_{i \in S_k} \ell_i"
@@ -17,7 +17,17 @@ def sizes(N, K):
     return [n for n in (min(c, N - k * c) for k in range(K)) if n > 0]
 
 
+sourced(
+    "torch.nn.DataParallel's documentation and its forward(): scatter, replicate, parallel_apply (threads), gather",
+    "Input → output", "Splitting", "Parameters", "`nn.DataParallel`",
+)
+sourced("DistributedDataParallel's documentation; its paper, arXiv 2006.15704", "`DistributedDataParallel`")
+sourced("FSDP documentation: weights gathered from shards, gradients reduced to shards; large models", "FSDP")
+sourced("arXiv 1706.02677, linear scaling and warm-up", "Should the learning rate grow with the number of GPUs?")
+
+
 @formula(SIZES)
+@holds("Splitting")
 def check_shard_sizes():
     for N in range(1, 40):
         for K in (1, 2, 3, 4, 8):
@@ -51,13 +61,14 @@ def check_worked_example():
     stated("3.5", torch.stack([part.mean() for part in g.chunk(4)]).mean())
 
 
-@check
+@holds("Defaults", "Without a GPU", "Same in train and eval?")
 def check_wrapper():
     import inspect
 
     defaults = {n: p.default for n, p in inspect.signature(nn.DataParallel.__init__).parameters.items()}
     assert defaults["device_ids"] is None and defaults["output_device"] is None and defaults["dim"] == 0
     assert "recommended to use" in nn.DataParallel.__doc__ and "replicated" in nn.DataParallel.__doc__ and "are summed" in nn.DataParallel.__doc__
+    assert "training" not in inspect.getsource(nn.DataParallel.forward)    # no branch by mode
     model = nn.Linear(2, 2)
     if not torch.cuda.is_available():
         x = torch.randn(3, 2)
@@ -89,6 +100,7 @@ def check_a_loss_per_sample_is_less_to_gather():
     assert torch.allclose(torch.autograd.grad(losses.mean(), model.weight)[0], whole, atol=1e-6)
 
 
+@holds("Parameters")
 @pitfall('"Missing key(s) in state_dict: "weight"… Unexpected key(s): "module.weight""')
 def check_the_prefix():
     model, fresh = nn.DataParallel(nn.Linear(2, 2)), nn.Linear(2, 2)
@@ -126,7 +138,7 @@ def ddp_gradient(rank, file, x, y, found):
     torch.distributed.destroy_process_group()
 
 
-@check
+@holds("`DistributedDataParallel`")
 def check_ddp_takes_the_plain_mean():
     x, y = torch.randn(10, 3).double(), torch.randn(10, 1).double()
     context = torch.multiprocessing.get_context("fork")
@@ -178,3 +190,48 @@ def check_batch_norm_sees_its_shard():
     norm, x = nn.BatchNorm1d(1, affine=False), torch.tensor([[0.0], [2.0], [10.0], [14.0]])
     split = torch.cat([norm(part) for part in x.chunk(2)])
     assert not torch.allclose(split, norm(x), atol=0.1)
+
+
+@holds("How much is sent in a ring all-reduce, and when gathering on one device?")
+def check_traffic():
+    """A ring of K devices: reduce-scatter, then all-gather, each in K - 1 rounds of one chunk per device."""
+    for K in (2, 3, 8):
+        size, sent = 12 * K, np.zeros(K)
+        start = np.random.randn(K, size)
+        chunks = [[part.copy() for part in np.split(row, K)] for row in start]
+        for phase in range(2):
+            for turn in range(K - 1):
+                moving = [(k, (k - turn + phase) % K) for k in range(K)]
+                parcels = [(k, at, chunks[k][at].copy()) for k, at in moving]
+                for k, at, parcel in parcels:
+                    to = chunks[(k + 1) % K]
+                    to[at] = parcel if phase else to[at] + parcel
+                    sent[k] += parcel.size
+        for row in chunks:
+            np.testing.assert_allclose(np.concatenate(row), start.sum(0))
+        np.testing.assert_allclose(sent, 2 * (K - 1) / K * size)
+        assert sent.max() < 2 * size and sum(start[k].size for k in range(1, K)) == (K - 1) * size
+
+
+@holds("Is `batch_size` the total or per GPU?", "Should the learning rate grow with the number of GPUs?")
+def check_batch_size():
+    data = list(range(64))
+    for rank in range(4):
+        sampler = torch.utils.data.DistributedSampler(data, num_replicas=4, rank=rank)
+        assert {len(batch) for batch in torch.utils.data.DataLoader(data, batch_size=8, sampler=sampler)} == {8}
+    batch = next(iter(torch.utils.data.DataLoader(torch.randn(64, 3), batch_size=8)))
+    assert [len(part) for part in batch.chunk(4)] == [2] * 4    # DataParallel splits the loader's batch
+    model = nn.Linear(3, 1)
+    of = lambda outputs: torch.autograd.grad(outputs.square().mean(), model.weight)[0]
+    # the gradient of the unchanged batch is unchanged: so the rate can be
+    assert torch.allclose(of(torch.cat([model(part) for part in batch.chunk(4)])), of(model(batch)), atol=1e-6)
+
+
+@holds("gradient accumulation")
+def check_accumulation():
+    model, x, y = nn.Linear(3, 1).double(), torch.randn(12, 3).double(), torch.randn(12, 1).double()
+    loss_of = nn.functional.mse_loss
+    whole = torch.autograd.grad(loss_of(model(x), y), model.weight)[0]
+    for a, b in zip(x.chunk(4), y.chunk(4)):
+        (loss_of(model(a), b) / 4).backward()
+    assert torch.allclose(model.weight.grad, whole)

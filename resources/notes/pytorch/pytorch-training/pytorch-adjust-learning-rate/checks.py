@@ -3,14 +3,17 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 from trainings import handwritten_digits
 
 MOMENTUM = r"v_t = \mu\,v_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta_t\,v_t"
 LAYERS = r"\eta_l = \eta\,\xi^{\,L-l}"
 
+by_definition("Same in train and eval?")    # an optimizer has no train() and no eval()
+
 
 @formula(MOMENTUM)
+@holds("Takes effect", "State (momentum, Adam's moments)")
 def check_momentum_with_a_changing_rate():
     for shape in [(1,), (3, 2)]:
         for mu in (0.5, 0.9):
@@ -28,6 +31,7 @@ def check_momentum_with_a_changing_rate():
 
 
 @formula(LAYERS)
+@holds("groups with their own `lr`")
 def check_layer_rates():
     for L, xi, eta in [(4, 0.5, 0.001), (3, 0.9, 0.1)]:
         layers = [nn.Linear(2, 2, dtype=torch.float64) for _ in range(L)]
@@ -94,6 +98,7 @@ def check_a_new_optimizer_disturbs_the_loss():
 
 
 @pitfall("The new rate is overwritten")
+@holds("a scheduler from `torch.optim.lr_scheduler`")
 def check_scheduler_overwrites():
     for make, expected in (
         (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t), 0.5),
@@ -172,6 +177,7 @@ def check_a_scheduler_after_loading_reads_the_initial_rate():
 
 
 @pitfall("`optimizer.lr = 0.001` does nothing")
+@holds('writing `group["lr"]`')
 def check_an_attribute_nobody_reads():
     for write, expected in (
         (lambda o: setattr(o, "lr", 0.001), 0.0),
@@ -197,7 +203,7 @@ def check_the_head_is_listed_once():
     assert [len(group["params"]) for group in groups] == [2, 2]
 
 
-@check
+@holds("Value", "Another group", "Which rate does a scheduler with several groups use?")
 def check_remaining_claims():
     w, v = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
     optimizer = torch.optim.SGD([w], lr=1.0)
@@ -227,3 +233,55 @@ def check_remaining_claims():
     optimizer = torch.optim.SGD([{"params": [w], "lr": 0.4}, {"params": [v]}], lr=0.02, momentum=0.9)
     lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
     np.testing.assert_allclose([g["lr"] for g in optimizer.param_groups], 0.04)
+
+
+@holds("Input")
+def check_groups_are_dictionaries():
+    w = torch.ones(1, requires_grad=True)
+    (group,) = torch.optim.AdamW([{"params": [w], "lr": 1e-4}], lr=0.5).param_groups
+    assert isinstance(group, dict) and group["params"][0] is w and group["lr"] == 1e-4
+
+
+@holds("State (momentum, Adam's moments)", "Does changing the rate need changed Adam moments?")
+def check_moments_do_not_see_the_rate():
+    gradients, found = torch.randn(6, 3), []
+    for rates in ((0.1,) * 6, (0.1, 0.1, 5.0, 0.0, 1e-4, 0.1)):
+        w = torch.ones(3, requires_grad=True)
+        optimizer = torch.optim.Adam([w], lr=0.1)
+        for rate, g in zip(rates, gradients):
+            optimizer.param_groups[0]["lr"] = rate
+            w.grad = g.clone()
+            optimizer.step()
+        found.append((w.detach().clone(), optimizer.state[w]["exp_avg"], optimizer.state[w]["exp_avg_sq"]))
+    (w, m, v), (other, m_other, v_other) = found
+    assert torch.equal(m, m_other) and torch.equal(v, v_other) and not torch.allclose(w, other, atol=0.1)
+
+
+@holds("Does a rate of 0 equal freezing?", "`p.requires_grad_(False)`")
+def check_a_rate_of_zero_is_not_freezing():
+    for frozen in (False, True):
+        layer = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
+        before = [p.detach().clone() for p in layer[:2].parameters()]
+        layer[:2].requires_grad_(not frozen)
+        first = {"params": layer[:2].parameters(), "lr": 1.0 if frozen else 0.0}
+        optimizer = torch.optim.SGD([first, {"params": layer[2].parameters()}], lr=0.1, momentum=0.9)
+        for _ in range(2):
+            optimizer.zero_grad()
+            layer(torch.randn(8, 2) + 3).square().mean().backward()
+            optimizer.step()
+        assert all(torch.equal(p, old) for p, old in zip(layer[:2].parameters(), before))
+        for p in layer[:2].parameters():
+            assert (p.grad is None) == frozen and ("momentum_buffer" in optimizer.state[p]) == (not frozen)
+        assert layer[1].running_mean.abs().max() > 0    # BatchNorm's statistics moved, frozen or not
+
+
+@holds("groups with their own `weight_decay`")
+def check_no_decay_for_one_group():
+    model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    for p in model.parameters():
+        p.data.fill_(1.0)
+        p.grad = torch.zeros_like(p)
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    rest = [p for p in model.parameters() if p.dim() == 1]
+    torch.optim.AdamW([{"params": decayed, "weight_decay": 0.5}, {"params": rest, "weight_decay": 0.0}], lr=0.1).step()
+    assert all((p == 1).all() for p in rest) and len(rest) == 3 and torch.allclose(decayed[0], torch.tensor(0.95))

@@ -2,16 +2,21 @@ import copy
 import io
 import math
 import pickle
+import random
+import sys
+import types
 
 import numpy as np
 import torch
 import torchvision
 from torch import nn
 
-from note_checks import check, figure_of, formula, pitfall, raises, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, stated
 
 STATE = r"s_{t+1} = \Phi(s_t), \qquad s = (\theta,\ \text{optimizer},\ \text{scheduler},\ \text{random state},\ t)"
 BYTES = r"M = 4\,P\,(1 + k)\ \text{bytes}"
+
+by_definition("Layout", "make the model faster last", "What can a log hold besides the loss?")    # advice
 
 
 def setup(kind=torch.optim.Adam):
@@ -32,6 +37,7 @@ def train(parts, steps):
 
 
 @formula(STATE)
+@holds("Checkpoint")
 def check_resumed_run():
     for kind in (torch.optim.Adam, lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9)):
         parts = setup(kind)
@@ -101,7 +107,7 @@ def saved(value):
 @pitfall('"Weights only load failed"')
 def check_load():
     model = nn.Linear(2, 2)
-    for value in (np.random.get_state(), model):
+    for value in (np.ones(3), np.random.get_state(), model):
         file = saved(value)
         file.seek(0)
         raises(pickle.UnpicklingError, lambda: torch.load(file), "Weights only load failed")
@@ -174,3 +180,129 @@ def check_slice_and_strict():
 def check_loader_has_no_state():
     loader = torch.utils.data.DataLoader(range(3))
     assert not hasattr(loader, "state_dict")
+
+
+@holds("Seed", "Checkpoint")
+def check_the_seed_comes_before_the_model():
+    def drawn(early):
+        for seed in (torch.manual_seed, random.seed, np.random.seed):
+            seed(0)
+        if not early:
+            torch.manual_seed(torch.seed())
+        layer = nn.Linear(2, 2)
+        torch.manual_seed(0)
+        return layer.weight.tolist(), random.random(), np.random.rand(), torch.rand(()).item()
+
+    assert drawn(True) == drawn(True) and drawn(False)[0] != drawn(False)[0] and drawn(False)[1:] == drawn(False)[1:]
+    torch.manual_seed(0)
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        found.append((random.random(), np.random.rand(), torch.rand(()).item()))
+    assert [a == b for a, b in zip(*found)] == [False, False, True]    # torch's seed alone leaves the others
+    tensors = {"a": torch.ones(2, 3, dtype=torch.float16), "b": torch.tensor(True), "c": torch.zeros(0).long()}
+    file = saved(tensors)
+    file.seek(0)
+    assert all(v.shape == tensors[k].shape and v.dtype == tensors[k].dtype for k, v in torch.load(file).items())
+
+
+@holds("Load", "`state_dict` or the whole model?")
+def check_a_class_that_moved():
+    import inspect
+
+    assert inspect.signature(torch.load).parameters["weights_only"].default is None    # None stands for True:
+    module = types.ModuleType("old_place")
+    exec("from torch import nn\nclass Net(nn.Linear):\n    pass", module.__dict__)
+    sys.modules["old_place"] = module
+    model = module.Net(2, 2)
+    whole, weights = saved(model), saved(model.state_dict())
+    del sys.modules["old_place"]
+    for file in (whole, weights):
+        file.seek(0)
+    raises(pickle.UnpicklingError, lambda: torch.load(whole), "Weights only load failed")
+    whole.seek(0)
+    raises(ModuleNotFoundError, lambda: torch.load(whole, weights_only=False), "old_place")
+    fresh = nn.Linear(2, 2)
+    fresh.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    assert torch.equal(fresh.weight, model.weight)
+
+
+@holds("Modes", "evaluate in the right mode")
+def check_modes():
+    model = nn.Sequential(nn.Linear(8, 64), nn.Dropout(0.5), nn.Linear(64, 1))
+    x = torch.randn(16, 8)
+    assert not torch.equal(model.train()(x), model(x))    # dropout is measured too
+    model.eval()
+    with torch.inference_mode():
+        first, second = model(x), model(x)
+    assert torch.equal(first, second) and not first.requires_grad
+
+
+@holds("overfit one batch")
+def check_one_batch():
+    for seed in range(3):
+        torch.manual_seed(seed)
+        x, y = torch.randn(8, 4), torch.randn(8)
+
+        def left(loss, frozen=False):
+            model = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 1)).requires_grad_(not frozen)
+            model.register_parameter("unused", nn.Parameter(torch.zeros(())))
+            optimizer = torch.optim.Adam(model.parameters(), 0.02)
+            for _ in range(250):
+                optimizer.zero_grad()
+                (loss(model(x)) + 0 * model.unused).backward()
+                optimizer.step()
+            return (model(x).squeeze(1) - y).square().mean().item()
+
+        right = lambda p: (p.squeeze(1) - y).square().mean()
+        assert left(right) < 0.02
+        assert left(lambda p: (p - y).square().mean()) > 0.1    # shapes (8, 1) and (8,)
+        assert left(lambda p: -right(p).clamp(max=50)) > 1      # a loss of the wrong sign
+        assert left(right, frozen=True) > 0.1
+
+
+@holds("feed data fast enough")
+def check_the_step_waits_for_its_batch():
+    log = []
+
+    class Loaded(torch.utils.data.Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            log.append("load")
+            return i
+
+    for _ in torch.utils.data.DataLoader(Loaded()):
+        log.append("step")
+    assert log == ["load", "step"] * 3
+
+
+@holds("add up the loss as a number")
+def check_the_total_holds_the_graphs():
+    import weakref
+
+    for number, alive in ((False, 3), (True, 0)):
+        model, total, graphs = nn.Linear(2, 1), torch.zeros(()), []
+        for _ in range(3):
+            hidden = model(torch.randn(4, 2))
+            marker = type("Marker", (), {})()
+            hidden.grad_fn.metadata["marker"] = marker
+            graphs.append(weakref.ref(marker))
+            loss = hidden.square().mean()
+            loss.backward()
+            total = total + (loss.item() if number else loss)
+            del hidden, loss, marker
+        assert sum(graph() is not None for graph in graphs) == alive
+
+
+@holds(r"What does a first loss of about $\ln C$ mean?")
+def check_the_first_loss():
+    for classes in (2, 10, 1000):
+        target = torch.randint(classes, (500,))
+        even = nn.functional.cross_entropy(torch.zeros(500, classes), target).item()
+        assert math.isclose(even, math.log(classes), rel_tol=1e-5)
+        logits = 30 * torch.randn(500, classes)
+        wrong = logits.argmax(1) != target
+        assert nn.functional.cross_entropy(logits, target) > 2 * even
+        assert logits.softmax(1).max(1).values[wrong].mean() > 0.8

@@ -1,5 +1,6 @@
 import io
 import math
+import os
 import pickle
 import random
 import subprocess
@@ -12,14 +13,17 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import (
-    BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, TensorDataset,
-    WeightedRandomSampler, get_worker_info,
+    BatchSampler, DataLoader, Dataset, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler,
+    TensorDataset, WeightedRandomSampler, get_worker_info,
 )
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 BATCHES = r"B = \begin{cases} \lceil N / b \rceil & \text{drop last = False} \\ \lfloor N / b \rfloor & \text{drop last = True} \end{cases}"
 WEIGHTED = r"P(i) = \frac{w_i}{\sum_{j=1}^{N} w_j}"
+
+by_definition("Same in train and eval?")    # the loader has neither train() nor eval()
+sourced("torch.utils.data, memory pinning; CUDA semantics, pinned memory buffers", "What does `pin_memory=True` do?")
 
 
 @formula(BATCHES)
@@ -41,7 +45,7 @@ def check_weighted_sampler():
         assert (np.abs(counts - expected) <= 5 * spread).all()
 
 
-@check
+@holds("`WeightedRandomSampler`")
 def check_worked_example():
     stated("15.625", 1000 / 64)
     sizes = [len(batch) for batch in DataLoader(range(1000), batch_size=64)]
@@ -57,7 +61,10 @@ def check_worked_example():
     assert abs(seen - 0.632) < 0.02
 
 
-@check
+@holds(
+    "`Sampler` → `BatchSampler`", "Output of the loader", "Defaults", "`RandomSampler` (`shuffle=True`)",
+    "Does `shuffle=True` give the same order every epoch?",
+)
 def check_contract():
     import inspect
 
@@ -117,6 +124,7 @@ class Stream(IterableDataset):
 
 
 @pitfall("Every sample arrives once per worker")
+@holds("`IterableDataset`")
 def check_iterable_dataset():
     assert sorted(int(v) for v in DataLoader(Stream(False), num_workers=2)) == sorted(list(range(6)) * 2)
     for workers in (0, 1, 2):
@@ -191,3 +199,80 @@ def check_workers_that_are_not_forked():
     assert bare.stdout.split("\n")[:3] == ["imported", "imported", "exit code 1"]
     assert "before the\n        current process has finished its bootstrapping phase" in bare.stderr
     assert guarded.stdout.split("\n")[:4] == ["imported", "imported", "worker", "exit code 0"] and not guarded.stderr
+
+
+class Named(Dataset):
+    """A sample per name, read when it is asked for."""
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return torch.full((2,), float(index))
+
+
+@holds("Map-style `Dataset`", "map-style `Dataset`", "`TensorDataset`")
+def check_samples_by_index():
+    data = Named()
+    loader = iter(DataLoader(data, batch_size=2))
+    assert data.read == [] and next(loader).tolist() == [[0, 0], [1, 1]] and data.read == [0, 1]
+    x, y = torch.randn(6, 3, 4), torch.arange(6)
+    rows = TensorDataset(x, y)
+    assert len(rows) == 6 and torch.equal(rows[2][0], x[2]) and rows[2][1] == 2
+    assert rows[2][0].data_ptr() == x[2].data_ptr()
+    raises(AssertionError, lambda: TensorDataset(x, y[:5]), "Size mismatch")
+
+
+@holds("`BatchSampler`, own `batch_sampler`", "`DistributedSampler`")
+def check_own_batches_and_shares():
+    lengths = [3, 9, 1, 8, 2, 10]
+    batches = list(BatchSampler(sorted(range(6), key=lengths.__getitem__), 2, False))
+    found = [batch.tolist() for batch in DataLoader(lengths, batch_sampler=batches)]
+    assert found == [[1, 2], [3, 8], [9, 10]]
+    for shuffle in (True, False):
+        three = [list(DistributedSampler(range(12), num_replicas=3, rank=rank, shuffle=shuffle)) for rank in range(3)]
+        assert [len(share) for share in three] == [4, 4, 4] and sorted(sum(three, [])) == list(range(12))
+
+
+@holds("Why shuffle at all?")
+def check_sorted_batches():
+    labels = torch.arange(300) // 100
+    x = torch.randn(300, 2) + 4 * labels[:, None]
+    data = TensorDataset(x, labels)
+    kinds = lambda shuffle: np.mean([len(set(y.tolist())) for _, y in DataLoader(data, batch_size=10, shuffle=shuffle)])
+    assert kinds(False) == 1 and kinds(True) > 2.5
+    for shuffle in (False, True):
+        model = nn.Linear(2, 3)
+        before = model(x).softmax(1)[:, 0].mean().item()
+        part, y = next(iter(DataLoader(data, batch_size=30, shuffle=shuffle)))
+        for _ in range(30):
+            model.zero_grad()
+            nn.functional.cross_entropy(model(part), y).backward()
+            with torch.no_grad():
+                [p.sub_(0.1 * p.grad) for p in model.parameters()]
+        if not shuffle:
+            assert model(part).softmax(1)[:, 0].mean() > max(0.7, before)    # class 0 was all that was seen
+        gap = (part.mean(0) - x.mean(0)).abs().max()
+        assert gap > 3 if not shuffle else gap < 2.5, gap
+
+
+class Process(Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return os.getpid()
+
+
+@holds("How many workers are right?")
+def check_workers_are_processes():
+    for persistent in (False, True):
+        loader = DataLoader(Process(), num_workers=2, persistent_workers=persistent)
+        first, second = ({int(pid) for pid in loader} for _ in range(2))
+        assert len(first) == len(second) == 2 and os.getpid() not in first | second
+        assert (first == second) == persistent
+    assert {int(pid) for pid in DataLoader(Process())} == {os.getpid()}

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 
 STEP = r"""
 P(x \mid v, t) = \frac{\alpha_{tx}\, w_{vx}}{\sum_{y \in \mathcal{N}(v)} \alpha_{ty}\, w_{vy}}, \qquad
@@ -15,6 +15,12 @@ SKIP_GRAM = r"\ell = -\ln \sigma\left( z_u^\top c_v \right) - \sum_{j=1}^{b} \ln
 OPTIMUM = r"""
 z_u^\top c_v = \ln \left( \frac{\mathrm{vol}}{b\, T} \sum_{r=1}^{T} \left( D^{-1} A \right)^r_{uv} \frac{1}{d_v} \right), \qquad \mathrm{vol} = \sum_w d_w
 """
+by_definition("Input", "Output", "Same in train and eval?", "GNN")
+sourced("PyTorch Geometric documentation of Node2Vec: p=1.0, q=1.0", "Defaults")
+sourced("DeepWalk, arXiv 1403.6652 (truncated walks as sentences) and node2vec, arXiv 1607.00653, abstracts",
+        "DeepWalk", "node2vec", "What does word2vec have to do with it?")
+sourced("LINE, arXiv 1503.03578: first-order proximity by edges, second-order by shared neighbours", "LINE")
+sourced("GraphSAGE, arXiv 1706.02216, abstract: unseen nodes from features", "What about a node added later?")
 KITE = np.array([[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 1], [0, 0, 1, 0]], dtype=float)
 
 
@@ -75,7 +81,7 @@ def check_optimum():
         assert gradient.abs().max() < 1e-12
 
 
-@check
+@holds("Parameters", "Defaults", "DeepWalk")
 def check_by_hand():
     for text, value in zip(("0.3077", "0.0769", "0.6154"), next_step(KITE, 1, 2, 4.0, 0.5)[[0, 1, 3]]):
         stated(text, value)
@@ -105,6 +111,7 @@ def check_a_small_graph_shows_whether_p_and_q_are_read():
 
 
 @pitfall("Raising q does not explore further")
+@holds("node2vec")
 def check_small_q_goes_outward():
     rng = np.random.default_rng(0)
     moves = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)])
@@ -192,7 +199,7 @@ def check_edges_by_chance_cannot_be_predicted():
     assert scores["leaked"] > 0.85 and scores["removed"] < 0.7, scores
 
 
-@check
+@holds("Do two distant hubs get similar vectors?")
 def check_distant_hubs_are_not_alike():
     """Two stars of ten leaves, joined by a path: DeepWalk's matrix, factorized."""
     edges = [(hub, 2 + 10 * hub + leaf) for hub in (0, 1) for leaf in range(10)]
@@ -204,12 +211,59 @@ def check_distant_hubs_are_not_alike():
     z = vectors[:, :8] * np.sqrt(values[:8])
     alike = lambda i, j: z[i] @ z[j] / np.linalg.norm(z[i]) / np.linalg.norm(z[j])
     assert alike(0, 1) < 0.1 and alike(0, 2) > 0.7
+    assert A.sum(1)[0] == A.sum(1)[1] == 11 > 3 * np.sort(A.sum(1))[-3]    # the degree does show the role
 
 
-@check
+@holds("Why does the loss have negatives?")
 def check_rotation_and_no_negatives():
     z, c = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64)
     rotation = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64))[0]
     assert torch.allclose(z @ c.T, (z @ rotation) @ (c @ rotation).T) and not torch.allclose(z, z @ rotation, atol=0.1)
-    losses = [-F.logsigmoid(torch.tensor(length**2)).item() for length in (1.0, 2.0, 3.0)]
-    assert losses[0] > losses[1] > losses[2]
+    one = F.normalize(torch.randn(4, dtype=torch.float64), dim=0)
+    without, with_negatives = [], []
+    for length in (1.0, 2.0, 3.0):
+        score = (z * 0 + length * one) @ (c * 0 + length * one).T    # every vector the same
+        without.append(-F.logsigmoid(score).mean().item())
+        with_negatives.append((-F.logsigmoid(score) - F.logsigmoid(-score)).mean().item())
+    assert without[0] > without[1] > without[2] and with_negatives[0] < with_negatives[1] < with_negatives[2]
+
+
+@holds("Cost")
+def check_number_of_pairs():
+    for walks, length, window in ((10, 400, 3), (7, 600, 5)):
+        walk = torch.randint(90, (walks, length))
+        steps = [(i, i + r) for r in range(1, window + 1) for i in range(length - r)]
+        pairs = torch.cat([torch.stack([walk[:, i], walk[:, j]]) for i, j in steps], dim=1)
+        assert 0.98 < pairs.shape[1] / (walks * length * window) <= 1
+    for negatives, d in ((1, 4), (5, 16)):
+        z, c, noise = torch.randn(d), torch.randn(d), torch.randn(negatives, d)
+        assert torch.cat([(z @ c)[None], noise @ z]).shape == (1 + negatives,)
+
+
+def communities(seed):
+    rng = np.random.default_rng(seed)
+    label = np.arange(90) // 30
+    upper = np.triu(rng.random((90, 90)) < np.where(label[:, None] == label, 0.3, 0.02), 1)
+    return (upper | upper.T).astype(float), label
+
+
+def factorized(A, d=8):
+    left, values, _ = np.linalg.svd(np.maximum(target(A, 3, 1), math.log(0.01)))
+    return left[:, :d] * np.sqrt(values[:d])
+
+
+@holds("Factorizing the matrix (SVD)", "What about a node added later?")
+def check_factorization_and_a_late_node():
+    right = []
+    for seed in range(3):
+        A, label = communities(seed)
+        matrix = target(A, 3, 1)
+        assert matrix.shape == (90, 90) and np.array_equal(factorized(A), factorized(A))
+        for late in (5, 40, 80):    # a node that comes later: its neighbours' mean is near its community
+            rest = np.delete(np.arange(90), late)
+            z = factorized(A[np.ix_(rest, rest)])
+            assert len(z) == 89
+            start = z[A[late, rest] > 0].mean(0)
+            nearest = np.argsort(-(z @ start) / np.linalg.norm(z, axis=1))[:10]
+            right.append((label[rest][nearest] == label[late]).mean())
+    assert np.mean(right) > 0.8, right

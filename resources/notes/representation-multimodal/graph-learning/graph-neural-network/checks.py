@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 MESSAGE = r"h_v' = \phi\left( h_v,\; \bigoplus_{u \in \mathcal{N}(v)} \psi(h_u) \right)"
@@ -16,6 +16,13 @@ NODE = r"""
 h_v' = \sigma\left( b + \sum_{u \in \mathcal{N}(v) \cup \{v\}} \frac{W^\top h_u}{\sqrt{\tilde{d}_u \tilde{d}_v}} \right)
 """
 LIMIT = r"\lim_{k \to \infty} \left( \hat{A}^k \right)_{vu} = \frac{\sqrt{\tilde{d}_v \tilde{d}_u}}{\sum_w \tilde{d}_w}"
+
+by_definition("DeepWalk, node2vec", "MLP")
+sourced("PyTorch Geometric documentation of GCNConv: add_self_loops, normalize=True, bias=True", "Defaults")
+sourced("GraphSAGE, arXiv 1706.02216, abstract and section 3 (aggregators, sampling, concatenation)", "GraphSAGE")
+sourced("GAT, arXiv 1710.10903, abstract: different weights to different nodes in a neighbourhood", "GAT")
+sourced("GIN, arXiv 1810.00826, abstract and section 4: sum and MLP, as powerful as the Weisfeiler-Lehman test", "GIN")
+sourced("GCN, arXiv 1609.02907: graph and all feature vectors seen in training", "Transductive or inductive?")
 
 
 def random_graph(n, p):
@@ -39,6 +46,7 @@ def by_edges(A, H, linear):
 
 
 @formula(MATRIX, NODE)
+@holds("Input", "Output")
 def check_gcn_layer():
     for n, p, f, g in ((1, 0.0, 3, 2), (6, 0.4, 3, 5), (25, 0.1, 4, 4)):
         A, H = random_graph(n, p), torch.randn(n, f, dtype=torch.float64)
@@ -118,7 +126,7 @@ def check_rescaling_brings_shrunken_differences_back():
     assert np.mean(plain) < 0.55 and np.mean(rescaled) > 0.75, (plain, rescaled)
 
 
-@check
+@holds("Parameters")
 def check_parameters():
     stated("23,063", sum(p.numel() for layer in (nn.Linear(1433, 16), nn.Linear(16, 7)) for p in layer.parameters()))
 
@@ -203,7 +211,67 @@ def check_isolated_nodes():
     assert propagated(torch.cat([edges, torch.arange(3).expand(2, -1)], dim=1), False).isfinite().all()
 
 
-@check
+@holds("Can the mean count?", "GIN")
 def check_the_mean_cannot_count():
     one, two = torch.ones(1, 1), torch.ones(2, 1)
     assert one.mean() == two.mean() and one.sum() != two.sum()
+
+
+@holds("Same in train and eval?", "Cost", "Transductive or inductive?")
+def check_modes_sizes_and_another_graph():
+    linear = nn.Linear(5, 3, bias=False).double()
+    stack, H = nn.Sequential(linear, nn.Dropout(0.5)), torch.randn(8, 5, dtype=torch.float64)
+    A = random_graph(8, 0.5)
+    A[0, 1] = A[1, 0] = 1
+    layer = lambda mode: by_edges(A, H, linear.train(mode))
+    assert torch.equal(layer(True), layer(False))
+    assert torch.equal(stack.eval()(H), stack(H)) and not torch.equal(stack.train()(H), stack(H))
+    edges = int(A.sum()) + 8    # E and a loop per node
+    assert linear(H)[(A + torch.eye(8)).nonzero()[:, 1]].numel() == edges * 3
+    for n in (1, 20):    # the same weights on other graphs
+        assert by_edges(random_graph(n, 0.3), torch.randn(n, 5, dtype=torch.float64), linear).shape == (n, 3)
+
+
+@holds("GCN", "What if neighbours are unlike each other?")
+def check_neighbours_alike_and_not():
+    for seed in range(3):
+        torch.manual_seed(seed)
+        y = torch.arange(400) // 200
+        x = torch.randn(400, 1, dtype=torch.float64) + (2 * y[:, None] - 1)
+        score = lambda z: LogisticRegression(C=100).fit(z[::2], y[::2]).score(z[1::2], y[1::2])
+        for within, alike in ((0.1, True), (0.05, False)):
+            across = 0.1 - within
+            upper = torch.bernoulli(torch.where(y[:, None] == y, within, across)).triu(1)
+            step = torch.tensor(propagation(upper + upper.T))
+            apart = torch.cat([x, step @ x], dim=1)
+            if alike:
+                assert score(step @ x) > score(x) + 0.1
+            else:    # neighbours of both classes: the mean says little, a node's own features still do
+                assert score(step @ x) < score(x) - 0.1 and abs(score(apart) - score(x)) < 0.06
+
+
+@holds("How does it relate to a convolution on images?")
+def check_grid():
+    side = 6
+    at = [(i, j) for i in range(side) for j in range(side)]
+    A = torch.tensor([[float(max(abs(i - k), abs(j - l)) == 1) for k, l in at] for i, j in at], dtype=torch.float64)
+    image = torch.randn(1, 1, side, side, dtype=torch.float64)
+    summed = ((A + torch.eye(side * side)) @ image.flatten()).view(1, 1, side, side)
+    equal = torch.ones(1, 1, 3, 3, dtype=torch.float64)
+    assert torch.allclose(nn.functional.conv2d(image, equal, padding=1), summed)
+    each = torch.randn(1, 1, 3, 3, dtype=torch.float64)    # a weight per direction notices which neighbour is where
+    turned = lambda w: nn.functional.conv2d(image.rot90(1, (2, 3)), w, padding=1).rot90(-1, (2, 3))
+    assert torch.allclose(turned(equal), summed)
+    assert not torch.allclose(turned(each), nn.functional.conv2d(image, each, padding=1))
+
+
+@holds("How are many small graphs batched?")
+def check_batched_graphs():
+    graphs = [(random_graph(n, 0.6), torch.randn(n, 4, dtype=torch.float64)) for n in (3, 5, 2)]
+    linear = nn.Linear(4, 2, bias=False).double()
+    alone = [by_edges(A, H, linear) for A, H in graphs]
+    whole = by_edges(torch.block_diag(*(A for A, _ in graphs)), torch.cat([H for _, H in graphs]), linear)
+    assert torch.allclose(whole, torch.cat(alone))
+    part = torch.repeat_interleave(torch.tensor([3, 5, 2]))
+    pooled = torch.zeros(3, 2, dtype=torch.float64).index_add(0, part, whole)
+    assert torch.allclose(pooled, torch.stack([rows.sum(0) for rows in alone]))

@@ -5,8 +5,9 @@ import torch
 from sklearn.metrics import recall_score
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 RANK = r"\mathrm{rank}_q(d) = 1 + \sum_{d' \ne d} \mathbf{1}\left[ s(q, d') > s(q, d) \right]"
 HIT = r"\mathrm{R@}K = \frac{1}{Q} \sum_{q} \mathbf{1}\left[ \min_{d \in G_q} \mathrm{rank}_q(d) \le K \right]"
@@ -16,6 +17,12 @@ RECALL = r"""
 HARDEST = r"""
 L = \sum_{i} \left[ m - s_{ii} + \max_{j \ne i} s_{ij} \right]_+ + \left[ m - s_{ii} + \max_{j \ne i} s_{ji} \right]_+
 """
+
+by_definition("Parameters", "Same in train and eval?")
+sourced("CLIP, arXiv 2103.00020, table of zero-shot retrieval on Flickr30k and MSCOCO", "Defaults", "Output")
+sourced("FILIP, arXiv 2111.07783: a vector per token, compared at the end", "Late interaction (FILIP)")
+sourced("ViLT, arXiv 2102.03334, and FashionBERT, arXiv 2005.09801", "Joint encoder (ViLT, FashionBERT)")
+sourced("ann-benchmarks.com: recall against queries per second", "How are approximate indexes judged?")
 
 
 def ranks(s):
@@ -71,7 +78,6 @@ def check_by_hand():
     columns = F.margin_ranking_loss(s.diag(), off.amax(0), one, margin=0.2, reduction="none")
     stated("0.1", rows.sum() + columns.sum())
     assert rows[1] < 1e-6 and (columns < 1e-6).all()
-    stated("2,048,000,000", torch.empty(1_000_000, 512, device="meta").nelement() * 4)
 
 
 def best_rank(scores, correct):
@@ -183,3 +189,65 @@ def check_long_vectors_win_without_normalization():
     winners = (queries @ gallery.T).argmax(1)
     fair = (queries @ F.normalize(gallery, dim=1).T).argmax(1)
     assert (winners == 0).float().mean() > 0.4 and (fair == 0).float().mean() < 0.1
+
+
+@holds("Input", "Output", "Cost")
+def check_contract():
+    queries, gallery = F.normalize(torch.randn(7, 16), dim=1), F.normalize(torch.randn(30, 16), dim=1)
+    scores = queries @ gallery.T
+    assert scores.shape == (7, 30) and (gallery @ queries[0]).shape == (30,) and scores.abs().max() <= 1 + 1e-6
+    assert torch.allclose(scores, F.cosine_similarity(queries[:, None], gallery[None], dim=2), atol=1e-6)
+    correct = torch.arange(7)[:, None] == torch.arange(30)
+    assert 0 <= (best_rank(scores, correct) <= 5).float().mean() <= 1
+    with FlopCounterMode(display=False) as counter:
+        queries @ gallery.T
+    assert counter.get_total_flops() == 2 * 7 * 30 * 16
+    stated("2,048,000,000", torch.empty(1_000_000, 512, device="meta").nelement() * 4)
+
+
+@holds(
+    "Two towers (CLIP)", "Late interaction (FILIP)", "Joint encoder (ViLT, FashionBERT)",
+    "Two towers, item tower fuses photo and title", "Why not always the joint encoder?",
+)
+def check_what_can_be_stored():
+    """An item's part of a joint pass differs from query to query; a tower's does not, and serves them all."""
+    passes = []
+    tower = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+    tower.register_forward_hook(lambda *_: passes.append(1))
+    queries, items = torch.randn(3, 4, 16), torch.randn(9, 5, 16)  # tokens; an item's may be of its photo and its title
+    with torch.no_grad():
+        stored = tower(items)
+        passes.clear()
+        found = tower(queries[:1])
+        scores = found.mean(1) @ stored.mean(1).T
+        # Each query token meets its best item token.
+        late = torch.einsum("qd,itd->qit", found[0], stored).amax(2).mean(0)
+        assert scores.shape == (1, 9) and late.shape == (9,) and len(passes) == 1
+        assert stored.mean(1).shape == (9, 16) and stored.shape == (9, 5, 16)
+        passes.clear()
+        joint = [[tower(torch.cat([q, item])[None])[0, 4:] for item in items] for q in queries]
+    assert len(passes) == 3 * 9 and not torch.allclose(joint[0][0], joint[1][0], atol=1e-2)
+
+
+@holds("R@1 or median rank?")
+def check_the_median_does_not_see_the_worst():
+    found = np.array([1, 1, 2, 4, 9])
+    worse = np.where(found > 2, found * 100, found)
+    assert np.median(found) == np.median(worse) == 2 and (found <= 1).mean() == 0.4
+
+
+@holds("How are approximate indexes judged?")
+def check_an_exact_index_may_answer_wrongly():
+    scores, correct = pairs_of_images_and_captions(200)
+    nearest = scores.T.topk(1).indices
+    exact = (nearest == scores.T.argmax(1, keepdim=True)).float().mean()
+    assert exact == 1 and correct.T.gather(1, nearest).float().mean() < 0.7
+
+
+@holds("Why do both directions differ?")
+def check_directions():
+    scores, correct = pairs_of_images_and_captions(200)
+    assert scores.shape == (200, 1000) and (correct.sum(1) == 5).all() and (correct.sum(0) == 1).all()
+    share = [(best_rank(s, c) <= 1).float().mean() for s, c in ((scores, correct), (scores.T, correct.T))]
+    one = correct & (torch.arange(1000) % 5 == 0)  # one correct text per image: the gap is another
+    assert share[0] > share[1] + 0.1 and (best_rank(scores, one) <= 1).float().mean() < share[0] - 0.2

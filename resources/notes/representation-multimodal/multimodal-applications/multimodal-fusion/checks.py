@@ -3,8 +3,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 CONCATENATION = r"""
@@ -20,6 +21,9 @@ LATE = r"""
 p_{\mathrm{mean}}(c) = \frac{1}{M} \sum_{m=1}^{M} p_m(c), \qquad
 p_{\mathrm{product}}(c) \propto p(c)^{1-M} \prod_{m=1}^{M} p_m(c)
 """
+
+by_definition("Defaults", "Joint or coordinated representation?")
+sourced("Baltrušaitis et al., arXiv 1705.09406, section 3", "Joint or coordinated representation?")
 
 
 def weights(layer):
@@ -95,14 +99,14 @@ def check_by_hand():
     stated("0.9412", product)
 
 
-@check
+@holds("Parameters")
 def check_parameters():
     count = lambda layer: sum(p.numel() for p in layer.parameters())
     stated("262,400", count(nn.Linear(1024, 256)))
     stated("67,109,120", count(nn.Bilinear(512, 512, 256, device="meta")))
 
 
-@check
+@holds("Cross-attention (joint encoders)")
 def check_attention_over_masked_keys_only_is_nan():
     attention = nn.MultiheadAttention(8, 2, batch_first=True)
     x, y = torch.randn(1, 3, 8), torch.randn(1, 4, 8)
@@ -166,6 +170,7 @@ def check_branches_apart_lose_an_interaction():
     assert combined < 0.6 and joint > 0.8, (combined, joint)
 
 
+@holds("Concatenation, then MLP")
 @pitfall("It fails when a modality is missing")
 def check_zeros_never_seen():
     torch.manual_seed(0)
@@ -197,6 +202,7 @@ def check_zeros_never_seen():
     assert accuracy(body(torch.cat([x_test, missing.expand(2000, 4)], 1)), test) > 0.9
 
 
+@holds("When is the mean better than the product?")
 @pitfall("Combined confidence is too high")
 def check_shared_errors():
     torch.manual_seed(0)
@@ -218,6 +224,11 @@ def check_shared_errors():
     assert abs(confidence(best * 2 * single) - right) < 0.02
     three = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.001, 0.999]])  # the veto
     assert three.mean(0).argmax() == 0 and three.prod(0).argmax() == 1
+    truth = 2.0 * torch.randint(0, 2, (20000,)) - 1
+    evidence = torch.randn(3, 20000) + truth  # three models; the first is overconfident
+    logits = 2 * evidence * torch.tensor([[20.0], [1.0], [1.0]])
+    right = lambda decision: (decision == (truth > 0)).float().mean()
+    assert right(logits.sigmoid().mean(0) > 0.5) > right(logits.sum(0) > 0) + 0.03
 
 
 @pitfall("A bilinear layer exhausts memory")
@@ -267,3 +278,89 @@ def check_scale_dominates_distance_and_gradient():
     assert gradient[:4].mean() > 10 * gradient[4:].mean()
     assert nn.Linear(4, 16)(x).std() > 30 * nn.Linear(4, 16)(y).std()  # projected, not normalized
     assert torch.equal(torch.cdist(torch.cat([x, y], 1), torch.cat([x, y], 1)).argsort(1)[:20, :2], torch.cdist(x, x).argsort(1)[:20, :2])
+
+
+@holds("Input", "Output", "Same in train and eval?", "Cost")
+def check_contract():
+    x, y = torch.randn(5, 3), torch.randn(5, 7)
+    joint, classes = nn.Linear(10, 4), nn.Linear(4, 6)
+    assert joint(torch.cat([x, y], -1)).shape == (5, 4) and joint(torch.cat([x[0], y[0]], -1)).shape == (4,)
+    assert torch.allclose(classes(joint(torch.cat([x, y], -1))).softmax(1).sum(1), torch.ones(5))
+    assert nn.Bilinear(3, 7, 4)(x, y).shape == (5, 4)
+    drop, ones = nn.Dropout1d(), torch.ones(1, 1000, 3)  # a channel is one modality here
+    assert (drop.train()(ones) == 0).any() and (drop.eval()(ones) == 1).all()
+    one, two, both = FlopCounterMode(display=False), FlopCounterMode(display=False), FlopCounterMode(display=False)
+    left, right = nn.Linear(3, 6), nn.Linear(7, 6)
+    with one:
+        left(x)
+    with two:
+        right(y)
+    with both:
+        (left(x).softmax(1) + right(y).softmax(1)) / 2
+    assert both.get_total_flops() == one.get_total_flops() + two.get_total_flops()
+    attention = nn.MultiheadAttention(8, 1, batch_first=True)
+    assert attention(torch.randn(1, 11, 8), *2 * [torch.randn(1, 13, 8)])[1].numel() == 11 * 13
+
+
+def mixed(fuse, a, b):
+    """How far a fusion is from a sum of a part for each modality: 0 where none interacts."""
+    x, y = torch.randn(2, a), torch.randn(2, b)
+    return (fuse(x[0], y[0]) - fuse(x[0], y[1]) - fuse(x[1], y[0]) + fuse(x[1], y[1])).abs().max().item()
+
+
+@holds(
+    "Late: mean, product", "Concatenation, then MLP", "Gated", "Bilinear, low rank", "Common space (CLIP)",
+    "Why can an MLP on the concatenation interact?",
+)
+def check_where_they_meet():
+    mlp, line = nn.Sequential(nn.Linear(7, 16), nn.ReLU(), nn.Linear(16, 1)), nn.Linear(7, 1)
+    p, q, gate, left, right = nn.Linear(3, 1), nn.Linear(4, 1), nn.Linear(7, 5), nn.Linear(3, 5), nn.Linear(4, 5)
+    late = lambda x, y: (p(x).sigmoid() + q(y).sigmoid()) / 2
+    product = lambda x, y: F.logsigmoid(p(x)) + F.logsigmoid(q(y))
+    assert mixed(late, 3, 4) < 1e-6 and mixed(product, 3, 4) < 1e-5
+    assert mixed(lambda x, y: line(torch.cat([x, y])), 3, 4) < 1e-5
+    assert max(mixed(lambda x, y: mlp(torch.cat([x, y])), 3, 4) for _ in range(20)) > 1e-3
+
+    def gated(x, y):
+        g = gate(torch.cat([x, y])).sigmoid()
+        return g * left(x).tanh() + (1 - g) * right(y).tanh()
+
+    x, y = torch.randn(3), torch.randn(4)
+    ends = torch.stack([left(x).tanh(), right(y).tanh()])
+    assert (gated(x, y) >= ends.amin(0) - 1e-6).all() and (gated(x, y) <= ends.amax(0) + 1e-6).all()
+    assert mixed(gated, 3, 4) > 1e-3
+    full, low = nn.Bilinear(3, 4, 5, bias=False), lambda x, y: left.weight @ x * (right.weight @ y)
+    assert (full(x, 0 * y) == 0).all() and (low(x, 0 * y) == 0).all()
+    assert mixed(full, 3, 4) > 1e-3 and mixed(low, 3, 4) > 1e-3
+    vectors = lambda seen, tower: F.normalize(tower(seen), dim=0)  # each without the other
+    assert vectors(x, left).shape == vectors(y, right).shape
+    assert mixed(lambda x, y: vectors(x, left) @ vectors(y, right), 3, 4) > 1e-3
+
+
+@holds("Gated")
+def check_a_gated_unit_trained_with_a_stand_in():
+    torch.manual_seed(0)
+    label = (torch.rand(1000) < 0.5).float()
+    x, y = (torch.randn(1000, 4) + 4 + 1.5 * label[:, None] for _ in range(2))
+    gate, left, right, out = nn.Linear(8, 16), nn.Linear(4, 16), nn.Linear(4, 16), nn.Linear(16, 1)
+    missing = torch.zeros(4, requires_grad=True)
+
+    def network(a, b):
+        g = gate(torch.cat([a, b], 1)).sigmoid()
+        return out(g * left(a).tanh() + (1 - g) * right(b).tanh()).squeeze(1)
+
+    weights = (p for layer in (gate, left, right, out) for p in layer.parameters())
+    optimizer = torch.optim.Adam([missing, *weights], 1e-2)
+    some = lambda: torch.where(torch.rand(1000, 1) > 0.3, y, missing)
+    descend(optimizer, lambda: F.binary_cross_entropy_with_logits(network(x, some()), label), 200)
+    assert ((network(x, missing.expand(1000, 4)) > 0) == (label > 0)).float().mean() > 0.85
+
+
+@holds("How are sequences of different rates joined?")
+def check_two_rates():
+    sound, picture = torch.randn(1, 8, 100), torch.randn(1, 8, 25)
+    assert torch.cat([F.interpolate(sound, size=25, mode="linear"), picture], 1).shape == (1, 16, 25)
+    attention, time = nn.MultiheadAttention(8, 2, batch_first=True), lambda n: torch.linspace(0, 1, n)[:, None]
+    heard = attention(picture.mT + time(25), sound.mT + time(100), sound.mT)[0]
+    without = attention(picture.mT, sound.mT, sound.mT)[0]
+    assert heard.shape == without.shape == (1, 25, 8) and not torch.allclose(heard, without, atol=1e-4)

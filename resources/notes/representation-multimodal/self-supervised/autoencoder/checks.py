@@ -6,14 +6,21 @@ from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend, handwritten_digits
 
 RECONSTRUCTION = r"L = \frac{1}{N} \sum_{i=1}^{N} \left\lVert x_i - g(f(\tilde{x}_i)) \right\rVert^2"
 LINEAR = r"\min_{f, g\ \text{linear}} L = \sum_{k > d} \lambda_k"
 DENOISER = r"W = \Sigma \left( \Sigma + \sigma^2 I \right)^{-1}"
 SPARSE = r"\beta \sum_{j} \left( \rho \ln \frac{\rho}{\hat{\rho}_j} + (1 - \rho) \ln \frac{1 - \rho}{1 - \hat{\rho}_j} \right)"
+
+by_definition("Undercomplete", "Sparse", "Why is it called self-supervised?")
+sourced("Vincent et al. 2008, abstract: robust features, stacked to initialize deep nets", "Denoising", "Stacked")
+sourced("Auto-Encoding Variational Bayes, arXiv 1312.6114", "Variational (VAE)")
+sourced("Masked Autoencoders, arXiv 2111.06377", "Masked (MAE)")
+sourced("Deep Sparse Rectifier Neural Networks, 2011, abstract", "Are stacked autoencoders still needed?")
 
 
 @formula(RECONSTRUCTION)
@@ -27,6 +34,7 @@ def check_reconstruction():
         np.testing.assert_allclose(f(x)[0].detach(), f(x[0]).detach())
 
 
+@holds("PCA", "When does an autoencoder equal PCA?")
 @formula(LINEAR)
 def check_linear_optimum_is_pca():
     torch.manual_seed(0)
@@ -50,6 +58,14 @@ def check_linear_optimum_is_pca():
             optimizer.step(closure)
         final = (net(x) - x).pow(2).sum(1).mean().item()
         assert rest * (1 - 1e-9) <= final <= rest * 1.001, (final, rest)
+        axes = pca.components_.T
+        drawn = np.linalg.qr(net[1].weight.detach().numpy())[0]
+        np.testing.assert_allclose(drawn @ drawn.T, axes @ axes.T, atol=0.05)  # the same subspace
+        if d > 1:  # a turned code does as well, and its units are correlated
+            turn = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
+            code = x.numpy() @ axes @ turn
+            np.testing.assert_allclose(code @ turn.T @ axes.T, back, atol=1e-9)
+            assert np.abs(np.corrcoef(code.T) - np.eye(d)).max() > 0.1
 
 
 @formula(DENOISER)
@@ -165,7 +181,7 @@ def check_by_hand():
     stated("0.0939", torch.distributions.kl_divergence(bernoulli(torch.tensor(0.05)), bernoulli(torch.tensor(0.2))))
 
 
-@check
+@holds("Parameters")
 def check_numbers():
     layers = [nn.Linear(a, b) for a, b in ((784, 128), (128, 32), (32, 128), (128, 784))]
     stated("209,968", sum(p.numel() for layer in layers for p in layer.parameters()))
@@ -175,3 +191,37 @@ def check_numbers():
     assert net.coefs_[0].shape == (20, 8) and net.activation == "relu" and net.alpha == 0.0001
     grid = torch.linspace(0.01, 0.99, 99)
     assert min(F.binary_cross_entropy(p, torch.tensor(0.3)).item() for p in grid) > 0.6
+
+
+@holds("Input → output", "Loss", "Defaults", "Same in train and eval?", "Cost")
+def check_contract():
+    encoder = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    decoder = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 6))
+    net, x = nn.Sequential(encoder, decoder), torch.rand(5, 6)
+    assert net(x).shape == x.shape and net(x[0]).shape == (6,) and encoder(x).shape == (5, 2)
+    image = nn.Sequential(nn.Conv2d(3, 8, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
+    assert image(torch.rand(5, 3, 16, 16)).shape == (5, 3, 16, 16)
+    assert F.mse_loss(net(x), x) > 0 and F.binary_cross_entropy(net(x).sigmoid(), x) > 0
+    assert not [name for name in dir(nn) if "autoencoder" in name.lower()]
+    for extra, alike in ((nn.Identity(), True), (nn.Dropout(), False), (nn.BatchNorm1d(6), False)):
+        whole = nn.Sequential(net, extra)
+        assert torch.equal(whole.train()(x), whole.eval()(x)) is alike
+    for one, other, data in ((encoder, decoder, x), (image[0], image[2], torch.rand(5, 3, 16, 16))):
+        halves = []
+        for part in (one, other):
+            with FlopCounterMode(display=False) as counter:
+                data = part(data)
+            halves.append(counter.get_total_flops())
+        assert halves[0] == halves[1] > 0
+
+
+@holds("Is a large error a sure sign of an anomaly?")
+def check_an_empty_image_is_rebuilt_and_a_hard_digit_is_not():
+    x = digits()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        layer = lambda a, b: nn.Linear(a, b, bias=False)
+        net = nn.Sequential(layer(64, 64), nn.ReLU(), layer(64, 8), layer(8, 64))
+        descend(torch.optim.Adam(net.parameters(), 3e-3), lambda: F.mse_loss(net(x), x), 300)
+        errors = (net(x) - x).pow(2).mean(1)
+        assert (net(torch.zeros(1, 64)) == 0).all() and errors.max() > 2 * errors.median()

@@ -5,8 +5,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 LOSS = r"L = -\frac{s_+}{\tau} + \ln\left( e^{s_+/\tau} + \sum_{k} e^{s_k/\tau} \right)"
@@ -15,6 +16,14 @@ MEASURES = r"""
 A = \frac{1}{N} \sum_{i=1}^{N} \lVert z_i - z_i^+ \rVert^2, \qquad
 U = \ln \frac{1}{N(N-1)} \sum_{i \ne j} e^{-2 \lVert z_i - z_j \rVert^2}
 """
+
+by_definition("Autoencoder, masked modelling")
+sourced("SimCLR, arXiv 2002.05709, and MoCo, 1911.05722", "Parameters", "Defaults", "Why can larger batches help?")
+sourced("DINO, arXiv 2104.14294, and BYOL, arXiv 2006.07733", "DINO, BYOL")
+sourced(
+    "BYOL 2006.07733, SimSiam 2011.10566, DINO 2104.14294, Barlow Twins 2103.03230, VICReg 2105.04906",
+    "Can it work without negatives?",
+)
 
 
 @formula(LOSS, GRADIENT)
@@ -33,6 +42,7 @@ def check_loss_and_gradient():
             np.testing.assert_allclose(-((1 - p[0]) * o[0] - p[1:] @ o[1:]) / tau, z.grad.numpy(), rtol=1e-8, atol=1e-10)
 
 
+@holds("Does a perfect alignment prove good features?")
 @formula(MEASURES)
 def check_alignment_and_uniformity():
     for n, d in ((2, 2), (5, 3), (30, 8)):
@@ -44,6 +54,7 @@ def check_alignment_and_uniformity():
         np.testing.assert_allclose(math.log(total / (n * (n - 1))), torch.pdist(a).pow(2).mul(-2).exp().mean().log().item(), rtol=1e-9)
     same = torch.ones(4, 2) / math.sqrt(2)
     assert torch.pdist(same).pow(2).mul(-2).exp().mean().log().item() == 0.0
+    assert (same - same.flip(0)).pow(2).sum(1).mean() == 0  # aligned perfectly, and of no use
 
 
 @check
@@ -150,15 +161,55 @@ def check_pitfall_numbers():
     assert (a @ b.T).argmax(1).equal(torch.arange(512))  # every nearest neighbour is right in both
 
 
-@check
+@holds("Why are embeddings normalized?")
 def check_unnormalized_lengths_lower_the_loss():
     torch.manual_seed(0)
     directions = F.normalize(torch.randn(16, 64), dim=1)
     losses = [F.cross_entropy((c * directions) @ (c * directions).T, torch.arange(16)).item() for c in (1, 2, 4)]
     assert losses[0] > losses[1] > losses[2]
+    sharper = F.cross_entropy(directions @ directions.T / 0.25, torch.arange(16)).item()
+    assert math.isclose(losses[1], sharper, rel_tol=1e-4)
 
 
 @check
 def check_single_sample_has_no_loss():
     z = F.normalize(torch.randn(1, 4), dim=1)
     assert F.cross_entropy(z @ z.T / 0.1, torch.arange(1)).item() == 0.0
+
+
+@holds("Input", "Output", "Defaults", "Cost", "Same in train and eval?")
+def check_contract():
+    encoder = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    first, second = (F.normalize(encoder(torch.randn(6, 8)), dim=1) for _ in range(2))
+    assert first.shape == (6, 4) and torch.allclose(first.norm(dim=1), torch.ones(6))
+    assert info_nce(0.1)(first, second).shape == ()
+    assert info_nce(0.1)(first[:1], second[:1]) == 0  # one sample has no negatives
+    assert not [name for name in dir(nn) if any(word in name.lower() for word in ("infonce", "contrastive", "ntxent"))]
+    for a, b, expected in ((first, second, 6 * 6 * 4), (*2 * [torch.cat([first, second])], 4 * 6 * 6 * 4)):
+        with FlopCounterMode(display=False) as counter:
+            a @ b.T
+        assert counter.get_total_flops() == 2 * expected
+    x = torch.randn(6, 8)
+    for layer, alike in ((nn.Identity(), True), (nn.Dropout(), False), (nn.BatchNorm1d(8), False)):
+        assert torch.equal(layer.train()(x), layer.eval()(x)) is alike
+
+
+@holds("Contrastive (MoCo, SimCLR)", "CLIP", "Autoencoder, masked modelling", "Triplet loss")
+def check_what_a_collapse_costs():
+    one, target = F.normalize(torch.ones(32, 8), dim=1), torch.arange(32)
+    apart = F.normalize(torch.randn(32, 8), dim=1)
+    assert abs(info_nce(0.1)(one, one) - math.log(32)) < 1e-5 and info_nce(0.1)(apart, apart) < 1
+    both = lambda u, v: (F.cross_entropy(u @ v.T / 0.1, target) + F.cross_entropy(v @ u.T / 0.1, target)) / 2
+    assert abs(both(one, one) - math.log(32)) < 1e-5 and both(apart, apart) < 1
+    assert torch.allclose(F.triplet_margin_loss(one, one, one, margin=0.7), torch.tensor(0.7))
+    x = torch.randn(32, 8)
+    assert F.mse_loss(x.mean(0).expand(32, 8), x) > 0.5  # the best answer of a decoder that sees a single code
+
+
+@holds("Why can larger batches help?")
+def check_more_negatives_hold_a_harder_one():
+    z = F.normalize(torch.randn(2048, 32), dim=1)
+    hardest = [(z[:n] @ z[:n].T).fill_diagonal_(-2).amax(1).mean().item() for n in (32, 256, 2048)]
+    assert hardest[0] + 0.05 < hardest[1] < hardest[2] - 0.05
+    queue, batch = z[512:], z[:8]
+    assert (batch @ queue.T).amax(1).mean() > (batch @ batch.T).fill_diagonal_(-2).amax(1).mean() + 0.2

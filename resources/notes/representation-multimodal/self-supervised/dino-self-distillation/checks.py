@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.ops import StochasticDepth
 
-from note_checks import check, figure_of, formula, pitfall, stated, unexecuted
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, sourced, stated, unexecuted
 
 OUTPUTS = r"""
 P_s = \mathrm{softmax}\left( \frac{g_s}{\tau_s} \right), \qquad P_t = \mathrm{softmax}\left( \frac{g_t - c}{\tau_t} \right)
@@ -15,6 +16,17 @@ LOSS = r"""
 L = -\frac{1}{G (V - 1)} \sum_{a=1}^{G} \sum_{\substack{b=1 \\ b \ne a}}^{V} \sum_{k=1}^{K} P_t^{(a)}(k) \ln P_s^{(b)}(k)
 """
 UPDATES = r"\theta_t \leftarrow m\, \theta_t + (1 - m)\, \theta_s, \qquad c \leftarrow \lambda c + (1 - \lambda)\, \bar{g}_t"
+
+by_definition("Cost", "Distillation", "Is this knowledge distillation?")
+sourced(
+    "DINO, arXiv 2104.14294, and facebookresearch/dino, main_dino.py",
+    "Input", "Output", "Parameters", "Defaults", "Same in train and eval?", "DINO", "Who teaches the teacher?",
+    "Why do only global crops go to the teacher?", "Is this knowledge distillation?",
+    "What is it good for without fine-tuning?",
+)
+sourced("DINOv2, arXiv 2304.07193", "DINOv2")
+sourced("MoCo 1911.05722, SimCLR 2002.05709", "MoCo v1, SimCLR")
+sourced("BYOL 2006.07733, SimSiam 2011.10566", "BYOL, SimSiam")
 
 
 def soft(z):
@@ -123,6 +135,19 @@ def check_teacher_follows_the_gradient_only_with_both_mistakes():
     assert torch.equal(before, teacher.weight) and not torch.equal(old, student.weight)
     teacher.weight.lerp_(student.weight.detach(), 0.004)
     assert torch.allclose(teacher.weight, 0.996 * before + 0.004 * student.weight)
+
+
+@holds("Input", "Output", "Parameters", "Same in train and eval?")
+def check_contract():
+    """A small ViT takes both sizes of crop; the class token comes first."""
+    patches, head = torch.nn.Conv2d(3, 8, 16, 16), torch.nn.Linear(8, 32)
+    crops = [torch.randn(2, 3, size, size, device="meta") for size in (224, 96)]
+    assert [patches.to("meta")(crop).flatten(2).shape for crop in crops] == [(2, 8, 196), (2, 8, 36)]
+    assert head(torch.randn(2, 8)).shape == (2, 32) and torch.randn(3, 9, 9).unsqueeze(0).shape == (1, 3, 9, 9)
+    teacher = copy.deepcopy(head).requires_grad_(False)
+    assert [p.shape for p in teacher.parameters()] == [p.shape for p in head.parameters()]
+    drop, x = StochasticDepth(0.5, "row"), torch.ones(100, 4)
+    assert (drop.train()(x) == 0).any() and torch.equal(drop.eval()(x), x)
 
 
 @check

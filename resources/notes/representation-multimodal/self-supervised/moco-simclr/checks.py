@@ -5,8 +5,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.models import resnet18
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 MOCO = r"L_q = -\ln \frac{e^{q^\top k_+/\tau}}{e^{q^\top k_+/\tau} + \sum_{i=1}^{K} e^{q^\top k_i/\tau}}"
 MOMENTUM = r"\theta_k^{(t)} = m\, \theta_k^{(t-1)} + (1 - m)\, \theta_q^{(t)}"
@@ -14,6 +15,15 @@ NT_XENT = r"""
 L = \frac{1}{2N} \sum_{n=1}^{N} \left( \ell_{2n-1,2n} + \ell_{2n,2n-1} \right), \qquad
 \ell_{ij} = -\ln \frac{e^{s_{ij}/\tau}}{\sum_{k \ne i} e^{s_{ik}/\tau}}
 """
+
+by_definition("Cost")
+sourced("MoCo, arXiv 1911.05722", "MoCo v1", "Defaults", "Why not train the key encoder by gradient?")
+sourced("MoCo v2, arXiv 2003.04297", "MoCo v2", "Defaults", "What do MoCo v2 and SimCLR share?")
+sourced("MoCo v3, arXiv 2104.02057", "MoCo v3", "Why did MoCo v3 drop the queue?")
+sourced("SimCLR, arXiv 2002.05709", "SimCLR v1", "Output", "Defaults", "Which layer is used afterwards?")
+sourced("MoCo 1911.05722, SimCLR 2002.05709, MoCo v2 2003.04297", "How good are the features?")
+sourced("SimCLR v2, arXiv 2006.10029", "SimCLR v2", "Which layer is used afterwards?")
+sourced("DINO, arXiv 2104.14294", "DINO")
 
 
 @formula(MOCO)
@@ -166,11 +176,20 @@ def check_each_process_sees_only_its_part():
     assert torch.allclose(torch.cat([part.grad for part in parts]), whole.grad)
 
 
-@check
-def check_one_image_passes_maps_but_not_a_head_with_batchnorm():
-    assert torch.nn.BatchNorm2d(4)(torch.randn(1, 4, 7, 7)).shape == (1, 4, 7, 7)
-    try:
-        torch.nn.BatchNorm1d(4)(torch.randn(1, 4))
-    except ValueError:
-        return
-    raise AssertionError("expected an error")
+@holds("Input", "Output", "Parameters", "Same in train and eval?")
+def check_contract():
+    norm, head = torch.nn.BatchNorm2d(4), torch.nn.BatchNorm1d(4)
+    assert norm(torch.randn(1, 4, 7, 7)).shape == (1, 4, 7, 7)
+    raises(ValueError, lambda: head(torch.randn(1, 4)), "more than 1 value per channel")
+    assert head.eval()(torch.randn(1, 4)).shape == (1, 4)
+    image = torch.randn(5, 4, 7, 7)
+    assert not torch.allclose(norm.train()(image), norm.eval()(image), atol=1e-3)
+    encoder = resnet18(norm_layer=torch.nn.BatchNorm2d)
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in encoder.modules())
+    q, k = (F.normalize(torch.randn(6, 128), dim=1) for _ in range(2))
+    queue = F.normalize(torch.randn(50, 128), dim=1)
+    assert torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1).shape == (6, 1 + 50)
+    assert (torch.cat([q, k]) @ torch.cat([q, k]).T).shape == (12, 12)
+    second = copy.deepcopy(encoder).requires_grad_(False)
+    count = lambda net: sum(p.numel() for p in net.parameters())
+    assert count(second) == count(encoder) and not any(p.requires_grad for p in second.parameters())

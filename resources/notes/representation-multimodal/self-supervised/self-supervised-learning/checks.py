@@ -9,12 +9,23 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 PRETEXT = r"\min_{f, h} \frac{1}{N} \sum_{i=1}^{N} \ell\left( h(f(T(x_i))),\; t(x_i) \right)"
 MASKED = r"\ell = -\frac{1}{|M|} \sum_{j \in M} \ln p\left( x_j \mid x_{\setminus M} \right)"
 PROBE = r"\min_{W, b} -\frac{1}{n} \sum_{i=1}^{n} \ln \mathrm{softmax}\left( W f(x_i) + b \right)_{y_i}"
+
+by_definition(
+    "Output", "Same in train and eval?", "Cost", "Supervised", "Autoencoder", "BERT, MAE", "Contrastive learning",
+    "MoCo, SimCLR", "DINO", "CLIP", "Is it unsupervised?",
+)
+sourced("BERT, arXiv 1810.04805, and MAE, arXiv 2111.06377", "Defaults")
+sourced(
+    "MAE, arXiv 2111.06377, introduction and section 4",
+    "Linear probe, k-nearest neighbours or fine-tuning?", "Why mask 75 % of an image but 15 % of a text?",
+    "When does it pay less?",
+)
 
 
 @formula(PRETEXT)
@@ -72,7 +83,7 @@ def check_linear_probe():
     np.testing.assert_allclose(F.cross_entropy(layer(f(x)), y).item(), best, rtol=1e-4)
 
 
-@check
+@holds("Parameters")
 def check_numbers():
     stated("1.3863", F.cross_entropy(torch.zeros(1, 4), torch.tensor([2])))
     stated("10.3262", F.cross_entropy(torch.zeros(1, 30522, dtype=torch.float64), torch.tensor([7])))
@@ -138,6 +149,7 @@ def check_the_scale_of_the_features():
         assert min(probe(standard, rate) for rate in (0.01, 0.1, 1.0)) < 0.3 * chance
 
 
+@holds("Supervised", "Semi-supervised", "Self-supervised", "Unsupervised otherwise")
 @pitfall("Self-, semi- and unsupervised are mixed up")
 def check_who_needs_labels():
     x, y = load_digits(return_X_y=True)
@@ -147,6 +159,8 @@ def check_who_needs_labels():
     semi = SelfTrainingClassifier(LogisticRegression(max_iter=200)).fit(x, few)
     assert semi.score(x[60:], y[60:]) > 0.8
     raises(ValueError, lambda: SelfTrainingClassifier(LogisticRegression()).fit(x, np.full(300, -1)))
+    raises(TypeError, lambda: LogisticRegression().fit(x))  # supervised: a label for each row
+    raises(ValueError, lambda: LogisticRegression().fit(x, y[:60]))
     hidden = x[:, 27]  # a pixel of the input is the target
     rest = np.delete(x, 27, 1)
     assert Ridge(100.0).fit(rest[:200], hidden[:200]).score(rest[200:], hidden[200:]) > 0.3
@@ -163,3 +177,17 @@ def check_visible_positions_make_the_loss_tiny():
     masked = F.cross_entropy(copied.transpose(1, 2), tokens.masked_fill(~hidden, -100))
     assert math.isclose(masked.item(), math.log(50), rel_tol=1e-9) and everywhere < 0.2 * masked
     assert torch.isclose(F.cross_entropy(copied[hidden], tokens[hidden]), masked)
+
+
+@holds("Input", "Output", "Cost")
+def check_contract():
+    read = nn.EmbeddingBag(20, 6)
+    assert all(read(torch.randint(0, 20, (3, 4), dtype=kind)).shape == (3, 6) for kind in (torch.int64, torch.int32))
+    see, image = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(1)), torch.randn(1, 5, 5)
+    raises((ValueError, RuntimeError), lambda: see(image))
+    features = see(image.unsqueeze(0))
+    assert features.shape == (1, 36)
+    see.requires_grad_(False)
+    probe = nn.Linear(36, 10)
+    trained = [p for p in [*see.parameters(), *probe.parameters()] if p.requires_grad]
+    assert sum(p.numel() for p in trained) == 37 * 10

@@ -63,6 +63,8 @@ def accuracy_by_labels() -> Figure:
         panel.plot(LABELS, curves[name], style, color=colour, markersize=4, label=name)
     for better in ("contrastive features", "masked features"):
         assert all(a > b + 0.02 for a, b in zip(curves[better][:3], curves["raw pixels"])), curves
+        gains = [a - b for a, b in zip(curves[better], curves["raw pixels"])]
+        assert gains[-1] < gains[0] - 0.02, gains
     panel.set_xscale("log")
     panel.set_xticks(LABELS, [str(k) for k in LABELS])
     panel.minorticks_off()

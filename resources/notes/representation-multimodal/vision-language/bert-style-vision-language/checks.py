@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend
 
 EMBEDDING = r"""
@@ -20,6 +20,20 @@ PAIRS = r"(L + R)^2 = L^2 + R^2 + 2LR"
 LOSS = r"""
 \mathcal{L} = -\frac{1}{|M|} \sum_{j \in M} \ln p\left( w_j \mid w_{\setminus M}, v \right) - \left( y \ln p + (1 - y) \ln(1 - p) \right)
 """
+
+by_definition("Why not CLIP for questions about an image?")
+sourced("ViLBERT, arXiv 1908.02265", "ViLBERT", "How is a region masked?")
+sourced("LXMERT, arXiv 1908.07490, and LxmertModel", "LXMERT", "Output", "Defaults", "How is a region masked?")
+sourced("VisualBERT, arXiv 1908.03557", "VisualBERT")
+sourced("Unicoder-VL, arXiv 1908.06066", "Unicoder-VL")
+sourced("VL-BERT, arXiv 1908.08530", "VL-BERT")
+sourced("ImageBERT, arXiv 2001.07966", "ImageBERT")
+sourced(
+    "ViLT, arXiv 2102.03334, and Transformers' ViltModel and ViltConfig",
+    "ViLT", "Input", "Output", "Parameters", "Defaults", "Same in train and eval?", "Cost", "What did ViLT give up?",
+)
+sourced("CLIP, arXiv 2103.00020", "CLIP")
+sourced("Bugliarello et al., Multimodal Pretraining Unmasked, arXiv 2011.15124, results", "One stream or two?")
 
 
 def softmax(z):
@@ -80,13 +94,19 @@ def check_pretraining_loss():
         np.testing.assert_allclose(ours, library.item(), rtol=1e-9)
 
 
-@check
+@holds("Input", "Output", "Parameters")
 def check_by_hand():
     projection = nn.Conv2d(3, 768, 32, 32)
     stated("2,360,064", sum(p.numel() for p in projection.parameters()))
     patches = nn.Conv2d(3, 1, 32, 32)(torch.zeros(1, 3, 384, 640))
     stated("240", patches.numel())
     stated("281", patches.numel() + 1 + 40)
+    width = 8
+    text = nn.Embedding(20, width)(torch.randint(0, 20, (2, 40), dtype=torch.int32))
+    regions = nn.Linear(5, width)(torch.randn(2, 36, 5)) + nn.Linear(4, width)(torch.rand(2, 36, 4))
+    layer = nn.TransformerEncoderLayer(width, 2, 16, batch_first=True)
+    assert layer(torch.cat([text, regions], 1)).shape == (2, 40 + 36, width)
+    assert nn.Conv2d(3, width, 32, 32)(torch.zeros(3, 64, 64).unsqueeze(0)).shape == (1, width, 2, 2)
     corners = torch.tensor([160.0, 120, 480, 360]) / torch.tensor([640.0, 480, 640, 480])
     assert corners.tolist() == [0.25, 0.25, 0.75, 0.75]
     stated("5,000,000", 1000 * 5000)
@@ -193,3 +213,11 @@ def check_mask_polarity():
     first = lambda z, mask: layer(z, src_key_padding_mask=mask)[:, 0]
     assert torch.allclose(first(x, wrong), first(content, wrong), atol=1e-6)
     assert not torch.allclose(first(x, keep == 0), first(content, keep == 0), atol=1e-3)
+
+
+@holds("Same in train and eval?")
+def check_dropout_alone_makes_the_difference():
+    x = torch.randn(1, 5, 8)
+    for rate, alike in ((0.1, False), (0.0, True)):
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=rate, batch_first=True)
+        assert torch.allclose(layer.train()(x), layer.eval()(x), atol=1e-5) is alike

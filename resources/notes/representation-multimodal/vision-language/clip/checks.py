@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 
 LOGITS = r"\ell_{ij} = e^{t}\, \frac{u_i^\top v_j}{\lVert u_i \rVert\, \lVert v_j \rVert}"
 LOSS = r"""
@@ -14,6 +14,19 @@ L = -\frac{1}{2N} \sum_{i=1}^{N} \left( \ln \frac{e^{\ell_{ii}}}{\sum_{j} e^{\el
 ENSEMBLE = r"""
 w_c = \frac{m_c}{\lVert m_c \rVert}, \qquad m_c = \frac{1}{K} \sum_{k=1}^{K} \frac{v_{ck}}{\lVert v_{ck} \rVert}
 """
+
+by_definition("Cost", "Does CLIP need labels?")
+sourced(
+    "CLIP, arXiv 2103.00020, and openai/CLIP, clip/model.py",
+    "Input", "Output", "Defaults", "Same in train and eval?", "CLIP", "Where is it weak?", "Why cap the scale at 100?",
+)
+sourced("SigLIP, arXiv 2303.15343, abstract", "SigLIP")
+sourced("LSeg, arXiv 2201.03546", "LSeg")
+sourced("GroupViT, arXiv 2202.11094", "GroupViT")
+sourced("ViLD, arXiv 2104.13921", 'ViLD (not "VLiD")')
+sourced("GLIP, arXiv 2112.03857, and GLIPv2, arXiv 2206.05836", "GLIP, GLIPv2")
+sourced("CLIPasso, arXiv 2202.05822", "CLIPasso")
+sourced("Yuksekgonul et al., arXiv 2210.01936: vision-language models as bags of words", "Where is it weak?")
 
 
 def scaled(u, v, t):
@@ -156,7 +169,7 @@ def count(*modules):
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
-@check
+@holds("Parameters")
 def check_parameters_of_vit_b_32():
     layer = lambda width: nn.TransformerEncoderLayer(width, 8, 4 * width)
     conv, norm = nn.Conv2d(3, 768, 32, 32, bias=False), nn.LayerNorm(768)
@@ -167,10 +180,27 @@ def check_parameters_of_vit_b_32():
     stated("151,277,313", image + text + 1)
 
 
-@check
+@holds("Why is the loss symmetric?")
 def check_rows_alone_do_not_punish_an_attractive_image():
     logits = torch.zeros(3, 3)
     logits[0] += 20.0  # image 0 is near every text
     target = torch.arange(3)
     rows, columns = F.cross_entropy(logits, target), F.cross_entropy(logits.T, target)
     assert math.isclose(rows.item(), math.log(3), rel_tol=1e-6) and columns.item() > 10
+
+
+@holds("Input", "Output", "Cost", "Same in train and eval?")
+def check_contract():
+    passes = []
+    see, read = nn.Linear(6, 5), nn.EmbeddingBag(20, 5)
+    see.register_forward_hook(lambda _, seen, __: passes.extend(seen[0]))
+    read.register_forward_hook(lambda _, seen, __: passes.extend(seen[0]))
+    u, v = F.normalize(see(torch.randn(4, 6)), dim=1), F.normalize(read(torch.randint(0, 20, (3, 77))), dim=1)
+    assert (100 * u @ v.T).shape == (4, 3) and len(passes) == 4 + 3
+    image = torch.empty(3, 224, 224, device="meta").unsqueeze(0)
+    assert nn.Conv2d(3, 768, 32, 32, device="meta")(image).shape == (1, 768, 7, 7)
+    x = torch.randn(2, 5, 8)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    assert torch.allclose(layer.train()(x), layer.eval()(x), atol=1e-5)
+    norm = nn.BatchNorm1d(5)
+    assert not torch.allclose(norm.train()(x), norm.eval()(x), atol=1e-3)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated, unexecuted
 from trainings import descend
 
 ITC = r"""
@@ -14,7 +14,24 @@ L_{\mathrm{ITC}} = -\frac{1}{N} \sum_{i=1}^{N} \sum_{j} y_{ij} \ln \frac{e^{s_{i
 NEGATIVE = r"P(j \mid i) = \frac{e^{s_{ij}}}{\sum_{k \ne i} e^{s_{ik}}} \quad (j \ne i)"
 LM = r"L_{\mathrm{LM}} = -\frac{1}{T} \sum_{t=1}^{T} \ln p\left( w_t \mid w_{<t}, v \right)"
 
+by_definition("Scoring $N$ images against $M$ texts")
+sourced(
+    "ALBEF, arXiv 2107.07651, section 3, pre-training objectives and implementation details", "Output", "Defaults",
+    "ALBEF",
+)
+sourced("ALBEF, arXiv 2107.07651, image-text retrieval among the downstream tasks", "Why both ITC and ITM?")
+sourced(
+    "BLIP, arXiv 2201.12086, section 3, model architecture, objectives and CapFilt", "Output", "BLIP",
+    "What does BLIP's filter do?",
+)
+sourced("CLIP, arXiv 2103.00020, abstract", "CLIP")
+sourced("ViLBERT, arXiv 1908.02265, and ViLT, arXiv 2102.03334, pre-training objectives", "ViLBERT, ViLT")
+sourced("UNITER, arXiv 1909.11740, sections 1 and 3", "Input", "UNITER")
+sourced("METER, arXiv 2111.02387, abstract and best model", "METER")
+sourced("BLIP-2, arXiv 2301.12597, section 3, Q-Former", "BLIP-2")
 
+
+@holds("Input")
 @formula(ITC)
 def check_soft_contrast():
     for n in (2, 7, 20):
@@ -25,6 +42,33 @@ def check_soft_contrast():
             y = [[(1 - alpha) * (i == j) + alpha * q[i, j].item() for j in range(n)] for i in range(n)]
             ours = -sum(y[i][j] * math.log(e[i, j] / e[i].sum()) for i in range(n) for j in range(n)) / n
             np.testing.assert_allclose(ours, F.cross_entropy(s, target).item(), rtol=1e-9)
+    for alpha in (0.0, 0.4):                                              # one pair alone: nothing to tell apart
+        assert F.cross_entropy(torch.randn(1, 1), (1 - alpha) * torch.eye(1) + alpha * torch.ones(1, 1)) == 0
+    patches, table = torch.nn.Conv2d(3, 8, 4, 4), torch.nn.Embedding(20, 8)
+    images, words = patches(torch.randn(5, 3, 16, 16)).mean((2, 3)), table(torch.randint(0, 20, (5, 7))).mean(1)
+    assert F.cross_entropy(images @ words.T, torch.eye(5)).shape == ()
+
+
+@holds("Same in train and eval?")
+def check_dropout_of_an_encoder():
+    x = torch.randn(2, 5, 8)
+    for rate in (0.1, 0.0):
+        layer = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=rate, batch_first=True)
+        assert torch.allclose(layer.train()(x), layer.eval()(x), atol=1e-5) is (rate == 0)
+
+
+@holds("Why soften the contrast targets?")
+def check_another_text_that_fits():
+    """The more probability a second fitting text gets, the higher the one-hot loss; a soft target pulls less against it."""
+    losses = [F.cross_entropy(torch.tensor([[4.0, other, 0.0]]), torch.tensor([0])).item() for other in (0.0, 2.0, 4.0)]
+    assert losses[0] < losses[1] < losses[2]
+    pulls = []
+    for alpha in (0.0, 0.4):
+        s = torch.tensor([[4.0, 4.0, 0.0]], requires_grad=True)
+        q = s.detach().softmax(1)
+        F.cross_entropy(s, (1 - alpha) * torch.eye(3)[:1] + alpha * q).backward()
+        pulls.append(s.grad[0, 1].item())
+    assert 0 < pulls[1] < 0.7 * pulls[0]
 
 
 @formula(NEGATIVE)
@@ -86,11 +130,14 @@ def check_multinomial_error():
     assert sizes[-1] == 1 and min(map(len, torch.utils.data.DataLoader(range(5), batch_size=2, drop_last=True))) == 2
 
 
-@check
+@holds("Does the order of ITM labels matter?")
 def check_label_order():
-    logits, label = torch.randn(9, 2), torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0])
-    order = torch.randperm(9)
-    assert torch.allclose(F.cross_entropy(logits, label), F.cross_entropy(logits[order], label[order]))
+    pairs, label = torch.randn(9, 6), torch.tensor([1, 1, 1, 0, 0, 0, 0, 0, 0])
+    network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    order = torch.tensor([3, 0, 4, 1, 5, 2, 8, 7, 6])
+    loss = F.cross_entropy(network(pairs), label)
+    assert torch.allclose(loss, F.cross_entropy(network(pairs[order]), label[order]))
+    assert not torch.allclose(loss, F.cross_entropy(network(pairs), label[order]), atol=1e-3)
 
 
 @pitfall("Right pairs are labelled wrong")

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import torch
+import yaml
 from scipy.stats import binom
 from sklearn.cluster import KMeans
 from sklearn.feature_selection import SelectKBest
@@ -8,10 +11,65 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from torchvision.ops import box_iou
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, sourced, stated
+from trainings import descend, handwritten_digits
 
 ERROR = r"\mathrm{SE} = \sqrt{\frac{p\,(1-p)}{n}}"
 BEST = r"P\Big(\max_{j \le k} \hat p_j \ge x\Big) = 1 - F(x)^k"
+
+# what the plan names, what a contest hands out
+by_definition(
+    "Input → output", "Tools", "What does a contest decide for you?",
+)
+sourced("deeplearningbook.org and cs231n.github.io, their first pages", "Cost")
+
+
+@holds("Order", "1. overview", "2. first contest", "3. derivations", "4. deep learning", "5. prize contest, papers")
+def check_order_of_the_steps():
+    """The first table's order is the second's; what a topic needs is never named by a later step only."""
+    figure, here = figure_of(__file__), Path(__file__).parent
+    files = [yaml.safe_load(path.read_text()) for path in here.parents[2].glob("*/*/*/topic.yaml")]
+    needs = {topic["id"]: topic.get("prerequisites") or [] for topic in files}
+    steps = [set(topics) for _, topics in figure.steps()]
+    assert len(steps) == 5 and all(steps) and set.union(*steps) <= set(needs)
+    for place, topics in enumerate(steps):
+        later = set().union(*steps[place + 1 :])
+        assert not figure.with_prerequisites(topics, needs) & later, (place, later)
+    row = next(line for line in (here / "en.md").read_text().splitlines() if line.startswith("| Order"))
+    words = ("overview", "contest", "derivations", "deep learning", "contest and papers", "derivations")
+    places = [-1]
+    for word in words:
+        places.append(row.index(word, places[-1] + 1))
+    assert all(word in name for (name, _), word in zip(figure.steps(), words[:4]))
+
+
+@holds("Cost")
+def check_a_small_network_on_the_cpu():
+    x, y = handwritten_digits()
+    network = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+    loss = lambda: torch.nn.functional.cross_entropy(network(x[:1000]), y[:1000])
+    descend(torch.optim.Adam(network.parameters(), 0.01), loss, 150)
+    assert x.device.type == "cpu" and (network(x[1000:]).argmax(1) == y[1000:]).float().mean() > 0.8
+
+
+@holds("Which mathematics does logistic regression already use?")
+def check_mathematics_of_logistic_regression():
+    """Scores by a matrix product, the loss as a likelihood of labels, its gradient by the chain rule."""
+    X, y, w = np.random.normal(size=(9, 3)), np.arange(9) % 2, np.random.normal(size=3)
+    p = 1 / (1 + np.exp(-X @ w))
+    likelihood = np.prod(np.where(y == 1, p, 1 - p))
+    weights = torch.tensor(w, requires_grad=True)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(X) @ weights, torch.tensor(y).double(), reduction="sum")
+    loss.backward()
+    np.testing.assert_allclose(-np.log(likelihood), loss.item())
+    np.testing.assert_allclose(X.T @ (p - y), weights.grad)
+
+
+@holds('How could one answer "explain X" in an interview?')
+def check_order_of_this_article():
+    text = (Path(__file__).parent / "en.md").read_text()
+    places = [text.index(f"## {name}") for name in ("In one line", "Formula", "By hand", "Pitfalls")]
+    assert places == sorted(places)
 
 
 @formula(ERROR)

@@ -6,10 +6,23 @@ import torch
 from scipy.stats import entropy
 from torchvision.models import resnet18
 
-from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated, unexecuted
 
 BITS = r"H_{\text{bits}} = \frac{H_{\text{nats}}}{\ln 2}"
 VARIANCE = r"s^2 = \frac{n}{n-1}\,\sigma^2"
+
+# a use and what it is for
+by_definition(
+    "Input → output", "Overview", "Lookup", "first overview of the algorithms", "one term",
+)
+by_definition("Course first or book first?", "What should notes from a course contain?")
+sourced("deeplearningbook.org: first page and table of contents", "Derivations", "deep learning in depth")
+sourced("the addresses under this topic's references", "Cost")
+sourced(
+    "blog.csdn.net/qq_41485273/article/details/111563979, list of lectures", "Derivations",
+    "derivations, on paper, until fluent",
+)
+sourced("harvard-iacs.github.io/2021-CS109B, list of lectures", "data science with code")
 
 
 @formula(BITS)
@@ -30,8 +43,20 @@ def check_variance():
         np.testing.assert_allclose(n / (n - 1) * sigma2, x.var().item(), rtol=1e-9)
 
 
+@holds("How do you notice that you have understood a derivation?")
+def check_a_wrong_sign_against_a_difference_quotient():
+    x, step = np.random.normal(size=20), 1e-6
+    sigmoid = lambda t: 1 / (1 + np.exp(-t))
+    quotient = (np.log1p(np.exp(-x - step)) - np.log1p(np.exp(-x + step))) / (2 * step)
+    np.testing.assert_allclose(-sigmoid(-x), quotient, atol=1e-6)
+    assert not np.allclose(sigmoid(-x), quotient, atol=1e-2)
+
+
 @check
 def check_worked_example():
+    x = torch.randn(100_000, 20)
+    for n, gap in ((2, 1 / 2), (20, 1 / 20)):
+        assert abs((x[:, :n].var(1) - x[:, :n].var(1, correction=0)).mean() - gap) < 0.02
     stated("1.3863", entropy([0.25] * 4))
     stated("0.6931", np.log(2))
     stated("2", entropy([0.25] * 4, base=2))
@@ -65,6 +90,7 @@ def check_sign_flip():
 
 
 @pitfall("The code of an old course no longer runs")
+@holds("Which parts of an old book go out of date?")
 def check_calls_that_changed():
     raises(ImportError, lambda: importlib.import_module("sklearn.datasets").load_boston, "removed")
     raises(AttributeError, lambda: np.float, "float")

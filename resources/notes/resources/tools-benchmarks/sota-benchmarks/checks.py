@@ -1,12 +1,13 @@
 import numpy as np
 import torch
 from scipy.stats import binom, binomtest, chisquare, norm
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 from torchvision.models import ResNet50_Weights
 
-from note_checks import check, formula, pitfall, stated, unexecuted
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated, unexecuted
 from trainings import handwritten_digits
 
 F0 = r"""
@@ -22,11 +23,20 @@ F3 = r"""
 z = \frac{b - c}{\sqrt{b + c}}
 """
 
+by_definition("A row should name", "What besides accuracy should a table show?")    # what this guide asks of a table
+by_definition("table in a paper", "weights with code (timm, torchvision)", "your own data")
+sourced("Kaggle documentation, competitions, public and private leaderboard", "prize contest")
+sourced(
+    "Do ImageNet Classifiers Generalize to ImageNet?, arXiv 1902.10811, abstract",
+    "Are rankings on old test sets worthless?",
+)
+
 
 def expected_best(p: float, n: int, k: int) -> float:
     return sum(1 - binom.cdf(m, n, p) ** k for m in range(n)) / n
 
 
+@holds("Input", "Output", "Defaults here")
 @formula(F0)
 def check_standard_error():
     for correct, n in [(8000, 10_000), (3, 20), (0, 5), (7, 7), (1, 2)]:
@@ -37,6 +47,12 @@ def check_standard_error():
         if 0 < p < 1:
             np.testing.assert_allclose((p - z * error, p + z * error), norm.interval(0.95, loc=p, scale=binom.std(n, p) / n))
     stated("1.96", norm.ppf(0.975))
+    labels, predictions = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 0, 1, 0])
+    assert accuracy_score(labels, predictions) == (labels == predictions).sum() / 5 == 0.8
+    # independent samples: the interval covers 95%
+    drawn = np.random.default_rng(0).binomial(400, 0.8, 50_000) / 400
+    half = 1.96 * np.sqrt(drawn * (1 - drawn) / 400)
+    assert abs((abs(drawn - 0.8) <= half).mean() - 0.95) < 0.01
 
 
 @formula(F1)
@@ -49,6 +65,7 @@ def check_wilson():
         np.testing.assert_allclose((low, high), (library.low, library.high), atol=1e-12)
 
 
+@holds("leaderboard, hidden labels")
 @formula(F2)
 def check_best_of_many():
     """Against the mean of the distribution of the maximum, and against a simulation."""
@@ -62,6 +79,7 @@ def check_best_of_many():
     stated("91.7%", expected_best(0.9, 1000, 20))
 
 
+@holds("Two intervals overlap: are the models equal?")
 @formula(F3)
 def check_paired():
     for b, c in [(60, 40), (5, 20), (33, 33), (1, 0)]:
@@ -73,9 +91,12 @@ def check_paired():
     z = (2 * b - 200) / np.sqrt(200)
     assert abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02
     assert chisquare([60, 40]).pvalue < 0.05 < binomtest(60, 100).pvalue
+    ends = [n / 10_000 + sign * 1.96 * binom.std(10_000, n / 10_000) / 10_000 for n, sign in ((8000, 1), (8040, -1))]
+    assert ends[1] < ends[0] and 8040 - 8000 == 70 - 30 and binomtest(70, 100).pvalue < 0.001
+    stated("4.0", (70 - 30) / np.sqrt(70 + 30))
 
 
-@check
+@holds("How many samples do I need to see one point at 90%?")
 def check_by_hand():
     stated("0.004", binom.std(10_000, 0.8) / 10_000)
     stated("0.78", 100 * 1.96 * binom.std(10_000, 0.8) / 10_000)
@@ -116,6 +137,14 @@ def trained(activation, rate, seed, steps=80):
     return (model(x[1000:]).argmax(1) == y[1000:]).float().mean().item()
 
 
+@holds("Train or eval mode?")
+def check_modes():
+    x = torch.randn(64, 6) + 3
+    for layer in (nn.BatchNorm1d(6), nn.Dropout(0.5)):
+        assert not torch.allclose(layer.train()(x), layer.eval()(x), atol=1e-2)
+
+
+@holds("Two kinds of noise")
 @pitfall("My run is half a point below the table")
 def check_seeds():
     runs = np.array([trained(nn.ReLU, 1e-2, seed) for seed in range(6)])
@@ -123,6 +152,9 @@ def check_seeds():
     first, second = runs[:3], runs[3:]
     error = np.hypot(first.std(ddof=1), second.std(ddof=1)) / np.sqrt(3)
     assert abs(first.mean() - second.mean()) < 3 * error             # the means agree within their spread
+    right = np.arange(797) < round(runs[0] * 797)                    # one model, other test samples: other scores
+    other = np.random.default_rng(0).choice(right, (200, 797)).mean(1)
+    assert other.std() > 0.005
 
 
 @pitfall("The test set was tuned on")

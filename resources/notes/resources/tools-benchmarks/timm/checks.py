@@ -2,13 +2,14 @@ import math
 
 import numpy as np
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import ResNet50_Weights, convnext_tiny, resnet50, swin_t
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import functional as transform
 
-from note_checks import check, formula, pitfall, stated, unexecuted
+from note_checks import check, formula, holds, pitfall, sourced, stated, unexecuted
 from trainings import descend, handwritten_digits
 
 NORMALISATION = r"\hat{x}_c = \frac{x_c / 255 - \mu_c}{\sigma_c}"
@@ -18,6 +19,21 @@ W'_{o,1} = \sum_{c=1}^{3} W_{o,c} \quad (C = 1), \qquad
 W'_{o,c} = \frac{3}{C}\, W_{o,\, 1 + (c-1) \bmod 3} \quad (C \ne 1, 3)
 """
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+sourced(
+    "timm documentation, quickstart and feature extraction", "Input", "Output", "Three ways to features: which one?",
+)
+sourced("timm, timm/models/_builder.py and _factory.py: load_pretrained, create_model", "Parameters", "Defaults")
+sourced("timm documentation, quickstart", "Same in train and eval?", "How do I find a model?")
+sourced("timm, timm/models/_hub.py and the repository's README", "Where weights come from", "timm")
+sourced(
+    "timm model cards resnet50.a1_in1k and vit_base_patch16_224.augreg_in21k",
+    "What does the part after the dot mean?",
+)
+sourced("ResNet strikes back, arXiv 2110.00476, abstract", "How much can the recipe change?")
+sourced("timm, timm/models/vision_transformer.py, checkpoint_filter_fn", "Does a ViT from timm take other image sizes?")
+sourced("Transformers documentation: AutoImageProcessor, Trainer", "Transformers")
+sourced("open_clip README: pretrained models, create_model_and_transforms", "open_clip")
 
 
 @formula(NORMALISATION)
@@ -29,6 +45,7 @@ def check_normalisation():
             np.testing.assert_allclose((image[c].numpy() / 255 - mean[c]) / std[c], library[c], rtol=1e-9, atol=1e-12)
 
 
+@holds("torchvision")
 @formula(RESIZE)
 def check_resize_of_the_shorter_side():
     for weights, fraction in ((ResNet50_Weights.IMAGENET1K_V1, 0.875), (ResNet50_Weights.IMAGENET1K_V2, 0.965)):
@@ -37,6 +54,16 @@ def check_resize_of_the_shorter_side():
         resized = transform.resize(torch.zeros(3, 300, 400), preset.resize_size, antialias=True)
         assert min(resized.shape[1:]) == preset.resize_size[0]
         assert preset(torch.zeros(3, 300, 400, dtype=torch.uint8)).shape == (3, 224, 224)
+    models = torchvision.models
+    kinds = (models.detection, models.segmentation, models.video, models.optical_flow)
+    assert "resnet50" in models.list_models(module=models) and all(models.list_models(module=kind) for kind in kinds)
+
+
+@holds("How much can the recipe change?", "Does a ViT from timm take other image sizes?")
+def check_published_accuracy_and_other_sizes():
+    stated("76.13", ResNet50_Weights.IMAGENET1K_V1.meta["_metrics"]["ImageNet-1K"]["acc@1"])
+    with torch.device("meta"):
+        assert all(resnet50()(torch.empty(2, 3, *size)).shape == (2, 1000) for size in ((160, 160), (224, 224), (320, 200)))
 
 
 def converted(W, C):

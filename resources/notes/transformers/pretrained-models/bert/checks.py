@@ -2,12 +2,26 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 EMBEDDING = r"h_t = \operatorname{LN}\left( E_{x_t} + P_t + S_{s_t} \right)"
 MASKED_LOSS = r"\mathcal{L}_{\text{MLM}} = -\frac{1}{|M|} \sum_{t \in M} \log \operatorname{softmax}(z_t)_{x_t}"
 PARAMETERS = r"N = (V + T + 2)\,d + 2d + n\,(4d^2 + 2df + 9d + f) + d^2 + d"
+
+by_definition("Why two segment vectors?")
+sourced(
+    "BERT, arXiv 1810.04805, section 3 and appendix A", "Defaults", "BERT", "Why two segment vectors?",
+    "Why are some chosen tokens left unmasked?",
+)
+sourced("google-research/bert: bert_config.json of the uncased models", "Defaults")
+sourced(
+    "GPT-2, T5 (arXiv 1910.10683), BART (arXiv 1910.13461): training objectives", "GPT",
+    "encoder-decoder (T5, BART)",
+)
+sourced("Efficient Estimation of Word Representations in Vector Space, arXiv 1301.3781", "word2vec")
+sourced("BERT has a Mouth, and It Must Speak, arXiv 1902.04094", "Can BERT write text?")
 
 
 class Bert(nn.Module):
@@ -69,7 +83,7 @@ def check_parameters():
     assert parameters(100, 20, 12, 1, 31, 2) == parameters(100, 20, 12, 3, 31, 2)
 
 
-@check
+@holds("Parameters")
 def check_numbers():
     stated("109,482,240", parameters(30522, 512, 768, 12, 3072, 12))
     stated("335,141,888", parameters(30522, 512, 1024, 16, 4096, 24))
@@ -88,6 +102,7 @@ def check_numbers():
     stated("510", 512 - 2)
 
 
+@holds("Input")
 @pitfall('"index out of range in self" on long texts (CPU)')
 def check_positions_end_at_512():
     model = Bert(20, 512, 8, 2, 16, 1)
@@ -119,7 +134,7 @@ def check_mask_polarity():
     assert torch.allclose(real(ids, right), alone, atol=1e-5) and not torch.allclose(real(ids, wrong), alone, atol=1e-3)
 
 
-@check
+@holds("Output", "Defaults", "Same in train and eval?")
 def check_contract():
     layer = nn.TransformerEncoderLayer(8, 2, 16, 0.1, "gelu", 1e-12, batch_first=True)
     always = nn.TransformerEncoderLayer(8, 2, 16, 0.1, "gelu", 1e-12, batch_first=True)
@@ -132,8 +147,43 @@ def check_contract():
     assert not torch.equal(model(ids, ids * 0)[0], model(ids, ids * 0)[0])
     model.eval()
     assert torch.equal(model(ids, ids * 0)[0], model(ids, ids * 0)[0])
+    with torch.device("meta"):
+        ids = torch.zeros(2, 6, dtype=torch.long)
+        assert [tuple(t.shape) for t in Bert(30522, 512, 768, 12, 3072, 1)(ids, ids)] == [(2, 6, 768), (2, 768)]
 
 
+@holds("Operations in $L$")
+def check_operations_by_length():
+    """From L to 2L: what more than doubles is exactly that of the two products with the weights of attention."""
+    d, layer = 16, nn.TransformerEncoderLayer(16, 2, 64, batch_first=True)
+
+    def operations(part, L):
+        x = torch.randn(1, L, d)
+        with FlopCounterMode(display=False) as counter:
+            layer.self_attn(x, x, x) if part == "attention" else layer.linear2(layer.linear1(x))
+        return counter.get_total_flops()
+
+    for L in (8, 32):
+        assert operations("attention", 2 * L) - 2 * operations("attention", L) == 8 * L * L * d
+        assert operations("rest", 2 * L) == 2 * operations("rest", L)
+
+
+@holds("BERT", "GPT", "encoder-decoder (T5, BART)", "word2vec")
+def check_what_each_sees():
+    """Which input tokens change an output at place 3 of 7, by gradients."""
+    x, target = torch.randn(1, 7, 8, requires_grad=True), torch.randn(1, 7, 8, requires_grad=True)
+    reach = lambda out, source: (torch.autograd.grad(out[0, 3].pow(3).sum(), source, retain_graph=True)[0][0].abs().sum(1) > 0).tolist()
+    left = nn.Transformer.generate_square_subsequent_mask(7)
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    both = nn.Transformer(8, 2, 1, 1, 16, dropout=0.0, batch_first=True)
+    assert all(reach(encoder(x), x)) and reach(encoder(x, src_mask=left), x) == [True] * 4 + [False] * 3
+    out = both(x, target, tgt_mask=left)
+    assert all(reach(out, x)) and reach(out, target) == [True] * 4 + [False] * 3
+    table, ids = nn.Embedding(9, 8), torch.tensor([[1, 4, 2], [3, 4, 5]])
+    assert torch.equal(table(ids)[0, 1], table(ids)[1, 1])            # the same vector in any neighbourhood
+
+
+@holds("How many positions give a loss in one pass?")
 @pitfall('"15% of the tokens are replaced by [MASK]"')
 def check_shares_of_masked_tokens():
     """The short form masks 15% of all tokens; the rule within the chosen ones masks 12% and keeps 15% in the loss."""
@@ -148,6 +198,7 @@ def check_shares_of_masked_tokens():
     labels, z = torch.where(chosen, ids, -100)[:1, :64], torch.randn(1, 64, 30522)
     terms = F.cross_entropy(z.transpose(1, 2), labels, reduction="none")
     assert torch.equal(terms != 0, chosen[:1, :64])
+    assert F.cross_entropy(z[:, :-1].transpose(1, 2), ids[:1, 1:64], reduction="none").count_nonzero() == 64 - 1
 
 
 def marked_texts(n):

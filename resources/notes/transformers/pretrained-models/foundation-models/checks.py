@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
 from trainings import descend
 
 F0 = r"""
@@ -18,6 +18,19 @@ F1 = r"""
 F2 = r"""
 N^{*} = \left( \frac{\alpha A}{\beta B'} \right)^{\frac{1}{\alpha + \beta}} \left( \frac{C}{6} \right)^{\frac{\beta}{\alpha + \beta}}
 """
+
+# what each stores
+by_definition(
+    "Memory, inference", "prompting", "retrieval", "small model, fully fine-tuned, e.g. BERT",
+)
+sourced(
+    "NVIDIA A100 data sheet: 312 TFLOPS in BF16 without sparsity, 2,039 GB/s for 80GB SXM",
+    "Why can bandwidth limit generation?",
+)
+sourced(
+    "Hoffmann et al., arXiv 2203.15556: Chinchilla, 70 billion parameters, 1.4 trillion tokens",
+    "Bigger model or more data?",
+)
 
 
 def cache_bytes(n, B, heads, L, size, b):
@@ -32,6 +45,7 @@ def check_cache():
 
 
 # verified: formula-only
+@holds("Bigger model or more data?")
 @formula(F1, F2)
 def check_compute_optimum():
     for E, A, B, alpha, beta, C in [(1.69, 406.4, 410.7, 0.34, 0.28, 5.76e23), (1.5, 300.0, 900.0, 0.4, 0.3, 1e20)]:
@@ -39,6 +53,9 @@ def check_compute_optimum():
         found = np.exp(minimize_scalar(loss, bounds=(10, 40), method="bounded", options={"xatol": 1e-10}).x)
         ours = (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (C / 6) ** (beta / (alpha + beta))
         np.testing.assert_allclose(ours, found, rtol=1e-4)
+        best = lambda C: (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (C / 6) ** (beta / (alpha + beta))
+        # parameters and tokens both grow
+        assert best(10 * C) > 2 * best(C) and 10 * C / best(10 * C) > 2 * C / best(C)
 
 
 @check
@@ -54,7 +71,7 @@ def check_numbers():
     assert 1.4e12 / 7e10 == 20
 
 
-@check
+@holds("Operations", "Why can bandwidth limit generation?", "Prefill and decode?")
 def check_two_and_six_operations_per_parameter_and_token():
     net = nn.Sequential(*[nn.Linear(64, 64, bias=False) for _ in range(40)])
     N, D = sum(p.numel() for p in net.parameters()), 10
@@ -64,9 +81,48 @@ def check_two_and_six_operations_per_parameter_and_token():
     with FlopCounterMode(display=False) as both:
         net(torch.randn(D, 64)).sum().backward()
     assert 5.9 < both.get_total_flops() / (N * D) <= 6
+    for rows in (1, 7):                                               # one token; seven sequences or a prompt of seven
+        with FlopCounterMode(display=False) as step:
+            net(torch.randn(rows, 64))
+        assert step.get_total_flops() / (N * torch.bfloat16.itemsize) == rows
+    stated("153", 312e12 / 2039e9)
+    # a mixture that sends its token to 4 of 40 experts
+    with FlopCounterMode(display=False) as expert:
+        x = torch.randn(1, 64)
+        sum(net[i](x) for i in (3, 8, 21, 30))
+    assert expert.get_total_flops() == 2 * N * 4 / 40
 
 
-@check
+@holds("Input → output", "Same in train and eval?")
+def check_a_small_language_model():
+    table, head = nn.Embedding(11, 8), nn.Linear(8, 11)
+    for rate in (0.5, 0.0):
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=rate, batch_first=True)
+        model = lambda ids: head(layer(table(ids), src_mask=nn.Transformer.generate_square_subsequent_mask(ids.shape[1])))
+        ids = torch.randint(0, 11, (3, 5))
+        trained, layer = model(ids), layer.eval()
+        assert trained.shape == (3, 5, 11) and torch.allclose(trained, model(ids), atol=1e-5) is (rate == 0)
+    longer = torch.cat([ids, model(ids)[:, -1:].argmax(-1)], 1)
+    assert longer.shape == (3, 6) and torch.allclose(model(longer)[:, :5], model(ids), atol=1e-5)
+
+
+@holds("dtype of the weights", "LoRA", "full fine-tuning")
+def check_what_is_trained_and_stored():
+    assert torch.bfloat16.itemsize == 2 and torch.int8.itemsize == 1
+    W = nn.Linear(64, 48, bias=False).requires_grad_(False)
+    U, V = nn.Parameter(torch.zeros(48, 4)), nn.Parameter(torch.randn(4, 64))
+    x, y = torch.randn(50, 64), torch.randn(50, 48)
+    before, adapted = W.weight.clone(), lambda: nn.functional.mse_loss(W(x) + x @ (U @ V).T, y)
+    start = adapted().item()
+    assert descend(torch.optim.Adam([U, V], 0.05), adapted, 50) < 0.9 * start and torch.equal(W.weight, before)
+    assert U.numel() + V.numel() == 4 * (48 + 64) < W.weight.numel() / 5
+    W.requires_grad_(True)
+    plain = lambda: nn.functional.mse_loss(W(x), y)
+    descend(torch.optim.Adam(W.parameters(), 0.05), plain, 5)
+    assert (W.weight != before).all()
+
+
+@holds("Memory, training")
 def check_adam_needs_sixteen_bytes():
     layer = nn.Linear(100, 100, bias=False)
     optimizer = torch.optim.Adam(layer.parameters())
@@ -88,7 +144,8 @@ def check_cache_of_long_prompts():
     room = 24e9 - 16e9
     assert cache_bytes(32, 1, 32, 1024, 128, 2) < room < cache_bytes(32, 1, 32, 32_768, 128, 2)
     assert cache_bytes(32, 1, 8, 32_768, 128, 2) < room > cache_bytes(32, 1, 32, 32_768, 128, 0.5)
-    assert torch.empty(32_768, 128_256, dtype=torch.bfloat16, device="meta").nbytes > room         # all logits of Llama 3's vocabulary
+    # all logits of Llama 3's vocabulary
+    assert torch.empty(32_768, 128_256, dtype=torch.bfloat16, device="meta").nbytes > room
     tracemalloc.start()
     cache, peaks = np.zeros((1, 8, 4096, 16), np.float32), []
     tracemalloc.reset_peak()

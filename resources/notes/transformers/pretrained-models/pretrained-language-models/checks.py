@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, sourced, stated
 
 F0 = r"""
 \mathcal{L} = -\frac{1}{L - 1} \sum_{t=2}^{L} \ln p(x_t \mid x_1, \dots, x_{t-1}), \qquad \mathrm{PPL} = e^{\mathcal{L}}
@@ -16,6 +16,13 @@ e_t = \gamma \sum_{j=0}^{n} s_j \, h_{t,j}
 F2 = r"""
 N = (V + T)\,d + n\,(12 d^2 + 13 d) + 2d
 """
+
+by_definition("Feature extraction or fine-tuning?")
+sourced("Efficient Estimation of Word Representations in Vector Space, arXiv 1301.3781", "word2vec")
+sourced("ELMo, arXiv 1802.05365, section 3", "ELMo")
+sourced("GPT, GPT-2 and GPT-3 (arXiv 2005.14165): abstracts and models", "GPT", "GPT-2 small")
+sourced("BERT, arXiv 1810.04805: fine-tuning, and the feature-based approach of section 5.3", "BERT")
+sourced("T5, arXiv 1910.10683, abstract and unsupervised objective", "T5")
 
 
 class GPT2(nn.Module):
@@ -40,6 +47,7 @@ def parameters(*sizes):
         return sum(p.numel() for p in GPT2(*sizes).parameters())
 
 
+@holds("What does the causal mask give besides the loss?")
 @formula(F0)
 def check_causal_loss():
     """Each factor from a pass over the prefix alone equals the shifted loss of one pass over the whole text."""
@@ -53,6 +61,8 @@ def check_causal_loss():
             terms.append(scores[ids[0, t]] - np.log(np.exp(scores).sum()))
         ours = -sum(terms) / (L - 1)
         assert math.isclose(ours, library, rel_tol=1e-9)
+        # the added token changes nothing before it
+        assert torch.allclose(model(ids)[:, : L - 1], model(ids[:, : L - 1]), atol=1e-12)
         assert math.isclose(math.exp(ours), np.prod(np.exp(terms)) ** (-1 / (L - 1)), rel_tol=1e-9)
 
 
@@ -73,7 +83,7 @@ def check_parameters():
         assert (V + T) * d + n * (12 * d * d + 13 * d) + 2 * d == parameters(V, T, d, heads, n)
 
 
-@check
+@holds("Parameters", "GPT-2 small")
 def check_numbers():
     small = parameters(50257, 1024, 768, 12, 12)
     stated("124,439,808", small)
@@ -89,6 +99,22 @@ def check_numbers():
     loss = -np.mean(np.log([1 / 2, 1 / 4, 1 / 8]))
     stated("1.3863", loss)
     assert math.isclose(math.exp(loss), 4)
+
+
+@holds("Input → output", "Same in train and eval?", "How does a contextual vector differ from a word vector?")
+def check_contract():
+    model, ids = GPT2(11, 8, 16, 2, 2), torch.tensor([[1, 4, 2], [3, 4, 2]])
+    assert model(ids).shape == (2, 3, 11)
+    assert not torch.allclose(model(ids), model(ids)) and torch.equal(model.eval()(ids), model(ids))
+    assert torch.equal(model.token(ids)[0, 1], model.token(ids)[1, 1])                   # token 4 in the table
+    assert not torch.allclose(model(ids)[0, 1], model(ids)[1, 1], atol=1e-3)              # token 4 after 1 and after 3
+
+
+@check
+def check_words_that_four_texts_do_not_hold():
+    figure = figure_of(__file__)
+    unseen = [(~torch.isin(figure.texts(200)[0], figure.texts(4)[0])).float().mean().item() for _ in range(20)]
+    assert min(unseen) > 0.6
 
 
 @pitfall("GPT-2 small: 117M, 124M or 163M parameters?")

@@ -1,3 +1,4 @@
+import inspect
 import math
 import warnings
 
@@ -6,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 WEIGHTS = r"""
 a_{ij} = \frac{A_{ij} \exp(e_{ij})}{\sum_{l=1}^{S} A_{il} \exp(e_{il})} = \operatorname{softmax}_j (e_{ij} + m_{ij}), \qquad
@@ -18,6 +20,14 @@ A_{ij}^{\mathrm{pad}} = [j \le n], \quad A_{ij}^{\mathrm{causal}} = [j \le i + S
 A_{ij}^{\mathrm{prefix}} = [j \le \max(i, p)], \quad A_{ij}^{\mathrm{window}} = [0 \le i - j < w]
 """
 PAIRS = r"\frac{L(L + 1)}{2}, \qquad w L - \frac{w(w - 1)}{2}"
+
+sourced(
+    "BERT, arXiv 1810.04805, section 3.1, masked LM", "MLM mask",
+    "Is BERT's masked language modelling an attention mask?",
+)
+sourced("UniLM, arXiv 1905.03197, sequence-to-sequence LM", "Prefix")
+sourced("Mistral 7B, arXiv 2310.06825, section 2, sliding window attention", "Window")
+sourced("FlashAttention-2, arXiv 2307.08691, on causal masking", "Does a causal mask halve the work?")
 
 
 def positions(L, S):
@@ -40,6 +50,10 @@ def check_weights():
         np.testing.assert_allclose(top / top.sum(-1, keepdims=True), (torch.tensor(scores) + bias).softmax(-1).numpy(), atol=1e-12)
 
 
+@holds(
+    "Padding", "Causal", "Prefix", "Window", "Storage",
+    "Why does a single new token with a cache need no causal mask?",
+)
 @formula(MASKS)
 def check_masks():
     for L, S in [(4, 4), (1, 5), (2, 5)]:
@@ -48,7 +62,11 @@ def check_masks():
         ours = F.scaled_dot_product_attention(q, k, k, attn_mask=torch.tensor(j <= i + S - L))
         assert torch.allclose(ours, F.scaled_dot_product_attention(q, k, k, attn_mask=causal_lower_right(L, S)), atol=1e-12)
     q, k = torch.randn(1, 1, 8, dtype=torch.float64), torch.randn(1, 5, 8, dtype=torch.float64)
-    assert torch.allclose(F.scaled_dot_product_attention(q, k, k, is_causal=True), k[:, :1])    # upper left: the first key only
+    # upper left: the first key only
+    assert torch.allclose(F.scaled_dot_product_attention(q, k, k, is_causal=True), k[:, :1])
+    i, j = positions(1, 5)
+    # the formula: every cached key
+    assert (j <= i + 5 - 1).all()
     i, j = positions(6, 6)
     assert torch.equal(torch.tensor(j <= i), nn.Transformer.generate_square_subsequent_mask(6) == 0)
     for n in (1, 4, 6):
@@ -63,8 +81,11 @@ def check_masks():
     for w in (1, 3, 6):
         window = (0 <= i - j) & (i - j < w)
         assert (window == (np.tril(np.ones((6, 6))) - np.tril(np.ones((6, 6)), -w)).astype(bool)).all()
-        reach = np.linalg.matrix_power(window.astype(int), 2)[-1] > 0
-        assert reach.sum() == min(2 * (w - 1) + 1, 6)
+        assert window[-1].sum() == w and window[-1, -1]
+        for k in (1, 2, 3, 5):
+            reach = (np.linalg.matrix_power(window.astype(int), k) > 0).sum(1)
+            assert reach[-1] == min(k * (w - 1) + 1, 6) and (reach <= k * (w - 1) + 1).all()
+    assert torch.ones(4, 7, dtype=torch.bool).numel() == 4 * 7
 
 
 @formula(PAIRS)
@@ -90,6 +111,27 @@ def check_by_hand():
     stated("0.4223", (scores + torch.tensor([1.0, 1, 0])).softmax(0)[2])
 
 
+@holds("Output", "Defaults", "Does a causal mask halve the work?")
+def check_defaults_and_work():
+    assert inspect.signature(nn.MultiheadAttention.forward).parameters["attn_mask"].default is None
+    assert inspect.signature(nn.MultiheadAttention.forward).parameters["is_causal"].default is False
+    x = torch.randn(2, 6, 8)
+    future = torch.ones(6, 6, dtype=torch.bool).triu(1)
+    plain = F.scaled_dot_product_attention(x, x, x)
+    assert torch.allclose(plain, F.scaled_dot_product_attention(x, x, x, attn_mask=None, is_causal=False))
+    assert torch.allclose(plain, (x @ x.mT / 8**0.5).softmax(-1) @ x, atol=1e-6)
+    mha, pad = nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.arange(6)[None].repeat(2, 1) > 3
+    out = mha(x, x, x, key_padding_mask=pad)[0]
+    assert out.shape == mha(x, x, x)[0].shape == x.shape and (out[:, 4:].abs().sum(-1) > 0).all()
+    work = []
+    for mask in (None, future):
+        with FlopCounterMode(display=False) as counter:
+            mha(x, x, x, attn_mask=mask)
+        work.append(counter.get_total_flops())
+    assert work[0] == work[1] > 0
+
+
+@holds("`nn.MultiheadAttention`", "`scaled_dot_product_attention`")
 @pitfall("The mask works the wrong way round")
 def check_polarity():
     q = torch.randn(1, 4, 8)
@@ -114,6 +156,15 @@ def check_polarity():
     assert mha(q[0], q[0], q[0], key_padding_mask=ignore[0])[0].shape == (4, 8)
     heads = nn.MultiheadAttention(8, 2, batch_first=True)
     assert heads(q.repeat(3, 1, 1), q.repeat(3, 1, 1), q.repeat(3, 1, 1), attn_mask=ignore.repeat(6, 1, 1))[0].shape == (3, 4, 8)
+    hidden = torch.tensor([[False] * 4, [False, True, True, True], [False, False, True, True]])
+    weights = heads(q.repeat(3, 1, 1), q.repeat(3, 1, 1), q.repeat(3, 1, 1), key_padding_mask=hidden)[1]
+    assert torch.equal(weights == 0, hidden[:, None].expand(3, 4, 4))
+    four = torch.randn(3, 2, 4, 8)
+    for shape in ((1, 4), (4, 4), (3, 1, 1, 4), (3, 2, 4, 4)):
+        keep = torch.rand(shape) < 0.5
+        keep[..., 0] = True
+        full = F.scaled_dot_product_attention(four, four, four, attn_mask=keep.expand(3, 2, 4, 4))
+        assert torch.allclose(F.scaled_dot_product_attention(four, four, four, attn_mask=keep), full, atol=1e-6)
 
 
 @pitfall("NaN in the first rows after left padding")
@@ -158,7 +209,7 @@ def check_errors_and_warning():
     assert causal.is_floating_point()
 
 
-@check
+@holds("Float masks")
 def check_fast_path_reads_float_masks_as_boolean():
     layer, x = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), torch.randn(2, 4, 8)
     soft = -(torch.arange(4.0)[:, None] - torch.arange(4.0)).abs()
@@ -176,12 +227,14 @@ def check_fast_path_reads_float_masks_as_boolean():
     assert torch.allclose(fast, mha(x, x, x, attn_mask=soft)[0], atol=1e-6)
 
 
-@check
+@holds("Why $-\\infty$ and not −10,000?")
 def check_finite_masks_leak():
     scores = torch.tensor([-10000.0, 2.0, 3.0])
     leaking = (scores + torch.tensor([0.0, -10000, -10000])).softmax(0)
     assert leaking[1:].sum() > 0.9
     assert torch.allclose((torch.tensor([0.5, 0.5]) - 10000).softmax(0), torch.tensor([0.5, 0.5]))
+    # all masked: padding shares the weight
+    assert torch.isclose((torch.randn(4) - 10000).softmax(0).sum(), torch.tensor(1.0))
 
 
 @pitfall("Padding still changes the loss")

@@ -4,8 +4,9 @@ import warnings
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 warnings.simplefilter("ignore")
 
@@ -16,6 +17,12 @@ POSITIONS = r"""
 \operatorname{PE}_{p,2i} = \sin\left(\frac{p}{10000^{2i/d}}\right), \qquad \operatorname{PE}_{p,2i+1} = \cos\left(\frac{p}{10000^{2i/d}}\right)
 """
 PARAMETERS = r"P_{\text{enc}} = 4d^2 + 2df + 9d + f, \qquad P_{\text{dec}} = 8d^2 + 2df + 15d + f"
+
+
+sourced("BERT, arXiv 1810.04805; An Image is Worth 16x16 Words, arXiv 2010.11929", "encoder only")
+sourced("Language Models are Unsupervised Multitask Learners (GPT-2)", "decoder only")
+sourced("Attention Is All You Need, arXiv 1706.03762", "encoder-decoder")
+sourced("On Layer Normalization in the Transformer Architecture, arXiv 2002.04745", "What does pre-norm change?")
 
 
 def count(module):
@@ -106,6 +113,7 @@ def check_position_encoding():
 
 
 @formula(PARAMETERS)
+@holds("Where do most parameters of an encoder layer sit?")
 def check_parameters():
     for d, H, f in [(512, 8, 2048), (8, 2, 5), (4, 1, 16)]:
         assert count(nn.TransformerEncoderLayer(d, H, f)) == 4 * d * d + 2 * d * f + 9 * d + f
@@ -120,7 +128,7 @@ def check_parameters():
     assert abs(share - 2 / 3) < 0.001 and layer.linear1.out_features == 4 * 512
 
 
-@check
+@holds("Parameters", "Defaults")
 def check_whole_model():
     model = nn.Transformer()
     stated("44,140,544", count(model))
@@ -130,9 +138,84 @@ def check_whole_model():
     assert (model.d_model, model.nhead, model.batch_first, len(model.encoder.layers), len(model.decoder.layers)) == (512, 8, False, 6, 6)
     assert (layer.linear1.out_features, layer.dropout.p, layer.norm_first, layer.activation) == (2048, 0.1, False, nn.functional.relu)
     assert not any(isinstance(part, nn.Embedding) for part in model.modules())
+    assert [name for name, _ in model.named_children()] == ["encoder", "decoder"]
 
 
-@check
+@holds("Input", "Output")
+def check_shapes():
+    model = nn.Transformer(8, 2, 1, 1, 16)
+    assert model(torch.randn(5, 3, 8), torch.randn(4, 3, 8)).shape == (4, 3, 8)
+    assert model(torch.randn(5, 8), torch.randn(4, 8)).shape == (4, 8)
+    raises(RuntimeError, lambda: model(torch.randint(8, (5, 3)), torch.randint(8, (4, 3))))
+
+
+@holds("Cost")
+def check_cost_of_an_encoder_layer():
+    for L, d, H, f in [(7, 8, 2, 16), (20, 4, 1, 5)]:
+        layer = nn.TransformerEncoderLayer(d, H, f)
+        with FlopCounterMode(display=False) as counter:
+            layer(torch.randn(L, 1, d))
+        assert counter.get_total_flops() == 2 * (2 * L * L * d + 4 * L * d * d + 2 * L * d * f)
+
+
+def changed(work, x, place):
+    """Which positions of the output differ when the input at one place does."""
+    other = x.clone()
+    other[:, place] += torch.randn(x.shape[-1])
+    return ((work(x) - work(other)).abs() > 1e-6).any(-1)[0].tolist()
+
+
+@holds("encoder only", "decoder only", "encoder-decoder", "LSTM, one direction")
+def check_what_a_token_reads():
+    x, memory = torch.randn(1, 5, 8), torch.randn(1, 4, 8)
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    decoder = nn.TransformerDecoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    lstm, causal = nn.LSTM(8, 6, batch_first=True), nn.Transformer.generate_square_subsequent_mask(5)
+    later = [False, False, True, True, True]
+    assert changed(encoder, x, 2) == [True] * 5 and encoder(x).shape == x.shape
+    assert changed(lambda v: encoder(v, src_mask=causal), x, 2) == later
+    assert changed(lambda v: decoder(v, memory, tgt_mask=causal), x, 2) == later
+    for place in range(4):
+        assert changed(lambda m: decoder(x, m, tgt_mask=causal), memory, place) == [True] * 5
+    assert changed(lambda v: lstm(v)[0], x, 2) == later
+    assert lstm(x)[0].shape == (1, 5, 6)
+
+
+@holds("Why is training parallel but generation sequential?")
+def check_one_masked_pass_equals_one_pass_per_prefix():
+    model = nn.Transformer(8, 2, 1, 1, 16, dropout=0.0, batch_first=True)
+    src, tgt = torch.randn(1, 4, 8), torch.randn(1, 6, 8)
+    causal = nn.Transformer.generate_square_subsequent_mask
+    together = model(src, tgt, tgt_mask=causal(6))
+    for seen in range(1, 7):
+        alone = model(src, tgt[:, :seen], tgt_mask=causal(seen))[:, -1]
+        assert torch.allclose(together[:, seen - 1], alone, atol=1e-5)
+
+
+@holds("What does pre-norm change?")
+def check_the_residual_path_of_pre_norm_is_a_sum():
+    for norm_first in (True, False):
+        stack = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, norm_first=norm_first), 3)
+        for layer in stack.layers:
+            for last in (layer.self_attn.out_proj, layer.linear2):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+        x = torch.randn(5, 2, 8) * 4
+        assert torch.equal(stack(x), x) is norm_first
+
+
+@holds("What does a Transformer gain over an RNN, and what does it pay?")
+def check_scores_and_state():
+    for L in (3, 9):
+        x, lstm = torch.randn(1, L, 8), nn.LSTM(8, 6, batch_first=True)
+        attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        assert attention(x, x, x, average_attn_weights=False)[1].shape == (1, 2, L, L)
+        assert [s.shape for s in lstm(x)[1]] == [(1, 1, 6), (1, 1, 6)]
+        encoder = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        assert changed(encoder, x, 0)[-1] and changed(encoder, x, L - 1)[0]
+
+
+@holds("Same in train and eval?")
 def check_dropout_differs_between_modes():
     layer, x = nn.TransformerEncoderLayer(8, 2, 16), torch.randn(5, 2, 8)
     assert not torch.allclose(layer.train()(x), layer.eval()(x))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
 
-from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated, unexecuted
 from trainings import handwritten_digits
 
 F0 = r"""
@@ -14,6 +14,19 @@ s = \frac{\sum_{t=1}^{L} m_t \, h_t}{\sum_{t=1}^{L} m_t}
 F1 = r"""
 \eta_t = \eta_{\max} \cdot \begin{cases} \dfrac{t}{T_w} & t < T_w \\[1ex] \dfrac{T - t}{T - T_w} & t \ge T_w \end{cases}
 """
+
+DOCS = "Hugging Face Transformers documentation, and version 5.23.0 run with a small BertConfig:"
+sourced(f"{DOCS} tokenizer call", "Tokenizer")
+sourced(f"{DOCS} AutoModelForSequenceClassification", "Model, here BERT")
+sourced(f"{DOCS} AutoModel", "`AutoModel` or `AutoModelForSequenceClassification`?")
+sourced(f"{DOCS} TrainingArguments", "Defaults of `Trainer` (4.x, 5.x)")
+sourced(f"{DOCS} PreTrainedModel.from_pretrained", "Same in train and eval?")
+sourced(f"{DOCS} PreTrainedModel.save_pretrained", "How are a model and its tokenizer stored?")
+sourced(f"{DOCS} GPT2Tokenizer", "Can the mask be computed from the ids?")
+sourced(f"{DOCS} PreTrainedModel.base_model", "How do I train only the head of a BERT classifier?")
+sourced(f"{DOCS} pipeline", '`pipeline("task")`')
+sourced(f"{DOCS} Trainer", "`AutoModelFor…` + own loop", "`AutoModelFor…` + `Trainer`")
+by_definition("timm")
 
 
 @formula(F0)
@@ -43,7 +56,7 @@ def check_schedule():
             scheduler.step()
 
 
-@check
+@holds("Parameters")
 def check_numbers():
     h, mask = torch.tensor([[1.0, 0], [3, 4], [8, 8]]), torch.tensor([1.0, 1, 0])
     assert ((mask[:, None] * h).sum(0) / mask.sum()).tolist() == [2, 2] and h.mean(0).tolist() == [4, 4]
@@ -72,13 +85,47 @@ def check_mask_in_both_places():
     assert not torch.allclose((encoder(padded) * mask[..., None]).sum(1) / mask.sum(), alone, atol=1e-3)
 
 
-@check
+@holds("Does it matter which tokenizer I load?")
 def check_other_ids_fail_late_or_not_at_all():
     table = nn.Embedding(100, 4)
+    ours, theirs = {"cat": 0, "sat": 1, "mat": 2}, {"mat": 0, "cat": 1, "sat": 2}
+    assert torch.equal(table(torch.tensor(theirs["cat"])), table(torch.tensor(ours["sat"])))
     assert table(torch.tensor([99])).shape == (1, 4)
     raises(IndexError, lambda: table(torch.tensor([100])))
 
 
+@holds("Can the mask be computed from the ids?")
+def check_an_end_that_is_also_the_padding():
+    end, lengths = 9, torch.tensor([[3], [5]])
+    ids = torch.tensor([[4, 7, end, end, end], [6, 2, 8, 5, end]])      # each text ends with its own end token
+    real = torch.arange(5) < lengths
+    assert not torch.equal(ids != end, real) and ((ids != end).sum(1) < real.sum(1)).all()
+
+
+@holds("How do I train only the head of a BERT classifier?")
+def check_training_only_the_head():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    body, head = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), nn.Linear(16, 3)
+    model, x, y = nn.Sequential(body, head), torch.randn(8, 4, 16), torch.randint(3, (8,))
+    body.requires_grad_(False)
+    assert not torch.allclose(body.train()(x), body(x), atol=1e-2)
+    assert torch.equal(body.eval()(x), body(x))
+    before = [p.clone() for p in model.parameters()]
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 0.1)
+    nn.functional.cross_entropy(head(body(x).mean(1)), y).backward()
+    optimizer.step()
+    kept = [torch.equal(p, q) for p, q in zip(model.parameters(), before)]
+    assert kept == [True] * (len(kept) - 2) + [False] * 2
+
+
+@holds("`nn.Transformer`")
+def check_transformer_starts_with_random_weights():
+    first, second = (nn.Transformer(8, 2, 1, 1, 16) for _ in range(2))
+    assert not torch.equal(first.encoder.layers[0].linear1.weight, second.encoder.layers[0].linear1.weight)
+    assert not any(isinstance(m, nn.Embedding) for m in first.modules())
+
+
+@holds("Same in train and eval?")
 @pitfall("The same text gives another vector at each call")
 def check_dropout_stays_on_without_eval():
     """A PyTorch encoder in place of BERT; built from its settings, it starts in train mode as well."""

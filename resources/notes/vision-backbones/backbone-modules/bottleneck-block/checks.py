@@ -1,16 +1,19 @@
 import numpy as np
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 BOTTLENECK = r"4M \cdot M + 9\,M^2 + M \cdot 4M = 17\,M^2"
 OTHERS = r"2 \cdot 9\,(4M)^2 = 288\,M^2, \qquad tC \cdot C + 9\,tC + C \cdot tC = 2tC^2 + 9tC"
 BLOCK = r"y = \phi\left( x + W_3 * \phi\left( W_2 * \phi\left( W_1 * x \right) \right) \right)"
+
+sourced("Deep Residual Learning for Image Recognition, arXiv 1512.03385", "Why do the deeper ResNets use it?")
 
 
 def weights(block):
@@ -18,12 +21,18 @@ def weights(block):
 
 
 @formula(BOTTLENECK, OTHERS)
+@holds("How are the weights divided?")
 def check_weights_equal_the_library():
     for M in (3, 16, 64, 128):
-        assert 4 * M * M + 9 * M**2 + M * 4 * M == 17 * M**2 == weights(Bottleneck(4 * M, M))
+        block = Bottleneck(4 * M, M)
+        assert 4 * M * M + 9 * M**2 + M * 4 * M == 17 * M**2 == weights(block)
+        assert block.conv1.weight.numel() + block.conv3.weight.numel() == 8 * M**2
+        assert block.conv2.weight.numel() == 9 * M**2
         assert 2 * 9 * (4 * M) ** 2 == 288 * M**2 == weights(BasicBlock(4 * M, 4 * M))
     for C, t in [(24, 6), (16, 2), (5, 3)]:
-        assert t * C * C + 9 * t * C + C * t * C == 2 * t * C**2 + 9 * t * C == weights(InvertedResidual(C, C, 1, t))
+        block = InvertedResidual(C, C, 1, t)
+        assert t * C * C + 9 * t * C + C * t * C == 2 * t * C**2 + 9 * t * C == weights(block)
+        assert sum(m.weight.numel() for m in block.modules() if getattr(m, "kernel_size", None) == (3, 3)) == 9 * t * C
 
 
 @formula(BLOCK)
@@ -44,7 +53,7 @@ def check_block_equals_the_library():
         np.testing.assert_allclose(phi(x.numpy() + pointwise(w3, phi(filtered))), block(x).detach().numpy(), atol=1e-10)
 
 
-@check
+@holds("Parameters", "Why do the deeper ResNets use it?")
 def check_numbers():
     block = Bottleneck(256, 64)
     stated("69,632", weights(block))
@@ -59,7 +68,7 @@ def check_numbers():
     assert [m.weight.numel() for m in inverted.modules() if isinstance(m, nn.Conv2d)] == [3456, 1296, 3456]
 
 
-@check
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?")
 def check_contract():
     block = Bottleneck(16, 4).eval()
     assert Bottleneck.expansion == 4 and block.stride == 1 and block.downsample is None and block.conv2.groups == 1
@@ -68,7 +77,45 @@ def check_contract():
     halved = Bottleneck(16, 8, stride=2, downsample=down)
     assert halved(torch.randn(2, 16, 9, 7)).shape == (2, 32, 5, 4)
     assert halved.conv1.stride == (1, 1) and halved.conv2.stride == (2, 2)
+    raises(RuntimeError, lambda: Bottleneck(16, 4, stride=2)(torch.randn(2, 16, 9, 7)), "must match")
     raises(ValueError, lambda: block(torch.randn(16, 9, 7)), "4D")
+    raises(RuntimeError, lambda: block(torch.randn(2, 16, 9, 7).double()))
+    x = torch.randn(2, 16, 9, 7)
+    assert torch.equal(block.train().conv1(x), block.eval().conv1(x))
+    assert not torch.equal(block.train()(x), block.eval()(x))
+
+
+def on_meta(name):
+    with torch.device("meta"):
+        return getattr(torchvision.models, name)()
+
+
+@holds("basic block", "bottleneck", "ResNeXt", "inverted residual, $t > 1$", "Fire module, first one")
+@holds("Why is it called a bottleneck?")
+def check_widths_of_the_models():
+    convolutions = lambda block: [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+    for names, kind in ((("resnet18", "resnet34"), BasicBlock), (("resnet50", "resnet101", "resnet152"), Bottleneck)):
+        for name in names:
+            blocks = [m for m in on_meta(name).modules() if isinstance(m, (BasicBlock, Bottleneck))]
+            assert {type(block) for block in blocks} == {kind}
+            for block in (b for b in blocks if b.downsample is None):
+                layers, wide = convolutions(block), block.conv1.in_channels
+                inside = wide if kind is BasicBlock else wide // 4
+                assert {m.out_channels for m in layers[:-1]} == {inside} and layers[-1].out_channels == wide
+                assert block.conv2.kernel_size == (3, 3) and block.conv2.groups == 1
+    block = on_meta("resnext50_32x4d").layer1[1]
+    assert (block.conv1.in_channels, block.conv1.out_channels, block.conv3.out_channels) == (256, 128, 256)
+    assert block.conv2.groups == 32
+    squeezed = on_meta("efficientnet_b0").modules()
+    assert any(isinstance(m, torchvision.ops.SqueezeExcitation) for m in squeezed)
+    for block in (m for m in on_meta("mobilenet_v2").modules() if isinstance(m, InvertedResidual)):
+        layers = convolutions(block)
+        assert layers[-2].groups == layers[-2].in_channels
+        if len(layers) == 3:
+            assert layers[0].in_channels < layers[1].in_channels > layers[2].out_channels
+    fire = on_meta("squeezenet1_0").features[3]
+    assert (fire.squeeze.in_channels, fire.squeeze.out_channels) == (96, 16) and fire.expand3x3.groups == 1
+    assert fire.expand1x1.out_channels + fire.expand3x3.out_channels == 128
 
 
 @pitfall('"The size of tensor a (256) must match the size of tensor b (64)"')
@@ -80,7 +127,7 @@ def check_planes_are_the_inner_width():
     assert Bottleneck(64, 64, downsample=project)(torch.randn(2, 64, 8, 8)).shape == (2, 256, 8, 8)
 
 
-@check
+@holds("Cost")
 def check_multiply_adds_per_position():
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -175,14 +222,17 @@ def check_relu_in_few_channels_loses_information():
     assert errors[0] > 10 * errors[1]
 
 
-@check
+@holds("What becomes of ResNet-34 with bottlenecks?")
 def check_cost_against_resnet34():
-    import torchvision
     from torch.utils.flop_counter import FlopCounterMode
 
     cost = []
-    for net in (torchvision.models.resnet34(), torchvision.models.resnet50()):
+    for name, accuracy in (("resnet34", "73.3 %"), ("resnet50", "76.1 %")):
+        net = on_meta(name)
+        meta = torchvision.models.get_model_weights(name).IMAGENET1K_V1.meta
+        stated(accuracy, meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+        assert sum(isinstance(m, (BasicBlock, Bottleneck)) for m in net.modules()) == 16
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net.eval()(torch.zeros(1, 3, 224, 224))
+            net.eval()(torch.zeros(1, 3, 224, 224, device="meta"))
         cost.append(counter.get_total_flops())
     stated("1.12", cost[1] / cost[0])

@@ -1,10 +1,13 @@
+import importlib
+import itertools
+
 import numpy as np
 import torch
 import torchvision
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models.resnet import BasicBlock
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 BLOCK = r"y = x + F(x), \qquad y = W_s x + F(x)"
@@ -12,6 +15,14 @@ UNROLLED = r"x_L = x_l + \sum_{i=l}^{L-1} F_i(x_i)"
 GRADIENT = r"""
 \frac{\partial \mathcal{L}}{\partial x_l} = \left( I + \frac{\partial}{\partial x_l} \sum_{i=l}^{L-1} F_i(x_i) \right)^{\!\top} \frac{\partial \mathcal{L}}{\partial x_L}
 """
+
+by_definition("Cost")
+HE = "Deep Residual Learning, arXiv 1512.03385, section 4.1"
+VEIT = "Residual Networks Behave Like Ensembles, arXiv 1605.06431"
+sourced(HE, "Are residual connections there to cure vanishing gradients?")
+sourced(VEIT, "In which sense is a residual network an ensemble?")
+sourced("U-Net: Convolutional Networks for Biomedical Image Segmentation, arXiv 1505.04597", "U-Net skip")
+sourced("RepVGG: Making VGG-style ConvNets Great Again, arXiv 2101.03697", "plain")
 
 
 @formula(BLOCK)
@@ -77,7 +88,7 @@ def check_by_hand():
     assert abs(float(h.var()) / 1024 - 1) < 0.1 and abs(float(normed.var()) / 11 - 1) < 0.03
 
 
-@check
+@holds("Parameters", "Defaults", "dtype")
 def check_parameters_and_defaults():
     first = torchvision.models.resnet50().layer1[0].downsample
     stated("16,384", first[0].weight.numel())
@@ -85,7 +96,64 @@ def check_parameters_and_defaults():
     assert float(torchvision.models.resnet18().layer1[0].bn2.weight.detach().min()) == 1.0
     assert float(torchvision.models.resnet50(zero_init_residual=True).layer1[0].bn3.weight.detach().abs().max()) == 0.0
     assert (torch.ones(2) + torch.ones(2, dtype=torch.float16)).dtype == torch.float32
-    assert Bottleneck.expansion == 4
+
+
+@holds("Input → output", "Same in train and eval?")
+def check_contract():
+    for shape in ((3, 5), (5,)):
+        f, x = nn.Linear(5, 5), torch.randn(shape)
+        assert (x + f(x)).shape == shape == f(x).shape
+        assert torch.equal(f.train()(x) + x, f.eval()(x) + x)
+    x = torch.randn(6, 5)
+    for f in (nn.BatchNorm1d(5), nn.Dropout(), torchvision.ops.StochasticDepth(0.5, "row")):
+        assert any(not torch.equal(f.train()(x) + x, f.eval()(x) + x) for _ in range(8))
+    block, project = nn.Linear(5, 7), nn.Linear(5, 7, bias=False)
+    assert (project(x) + block(x)).shape == (6, 7)
+
+
+@holds("residual, identity", "dense", "gated", "plain")
+def check_ways_to_combine():
+    x = torch.randn(2, 8, 4, 4)
+    assert (x + nn.Conv2d(8, 8, 3, padding=1)(x)).shape == x.shape
+    layer = importlib.import_module("torchvision.models.densenet")._DenseBlock(1, 8, 4, 3, 0.0).eval()
+    assert layer(x).shape[1] == 11 and torch.equal(layer(x)[:, :8], x)
+    cell, v, h, c = nn.LSTMCell(3, 4), torch.randn(2, 3), torch.randn(2, 4), torch.randn(2, 4)
+    i, f, g, _ = (v @ cell.weight_ih.T + cell.bias_ih + h @ cell.weight_hh.T + cell.bias_hh).chunk(4, 1)
+    torch.testing.assert_close(cell(v, (h, c))[1], f.sigmoid() * c + i.sigmoid() * g.tanh())
+    with torch.device("meta"):
+        kinds = {type(m) for m in torchvision.models.vgg16().features}
+    assert kinds == {nn.Conv2d, nn.ReLU, nn.MaxPool2d}
+
+
+@holds("Are residual connections there to cure vanishing gradients?")
+def check_the_shortcut_keeps_the_gradient_without_norms():
+    for skip, low, high in ((False, 0.0, 1e-4), (True, 0.5, 100.0)):
+        x = h = torch.randn(128, 64, requires_grad=True)
+        for _ in range(30):
+            branch = nn.Sequential(nn.Linear(64, 64), nn.Tanh())
+            h = h + branch(h) if skip else branch(h)
+        g = torch.randn_like(h)
+        assert low < torch.autograd.grad(h, x, g)[0].norm() / g.norm() < high
+
+
+@holds("In which sense is a residual network an ensemble?")
+def check_paths():
+    """With linear branches the product of (I + A_i) is the sum over all 2^n paths."""
+    matrices, total = [torch.randn(3, 3).double() for _ in range(4)], torch.zeros(3, 3).double()
+    paths = list(itertools.product((False, True), repeat=4))
+    for taken in paths:
+        path = torch.eye(3).double()
+        for A, use in zip(matrices, taken):
+            path = A @ path if use else path
+        total += path
+    whole = torch.eye(3).double()
+    for A in matrices:
+        whole = whole + A @ whole
+    assert len(paths) == 2**4 and torch.allclose(total, whole)
+
+
+@check
+def check_question_of_the_calculator():
     assert 256 * 512 * 28**2 == 512 * 1024 * 14**2 == 2 * 64 * 256 * 56**2      # the question of the calculator
 
 
@@ -127,17 +195,26 @@ def check_broadcasting_hides_a_mismatch():
     raises(RuntimeError, lambda: torch.randn(2, 3, 5, 5) + torch.randn(2, 16, 5, 5), "must match")
 
 
-@check
+@holds("Can the gradient still vanish?")
 def check_gradient_cancels_for_minus_identity():
     x = torch.randn(5, requires_grad=True)
     (gradient,) = torch.autograd.grad((x + (-x)).sum(), x)
     assert torch.equal(gradient, torch.zeros(5))
+    for epsilon in (0.1, 0.9):
+        J, g = torch.randn(5, 5).double(), torch.randn(5).double()
+        J *= epsilon / torch.linalg.matrix_norm(J, 2)
+        kept = ((torch.eye(5).double() + J).T @ g).norm() / g.norm()
+        assert kept >= 1 - epsilon - 1e-12
 
 
-@check
+@holds("Where can the norm stand?")
 def check_final_norm_is_optional():
     layer = nn.TransformerEncoderLayer(8, 2, norm_first=True)
     assert nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).norm is None
+    norm, x, branch = nn.LayerNorm(8), torch.randn(4, 8) * 3, lambda v: torch.zeros_like(v)
+    assert torch.equal(x + branch(norm(x)), x) and not torch.allclose(norm(x + branch(x)), x)
+    closed = nn.TransformerEncoder(layer, 2, norm=norm, enable_nested_tensor=False).eval()
+    assert torch.allclose(closed(x[None]).var(-1, correction=0), torch.ones(1, 4), atol=1e-2)
 
 
 def errors_on_digits(blocks, width=32, steps=80, rows=1200):

@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 VOTES = r"""
@@ -13,6 +13,10 @@ VOTES = r"""
 SQUASH = r"v_j = \mathrm{squash}(s_j) = \frac{\lVert s_j \rVert^2}{1 + \lVert s_j \rVert^2}\; \frac{s_j}{\lVert s_j \rVert}"
 UPDATE = r"b_{ij} \leftarrow b_{ij} + \hat{u}_{j|i}^\top v_j"
 MARGIN = r"L_k = T_k \max(0,\, m^+ - \lVert v_k \rVert)^2 + \lambda\,(1 - T_k) \max(0,\, \lVert v_k \rVert - m^-)^2"
+
+SABOUR = "Dynamic Routing Between Capsules, arXiv 1710.09829"
+sourced(SABOUR, "Input → output", "Defaults", "Same in train and eval?")
+sourced(SABOUR, "What does the decoder do?", "Do capsules make a network rotation invariant?")
 
 
 def squash(s):
@@ -48,6 +52,7 @@ def route_in_torch(votes, iterations, axis=2):
 
 # verified: formula-only (PyTorch has no capsule layer; the parts are compared with softmax, einsum and normalize)
 @formula(VOTES, SQUASH, UPDATE)
+@holds("capsules", "Range")
 def check_routing():
     for I, J, d, D, iterations in [(4, 3, 2, 5, 3), (6, 2, 3, 2, 1), (1, 4, 2, 3, 5)]:
         u, W = torch.randn(2, I, d, dtype=torch.float64), torch.randn(I, J, D, d, dtype=torch.float64)
@@ -56,7 +61,44 @@ def check_routing():
             ours_v, ours_c = route(u[n].numpy(), W.numpy(), iterations)
             np.testing.assert_allclose(ours_v, v[n].numpy(), atol=1e-10)
             np.testing.assert_allclose(ours_c, c[n].numpy(), atol=1e-10)
-        assert (v.norm(dim=-1) < 1).all() and torch.allclose(c.sum(2), torch.ones(2, I, dtype=torch.float64))
+        assert (v.norm(dim=-1) < 1).all() and not torch.allclose(v.norm(dim=-1).sum(1), torch.ones(2).double())
+        assert torch.allclose(c.sum(2), torch.ones(2, I, dtype=torch.float64))
+
+
+@holds("mean pooling", "max pooling", "Attention")
+def check_other_ways_to_combine():
+    x = torch.randn(1, 2, 4, 4, requires_grad=True)
+    for pool, largest in ((F.avg_pool2d, 0.25), (F.max_pool2d, 1.0)):
+        (share,) = torch.autograd.grad(pool(x, 2)[0, 0, 0, 0], x)
+        assert share.sum() == 1 and share.max() == largest
+    weights = nn.MultiheadAttention(8, 2, batch_first=True)(*[torch.randn(1, 5, 8)] * 3)[1]
+    assert torch.allclose(weights.sum(-1), torch.ones(1, 5))
+    assert not torch.allclose(weights.sum(1), torch.ones(1, 5), atol=1e-3)
+
+
+@holds("Why squash and not sigmoid?")
+def check_squash_keeps_the_direction():
+    s = torch.tensor([[3.0, -1.0, 0.5]]).double()
+    ours = torch.tensor(squash(s.numpy()))
+    assert torch.allclose(F.normalize(ours, dim=1), F.normalize(s, dim=1)) and ours.norm() < 1
+    assert F.cosine_similarity(s.sigmoid(), s).item() < 0.9
+
+
+@holds("Is routing trained?", "dtype", "Input → output")
+def check_gradients_reach_the_matrices():
+    W = (torch.randn(4, 3, 5, 2) * 0.5).requires_grad_()
+    v, c = route_in_torch(torch.einsum("ijdk,nik->nijd", W, torch.randn(6, 4, 2)), 3)
+    assert v.shape == (6, 3, 5) and c.requires_grad
+    v.square().sum().backward()
+    assert (W.grad.abs().sum((2, 3)) > 0).all()
+    raises((RuntimeError, NotImplementedError), lambda: torch.ones(1, 3, 2, dtype=torch.long).softmax(2))
+
+
+@holds("Do capsules make a network rotation invariant?")
+def check_a_turn_changes_the_capsules():
+    image, W = torch.rand(1, 1, 8, 8), torch.randn(8, 3, 4, 8) * 0.5
+    lengths = lambda x: route_in_torch(torch.einsum("ijdk,nik->nijd", W, x.view(1, 8, 8)), 3)[0].norm(dim=-1)
+    assert not torch.allclose(lengths(image), lengths(image.rot90(1, (2, 3))), atol=1e-3)
 
 
 @formula(MARGIN)
@@ -83,7 +125,7 @@ def check_by_hand():
     stated("0.917", second[0, 0].norm())
 
 
-@check
+@holds("Parameters")
 def check_parameters_of_capsnet():
     parts = [nn.Conv2d(1, 256, 9), nn.Conv2d(256, 256, 9, stride=2), nn.Linear(160, 512), nn.Linear(512, 1024), nn.Linear(1024, 784)]
     votes = 1152 * 10 * 16 * 8
@@ -128,6 +170,7 @@ def check_softmax_over_the_wrong_axis():
     assert accuracy_on_digits(axis=1) > 0.8 and accuracy_on_digits(axis=2) > 0.8
 
 
+@holds("Range")
 @pitfall('"The lengths are class probabilities"')
 def check_lengths_are_no_distribution():
     """Two classes present: the lengths sum to more than 1, and both losses per class approve; a softmax never can."""
@@ -139,6 +182,7 @@ def check_lengths_are_no_distribution():
     assert (long.square().sum() / (1 + long.square().sum())).item() == 1.0
 
 
+@holds("Cost")
 @pitfall("It does not scale to your images")
 def check_votes_on_larger_images():
     """CapsNet's two convolutions on 28x28 and on 224x224, its children, and the votes of one image in float32."""

@@ -5,12 +5,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from note_checks import check, formula, pitfall, processor_seconds, stated
+from note_checks import by_definition, formula, holds, pitfall, processor_seconds, raises, sourced, stated
 
 COST = r"\frac{K^2\, C_{\mathrm{in}}\, C_{\mathrm{out}}\, H_{\mathrm{out}} W_{\mathrm{out}}}{g}"
 LRN = r"""
 y_c = x_c \left( k + \frac{\alpha}{n} \sum_{j = \max(0,\, c - \lfloor n/2 \rfloor)}^{\min(C - 1,\, c + \lfloor n/2 \rfloor)} x_j^2 \right)^{-\beta}
 """
+
+by_definition("Backbone")
+sourced("Gradient-Based Learning Applied to Document Recognition, 1998", "LeNet-5")
+sourced("ImageNet Classification with Deep Convolutional Neural Networks, 2012", "AlexNet")
+sourced("arXiv 1409.1556, 1409.4842, 1512.03385, 1608.06993", "VGG16", "GoogLeNet", "ResNet-50", "DenseNet-121")
+sourced("arXiv 1801.04381, 1905.11946, 2201.03545: years and ideas", "MobileNetV2", "EfficientNet-B0", "ConvNeXt-T")
+sourced("torchvision references/classification, both recipes", "How does ConvNeXt compare with Swin?")
 
 
 def model(name):
@@ -60,7 +67,7 @@ def check_local_response_norm_of_the_paper():
     torch.testing.assert_close(nn.LocalResponseNorm(size=5, alpha=5e-4, k=2.0)(x), paper)
 
 
-@check
+@holds("Parameters", "Why has AlexNet so many parameters with so few layers?")
 def check_lenet_and_alexnet():
     layers = [nn.Conv2d(1, 6, 5), nn.Conv2d(6, 16, 5), nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)]
     for layer, text in zip(layers, ("156", "2,416", "48,120", "10,164", "850")):
@@ -72,6 +79,7 @@ def check_lenet_and_alexnet():
     stated("58,631,144", parameters(net.classifier))
     stated("37,752,832", parameters(net.classifier[1]))
     assert net.classifier[1].in_features == 6 * 6 * 256 and 37_752_832 > 25_557_032
+    stated("1,052,672", parameters(nn.Linear(256, 4096)))
     stated("61,100,840", parameters(net))
     assert not any(isinstance(m, nn.LocalResponseNorm) for m in net.modules())
     assert [m.out_channels for m in net.features if isinstance(m, nn.Conv2d)] == [64, 192, 384, 256, 256]
@@ -118,11 +126,17 @@ def check_fewer_multiply_adds_can_take_longer():
     assert many > 2 * one
 
 
-@check
+NAMES = "VGG16", "GoogLeNet", "ResNet-50", "DenseNet-121", "MobileNetV2", "EfficientNet-B0", "ConvNeXt-T"
+
+
+@holds("AlexNet", *NAMES, "Cost", "How does ConvNeXt compare with Swin?")
 def check_recorded_accuracy_and_work():
     table = {"alexnet": "56.5", "vgg16": "71.6", "googlenet": "69.8", "resnet50": "76.1", "densenet121": "74.4", "mobilenet_v2": "71.9", "efficientnet_b0": "77.7", "convnext_tiny": "82.5"}
     for name, text in table.items():
         stated(text, recorded(name)[0])
+    stated("81.5", recorded("swin_t")[0])
+    assert all(round(recorded(name)[1], 1) == 4.5 for name in ("convnext_tiny", "swin_t"))
+    stated("4.1", recorded("resnet50")[1])
     stated("57 %", recorded("alexnet")[0] / 100)
     stated("83 %", recorded("convnext_tiny")[0] / 100)
     stated("80.9 %", recorded("resnet50", "IMAGENET1K_V2")[0] / 100)
@@ -134,10 +148,36 @@ def check_recorded_accuracy_and_work():
         assert abs(counter.get_total_flops() / 2e9 - recorded(name)[1]) < 0.006
 
 
-@check
+@holds("Same in train and eval?", "ConvNeXt-T", "What do ConvNeXt's 7×7 kernels cost?")
 def check_modes_and_convnext():
     kinds = lambda name: {type(m) for m in model(name).modules()}
     assert nn.Dropout in kinds("alexnet") and nn.Dropout in kinds("vgg16") and nn.BatchNorm2d not in kinds("vgg16")
     assert nn.BatchNorm2d in kinds("resnet50")
+    assert any("StochasticDepth" == kind.__name__ for kind in kinds("convnext_tiny"))
     block = model("convnext_tiny").features[1][0].block
     assert block[0].kernel_size == (7, 7) and block[0].groups == 96 and isinstance(block[2], nn.LayerNorm) and isinstance(block[4], nn.GELU)
+    stated("4,704", block[0].weight.numel())
+    stated("82,944", nn.Conv2d(96, 96, 3).weight.numel())
+
+
+@holds("Form of ResNet", "dtype", "Which parts of a network make a backbone?")
+def check_stages_of_resnet():
+    net, sizes = models.resnet18(num_classes=7).eval(), []
+    for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+        stage.register_forward_hook(lambda m, i, out: sizes.append((out.shape[1], out.shape[2])))
+    assert net(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
+    assert sizes == [(64, 16), (128, 8), (256, 4), (512, 2)]      # strides 4, 8, 16, 32
+    assert net.avgpool.output_size == (1, 1)
+    raises(RuntimeError, lambda: net(torch.zeros(2, 3, 64, 64).double()))
+
+
+@holds("What do AlexNet and LeNet share?", "VGG16", "GoogLeNet", "MobileNetV2", "EfficientNet-B0")
+def check_parts_of_the_models():
+    net = model("alexnet")
+    kinds = [type(m) for m in net.features if not isinstance(m, nn.ReLU)]
+    assert kinds[:4] == [nn.Conv2d, nn.MaxPool2d] * 2 and kinds[4:] == [nn.Conv2d] * 3 + [nn.MaxPool2d]
+    assert {type(m) for m in net.classifier} == {nn.Dropout, nn.Linear, nn.ReLU} and parameters(net) > 900 * 61_706
+    kernels = lambda name: {m.kernel_size for m in model(name).modules() if isinstance(m, nn.Conv2d)}
+    assert kernels("vgg16") == {(3, 3)} and (1, 1) in kernels("googlenet")
+    for name in ("mobilenet_v2", "efficientnet_b0"):
+        assert any(m.groups == m.in_channels > 1 for m in model(name).modules() if isinstance(m, nn.Conv2d))

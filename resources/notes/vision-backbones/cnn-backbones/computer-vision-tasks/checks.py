@@ -1,15 +1,74 @@
+import inspect
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models import ResNet50_Weights, detection, resnet18, segmentation
 from torchvision.ops import box_iou
 
-from note_checks import formula, pitfall, raises, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend
 
 IOU = r"\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|}"
 MEAN_IOU = r"\mathrm{mIoU} = \frac{1}{K} \sum_{k=1}^{K} \frac{TP_k}{TP_k + FP_k + FN_k}"
 PIXEL_LOSS = r"L = -\frac{1}{HW} \sum_{p} \log \frac{e^{z_{p, y_p}}}{\sum_k e^{z_{p, k}}}"
+
+by_definition("classification", "detection", "semantic segmentation", "instance segmentation")
+sourced("torchvision documentation of Faster R-CNN and Mask R-CNN", "Detection", "Instance segmentation")
+sourced("torchvision documentation of its detectors", "Same in train and eval?", "dtype")
+sourced("ILSVRC localization task: one class and one box", "Localization")
+sourced("COCO detection evaluation: mAP on boxes and on masks", "Detection", "Instance segmentation")
+sourced("Panoptic Segmentation, arXiv 1801.00868; Mask2Former, arXiv 2112.01527", "panoptic segmentation")
+sourced("Faster R-CNN, arXiv 1506.01497; DETR, arXiv 2005.12872", "How do localization and detection differ?")
+
+
+@holds("Classification", "Localization", "dtype")
+def check_classes_and_one_box():
+    images, labels = torch.randn(2, 3, 32, 32), torch.tensor([1, 4])
+    net = resnet18(num_classes=5 + 4)
+    logits, box = net(images).split([5, 4], dim=1)
+    assert net.eval()(images[0].unsqueeze(0)).shape == (1, 9)
+    assert logits.shape == (2, 5) and box.shape == (2, 4)
+    (F.cross_entropy(logits, labels) + F.smooth_l1_loss(box, torch.rand(2, 4))).backward()
+    raises(RuntimeError, lambda: F.cross_entropy(logits, labels.int()), "Long")
+
+
+@holds("Can the tasks share a backbone?")
+def check_default_weights_of_the_backbones():
+    builders = (segmentation.fcn_resnet50, detection.fasterrcnn_resnet50_fpn, detection.maskrcnn_resnet50_fpn)
+    for builder in builders:
+        default = inspect.signature(inspect.unwrap(builder)).parameters["weights_backbone"].default
+        assert default == ResNet50_Weights.IMAGENET1K_V1
+
+
+@holds("Semantic or instance segmentation for counting?")
+def check_touching_objects_are_one_region():
+    from scipy.ndimage import label
+
+    masks = np.zeros((2, 6, 8), bool)
+    masks[0, 1:5, 1:4], masks[1, 1:5, 4:7] = True, True
+    assert label(masks.any(0))[1] == 1 and len(masks) == 2
+
+
+@holds("Which losses give few object pixels more weight?")
+def check_share_of_few_object_pixels():
+    """4 of 100 pixels are object, all pixels are scored 0.1: the share of the gradient that comes from the object."""
+    truth = torch.zeros(100)
+    truth[:4] = 1
+    right = lambda p: torch.where(truth == 1, p, 1 - p)
+    plain = lambda p: -right(p).log().sum()
+    focal = lambda p: -((1 - right(p)) ** 2 * right(p).log()).sum()
+    weighted = lambda p: -((1 + 23 * truth) * right(p).log()).sum()
+
+    def share(loss):
+        z = torch.full((100,), -2.2, requires_grad=True)
+        (gradient,) = torch.autograd.grad(loss(z.sigmoid()), z)
+        return float(gradient[:4].abs().sum() / gradient.abs().sum())
+
+    assert share(plain) < 0.4 and share(focal) > 0.9 and share(weighted) > 0.9
+    dice = lambda guess: 1 - 2 * (guess * truth).sum() / (guess.sum() + truth.sum())
+    assert dice(torch.zeros(100)) == 1 and dice(truth) == 0
 
 
 @formula(IOU)
@@ -64,6 +123,7 @@ def check_pixel_accuracy_hides_a_missing_class():
 
 
 @formula(PIXEL_LOSS)
+@holds("Semantic segmentation")
 def check_pixel_loss():
     for K, H, W in [(3, 4, 5), (2, 1, 7)]:
         z, y = torch.randn(1, K, H, W, dtype=torch.float64), torch.randint(0, K, (1, H, W))

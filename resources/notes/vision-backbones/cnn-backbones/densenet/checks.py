@@ -1,17 +1,20 @@
 import importlib
+import inspect
 
 import torch
 import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, processor_seconds, raises, stated
+from note_checks import check, formula, holds, pitfall, processor_seconds, raises, sourced, stated
 
 densenet = importlib.import_module("torchvision.models.densenet")
 
 LAYER = r"x_l = H_l\left( [x_0;\, x_1;\, \dots;\, x_{l-1}] \right), \qquad C_{\mathrm{in}}(l) = C_0 + (l - 1)\,k"
 BLOCK = r"\sum_{l=1}^{n} \left( 4k\,C_{\mathrm{in}}(l) + 36k^2 + 2\,C_{\mathrm{in}}(l) + 8k \right)"
 DEPTH = r"D = 2 \sum_{b=1}^{4} n_b + 5"
+
+sourced("Densely Connected Convolutional Networks, arXiv 1608.06993", "Can it be seen as deep supervision?")
 
 
 def model(name):
@@ -55,7 +58,7 @@ def check_depth():
         assert 2 * sum(layers) + 5 == counted == int(name[8:])
 
 
-@check
+@holds("Parameters", "Cost", "DenseNet-121", "DenseNet-201", "ResNet-50")
 def check_numbers():
     for name, text in [("densenet121", "7,978,856"), ("densenet169", "14,149,480"), ("densenet201", "20,013,928")]:
         stated(text, parameters(model(name)))
@@ -67,6 +70,9 @@ def check_numbers():
     stated("8.0", 7.978856)
     stated("20.0", 20.013928)
     stated("25.6", parameters(model("resnet50")) / 1e6)
+    for name, text in [("densenet121", "74.4 %"), ("densenet201", "76.9 %"), ("resnet50", "76.1 %")]:
+        meta = torchvision.models.get_model_weights(name).IMAGENET1K_V1.meta
+        stated(text, meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
     stated("45,440", parameters(net.features.denseblock1.denselayer1))
     stated("335,040", parameters(net.features.denseblock1))
     stated("992", net.features.denseblock3.denselayer24.conv1.in_channels)
@@ -74,6 +80,44 @@ def check_numbers():
     assert widest == 1024 - 32
     stated("300", sum(range(1, 25)))
     assert [getattr(net.features, f"transition{b}").conv.out_channels for b in (1, 2, 3)] == [128, 256, 512]
+
+
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?")
+def check_contract():
+    defaults = {name: p.default for name, p in inspect.signature(torchvision.models.DenseNet).parameters.items()}
+    wanted = {"growth_rate": 32, "bn_size": 4, "drop_rate": 0, "memory_efficient": False}
+    assert {name: defaults[name] for name in wanted} == wanted
+    assert inspect.signature(inspect.unwrap(torchvision.models.densenet121)).parameters["weights"].default is None
+    x = torch.randn(2, 3, 64, 64)
+    for rate in (0, 0.5):
+        net = torchvision.models.DenseNet(8, (2, 2, 2, 2), 16, drop_rate=rate)
+        assert not torch.equal(net.train()(x), net.eval()(x)) and net(x[0].unsqueeze(0)).shape == (1, 1000)
+        for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.train(False)
+        net.training = net.features.denseblock1.denselayer1.training = True      # dropout alone
+        assert torch.equal(net(x), net(x)) is (rate == 0)
+    raises(RuntimeError, lambda: net.eval()(x.double()))
+    raises((RuntimeError, ValueError), lambda: net.eval()(x[0]))
+
+
+@holds("What is the difference to ResNet in one sentence?", "Why transitions?", "Why the 1×1 in front of each 3×3?")
+def check_concatenation_against_sum():
+    x = torch.randn(2, 8, 6, 6)
+    block = densenet._DenseBlock(3, 8, 4, 5, 0.0).eval()
+    residual = torchvision.models.resnet.BasicBlock(8, 8).eval()
+    assert block(x).shape[1] == 8 + 3 * 5 and torch.equal(block(x)[:, :8], x)
+    assert residual(x).shape == x.shape and not torch.equal(residual(x), x)
+    raises(RuntimeError, lambda: torch.cat([x, x[:, :, ::2, ::2]], 1), "must match")
+    transition = densenet._Transition(8, 4).eval()
+    assert transition(x).shape == (2, 4, 3, 3)
+    stated("285,696", nn.Conv2d(992, 32, 3, bias=False).weight.numel())
+    layers = [layer for b in range(1, 5) for layer in getattr(model("densenet121").features, f"denseblock{b}").values()]
+    assert {layer.conv2.weight.numel() for layer in layers} == {36_864}
+
+
+@holds("Can it be seen as deep supervision?")
+def check_three_transitions():
+    assert sum(name.startswith("transition") for name, _ in model("densenet121").features.named_children()) == 3
 
 
 @check

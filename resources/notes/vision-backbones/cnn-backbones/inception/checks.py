@@ -1,4 +1,6 @@
 import importlib
+import inspect
+from unittest import mock
 
 import torch
 import torchvision
@@ -6,11 +8,19 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 MODULE = r"y = \left[ f_1(x);\; f_2(x);\; f_3(x);\; f_4(x) \right], \qquad C_{\mathrm{out}} = C_1 + C_2 + C_3 + C_4"
 REDUCTION = r"K^2 C B \quad \longrightarrow \quad C R + K^2 R B"
 FACTORS = r"n^2 C^2 \quad \longrightarrow \quad 2 n C^2"
+
+V1 = "Going Deeper with Convolutions, arXiv 1409.4842"
+V3 = "Rethinking the Inception Architecture, arXiv 1512.00567"
+V4 = "arXiv 1602.07261"
+sourced(f"{V1}; {V3}", "What do the auxiliary heads do?", "What came with V2 and V3?")
+sourced(V1, "Why pool inside a module?")
+sourced(f"Inception-v4, Inception-ResNet, {V4}", "Does V4 need shortcuts?")
+sourced("Xception: Deep Learning with Depthwise Separable Convolutions, arXiv 1610.02357", "Xception")
 
 
 def model(name, **options):
@@ -85,7 +95,7 @@ def check_the_branch_that_is_called_5x5():
     stated("163,328", weights(module))
 
 
-@check
+@holds("Parameters", "Cost", "GoogLeNet", "Inception V3", "ResNet-50")
 def check_numbers_and_defaults():
     for name, with_heads, without in [("googlenet", "13,004,888", "6,624,904"), ("inception_v3", "27,161,264", "23,834,568")]:
         stated(with_heads, parameters(model(name)))
@@ -94,10 +104,49 @@ def check_numbers_and_defaults():
     stated("5,713,216,096", multiply_adds(model("inception_v3"), 299))
     stated("6.6", parameters(model("googlenet", aux_logits=False)) / 1e6)
     stated("23.8", parameters(model("inception_v3", aux_logits=False)) / 1e6)
+    for name, text in [("googlenet", "69.8 %"), ("inception_v3", "77.3 %"), ("resnet50", "76.1 %")]:
+        meta = torchvision.models.get_model_weights(name).IMAGENET1K_V1.meta
+        stated(text, meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+    with torch.device("meta"):
+        stated("25.6", parameters(torchvision.models.resnet50()) / 1e6)
     for name in ("googlenet", "inception_v3"):
         net = model(name)
         assert net.aux_logits and not net.transform_input
         assert {m.eps for m in net.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-3}
+
+
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?")
+def check_contract():
+    weights_class = torchvision.models.get_model_weights("googlenet").__mro__[1]
+    for name, size, heads in (("googlenet", 224, False), ("inception_v3", 299, True)):
+        net = model(name).train()
+        out = net(torch.zeros(2, 3, size, size, device="meta"))
+        assert isinstance(out, tuple) and out.logits.shape == (2, 1000)
+        assert len(out) == (3 if name == "googlenet" else 2)
+        assert isinstance(net.eval()(torch.zeros(2, 3, size, size, device="meta")), torch.Tensor)
+        plain = model(name, aux_logits=False).train()
+        assert isinstance(plain(torch.zeros(2, 3, size, size, device="meta")), torch.Tensor)
+        assert any(isinstance(m, nn.Dropout) for m in net.modules())
+        builder = getattr(torchvision.models, name)
+        assert inspect.signature(inspect.unwrap(builder)).parameters["weights"].default is None
+        trained = torchvision.models.get_model_weights(name).IMAGENET1K_V1
+        with mock.patch.object(weights_class, "get_state_dict", lambda *a, **k: net.state_dict()), torch.device("meta"):
+            pretrained = builder(weights=trained)                 # nothing is downloaded
+        assert pretrained.transform_input and pretrained.aux_logits is heads
+    module = importlib.import_module("torchvision.models.googlenet").Inception(4, 1, 1, 1, 1, 1, 1)
+    raises(RuntimeError, lambda: module(torch.zeros(1, 4, 5, 5).double()))
+
+
+@holds("Why pool inside a module?", "What came with V2 and V3?")
+def check_pooling_branch_and_parts_of_v3():
+    pool, reduce = model("googlenet").inception3a.branch4
+    assert pool.stride == 1 and pool(torch.zeros(1, 192, 28, 28)).shape == (1, 192, 28, 28)
+    assert reduce.conv.kernel_size == (1, 1) and reduce.conv.out_channels == 32
+    net = model("inception_v3")
+    assert isinstance(net.Mixed_5b.branch1x1.bn, nn.BatchNorm2d)
+    assert net.Mixed_5b.branch3x3dbl_2.conv.kernel_size == net.Mixed_5b.branch3x3dbl_3.conv.kernel_size == (3, 3)
+    assert net.Mixed_6a(torch.zeros(1, 288, 35, 35, device="meta")).shape == (1, 768, 17, 17)
+    assert net.Mixed_6a.branch3x3.conv.stride == (2, 2)
 
 
 def fails(net, size):

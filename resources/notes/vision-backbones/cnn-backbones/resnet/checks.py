@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import torch
 import torchvision
@@ -5,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import ResNet50_Weights
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 BLOCK = r"y = \mathrm{ReLU}\left( F(x) + S(x) \right)"
 DEPTH = r"D = 2 + k \sum_{s=1}^{4} n_s"
@@ -72,7 +74,8 @@ def check_stage_parameters():
             C = 4 * M
 
 
-@check
+@holds("Parameters", "Cost", "ResNet-18", "ResNet-50", "ResNet-152", "VGG16", "MobileNetV2", "ViT-B/16",
+    "Which layers have the most weights?")
 def check_numbers():
     for depth, text in [(18, "11,689,512"), (34, "21,797,672"), (50, "25,557,032"), (101, "44,549,160"), (152, "60,192,808")]:
         stated(text, parameters(model(f"resnet{depth}")))
@@ -95,20 +98,68 @@ def check_numbers():
     stated("138.4", parameters(model("vgg16")) / 1e6)
     stated("3.5", parameters(model("mobilenet_v2")) / 1e6)
     stated("86.6", parameters(model("vit_b_16")) / 1e6)
-    attention = 12 * 2 * 197 * 197 * 768 + 12 * 197 * 4 * 768 * 768
-    rest = 196 * 768 * 768 + 12 * 197 * 2 * 768 * 3072 + 768 * 1000
-    stated("17.6", (attention + rest) / 1e9)
+    stated("17.6", multiply_adds(model("vit_b_16")) / 1e9)
+    accuracy = {"resnet18": "69.8 %", "resnet50": "80.9 %", "resnet152": "82.3 %", "vgg16": "71.6 %",
+        "mobilenet_v2": "72.2 %", "vit_b_16": "81.1 %"}
+    for name, text in accuracy.items():
+        stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+    for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
+        each = {part: parameters(layer) for part, layer in model(name).named_children()}
+        assert max(each, key=each.get) == ("layer3" if name in ("resnet101", "resnet152") else "layer4")
 
 
-@check
+@holds("Why does ResNet-50 cost less than VGG16 although it is deeper?")
+def check_work_of_parts():
+    def work(part, *shape):
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            part.eval()(torch.zeros(1, *shape))
+        return counter.get_total_flops() / 2e9
+
+    net, vgg, size = model("resnet50"), model("vgg16"), (3, 224, 224)
+    stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+    assert stem(torch.zeros(1, *size, device="meta")).shape[-1] == 56 == vgg.features[:10](torch.zeros(1, *size,
+        device="meta")).shape[-1]
+    stated("0.118", work(stem, *size))
+    stated("4.71", work(vgg.features[:10], *size))
+    stated("0.218", work(net.layer1[1], 256, 56, 56))
+    stated("1.85", work(nn.Conv2d(256, 256, 3, padding=1, device="meta"), 256, 56, 56))
+    stated("2.0", parameters(net.fc) / 1e6)
+    stated("123.6", parameters(vgg.classifier) / 1e6)
+    for name in ("resnet18",
+        "resnet50"):                # a block with an identity shortcut costs the same in each stage
+        stages = [model(name).get_submodule(f"layer{s}") for s in (1, 2, 3, 4)]
+        shapes = [(stages[0][1].conv1.in_channels * 2**s, 56 // 2**s, 56 // 2**s) for s in range(4)]
+        assert len({work(stage[1], *shape) for stage, shape in zip(stages, shapes)}) == 1
+
+
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?", "Does it accept other image sizes?",
+    "What does `zero_init_residual=True` do?")
 def check_contract():
+    options = inspect.signature(torchvision.models.resnet50).parameters
+    assert options["weights"].default is None
+    options = inspect.signature(torchvision.models.ResNet).parameters
+    assert options["num_classes"].default == 1000 and options["zero_init_residual"].default is False
+    for weights in ResNet50_Weights:
+        preset = weights.transforms()
+        assert preset.mean == [0.485, 0.456, 0.406] and preset.std == [0.229, 0.224, 0.225]
+    white = preset(torch.full((3, 300, 300), 255, dtype=torch.uint8))
+    assert abs(float(white[0].mean()) - (1 - 0.485) / 0.229) < 1e-3      # 255 counts as 1
     net = torchvision.models.resnet50()
     assert net.fc.out_features == 1000 and float(net.layer1[0].bn3.weight.detach()[0]) == 1.0
     zero = torchvision.models.resnet18(zero_init_residual=True).eval()
     x = torch.rand(1, 64, 4, 4)
-    assert torch.equal(zero.layer1[0](x), x)
+    assert torch.equal(zero.layer1[0](x), x) and torch.equal(zero.train().layer1[0](x), x)
+    x = torch.rand(1, 256, 4, 4)
+    assert torch.equal(torchvision.models.resnet50(zero_init_residual=True).layer1[1](x), x)
     assert net.eval()(torch.zeros(1, 3, 96, 64)).shape == (1, 1000)
+    assert net(torch.zeros(2, 3, 224, 224)[:, :, :70, :33]).shape == (2, 1000)
     raises((ValueError, RuntimeError), lambda: net(torch.zeros(3, 224, 224)))
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: net(torch.zeros(1, 3, 64, 64, dtype=dtype)))
+    noise = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(net(noise), net(noise)) and not torch.allclose(net.train()(noise), net.eval()(noise),
+            atol=1e-3)
     h = torch.zeros(1, 3, 32, 32)
     for layer in (net.conv1, net.maxpool, net.layer1, net.layer2, net.layer3, net.layer4):
         h = layer(h)

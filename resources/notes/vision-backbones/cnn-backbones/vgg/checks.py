@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import torch
@@ -8,13 +9,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import make_layers
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 STACK = r"r = 2n + 1, \qquad 9nC^2 \le (2n + 1)^2 C^2"
 CONV = r"P_{\mathrm{conv}} = \sum_{l=1}^{13} (9\,C_{l-1} + 1)\,C_l"
 DENSE = r"P_{\mathrm{dense}} = (7 \cdot 7 \cdot 512 + 1) \cdot 4096 + (4096 + 1) \cdot 4096 + (4096 + 1) \cdot 1000"
 WIDTHS = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+
+
+sourced("VGG, arXiv 1409.1556, section 2", "Why only 3×3?")
+sourced("ResNet, arXiv 1512.03385, section 4.1", "Why not simply go on to 50 layers?")
+sourced("Johnson et al., Perceptual Losses for Real-Time Style Transfer, arXiv 1603.08155",
+    "Which maps does a style loss read?")
 
 
 def model(name, **options):
@@ -34,6 +41,7 @@ def multiply_adds(net):
 
 
 @formula(STACK)
+@holds("Why only 3×3?")
 def check_receptive_field_and_weights_of_a_stack():
     for n, C in [(1, 4), (2, 3), (3, 2), (5, 1)]:
         stack = nn.Sequential(*(nn.Conv2d(C, C, 3, bias=False) for _ in range(n))).double()
@@ -51,6 +59,7 @@ def check_receptive_field_and_weights_of_a_stack():
 
 
 @formula(CONV, DENSE)
+@holds("Parameters")
 def check_parameters():
     net = model("vgg16")
     assert [m.out_channels for m in net.features if isinstance(m, nn.Conv2d)] == WIDTHS
@@ -70,7 +79,7 @@ def check_parameters():
     stated("138,365,992", parameters(model("vgg16_bn")))
 
 
-@check
+@holds("Cost", "VGG16", "VGG19", "ResNet-50", "AlexNet", "Where are parameters, where is work?")
 def check_other_numbers():
     work = multiply_adds(model("vgg16"))
     stated("15,470,264,320", work)
@@ -83,6 +92,8 @@ def check_other_numbers():
     stated("0.71", multiply_adds(model("alexnet")) / 1e9)
     for text, name in [("138.4", "vgg16"), ("143.7", "vgg19"), ("25.6", "resnet50"), ("61.1", "alexnet")]:
         stated(text, parameters(model(name)) / 1e6)
+    for text, name in [("71.6 %", "vgg16"), ("72.4 %", "vgg19"), ("80.9 %", "resnet50"), ("56.5 %", "alexnet")]:
+        stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
     three = nn.Sequential(*(nn.Conv2d(256, 256, 3, bias=False) for _ in range(3)))
     one = nn.Conv2d(256, 256, 7, bias=False)
     stated("1,769,472", parameters(three))
@@ -97,14 +108,22 @@ def check_other_numbers():
     stated("212", field)
 
 
-@check
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?")
 def check_contract():
+    options = inspect.signature(torchvision.models.VGG).parameters
+    assert options["num_classes"].default == 1000 and options["dropout"].default == 0.5
+    assert inspect.signature(torchvision.models.vgg16).parameters["weights"].default is None
+    assert model("vgg16").eval()(torch.zeros(2, 3, 224, 224, device="meta")).shape == (2, 1000)
+    for names, count in ((("vgg16", "vgg19"), 0), (("vgg16_bn", "vgg19_bn"), 1)):
+        assert all(any(isinstance(m, nn.BatchNorm2d) for m in model(name).modules()) == count for name in names)
     net = torchvision.models.vgg16(num_classes=3).eval()
     assert net.classifier[2].p == 0.5 == net.classifier[5].p
     with torch.no_grad():
         assert net(torch.zeros(2, 3, 32, 40)).shape == (2, 3)
         for bad in (torch.zeros(1, 3, 31, 31), torch.zeros(3, 224, 224)):
             raises(RuntimeError, lambda: net(bad))
+        for dtype in (torch.int64, torch.float64):
+            raises(RuntimeError, lambda: net(torch.zeros(1, 3, 32, 32, dtype=dtype)))
         assert isinstance(torchvision.models.vgg11().features[2], nn.MaxPool2d)
         for layers in ("vgg11", "vgg13", "vgg16", "vgg19"):
             features = model(layers).features
@@ -173,7 +192,17 @@ def check_weights_metadata():
     assert "missing values in the" in VGG16_Weights.IMAGENET1K_FEATURES.meta["_docs"]
 
 
-@check
+@holds("Which maps does a style loss read?")
+def check_relus_of_the_blocks():
+    features = model("vgg16").features
+    assert all(isinstance(features[i], nn.ReLU) for i in (3, 8, 15, 22))
+    for i, block, relu in ((3, 1, 2), (8, 2, 2), (15, 3, 3), (22, 4, 3)):
+        pools = [j for j, m in enumerate(features[:i]) if isinstance(m, nn.MaxPool2d)]
+        start = pools[-1] if pools else 0
+        assert len(pools) == block - 1 and sum(isinstance(m, nn.ReLU) for m in features[start : i + 1]) == relu
+
+
+@holds("How much memory do its activations take in training?")
 def check_activation_memory():
     net, sizes = model("vgg16").eval(), []
     for layer in net.features:
@@ -183,4 +212,5 @@ def check_activation_memory():
         net.features(torch.zeros(1, 3, 224, 224, device="meta"))
     stated("13,547,520", sum(sizes))
     stated("51.7", sum(sizes) * 4 / 2**20)
+    stated("9,192", sum(layer.out_features for layer in net.classifier if isinstance(layer, nn.Linear)))
     assert 0.45 < (sizes[0] + sizes[1]) / sum(sizes) < 0.5 and sum(sizes[:4]) > 0.7 * sum(sizes)

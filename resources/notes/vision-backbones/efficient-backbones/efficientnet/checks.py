@@ -1,4 +1,5 @@
 import importlib
+import inspect
 import math
 
 import torch
@@ -7,7 +8,7 @@ from torch.utils.checkpoint import checkpoint_sequential
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import formula, holds, pitfall, raises, sourced, stated
 
 source = importlib.import_module("torchvision.models.efficientnet")
 
@@ -15,6 +16,10 @@ COMPOUND = r"d = \alpha^{\phi}, \quad w = \beta^{\phi}, \quad r = \gamma^{\phi},
 COST = r"\frac{\mathrm{cost}}{\mathrm{cost}_{\mathrm{B0}}} \approx d\,w^2\,r^2"
 ROUNDING = r"n' = \lceil d\,n \rceil, \qquad C' = \max\left( 8, 8 \left\lfloor \frac{w\,C + 4}{8} \right\rfloor \right)"
 FACTORS = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2), 3: (1.2, 1.4), 4: (1.4, 1.8), 5: (1.6, 2.2), 6: (1.8, 2.6), 7: (2.0, 3.1)}
+
+
+sourced("EfficientNet, arXiv 1905.11946, section 3.3; EfficientNetV2, arXiv 2104.00298",
+    "Are the three constants optimal for every network?")
 
 
 def model(name, **options):
@@ -68,7 +73,7 @@ def check_rounding():
     assert sum(layers) == 16
 
 
-@check
+@holds("Parameters", "Cost", "B0", "B4", "V2-S", "MobileNetV3-large", "ResNet-50")
 def check_numbers():
     for name, text in [("efficientnet_b0", "5,288,548"), ("efficientnet_b1", "7,794,184"), ("efficientnet_b4", "19,341,616"), ("efficientnet_b7", "66,347,960"), ("efficientnet_v2_s", "21,458,488")]:
         stated(text, parameters(model(name)))
@@ -82,6 +87,40 @@ def check_numbers():
         stated(text, multiply_adds(model(name), size) / 1e9)
     for text, name in [("5.3", "efficientnet_b0"), ("19.3", "efficientnet_b4"), ("21.5", "efficientnet_v2_s"), ("5.5", "mobilenet_v3_large"), ("25.6", "resnet50")]:
         stated(text, parameters(model(name)) / 1e6)
+    accuracy = {"efficientnet_b0": "77.7 %", "efficientnet_b4": "83.4 %", "efficientnet_v2_s": "84.2 %",
+        "mobilenet_v3_large": "75.3 %", "resnet50": "80.9 %"}
+    for name, text in accuracy.items():
+        weights = models.get_model_weights(name).DEFAULT
+        stated(text, weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+        assert weights.transforms().crop_size[0] == {"efficientnet_b4": 380, "efficientnet_v2_s": 384}.get(name, 224)
+
+
+@holds("Why is width squared in the cost?")
+def check_cost_of_wider_layers():
+    def work(conv):
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            conv.to("meta")(torch.zeros(1, conv.in_channels, 14, 14))
+        return counter.get_total_flops()
+
+    assert work(nn.Conv2d(96, 48, 1)) == 4 * work(nn.Conv2d(48, 24, 1))
+    assert work(nn.Conv2d(96, 96, 3, padding=1, groups=96)) == 2 * work(nn.Conv2d(48, 48, 3, padding=1, groups=48))
+
+
+@holds("What does stochastic depth do here?", "Same in train and eval?")
+def check_stochastic_depth():
+    net = models.efficientnet_b0(num_classes=3)
+    block = net.features[6][1]                                  # has a shortcut
+    assert block.use_res_connect and block.stochastic_depth.mode == "row"
+    block.stochastic_depth.p = 0.5
+    x = torch.randn(64, 192, 4, 4)
+    with torch.no_grad():
+        passed = (block.train()(x) == x).flatten(1).all(1)
+        assert 8 < int(passed.sum()) < 56                       # some samples skip the whole branch, others do not
+        assert not (block.eval()(x) == x).flatten(1).all(1).any()
+        x = torch.randn(4, 3, 64, 64)
+        assert torch.equal(net.eval()(x), net(x)) and not torch.allclose(net.train()(x), net.eval()(x), atol=1e-4)
+    kinds = {type(m).__name__ for m in net.modules()}
+    assert {"BatchNorm2d", "Dropout", "StochasticDepth", "SiLU"} <= kinds
 
 
 def touched(net, size=224):
@@ -152,8 +191,23 @@ def check_other_epsilon():
     assert 1e-4 < gap < 0.5 and torch.equal(port(x), source_net(x))
 
 
-@check
+@holds("Input → output", "dtype", "Defaults", "Where does SE sit, and how wide is it?")
 def check_contract():
+    net = models.efficientnet_b0().eval()
+    assert net(torch.zeros(2, 3, 64, 70)).shape == (2, 1000)
+    raises((ValueError, RuntimeError), lambda: net(torch.zeros(3, 64, 64)))
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: net(torch.zeros(1, 3, 64, 64, dtype=dtype)))
+    assert inspect.signature(models.efficientnet_b0).parameters["weights"].default is None
+    assert inspect.signature(source.EfficientNet).parameters["stochastic_depth_prob"].default == 0.2
+    for index in range(8):
+        for block in (block for stage in list(model(f"efficientnet_b{index}").features)[1:-1] for block in stage):
+            parts = [type(part).__name__ for part in block.block]
+            se = parts.index("SqueezeExcitation")
+            assert block.block[se - 1][0].groups == block.block[se - 1][0].in_channels and se == len(parts) - 2
+            assert block.block[se].fc1.out_channels == block.block[0][0].in_channels // 4
+    dropouts = [model(f"efficientnet_b{i}").classifier[0].p for i in range(8)]
+    assert dropouts == sorted(dropouts) and (dropouts[0], dropouts[-1]) == (0.2, 0.5)
     sizes = [models.get_model_weights(f"efficientnet_b{i}").IMAGENET1K_V1.transforms() for i in range(8)]
     assert [s.crop_size[0] for s in sizes] == [224, 240, 288, 300, 380, 456, 528, 600]
     assert sum("bicubic" in str(s.interpolation).lower() for s in sizes) > 4

@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import torch
 import torchvision
@@ -7,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models._utils import _make_divisible
 from torchvision.models.mobilenetv2 import InvertedResidual
 
-from note_checks import check, formula, pitfall, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 RATIO = r"""
@@ -17,6 +19,11 @@ BLOCK = r"HW\, t\, C_{\mathrm{in}}^2 + \frac{HW}{s^2}\, t\, C_{\mathrm{in}} \lef
 WIDTH = r"""
 C' = \max\left( 8, 8 \left\lfloor \frac{\alpha C + 4}{8} \right\rfloor \right), \qquad C' \leftarrow C' + 8 \ \text{ if } \ C' < 0.9\,\alpha C
 """
+
+
+sourced("MobileNetV2, arXiv 1801.04381, section 3.2 and figure 1", 'Why "linear" bottleneck?')
+sourced("MobileNetV2, arXiv 1801.04381", "Why ReLU6?")
+sourced("Searching for MobileNetV3, arXiv 1905.02244, section 5", "What did V3 change?")
 
 
 def model(name, **options):
@@ -62,7 +69,8 @@ def check_width_rounding():
     assert int((0.35 * 32 + 4) / 8) * 8 == 8 and abs(0.9 * 0.35 * 32 - 10.08) < 1e-9
 
 
-@check
+@holds("Parameters", "Cost", "MobileNetV2", "V3-large", "V3-small", "ShuffleNetV2 ×1", "EfficientNet-B0", "ResNet-18",
+    "Where are V2's parameters?")
 def check_numbers():
     sizes = {"mobilenet_v2": ("3,504,872", "300,774,272"), "mobilenet_v3_large": ("5,483,032", "216,589,760"), "mobilenet_v3_small": ("2,542,856", "56,510,400")}
     for name, (size, work) in sizes.items():
@@ -73,7 +81,15 @@ def check_numbers():
     for name, (size, work) in short.items():
         stated(size, parameters(model(name)) / 1e6)
         stated(work, multiply_adds(model(name)) / 1e6)
+    accuracy = {"mobilenet_v2": "72.2 %", "mobilenet_v3_large": "75.3 %", "mobilenet_v3_small": "67.7 %",
+                "shufflenet_v2_x1_0": "69.4 %", "efficientnet_b0": "77.7 %", "resnet18": "69.8 %"}
+    for name, text in accuracy.items():
+        stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
     net = model("mobilenet_v2")
+    norms = sum(parameters(m) for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+    assert parameters(net) == 2_124_672 + 64_224 + 1_281_000 + norms + parameters(net.features[0][0])
+    assert [len(list(b.conv)) for b in list(net.features)[1:-1]] == [3] + 16 * [4]
+    assert all(b.conv[0][0].out_channels == 6 * b.conv[0][0].in_channels for b in list(net.features)[2:-1])
     convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
     stated("2,124,672", sum(m.weight.numel() for m in convs if m.kernel_size == (1, 1)))
     stated("64,224", sum(m.weight.numel() for m in convs if m.groups > 1))
@@ -85,8 +101,41 @@ def check_numbers():
     stated("0.20", multiply_adds(model("mobilenet_v2", width_mult=0.35)) / multiply_adds(net))
     stated("0.12", 0.35**2)
     assert parameters(model("mobilenet_v3_large", width_mult=0.5)) < 0.4 * parameters(model("mobilenet_v3_large"))
-    activations = {type(m) for m in model("shufflenet_v2_x1_0").modules() if type(m).__module__.endswith("activation")}
-    assert activations == {nn.ReLU}
+
+
+@holds('Why "linear" bottleneck?')
+def check_what_relu_loses():
+    """Points of the plane are recovered where at least two channels stay active."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        lost = {n: float(((torch.randn(200, 2000, 2) @ torch.randn(200, 2,
+            n) > 0).sum(-1) < 2).float().mean()) for n in (3, 30)}
+        assert lost[3] > 0.3 and lost[30] < 0.001
+    block = model("mobilenet_v2").features[4].conv
+    assert [type(m) for m in block][-2:] == [nn.Conv2d, nn.BatchNorm2d]
+
+
+@holds("Why ReLU6?")
+def check_range_of_relu6():
+    x = torch.cat([torch.randn(1000), torch.tensor([500.0])])
+    h = F.relu6(x)
+    assert h.min() == 0 and h.max() == 6 and F.relu(x).max() == 500
+    assert ((h / (6 / 255)).round() * (6 / 255) - h).abs().max() <= 3 / 255 + 1e-6 and (h / (6 / 255)).round().max() == 255
+
+
+@holds("What did V3 change?")
+def check_v3():
+    for name in ("mobilenet_v3_large", "mobilenet_v3_small"):
+        net = model(name).eval()
+        blocks = list(net.features)[1:-1]
+        squeezed = [any(type(m).__name__ == "SqueezeExcitation" for m in b.modules()) for b in blocks]
+        swish = [any(isinstance(m, nn.Hardswish) for m in b.modules()) for b in blocks]
+        assert 0 < sum(squeezed) < len(blocks) and swish == sorted(swish) and not swish[0] and swish[-1]
+        assert isinstance(net.features[0][2], nn.Hardswish)
+        kernels = {m.kernel_size for b in blocks for m in b.modules() if isinstance(m, nn.Conv2d) and m.groups > 1}
+        assert kernels == {(3, 3), (5, 5)}
+        assert isinstance(net.classifier[0], nn.Linear) and net.avgpool(net.features(torch.zeros(1, 3, 224, 224,
+            device="meta"))).shape[2:] == (1, 1)
 
 
 @check
@@ -172,8 +221,19 @@ def check_porting():
     assert torch.equal(norms[0](h), norms[1](h))
 
 
-@check
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?")
 def check_contract():
+    assert inspect.signature(torchvision.models.MobileNetV2).parameters["width_mult"].default == 1.0
+    for builder in (torchvision.models.mobilenet_v2, torchvision.models.mobilenet_v3_small):
+        assert inspect.signature(builder).parameters["weights"].default is None
+        net, y = builder().eval(), torch.randn(2, 3, 64, 48)
+        for kind in (torchvision.models.MobileNetV2, torchvision.models.MobileNetV3):
+            assert inspect.signature(kind).parameters["dropout"].default == 0.2
+        with torch.no_grad():
+            assert net(y).shape == (2, 1000) and torch.equal(net(y), net(y)) and not torch.equal(net.train()(y), net(y))
+        raises((ValueError, RuntimeError), lambda: net.eval()(y[0]))
+        for dtype in (torch.int64, torch.float64):
+            raises(RuntimeError, lambda: net(y.to(dtype)))
     v2, v3 = model("mobilenet_v2"), model("mobilenet_v3_large")
     assert v2.classifier[0].p == 0.2 == v3.classifier[2].p
     norm = lambda net: {(m.eps, m.momentum) for m in net.modules() if isinstance(m, nn.BatchNorm2d)}

@@ -3,13 +3,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 BLOCK = r"y = \mathrm{ReLU}\left( \mathrm{BN}_3(W_3 * x) + \mathrm{BN}_1(W_1 * x) + \mathrm{BN}_0(x) \right)"
 FOLDED = r"""
 W'_i = \frac{\gamma_i}{\sqrt{\sigma_i^2 + \varepsilon}}\, W_i, \qquad b'_i = \beta_i - \frac{\gamma_i\, \mu_i}{\sqrt{\sigma_i^2 + \varepsilon}}
 """
 MERGED = r"y = \mathrm{ReLU}\left( \left( W'_3 + P(W'_1) + P(W'_0) \right) * x + b'_3 + b'_1 + b'_0 \right)"
+
+
+by_definition("Cost")
+sourced("RepVGG, arXiv 2101.03697, section 3", "Defaults")
 
 
 def norm(channels, eps=1e-5):
@@ -70,12 +74,49 @@ class Branches(nn.Module):
 
 
 @pitfall("The converted model gives other outputs")
+@holds("Same in train and eval?", "RepVGG")
 def check_batch_statistics():
     block, x = Branches(8), 3 * torch.randn(4, 8, 14, 14) + 1
     merged = block.merged()
     assert not torch.allclose(block.train()(x), merged(x), atol=0.05)
     merged = block.merged()
     assert torch.allclose(block.eval()(x), merged(x), atol=1e-5)
+
+
+@holds("If the functions are the same, why does training differ?")
+def check_one_step_from_the_same_function():
+    for seed in range(3):
+        torch.manual_seed(seed)
+        block, x, target = Branches(8), torch.randn(4, 8, 6, 6), torch.rand(4, 8, 6, 6)
+        merged = block.eval().merged()           # in eval mode, so that batch statistics play no part
+        assert torch.allclose(block(x), merged(x), atol=1e-5)
+        for net in (block, merged):
+            optimizer = torch.optim.SGD(net.parameters(), 0.5)
+            F.mse_loss(net(x), target).backward()
+            optimizer.step()
+        assert (block(x) - merged(x)).abs().max() > 1e-3
+
+
+@holds("ResNet", "VGG with BatchNorm", "MobileNetV2")
+def check_folded_siblings():
+    import torchvision
+    from torch.nn.utils import fuse_conv_bn_eval
+
+    models = torchvision.models
+    parts = (models.resnet18().layer1[0], models.vgg11_bn().features[:8], models.mobilenet_v2().features[3])
+    for part, shape in zip(parts, ((1, 64, 8, 8), (1, 3, 16, 16), (1, 24, 8, 8))):
+        modules = list(part.eval().named_modules())
+        x = torch.randn(shape)
+        with torch.no_grad():
+            before = part(x)
+            for (name, conv), (after, bn) in zip([m for m in modules if isinstance(m[1], nn.Conv2d)],
+                                                 [m for m in modules if isinstance(m[1], nn.BatchNorm2d)], strict=True):
+                part.set_submodule(name, fuse_conv_bn_eval(conv, bn))
+                part.set_submodule(after, nn.Identity())
+            assert torch.allclose(part(x), before, atol=1e-5)
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in part.modules())
+    assert parts[2].use_res_connect and [c.groups > 1 for c in parts[2].modules() if isinstance(c,
+        nn.Conv2d)] == [False, True, False]
 
 
 @pitfall("Fine-tuning the merged model works worse")
@@ -126,7 +167,7 @@ def check_branches_of_different_size_do_not_add():
         assert sum(maps).shape == (2, 3, 14 // stride, 14 // stride)
 
 
-@check
+@holds("Parameters")
 def check_by_hand():
     kernel = 0.5 * torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]])
     kernel[1, 1] += 0.25 * 4 + 1
@@ -136,19 +177,54 @@ def check_by_hand():
     branches = nn.ModuleList([nn.Conv2d(64, 64, 3, bias=False), nn.Conv2d(64, 64, 1, bias=False), *(nn.BatchNorm2d(64) for _ in range(3))])
     stated("41,344", sum(p.numel() for p in branches.parameters()))
     stated("36,928", sum(p.numel() for p in nn.Conv2d(64, 64, 3).parameters()))
+    wide, point = (nn.Conv2d(64, 64, size, bias=False).weight.numel() for size in (3, 1))
+    assert point / (wide + point) == 0.1
     assert 10 * 64**2 + 6 * 64 == 41_344 and 9 * 64**2 + 64 == 36_928
 
 
-@check
+@holds("Does merging reduce multiply-adds?")
+def check_work_of_the_branches():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counts, block = [], Branches(16).eval()
+    for net in (block, block.merged()):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(torch.zeros(1, 16, 14, 14))
+        counts.append(counter.get_total_flops())
+    assert abs(counts[1] / counts[0] - 0.9) < 1e-9
+
+
+@holds("Input → output", "dtype", "Defaults")
 def check_contract():
     import torchvision
+
+    block = Branches(4).eval()
+    for n in block.norms:
+        nn.init.uniform_(n.running_var, 0.1, 3)
+    x = torch.randn(2, 4, 7, 6)
+    gap = float((block(x) - block.merged()(x)).detach().abs().max())
+    exact = Branches(4).double().eval()
+    exact.load_state_dict(block.state_dict())
+    kernel = sum(folded(k.detach().numpy(), n)[0] for k, n in zip(
+        (exact.wide.weight, F.pad(exact.point.weight, [1] * 4), F.pad(torch.eye(4).double().view(4, 4, 1, 1),
+            [1] * 4)), exact.norms))
+    merged = F.conv2d(x.double(), torch.tensor(kernel),
+        sum(n.bias - n.weight * n.running_mean / (n.running_var + n.eps).sqrt()
+                                                            for n in exact.norms), padding=1).relu()
+    assert block(x).shape == block.merged()(x).shape == x.shape and (merged - exact(x.double())).abs().max() < 1e-12 < gap < 1e-4
+    raises(ValueError, lambda: block(x[0]))
+    assert block.merged()(x[0]).shape == (4, 7, 6)
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: block(x.to(dtype)))
+    narrow = nn.Conv2d(4, 8, 3, padding=1)(x)
+    raises(RuntimeError, lambda: narrow + nn.BatchNorm2d(4)(x))             # other width: the identity does not fit
 
     assert not any("repvgg" in name for name in torchvision.models.list_models())
     assert nn.Conv2d(4, 4, 3, padding=1)(torch.randn(4, 6, 6)).shape == (4, 6, 6)
     raises(ValueError, lambda: nn.BatchNorm2d(4).eval()(torch.randn(4, 6, 6)))
 
 
-@check
+@holds("Could more branches be merged?", "Why not merge a ResNet block in this way?")
 def check_a_relu_between_prevents_merging():
     """Two convolutions without activation are one linear map, with ReLU between them not."""
     first, second = nn.Conv2d(2, 4, 1, bias=False).double(), nn.Conv2d(4, 2, 3, bias=False).double()
@@ -163,4 +239,6 @@ def check_a_relu_between_prevents_merging():
     kernel = torch.einsum("ohkl,hi->oikl", padded.weight, shifted.weight[:, :, 0, 0])
     gap = (F.conv2d(x, kernel, padded.bias + padded.weight.sum((2, 3)) @ shifted.bias, padding=1) - padded(shifted(x))).abs()
     assert gap[..., 1:-1, 1:-1].max() < 1e-9 and gap.max() > 1e-3
+    flat = torch.randn(2, 2, 1, 3, dtype=torch.float64)
+    torch.testing.assert_close(F.conv2d(x, flat, padding=(0, 1)), F.conv2d(x, F.pad(flat, [0, 0, 1, 1]), padding=1))
     torch.testing.assert_close(F.avg_pool2d(x, 3, 1, 1), F.conv2d(x, torch.eye(2).double().view(2, 2, 1, 1).expand(2, 2, 3, 3) / 9, padding=1))

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import numpy as np
@@ -7,11 +8,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.shufflenetv2 import InvertedResidual, channel_shuffle
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import formula, holds, pitfall, raises, sourced, stated
 
 SHUFFLE = r"y_{jg + i} = x_{i\,C/g + j}, \qquad 0 \le i < g, \quad 0 \le j < C/g"
 UNIT = r"y = \mathrm{shuffle}_2\left( [x_1;\, B(x_2)] \right), \qquad P = 2h^2 + 9h + 6h"
 TRAFFIC = r"A = HW\,(c_1 + c_2) + c_1 c_2 \;\ge\; 2\sqrt{HW\,F} + \frac{F}{HW}"
+
+
+sourced("ShuffleNet V2, arXiv 1807.11164", "Which guidelines does V2 follow?", "How does V2 resemble DenseNet?")
 
 
 def model(name):
@@ -84,7 +88,7 @@ def check_memory_traffic():
     stated("217,344", 784 * 272 + 16 * 256)
 
 
-@check
+@holds("Parameters", "Cost", "ShuffleNetV2 ×1", "MobileNetV2", "MobileNetV3-small", "SqueezeNet 1.1")
 def check_numbers():
     for name, text in [("x0_5", "1,366,792"), ("x1_0", "2,278,604"), ("x1_5", "3,503,624"), ("x2_0", "7,393,996")]:
         stated(text, parameters(model(f"shufflenet_v2_{name}")))
@@ -92,6 +96,15 @@ def check_numbers():
     stated("144,907,992", multiply_adds(model("shufflenet_v2_x1_0")))
     for text, name in [("145", "shufflenet_v2_x1_0"), ("301", "mobilenet_v2"), ("57", "mobilenet_v3_small"), ("349", "squeezenet1_1")]:
         stated(text, multiply_adds(model(name)) / 1e6)
+    for text, name in [("69.4 %", "shufflenet_v2_x1_0"), ("72.2 %", "mobilenet_v2"), ("67.7 %", "mobilenet_v3_small"),
+        ("58.2 %", "squeezenet1_1")]:
+        stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+    kinds = lambda name: {(m.kernel_size[0],
+        m.groups > 1) for m in model(name).features[1:].modules() if isinstance(m, nn.Conv2d)}
+    assert kinds("squeezenet1_1") == {(1, False), (3, False)} and kinds("mobilenet_v2") == {(1, False), (3, True)}
+    small = model("mobilenet_v3_small")
+    assert any(type(m).__name__ == "SqueezeExcitation" for m in small.modules())
+    assert small.features[2].block[0][0].out_channels > small.features[2].block[0][0].in_channels
     unit = model("shufflenet_v2_x1_0").stage2[1]
     stated("7,598", parameters(unit))
     stated("5,684,000", multiply_adds(unit, 116, 28, 28))
@@ -136,8 +149,40 @@ def check_width_changes_at_stride_two():
     assert InvertedResidual(116, 116, 1)(x).shape == x.shape and InvertedResidual(116, 232, 2)(x).shape == (2, 232, 4, 4)
 
 
-@check
+@holds("How does V2 resemble DenseNet?")
+def check_reuse_by_distance():
+    x = torch.arange(1.0, 117).view(1, 116, 1, 1)
+    units = [InvertedResidual(116, 116, 1).eval() for _ in range(2)]
+    with torch.no_grad():
+        for unit, left in zip(units, (58, 29)):
+            x = unit(x) if unit is units[0] else unit(h)
+            h = x
+            values = set(x.flatten().tolist())
+            assert sum(float(c) in values for c in range(1, 117)) == left
+
+
+@holds("Does the shuffle cost anything?")
+def check_cost_of_the_shuffle():
+    shuffle, x = nn.ChannelShuffle(2), torch.randn(1, 8, 3, 3)
+    assert not list(shuffle.parameters()) and multiply_adds(shuffle, 8, 3, 3) == 0
+    assert channel_shuffle(x, 2).data_ptr() != x.data_ptr() != shuffle(x).data_ptr()
+    assert inspect.getsource(InvertedResidual.forward).count("channel_shuffle(") == 1
+
+
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?", "How can a stride-2 unit widen the network?")
 def check_contract():
+    assert inspect.signature(torchvision.models.shufflenet_v2_x1_0).parameters["weights"].default is None
+    whole, y = torchvision.models.shufflenet_v2_x0_5().eval(), torch.randn(2, 3, 64, 50)
+    with torch.no_grad():
+        assert whole(y).shape == (2, 1000) and torch.equal(whole(y),
+            whole(y)) and not torch.allclose(whole.train()(y), whole.eval()(y), atol=1e-3)
+    raises((ValueError, RuntimeError), lambda: whole(y[0]))
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: whole(y.to(dtype)))
+    wide = InvertedResidual(8, 20, 2).eval()
+    assert wide.branch1(torch.zeros(1, 8, 6, 6)).shape == (1, 10, 3, 3) == wide.branch2(torch.zeros(1, 8, 6, 6)).shape
+    for branch in (wide.branch1, wide.branch2):
+        assert [m.groups > 1 for m in branch if isinstance(m, nn.Conv2d) and m.stride == (2, 2)] == [True]
     net = model("shufflenet_v2_x1_0")
     assert net.fc.out_features == 1000 and not any(isinstance(m, nn.Dropout) for m in net.modules())
     assert not [n for n in torchvision.models.list_models() if n.startswith("shufflenet") and "v2" not in n]

@@ -1,3 +1,4 @@
+import inspect
 import io
 import math
 import zlib
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.squeezenet import Fire
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, stated
 
 FIRE = r"z = \mathrm{ReLU}(W_s * x + b_s), \qquad y = \left[ \mathrm{ReLU}(W_1 * z + b_1);\; \mathrm{ReLU}(W_3 * z + b_3) \right]"
 PARAMETERS = r"P = (C + 1)\,s + (s + 1)\,e_1 + (9s + 1)\,e_3"
@@ -53,6 +54,7 @@ def check_fire():
 
 
 @formula(LOGIT)
+@holds("Why does it need no dense layer?")
 def check_logit():
     net = torchvision.models.squeezenet1_1(num_classes=7).double().eval()
     nn.init.normal_(net.classifier[1].bias)
@@ -64,7 +66,7 @@ def check_logit():
         assert (net(x) >= 0).all()
 
 
-@check
+@holds("Parameters", "Cost", "SqueezeNet 1.1", "SqueezeNet 1.0", "MobileNetV2", "ShuffleNetV2 ×0.5", "AlexNet")
 def check_numbers():
     stated("1,248,424", parameters(model("squeezenet1_0")))
     stated("1,235,496", parameters(model("squeezenet1_1")))
@@ -77,22 +79,53 @@ def check_numbers():
         stated(text, work[name] / 1e6)
     for text, name in [("1.24", "squeezenet1_1"), ("1.25", "squeezenet1_0"), ("3.50", "mobilenet_v2"), ("1.37", "shufflenet_v2_x0_5"), ("61.1", "alexnet")]:
         stated(text, parameters(model(name)) / 1e6)
+    accuracy = {"squeezenet1_1": "58.2 %", "squeezenet1_0": "58.1 %", "mobilenet_v2": "72.2 %",
+        "shufflenet_v2_x0_5": "60.6 %", "alexnet": "56.5 %"}
+    for name, text in accuracy.items():
+        stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
     assert 48 < parameters(model("alexnet")) / parameters(model("squeezenet1_0")) < 50
     assert parameters(model("alexnet").classifier) > 0.9 * parameters(model("alexnet"))
 
 
-@check
+@holds("Why two expand branches instead of one 3×3?")
 def check_by_hand():
     fire = Fire(96, 16, 64, 64)
     for text, part in [("1,552", fire.squeeze), ("1,088", fire.expand1x1), ("9,280", fire.expand3x3), ("11,920", fire)]:
         stated(text, parameters(part))
+    assert 9 * fire.expand1x1.weight[0].numel() == fire.expand3x3.weight[0].numel() and fire.expand1x1.out_channels == 64
+    stated("10,368", parameters(fire.expand1x1) + parameters(fire.expand3x3))
+    stated("18,560", parameters(nn.Conv2d(16, 128, 3)))
     plain = parameters(nn.Conv2d(96, 128, 3))
     stated("110,720", plain)
     stated("9.29", plain / parameters(fire))
     stated("4.76", 4 * 1_248_424 / 2**20)
 
 
-@check
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?")
+def check_inputs_and_modes():
+    options = inspect.signature(torchvision.models.SqueezeNet).parameters
+    assert options["num_classes"].default == 1000 and options["dropout"].default == 0.5
+    assert inspect.signature(torchvision.models.squeezenet1_0).parameters["weights"].default is None
+    for net in (torchvision.models.squeezenet1_0().eval(), torchvision.models.squeezenet1_1().eval()):
+        x = torch.randn(2, 3, 64, 70)
+        with torch.no_grad():
+            assert net(x).shape == (2, 1000) and (net(x) >= 0).all()
+            assert torch.equal(net(x), net(x)) and not torch.allclose(net.train()(x), net.eval()(x), atol=1e-3)
+        raises(RuntimeError, lambda: net(x[0]))
+        for dtype in (torch.int64, torch.float64):
+            raises(RuntimeError, lambda: net(x.to(dtype)))
+
+
+@holds("How does a Fire module differ from a bottleneck?")
+def check_no_shortcut():
+    fire, block = Fire(128, 16, 64, 64), torchvision.models.resnet50().layer1[1]
+    for p in fire.parameters():
+        nn.init.zeros_(p)
+    assert fire(torch.rand(1, 128, 4, 4)).abs().max() == 0 and block.conv3.out_channels == 4 * block.conv1.out_channels
+    assert (64 + 64) == 8 * fire.squeeze.out_channels
+
+
+@holds("What does version 1.1 change?", "Parameters")
 def check_contract_and_versions():
     old, new = model("squeezenet1_0"), model("squeezenet1_1")
     for net in (old, new):
@@ -176,7 +209,7 @@ def check_classifier_is_a_convolution():
     assert net(torch.randn(2, 3, 64, 64)).shape == (2, 10)
 
 
-@check
+@holds("Does the ReLU behind the classifier limit what softmax can express?")
 def check_a_dead_class_gets_no_gradient_but_softmax_loses_nothing():
     net = torchvision.models.squeezenet1_1(num_classes=4).eval()
     with torch.no_grad():

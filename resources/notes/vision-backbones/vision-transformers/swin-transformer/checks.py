@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import torch
 import torchvision
@@ -5,13 +7,18 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.swin_transformer import PatchMerging, ShiftedWindowAttention
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 ATTENTION = r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left( \frac{Q K^\top}{\sqrt{d}} + B \right) V"
 BIAS = r"B_{(i, j), (i', j')} = T_{(i - i' + M - 1),\; (j - j' + M - 1)}"
 COST = r"""
 \Omega(\mathrm{MSA}) = 4hwC^2 + 2(hw)^2 C, \qquad \Omega(\mathrm{W\text{-}MSA}) = 4hwC^2 + 2M^2 hwC
 """
+
+
+sourced("Swin, arXiv 2103.14030, introduction", "Why shifted windows instead of sliding ones?")
+sourced("Swin, arXiv 2103.14030, abstract; ConvNeXt, arXiv 2201.03545, abstract", "Does it win against CNNs?")
+sourced("PVT, arXiv 2102.12122, section 3.3", "PVT")
 
 
 def model(name, **options):
@@ -56,19 +63,59 @@ def check_window_attention():
 
 
 @formula(COST)
+@holds("Swin", "ViT", "PVT")
 def check_cost():
     for M, C, h, w in [(7, 12, 14, 21), (2, 4, 4, 6)]:
         assert multiply_adds(ShiftedWindowAttention(C, [M, M], [0, 0], 2), 1, h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
+        shifted = ShiftedWindowAttention(C, [M, M], [M // 2, M // 2], 2)
+        assert multiply_adds(shifted, 1, h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
         everything = ShiftedWindowAttention(C, [h, w], [0, 0], 2)
         assert multiply_adds(everything, 1, h, w, C) == 4 * h * w * C**2 + 2 * (h * w) ** 2 * C
 
 
-@check
+@holds("Why shifted windows instead of sliding ones?")
+def check_shift_costs_no_multiply_adds():
+    plain, shifted = (ShiftedWindowAttention(8, [7, 7], [s, s], 2) for s in (0, 3))
+    assert multiply_adds(plain, 1, 28, 21, 8) == multiply_adds(shifted, 1, 28, 21, 8)
+
+
+@holds("Swin", "ViT", "ConvNeXt")
+def check_sizes_of_the_maps():
+    x = torch.zeros(1, 3, 224, 224, device="meta")
+    for name, last in (("swin_t", False), ("convnext_tiny", True)):
+        sides, h = [], x
+        for stage in model(name).eval().features:
+            h = stage(h)
+            sides.append(h.shape[-1] if last else h.shape[1])
+        assert sorted(set(sides), reverse=True) == [56, 28, 14, 7]
+    kernels = {(m.kernel_size, m.groups > 1) for m in model("convnext_tiny").features.modules() if isinstance(m,
+        nn.Conv2d)}
+    assert kernels == {((7, 7), True), ((4, 4), False), ((2, 2), False)}
+    vit, tokens = model("vit_b_16").eval(), set()
+    for layer in vit.encoder.layers:
+        layer.register_forward_hook(lambda m, i, out: tokens.add(out.shape[1]))
+    vit(x)
+    assert tokens == {197}
+
+
+@holds("Why a relative bias?")
+def check_one_table_for_all_windows():
+    layer = ShiftedWindowAttention(4, [3, 3], [0, 0], 2)
+    nn.init.normal_(layer.relative_position_bias_table)
+    bias = layer.get_relative_position_bias()[0]
+    for shift in ((0, 1, 3, 4), (1, 2, 4, 5), (4, 5, 7, 8)):              # pairs of tokens with the same offsets
+        assert torch.equal(bias[:, 0, torch.tensor([1, 3, 4])], bias[:, shift[0], torch.tensor(shift[1:])])
+    for size in (3, 6, 12):
+        assert layer(torch.randn(1, size, size, 4)).shape == (1, size, size, 4)
+
+
+@holds("Parameters", "Cost", "Defaults")
 def check_numbers():
     for name, text in [("swin_t", "28,288,354"), ("swin_s", "49,606,258"), ("swin_b", "87,768,224")]:
         stated(text, parameters(model(name)))
     net = model("swin_t")
     stated("4,490,566,656", multiply_adds(net, 1, 3, 224, 224))
+    assert inspect.signature(torchvision.models.swin_t).parameters["weights"].default is None
     stated("115,605,504", 4 * 3136 * 96**2)
     stated("1,888,223,232", 2 * 3136**2 * 96)
     stated("29,503,488", 2 * 49 * 3136 * 96)
@@ -83,6 +130,7 @@ def check_numbers():
     assert [stage[0].norm1.normalized_shape[0] for stage in list(net.features)[1::2]] == [96, 192, 384, 768]
 
 
+@holds("Input → output")
 @pitfall('"x size (7*7) are not even" at another image size')
 def check_patch_merging_and_sizes():
     """Microsoft's assert is not installed: here the odd map that it meets, the sizes without one, and torchvision's padding."""
@@ -144,7 +192,7 @@ def check_mask_separates_opposite_borders():
     assert (influence[:2, :2] > 1e-6).all() and influence[6:].max() < 1e-30 and influence[:, 6:].max() < 1e-30
 
 
-@check
+@holds("How many blocks until all see all?")
 def check_blocks_until_all_see_all():
     for size, shifts, everywhere in ((14, [0, 3], False), (14, [3, 0], False), (14, [0, 3, 0], True), (7, [0], True)):
         x = h = torch.randn(1, size, size, 4, requires_grad=True)
@@ -163,9 +211,12 @@ def check_one_window_is_not_shifted():
         assert torch.allclose(plain(x), shifted(x), atol=1e-6) == same
 
 
-@check
+@holds("Same in train and eval?", "dtype", "Input → output")
 def check_stochastic_depth_differs_in_train_mode():
     net = torchvision.models.swin_t(num_classes=3)
     x = torch.randn(2, 3, 32, 32)
+    raises(RuntimeError, lambda: net(x[0]))
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: net(x.to(dtype)))
     with torch.no_grad():
         assert torch.equal(net.eval()(x), net(x)) and not torch.equal(net.train()(x), net(x))

@@ -1,3 +1,4 @@
+import inspect
 from contextlib import nullcontext
 
 import numpy as np
@@ -9,13 +10,21 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
-from note_checks import check, formula, pitfall, raises, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 INPUT = r"z_0 = \left[ c;\; x_1 E + b;\; \dots;\; x_N E + b \right] + E_{\mathrm{pos}}"
 LAYER = r"z'_l = z_{l-1} + \mathrm{MSA}(\mathrm{LN}(z_{l-1})), \qquad z_l = z'_l + \mathrm{MLP}(\mathrm{LN}(z'_l))"
 HEAD = r"\mathrm{logits} = W\, \mathrm{LN}(z_L)_0 + b_W"
 PARAMETERS = r"(3P^2 + 1)D + D + (N + 1)D + L\,(12D^2 + 13D) + 2D + (D + 1)K"
+
+
+by_definition("DeiT-B")
+sourced("DeiT, arXiv 2012.12877, abstract and table 1", "DeiT-B")
+sourced("Raghu et al., Do Vision Transformers See Like Convolutional Neural Networks?, arXiv 2108.08810",
+    "Do ViTs and CNNs learn the same features?")
+sourced("ViT, arXiv 2010.11929, appendix D (head type and class token)", "Class token or average pooling?")
+sourced("ViT, arXiv 2010.11929, introduction", "What is inductive bias?")
 
 
 def model(name, **options):
@@ -71,6 +80,7 @@ def check_forward_equals_the_library():
 
 
 @formula(PARAMETERS)
+@holds("Parameters")
 def check_parameter_formula():
     count = lambda P, D, N, L, K: (3 * P**2 + 1) * D + D + (N + 1) * D + L * (12 * D**2 + 13 * D) + 2 * D + (D + 1) * K
     for name, P, D, L, text in [("vit_b_16", 16, 768, 12, "86,567,656"), ("vit_b_32", 32, 768, 12, "88,224,232"), ("vit_l_16", 16, 1024, 24, "304,326,632")]:
@@ -78,6 +88,24 @@ def check_parameter_formula():
         stated(text, parameters(model(name)))
     assert parameters(small(12, 4, 2, 8, 2, 5)) == count(4, 8, 9, 2, 5)
     assert model("vit_b_32").encoder.pos_embedding.shape[1] == 50
+
+
+@holds("ViT-B/16", "Swin-T", "ResNet-50", "Why is B/32 larger than B/16 but cheaper?")
+def check_work_at_two_sizes():
+    def work(name, size, **options):
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            getattr(torchvision.models, name)(**options).train()(torch.zeros(2, 3, size, size))
+        return counter.get_total_flops() / 4
+
+    for name, text, factor, sized in (("vit_b_16", "17.6", "4.47", True), ("swin_t", "4.49", "4.00", False),
+        ("resnet50", "4.09", "4.00", False)):
+        small = work(name, 224)
+        stated(text, small / 1e9)
+        stated(factor, work(name, 448, **({"image_size": 448} if sized else {})) / small)
+    assert 15.8 < (28**2 + 1) ** 2 / 197**2 < 16                        # numbers in an attention matrix
+    stated("4.41", work("vit_b_32", 224) / 1e9)
+    wide, fine = model("vit_b_32"), model("vit_b_16")
+    assert wide.conv_proj.weight.numel() == 4 * fine.conv_proj.weight.numel() and parameters(wide) > parameters(fine)
 
 
 @check
@@ -92,6 +120,7 @@ def check_numbers():
     stated("769,000", parameters(net.heads))
 
 
+@holds("What is inductive bias?")
 @pitfall("Worse than a ResNet on your own small dataset")
 def check_few_images():
     """A hundred digits: a small CNN, a small ViT, and one pretrained on a thousand others. The DeiT recipe is not run."""
@@ -132,6 +161,7 @@ def check_image_size_is_fixed():
         raises(AssertionError, lambda: larger(persons), "Wrong image width!")
 
 
+@holds("Cost")
 @pitfall("A FLOP counter reports 11.3 G for ViT-B/16")
 def check_cost_and_the_blind_counter():
     work = {}
@@ -158,8 +188,17 @@ def check_fused_path_needs_no_grad():
     assert counted[0] > 0 and counted[1] == 0
 
 
-@check
+@holds("Input → output", "dtype", "Defaults", "Same in train and eval?")
 def check_contract():
+    assert inspect.signature(VisionTransformer).parameters["dropout"].default == 0.0
+    assert inspect.signature(torchvision.models.vit_b_16).parameters["weights"].default is None
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: VisionTransformer(8, 4, 1, 1, 4, 8)(torch.zeros(1, 3, 8, 8, dtype=dtype)))
+    fused = VisionTransformer(12, 4, 2, 2, 8, 32, num_classes=5)
+    nn.init.normal_(fused.heads.head.weight)
+    with torch.no_grad():
+        picture = torch.randn(2, 3, 12, 12)
+        torch.testing.assert_close(fused.train()(picture), fused.eval()(picture), rtol=1e-4, atol=1e-5)
     net = torchvision.models.vit_b_16()
     assert net.encoder.ln.eps == 1e-6 and net.encoder.dropout.p == 0.0
     x = torch.randn(1, 3, 224, 224)

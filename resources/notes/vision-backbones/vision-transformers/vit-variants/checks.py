@@ -6,12 +6,22 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, pitfall, raises, stated, unexecuted
+from note_checks import formula, holds, pitfall, raises, sourced, stated, unexecuted
 from trainings import descend
 
 DISTILLATION = r"L = \tfrac12\, \mathrm{CE}(z^{c}, y) + \tfrac12\, \mathrm{CE}\left( z^{d}, \arg\max_k z^{t}_k \right)"
 REDUCTION = r"\Omega = 2 \cdot N \cdot \frac{N}{R^2} \cdot C"
 MIXER = r"U = X + W_2\, \sigma\left( W_1\, \mathrm{LN}(X) \right), \qquad Y = U + \sigma\left( \mathrm{LN}(U)\, W_3 \right) W_4"
+
+
+sourced("DeiT, arXiv 2012.12877; MLP-Mixer, arXiv 2105.01601; PVT, arXiv 2102.12122", "DeiT", "PVT", "MLP-Mixer",
+    "Input → output")
+sourced("the model lists of timm and transformers", "Defaults")
+sourced("DeiT's models.py (DistilledVisionTransformer.forward) and timm's deit.py", "Same in train and eval?")
+sourced("DeiT, arXiv 2012.12877, table 3", "Why a separate distillation token?")
+sourced("DeiT, arXiv 2012.12877, table 2 and the text on convnet teachers", "Why does DeiT take a CNN as teacher?")
+sourced("the papers of DeiT, PVT and MLP-Mixer, figures of the architecture",
+    "What do DeiT, PVT and Mixer keep from ViT?")
 
 
 @formula(DISTILLATION)
@@ -27,6 +37,7 @@ def check_distillation():
 
 
 @formula(REDUCTION)
+@holds("Cost")
 def check_reduced_attention():
     for side, R, C in [(56, 8, 64), (28, 4, 16), (8, 1, 6)]:
         N = side * side
@@ -74,7 +85,33 @@ def check_mixer():
             np.testing.assert_allclose(Y, layer(x)[n].detach().numpy(), atol=1e-9)
 
 
-@check
+@holds("Cost", "Input → output", "dtype")
+def check_work_and_input_of_a_mixer():
+    work = []
+    for S in (49, 196):
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            Mixer(S, 64, 32, 128)(torch.zeros(1, S, 64))
+        work.append(counter.get_total_flops())
+    assert work[1] == 4 * work[0]
+    raises(RuntimeError, lambda: Mixer(4, 6, 3, 8)(torch.zeros(1, 9, 6)))
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: Mixer(4, 6, 3, 8)(torch.zeros(1, 4, 6, dtype=dtype)))
+
+
+@holds("Swin", "ConvNeXt")
+def check_pyramids_of_the_siblings():
+    for name, axis in (("swin_t", 1), ("convnext_tiny", 3)):
+        with torch.device("meta"):
+            net, h, sides = getattr(torchvision.models, name)().eval(), torch.zeros(1, 3, 224, 224), set()
+            for stage in net.features:
+                h = stage(h)
+                sides.add(h.shape[axis])
+        assert sides == {56, 28, 14, 7}
+        attends = any(type(m).__name__.startswith("ShiftedWindowAttention") for m in net.modules())
+        assert attends == (name == "swin_t")
+
+
+@holds("Parameters")
 def check_numbers():
     with torch.device("meta"):
         vit = sum(p.numel() for p in torchvision.models.vit_b_16().parameters())
@@ -124,6 +161,7 @@ def check_growth_of_reduced_attention():
 
 
 @pitfall("Mixer refuses another image size")
+@holds("Defaults", "MLP-Mixer")
 def check_mixer_is_bound_to_its_number_of_patches():
     layer = Mixer(16, 4, 8, 8)
     assert layer(torch.randn(1, 16, 4)).shape == (1, 16, 4)
@@ -136,7 +174,7 @@ def check_mixer_is_bound_to_its_number_of_patches():
     assert not any(name.startswith(("deit", "pvt", "mixer")) for name in torchvision.models.list_models())
 
 
-@check
+@holds("Is token mixing a convolution?")
 def check_token_mixing_is_a_shared_depthwise_convolution():
     S, C, out = 9, 4, 5
     weight = torch.randn(out, S, dtype=torch.float64)
@@ -145,3 +183,6 @@ def check_token_mixing_is_a_shared_depthwise_convolution():
     kernels = weight.view(out, 1, 3, 3).repeat(C, 1, 1, 1)
     conv = F.conv2d(x, kernels, groups=C).view(2, C, out)
     torch.testing.assert_close(conv, mixed)
+    mix = nn.Linear(S, S, bias=False).double()
+    moved = lambda z: z.view(2, C, 3, 3).roll(1, 3).flatten(2)
+    assert not torch.allclose(mix(moved(x)), moved(mix(x.flatten(2))), atol=1e-3)

@@ -215,6 +215,11 @@ def check_what_the_others_need_and_give():
     for model in (DBSCAN(eps=0.8), HDBSCAN(copy=True)):          # no number of clusters; the far point is noise
         labels = model.fit_predict(X)
         assert labels[-1] == -1 and len(set(labels[:120])) == 3 and "n_clusters" not in model.get_params()
+    grid = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).reshape(-1, 2)
+    uneven = np.concatenate([grid * step + [left, 0] for step, left in ((0.1, 0), (0.1, 1.7), (1.5, 10), (1.5, 30))])
+    y = np.repeat(range(4), 64)                                  # two dense and two sparse groups: no eps fits both
+    assert agreement(HDBSCAN(copy=True), uneven, y) == 1
+    assert max(agreement(DBSCAN(eps=eps), uneven, y) for eps in np.geomspace(0.05, 20, 40)) < 0.8
     near = rng.normal(size=(80, 2)) + [2, 0] * rng.integers(2, size=(80, 1))
     mixture = GaussianMixture(2, random_state=0).fit(near)
     shares = mixture.predict_proba(near)

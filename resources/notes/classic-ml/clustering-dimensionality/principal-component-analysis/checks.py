@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 from scipy.stats import spearmanr
-from sklearn.datasets import load_wine, make_circles, make_moons
+from sklearn.datasets import load_wine, make_circles, make_moons, make_swiss_roll
 from sklearn.decomposition import PCA, KernelPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
-from sklearn.manifold import TSNE
+from sklearn.manifold import TSNE, Isomap
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import svd_flip
@@ -130,6 +130,7 @@ def check_units():
     wine = load_wine().data
     stated("99.8%", PCA().fit(wine).explained_variance_ratio_[0])
     assert abs(PCA().fit(wine).components_[0]).max() > 0.99
+    assert math.isclose(np.var(1000 * wine[:, 0]), 1e6 * np.var(wine[:, 0]))
     scaled = StandardScaler().fit_transform(wine)
     stated("36%", PCA().fit(scaled).explained_variance_ratio_[0])
     assert abs(PCA().fit(scaled).components_[0]).max() < 0.5
@@ -235,6 +236,11 @@ def check_what_unrolls_an_arc_and_what_separates_rings():
     order = lambda Z: max(abs(spearmanr(column, angle)[0]) for column in Z.T)
     assert order(PCA(2).fit_transform(arc)) < 0.95
     assert min(order(TSNE(1, random_state=0).fit_transform(arc)), order(autoencoded(arc))) > 0.99
+    sheet, along = make_swiss_roll(1000, random_state=0)
+    unrolled = lambda Z: max(abs(spearmanr(column, along)[0]) for column in Z.T)
+    assert unrolled(Isomap(n_neighbors=6).fit_transform(sheet)) > 0.98 > 0.9 > unrolled(PCA(2).fit_transform(sheet))
+    assert unrolled(Isomap(n_neighbors=30).fit_transform(sheet)) < 0.9
+    assert unrolled(TSNE(2, random_state=0, max_iter=500).fit_transform(sheet)) < 0.9
     X, y = make_circles(300, noise=0.05, factor=0.3, random_state=0)
     score = lambda Z: LogisticRegression(C=1e4).fit(Z, y).score(Z, y)
     assert max(score(PCA(2).fit_transform(X)), score(KernelPCA(2).fit_transform(X))) < 0.7

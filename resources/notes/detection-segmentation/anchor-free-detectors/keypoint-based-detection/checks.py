@@ -200,7 +200,8 @@ def check_saturated_sigmoid_gives_infinity_or_nan():
     assert p.log()[0] == -torch.inf == (1 - p).log()[1] and (p.log() * torch.zeros(2))[0].isnan()
     kept = p.clamp(1e-4, 1 - 1e-4)
     assert torch.isfinite(kept.log()).all() and torch.isfinite((1 - kept).log()).all()
-    Y, last = (torch.rand(1, 1, 8, 8) < 0.05).float(), torch.nn.Conv2d(4, 1, 1)
+    Y, last = torch.zeros(1, 1, 8, 8), torch.nn.Conv2d(4, 1, 1)
+    Y.view(-1)[torch.randperm(64)[:2]] = 1
     loss = lambda guess: -(Y * (1 - guess) ** 2 * guess.log() + (1 - Y) * guess**2 * (1 - guess).log()).sum() / Y.sum()
     wrong = torch.tensor([20.0, -20.0], requires_grad=True)                        # a negative and a positive cell
     kept = wrong.sigmoid().clamp(1e-4, 1 - 1e-4)
@@ -213,4 +214,6 @@ def check_saturated_sigmoid_gives_infinity_or_nan():
     assert not torch.isfinite(loss(last(features).sigmoid()))
     assert torch.isfinite(loss(last(features).sigmoid().clamp(1e-4, 1 - 1e-4)))
     torch.nn.init.constant_(last.bias, -2.19)
+    assert not torch.isfinite(loss(last(features).sigmoid()))                      # the bias alone is no cure
+    assert loss(last(0 * features).sigmoid()) < loss(0 * Y + 0.5)
     assert abs(last(0 * features).sigmoid() - 0.1).max() < 1e-3

@@ -12,8 +12,11 @@ from note_checks import by_definition, check, formula, holds, pitfall, sourced, 
 
 NMS_CALL = "`nms(boxes, scores, iou_threshold)`"
 BATCHED_CALL = "`batched_nms(boxes, scores, idxs, iou_threshold)`"
-sourced("torchvision.ops.nms, documentation; vision/csrc/ops/cpu/nms_kernel.cpp dispatches float and double",
-        NMS_CALL, "Output")
+sourced(
+    "torchvision.ops.nms, documentation; csrc/ops/cpu/nms_kernel.cpp: float and double, boxes and scores of one type",
+    NMS_CALL,
+    "Output",
+)
 sourced("Soft-NMS, arXiv 1704.04503, sections 1 and 3", "Soft-NMS")
 sourced("DIoU loss, arXiv 1911.08287, section 3.3", "DIoU-NMS")
 sourced("DETR, arXiv 2005.12872, section 3.1", "Set prediction (DETR)", "Why does DETR not need it?")
@@ -217,6 +220,7 @@ def check_when_it_is_called():
         library.batched_nms = whole
     assert [len(count) for count in counts] == [1, 2, 0, 1]
     assert counts[0][0] <= 3 * 20 and counts[3][0] <= 5 * 9          # at most so many of each level
+    assert counts[1][0] <= 3 * 20 and counts[1][1] > 1000            # every class of every proposal: no such limit
     comparisons = 0
 
     def counted(a, b):

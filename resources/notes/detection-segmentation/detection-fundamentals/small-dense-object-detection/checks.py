@@ -233,3 +233,6 @@ def check_upscaling():
     assert torch.equal(larger[..., ::2, ::2], picture)                  # nothing in it that was not in the small one
     anchor, small = torch.tensor([[0.0, 0.0, 32.0, 32.0]]), torch.tensor([[8.0, 8.0, 24.0, 24.0]])
     assert box_iou(anchor, small) == 0.25 and box_iou(anchor, 2 * small - 16) == 1
+    transform = retinanet_resnet50_fpn(weights=None, weights_backbone=None).transform      # resizes to 800 again
+    shapes = [transform([torch.zeros(3, *size)])[0].tensors.shape for size in ((400, 500), (800, 1000))]
+    assert shapes[0] == shapes[1]

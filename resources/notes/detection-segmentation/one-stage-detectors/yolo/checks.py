@@ -16,8 +16,11 @@ from trainings import descend
 
 V3_PAPER = "YOLOv3, arXiv 1804.02767, section 2; yolov3.cfg"
 sourced(V3_PAPER, "Raw output, v3", "Defaults", "v3", "Why does v3 use residual blocks?")
-sourced("yolov3.cfg (width=416); default --imgsz 640 in yolov5/train.py and ultralytics/cfg/default.yaml, --img-size 640 in yolov7/train.py",
-        "Input")
+sourced(
+    "YOLOv3, arXiv 1804.02767, figure 1 (320, 416, 608); default --imgsz 640 in yolov5/train.py and "
+    "ultralytics/cfg/default.yaml, --img-size 640 in yolov7/train.py",
+    "Input",
+)
 sourced("YOLO, arXiv 1506.02640, sections 2 and 2.1", "v1 (2015)")
 sourced("YOLO9000, arXiv 1612.08242, sections 2 and 3", "v2")
 sourced("YOLOv4, arXiv 2004.10934, section 3.4", "v4")

@@ -164,6 +164,8 @@ def check_what_each_is_given():
         model = LogisticRegression().fit(X, y.astype(int)) if y.dtype == bool else LinearRegression().fit(X, y)
         assert model.predict(X[:1]).shape == (1,)
         raises(ValueError, lambda: model.predict(X[0]), "Expected 2D array")
+    names = np.where(X[:, 0] > 0, "a", "b")
+    assert set(LogisticRegression().fit(np.rint(9 * X).astype(int), names).classes_) == {"a", "b"}
     y = (X[:, 0] > 0).astype(int)
     for model in (KMeans(2, n_init=1).fit(X), KNeighborsClassifier(1).fit(X, y), LabelSpreading().fit(X, y)):
         assert model.predict(X[:1]).shape == (1,)

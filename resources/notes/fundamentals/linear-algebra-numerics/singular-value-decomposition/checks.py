@@ -230,6 +230,7 @@ def check_eigenvalues():
         assert np.allclose(np.sort(values), S[::-1]) == same and np.allclose(U, Vh.T) == same
         np.testing.assert_allclose(np.abs(U), np.abs(Vh.T), atol=1e-8)
         np.testing.assert_allclose(vectors * values**5 @ vectors.T, np.linalg.matrix_power(A, 5), rtol=1e-6, atol=1e-6)
+    assert np.linalg.matrix_rank(np.linalg.eig(np.array([[1.0, 1.0], [0.0, 1.0]]))[1]) == 1       # not diagonalizable
     assert np.linalg.svd(np.random.randn(3, 2))[1].shape == (2,)
     raises(np.linalg.LinAlgError, lambda: np.linalg.eig(np.random.randn(3, 2)))
 

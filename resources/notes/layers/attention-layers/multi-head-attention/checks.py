@@ -117,6 +117,8 @@ def check_defaults_and_shapes():
     assert call["need_weights"].default is True and call["average_attn_weights"].default is True
     assert (layer.dropout, layer.batch_first, layer.in_proj_bias is not None) == (0.0, False, True)
     x, y = torch.randn(3, 4, 8), torch.randn(5, 4, 8)
+    for dtype in (torch.int64, torch.float64):
+        raises(RuntimeError, lambda: layer(*[x.to(dtype)] * 3), "dtype")
     out, weights = layer(x, y, y)
     assert out.shape == (3, 4, 8) and weights.shape == (4, 3, 5) and layer.in_proj_weight.shape == (24, 8)
     per_head = layer(x, y, y, average_attn_weights=False)[1]

@@ -151,6 +151,8 @@ def check_same_with_an_even_kernel_is_shifted():
         np.testing.assert_allclose(ours[:-1], theirs[1:])
         padded = F.conv1d(F.pad(torch.tensor(x)[None, None], (1, 0)), torch.tensor(w)[None, None])[0, 0].numpy()
         np.testing.assert_allclose(padded, theirs)
+    np.testing.assert_allclose(scipy.signal.correlate2d(x[None], w[None], mode="same")[0], ours)  # at the end too
+    np.testing.assert_allclose(ours[:-1], scipy.signal.convolve(x, w[::-1], mode="same")[1:])
     flipped = np.convolve(x, w[::-1], mode="same")
     np.testing.assert_allclose(ours[:-1], flipped[1:])
     longer = np.array([1.0, 2.0, 4.0, 8.0])  # one more zero, at the end or at the start

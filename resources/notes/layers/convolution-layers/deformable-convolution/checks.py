@@ -221,6 +221,8 @@ def check_offsets_that_start_at_zero():
 
     trained, random, zero = accuracy(None), accuracy(nn.init.normal_), accuracy(nn.init.zeros_)
     assert trained > 0.8 and random < 0.4 and abs(zero - trained) < 0.005
+    nn.init.kaiming_uniform_(net.second.weight, 5**0.5)  # a new kernel, as nn.Conv2d starts it
+    assert accuracy(nn.init.zeros_) < 0.6
     x, weight = torch.randn(2, 4, 6, 7), torch.randn(5, 4, 3, 3)
     half = deform_torch(x, torch.zeros(2, 18, 6, 7), weight, torch.sigmoid(torch.zeros(2, 9, 6, 7)))
     assert torch.allclose(2 * half, F.conv2d(x, weight, padding=1), atol=1e-4)

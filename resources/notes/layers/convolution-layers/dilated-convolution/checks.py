@@ -168,7 +168,10 @@ def check_neighbours_read_disjoint_lattices():
 @holds("What does DeepLabv3's ASPP add?")
 def check_deeplab_v3():
     with torch.device("meta"):
-        model = torchvision.models.segmentation.deeplabv3_resnet50(weights=None, weights_backbone=None).eval()
+        kinds = torchvision.models.segmentation
+        mobile = kinds.deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
+        assert mobile.backbone(torch.empty(1, 3, 64, 64))["out"].shape[-1] == 64 // 16
+        model = kinds.deeplabv3_resnet50(weights=None, weights_backbone=None).eval()
         aspp = model.classifier[0]
         assert len(aspp.convs) == 5, "a 1×1 branch, three rates, global average pooling"
         for text, branch in zip(("12", "24", "36"), aspp.convs[1:4]):

@@ -101,6 +101,7 @@ def check_contract():
         else:
             raise AssertionError("expected an error")
     raises(RuntimeError, lambda: nn.ChannelShuffle(2)(torch.zeros(2, 4)), "> 2 dims")
+    raises(RuntimeError, lambda: nn.ChannelShuffle(3)(torch.zeros(2, 4, 5)), "divisible by groups")
     assert not list(nn.ChannelShuffle(2).parameters())
     assert nn.ChannelShuffle(2)(torch.zeros(2, 4, 3, 5, 2)).shape == (2, 4, 3, 5, 2)
     raises(RuntimeError, lambda: layer(torch.ones(1, 4, 5, 5, dtype=torch.int64)))

@@ -77,6 +77,9 @@ def check_shapes_and_ignored_labels():
     labels = torch.tensor([2, -100, 0, -100])
     assert torch.allclose(F.cross_entropy(logits, labels), F.cross_entropy(logits[[0, 2]], labels[[0, 2]]))
     assert torch.nn.CrossEntropyLoss().ignore_index == -100
+    assert embed(torch.zeros(2, 4, dtype=torch.int32)).shape == (2, 4, 4)
+    raises(RuntimeError, lambda: F.cross_entropy(logits, labels.int()), "target dtype")
+    raises(RuntimeError, lambda: embed(torch.zeros(2, 4, dtype=torch.int16)))
 
 
 @holds("BIO or BIOES?")

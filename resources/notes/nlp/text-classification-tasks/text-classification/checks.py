@@ -159,6 +159,9 @@ def check_majority_class():
     found = {weight: fitted(weight).predict(features) for weight in (None, "balanced")}
     assert found[None].sum() < 5 and accuracy_score(truth, found[None]) > 0.945 and macro(found[None]) < 0.52
     assert found["balanced"][truth == 1].mean() > 0.45 > 0.1 > found[None][truth == 1].mean()
+    assert found["balanced"][truth == 0].mean() > 0.2 > 0.01 > found[None][truth == 0].mean()        # false alarms
+    fitted = lambda weight: LogisticRegression(class_weight=weight).fit(features[:, :1], truth).predict(features[:, :1])
+    assert macro(fitted("balanced")) < 0.46 < 0.48 < macro(fitted(None))  # one weak feature: it falls
 
 
 @pitfall('A message that `classifier.weight` was "newly initialized"')

@@ -140,8 +140,11 @@ def check_collate_functions_of_workers():
     try:
         for work, wanted in ((module.collate, [1, 2]), (module.fixed, [3, 6]), (module.Collate(3), [3, 6])):
             assert pickle.loads(ForkingPickler.dumps(work))([1, 2]) == wanted
+        sent = ForkingPickler.dumps(module.collate)
     finally:
         del sys.modules["closures_collate"]
+    # a worker that cannot import the module, as with a function of a notebook
+    raises(ModuleNotFoundError, lambda: pickle.loads(sent))
 
 
 @pitfall("A resumed `LambdaLR` has lost its function")

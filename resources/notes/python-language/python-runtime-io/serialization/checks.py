@@ -263,6 +263,8 @@ def check_questions():
     text, binary = json.dumps(weights.tolist()), pickle.dumps(weights.numpy())
     parsing, reading = processor_seconds(lambda: json.loads(text), lambda: pickle.loads(binary))
     assert parsing > 3 * reading and 19 < len(text) / 50_000 < 21 and 4 < len(binary) / 50_000 < 4.1
+    for values, fewer in ((weights, True), (torch.zeros(9000), True), (torch.randint(10, (9000,)), False)):
+        assert (len(values.numpy().tobytes()) < len(json.dumps(values.tolist()))) is fewer
     raises((pickle.PicklingError, AttributeError), lambda: pickle.dumps(lambda: 0))
     logged = Logged()
     copy = pickle.loads(pickle.dumps(logged))

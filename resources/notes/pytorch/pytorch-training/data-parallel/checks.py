@@ -1,12 +1,11 @@
 import math
-import os
-import tempfile
 
 import numpy as np
 import torch
 from torch import nn
 
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated, unexecuted
+from programs import printed_by_ranks
 
 SIZES = r"n_k = \min\big(c,\; N - (k-1)\,c\big), \qquad c = \lceil N/K \rceil"
 GRADIENT = r"\nabla L = \sum_{k=1}^{K} \frac{n_k}{N}\,\nabla L_k, \qquad L_k = \frac{1}{n_k} \sum_{i \in S_k} \ell_i"
@@ -128,37 +127,43 @@ def check_one_value_per_shard():
         assert torch.allclose((weight * vector).sum(), loss_of(x[:n], y[:n]))
 
 
-def ddp_gradient(rank, file, x, y, found):
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+RANKS = """
+import json, sys, tempfile
+import torch
+import torch.multiprocessing as mp
+from torch import nn
+
+def gradient(rank, store, x, y, found):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     torch.manual_seed(rank)  # replicas start equal although they were built differently
     model = nn.parallel.DistributedDataParallel(nn.Linear(3, 1).double())
-    nn.functional.mse_loss(model(x), y).backward()
-    found.put((rank, [p.tolist() for p in model.parameters()], model.module.weight.grad.tolist()))
+    part = slice(0, 7) if rank == 0 else slice(7, 10)
+    nn.functional.mse_loss(model(x[part]), y[part]).backward()
+    found[rank] = torch.cat([p.flatten() for p in (*model.parameters(), model.module.weight.grad)]).detach()
     torch.distributed.destroy_process_group()
+
+if __name__ == "__main__":
+    x, y = (torch.tensor(json.loads(text), dtype=torch.float64) for text in sys.argv[1:])
+    found = torch.zeros(2, 7, dtype=torch.float64).share_memory_()
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(gradient, args=(f"{folder}/store", x, y, found), nprocs=2, start_method="fork")
+    print(json.dumps(found.tolist()))
+"""
 
 
 @holds("`DistributedDataParallel`")
 def check_ddp_takes_the_plain_mean():
     x, y = torch.randn(10, 3).double(), torch.randn(10, 1).double()
-    context = torch.multiprocessing.get_context("fork")
-    found = context.Queue()
-    with tempfile.TemporaryDirectory() as folder:
-        shards = (slice(0, 7), slice(7, 10))
-        replicas = [
-            context.Process(target=ddp_gradient, args=(rank, f"{folder}/store", x[part], y[part], found))
-            for rank, part in enumerate(shards)
-        ]
-        [replica.start() for replica in replicas]
-        (_, weights, gradient), (_, others, other) = sorted(found.get(timeout=60) for _ in replicas)
-        [replica.join() for replica in replicas]
-    assert weights == others and gradient == other
+    first, second = torch.tensor(printed_by_ranks(RANKS, x.tolist(), y.tolist()))
+    assert torch.equal(first, second)
+    weights, gradient = (first[:3][None], first[3:4]), first[4:]
+    shards = (slice(0, 7), slice(7, 10))
     model = nn.Linear(3, 1).double()
     with torch.no_grad():
-        [p.copy_(torch.tensor(value)) for p, value in zip(model.parameters(), weights)]
+        [p.copy_(value) for p, value in zip(model.parameters(), weights)]
     of = lambda part: torch.autograd.grad(nn.functional.mse_loss(model(x[part]), y[part]), model.weight)[0]
     parts = [of(part) for part in shards]
-    assert torch.allclose(torch.tensor(gradient, dtype=torch.float64), (parts[0] + parts[1]) / 2)
+    assert torch.allclose(gradient, (parts[0] + parts[1]) / 2)
     assert not torch.allclose((parts[0] + parts[1]) / 2, of(slice(None)), atol=1e-3)
 
 

@@ -166,6 +166,8 @@ def check_relu_units_leave_the_interval():
     dead, large = penalty(units.relu().mean(0))
     assert dead == math.inf and large.isnan()
     assert penalty(units.sigmoid().mean(0)).isfinite().all() and units.relu().abs().mean(0).isfinite().all()
+    saturated = torch.tensor([[17.0, -200.0], [18.0, -200.0]]).sigmoid().mean(0)     # exactly 1 and 0 in float32
+    assert penalty(saturated).isinf().all() and penalty(saturated.clamp(1e-6, 1 - 1e-6)).isfinite().all()
 
 
 @check

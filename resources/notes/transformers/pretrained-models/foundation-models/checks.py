@@ -21,7 +21,7 @@ N^{*} = \left( \frac{\alpha A}{\beta B'} \right)^{\frac{1}{\alpha + \beta}} \lef
 
 # what each stores
 by_definition(
-    "Memory, inference", "prompting", "retrieval", "small model, fully fine-tuned, e.g. BERT",
+    "Memory, generation", "prompting", "retrieval", "small model, fully fine-tuned, e.g. BERT",
 )
 sourced(
     "NVIDIA A100 data sheet: 312 TFLOPS in BF16 without sparsity, 2,039 GB/s for 80GB SXM",
@@ -146,6 +146,10 @@ def check_cache_of_long_prompts():
     assert cache_bytes(32, 1, 8, 32_768, 128, 2) < room > cache_bytes(32, 1, 32, 32_768, 128, 0.5)
     # all logits of Llama 3's vocabulary
     assert torch.empty(32_768, 128_256, dtype=torch.bfloat16, device="meta").nbytes > room
+    # logits of the last position only: the same row, a fraction of the memory
+    head, states = nn.Linear(8, 50), torch.randn(1, 64, 8)
+    assert torch.allclose(head(states[:, -1:]), head(states)[:, -1:], atol=1e-5)
+    assert 64 * head(states[:, -1:]).nbytes == head(states).nbytes
     tracemalloc.start()
     cache, peaks = np.zeros((1, 8, 4096, 16), np.float32), []
     tracemalloc.reset_peak()

@@ -103,11 +103,16 @@ def check_widths_of_the_models():
                 inside = wide if kind is BasicBlock else wide // 4
                 assert {m.out_channels for m in layers[:-1]} == {inside} and layers[-1].out_channels == wide
                 assert block.conv2.kernel_size == (3, 3) and block.conv2.groups == 1
+    first = on_meta("resnet50").layer1[0]
+    assert (first.conv1.in_channels, first.conv1.out_channels, first.conv3.out_channels) == (64, 64, 256)
+    assert first.stride == 1 and on_meta("resnext50_32x4d").layer1[0].conv1.in_channels == 64
     block = on_meta("resnext50_32x4d").layer1[1]
     assert (block.conv1.in_channels, block.conv1.out_channels, block.conv3.out_channels) == (256, 128, 256)
     assert block.conv2.groups == 32
-    squeezed = on_meta("efficientnet_b0").modules()
+    squeezed = list(on_meta("efficientnet_b0").modules())
     assert any(isinstance(m, torchvision.ops.SqueezeExcitation) for m in squeezed)
+    depthwise = [m for m in squeezed if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert {m.kernel_size for m in depthwise} == {(3, 3), (5, 5)}
     for block in (m for m in on_meta("mobilenet_v2").modules() if isinstance(m, InvertedResidual)):
         layers = convolutions(block)
         assert layers[-2].groups == layers[-2].in_channels

@@ -187,13 +187,16 @@ def check_detectors_normalize_inside():
 def check_bilinear_invents_classes():
     labels = torch.tensor([[0.0, 0, 2, 2]]).view(1, 1, 1, 4)
     smooth = F.interpolate(labels, size=(1, 7), mode="bilinear").round().unique().tolist()
-    kept = F.interpolate(labels, size=(1, 7), mode="nearest").unique().tolist()
+    kept = F.interpolate(labels, size=(1, 7), mode="nearest-exact").unique().tolist()
     assert 1.0 in smooth and kept == [0.0, 2.0]
-    resized = F.interpolate(labels, size=(1, 7), mode="nearest")[:, 0]
+    resized = F.interpolate(labels, size=(1, 7), mode="nearest-exact")[:, 0]
     assert F.cross_entropy(torch.zeros(1, 3, 1, 7), resized.long()) > 0
     raises(RuntimeError, lambda: F.cross_entropy(torch.zeros(1, 3, 1, 7), resized), "target dtype")
-    raises(NotImplementedError, lambda: F.interpolate(labels.long(), size=(1, 7), mode="nearest"))
+    raises(NotImplementedError, lambda: F.interpolate(labels.long(), size=(1, 7), mode="nearest-exact"))
     maps = torch.randint(3, (2, 4, 4))
-    raises(ValueError, lambda: F.interpolate(maps.float(), size=(8, 8), mode="nearest"), "same number of spatial")
-    larger = F.interpolate(maps[:, None].float(), size=(8, 8), mode="nearest")[:, 0].long()
+    raises(ValueError, lambda: F.interpolate(maps.float(), size=(8, 8), mode="nearest-exact"), "same number of spatial")
+    larger = F.interpolate(maps[:, None].float(), size=(8, 8), mode="nearest-exact")[:, 0].long()
     assert torch.equal(larger[:, ::2, ::2], maps)
+    ramp = torch.arange(16.0).view(1, 1, 1, 16)
+    at = {mode: F.interpolate(ramp, size=(1, 4), mode=mode).mean() for mode in ("nearest", "nearest-exact", "bilinear")}
+    assert at["bilinear"] - at["nearest"] == 1.5 and abs(at["bilinear"] - at["nearest-exact"]) == 0.5

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -108,8 +109,7 @@ def isolated(work: Callable[[], None]) -> str | None:
     process = os.fork()
     if process == 0:
         os.close(reader)
-        import signal
-
+        os.setsid()
         signal.alarm(TIME_LIMIT)
         reason = ""
         try:
@@ -120,12 +120,15 @@ def isolated(work: Callable[[], None]) -> str | None:
             where = f" (line {place.lineno}: {place.line})" if place else ""
             reason = f"{type(error).__name__}: {error}{where}" or "failed"
         with os.fdopen(writer, "w") as pipe:
-            pipe.write(reason)
+            pipe.write(reason[:50_000])  # more would not fit into the pipe before the parent reads
         os._exit(0)
     os.close(writer)
+    # A process that the unit started and left behind holds the pipe open: the unit's own end decides, then its whole group ends.
+    _, status = os.waitpid(process, 0)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)
     with os.fdopen(reader) as pipe:
         reason = pipe.read()
-    _, status = os.waitpid(process, 0)
     if status != 0:
         return f"the process ended with status {status} (time limit {TIME_LIMIT} s)"
     return reason or None

@@ -163,9 +163,10 @@ def check_separable():
     loss = lambda w, b: np.logaddexp(0, z(w, b)).sum()
     assert loss(2, -20) < loss(1, -10) < loss(2, -10)    # the bias must grow with the weight
 
-    def descended(steps, decay=0.0):
+    def descended(steps, decay=0.0, rate=1.0, kind=torch.optim.SGD):
+        torch.manual_seed(0)
         layer = torch.nn.Linear(1, 1).double()
-        optimizer = torch.optim.SGD(layer.parameters(), 1.0, weight_decay=decay)
+        optimizer = kind(layer.parameters(), rate, weight_decay=decay)
         for _ in range(steps):
             optimizer.zero_grad()
             F.binary_cross_entropy_with_logits(layer(torch.tensor(x))[:, 0], torch.tensor(y, dtype=torch.float64)).backward()
@@ -174,6 +175,8 @@ def check_separable():
 
     assert descended(20) + 1.5 < descended(200) and descended(200) + 1.5 < descended(2000)
     assert abs(descended(200, decay=0.1) - descended(1000, decay=0.1)) < 1e-6
+    grown = [descended(800, 0.1, 0.1, kind) - descended(300, 0.1, 0.1, kind) for kind in (torch.optim.Adam, torch.optim.AdamW)]
+    assert abs(grown[0]) < 0.01 < 0.2 < grown[1]
 
 
 @pitfall('"lbfgs failed to converge"')

@@ -157,6 +157,9 @@ def check_rate_does_not_matter_from_zero():
     a, b = (Perceptron(eta0=eta, tol=None, max_iter=9, random_state=1).fit(X, y) for eta in (1.0, 0.25))
     np.testing.assert_allclose(a.coef_ * 0.25, b.coef_, atol=1e-9)
     assert (a.predict(X) == b.predict(X)).all()
+    whole = np.random.randint(2, size=(60, 8))
+    by_rate = [Perceptron(eta0=eta, tol=None, max_iter=20).fit(whole, np.arange(60) % 2).predict(whole) for eta in (1.0, 0.5, 0.1)]
+    assert (by_rate[0] == by_rate[1]).all() and (by_rate[0] != by_rate[2]).any()    # scores of exactly 0, rounded with 0.1
     for other in (Perceptron(tol=None, max_iter=9, random_state=2), Perceptron(tol=None, max_iter=30, random_state=1)):
         assert (other.fit(X, y).predict(X) != a.predict(X)).any()
 

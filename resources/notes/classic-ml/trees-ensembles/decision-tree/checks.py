@@ -141,6 +141,11 @@ def check_codes_have_an_order():
     codes, y = np.tile(codes, (8, 1)), np.tile(y, 8)
     boosted = lambda **kinds: HistGradientBoostingClassifier(max_iter=10, max_leaf_nodes=2, **kinds).fit(codes, y).score(codes, y)
     assert boosted() < boosted(categorical_features=[0]) == 1
+    many, good = np.arange(6000) % 100, np.random.rand(100) < 0.5
+    boost = lambda kinds: HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=4, categorical_features=kinds)
+    wrong, right = (boost(kinds).fit(many[:, None], good[many]) for kinds in (None, [0]))
+    assert wrong.score(many[:, None], good[many]) < 0.9 < 0.99 < right.score(many[:, None], good[many])
+    assert DecisionTreeClassifier(max_depth=3).fit(np.eye(100)[many], good[many]).score(np.eye(100)[many], good[many]) < 0.75
 
 
 @pitfall("Training accuracy 100%, test accuracy mediocre")

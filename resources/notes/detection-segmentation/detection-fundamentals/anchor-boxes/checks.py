@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 from torch.nn.functional import pad
-from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
@@ -249,3 +249,10 @@ def check_small_object():
     clustered = round(centres.min().item())
     shares = [float(positives(*one)) for one in ((32, 4), (32, 2), (8, 2), (32, 4, 4), (clustered, 4))]
     assert shares[:2] == [0, 0] and min(shares[2:4]) > 0.5 and shares[4] > 0.1
+    assert positives(8, 32) == 0                               # the size alone, on a coarse map
+    for make in (fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn):
+        with torch.device("meta"):
+            usual, larger = (make(weights=None, weights_backbone=None, **size).transform for size in ({}, {"min_size": 1600, "max_size": 2666}))
+        width = lambda resize, side: resize([torch.zeros(3, side, side)], [{"boxes": side / 64 * tiny}])[1][0]["boxes"][0, ::2].diff()
+        once, beforehand, by_setting = width(usual, 64), width(usual, 256), width(larger, 64)
+        assert torch.isclose(once, beforehand) and torch.isclose(2 * once, by_setting)

@@ -200,6 +200,7 @@ def check_dict():
     out = model(x)
     (cross_entropy(out["out"], y) + 0.5 * cross_entropy(out["aux"], y)).backward()
     assert all(part.weight.grad.abs().max() > 0 for part in (model.classifier[4], model.aux_classifier[4]))
+    assert list(fcn_resnet50(weights=None, weights_backbone=None, num_classes=3).train()(x)) == ["out"]
 
 
 @pitfall("mIoU differs between programs")

@@ -152,6 +152,11 @@ def check_boxes_of_no_size():
     kept = (corners[:, 2:] > corners[:, :2]).all(1)
     for boxes, labels in ((corners[kept], (1,)), (torch.zeros(0, 4), ())):
         assert all(torch.isfinite(loss) for loss in model(images, target(boxes, *labels)).values())
+    def loss_with(*labels):
+        torch.manual_seed(0)
+        return model(images, target(corners[:1], *labels))["loss_classifier"].item()
+
+    assert loss_with(2, 1) == loss_with(2) != loss_with(1)         # the label of an empty box that stood first was left over
 
 
 @pitfall("Good weights, poor detections")

@@ -143,6 +143,7 @@ def check_growth_and_its_cures():
     assert LogisticRegression().fit(few, y).score(few, y) < 0.65
     for model in (SVC(kernel="poly", degree=2, coef0=1), DecisionTreeClassifier(max_depth=6)):
         assert model.fit(few, y).score(few, y) > 0.9
+        assert model.fit(X[:200], y[:200]).score(X[200:], y[200:]) < 0.75
 
 
 @pitfall("Features computed differently in production")

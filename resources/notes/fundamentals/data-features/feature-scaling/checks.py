@@ -236,6 +236,8 @@ def check_outlier():
     assert abs(norm.eval()(torch.full((1, 1), 1e9)).item()) > 1e3
     clipped = np.clip(values, *np.quantile(values, [0.05, 0.95]))
     assert spread(MinMaxScaler().fit_transform(clipped)) > 0.99
+    halfway = np.clip(values, *np.quantile(values, [0.01, 0.99]))
+    assert halfway.max() > 30 and spread(MinMaxScaler().fit_transform(halfway)) < 0.3 > spread(MinMaxScaler().fit_transform(np.log(values)))
     skewed = np.exp(3 * np.random.randn(500, 1))
     middle = lambda scaled: np.subtract(*np.quantile(scaled, [0.75, 0.25]))
     assert middle(MinMaxScaler().fit_transform(skewed)) < 0.02 and middle(MinMaxScaler().fit_transform(np.log(skewed))) > 0.1

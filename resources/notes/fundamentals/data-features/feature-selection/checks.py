@@ -153,6 +153,7 @@ def check_copies():
     assert left[SelectKBest(f_classif, k=2).fit(X[:, left], y).get_support()].tolist() == [0, 10]
     forward = SequentialFeatureSelector(LogisticRegression(), n_features_to_select=2).fit(X, y)
     assert 10 in forward.get_support(indices=True)
+    assert SequentialFeatureSelector(LogisticRegression()).fit(X[:, 5:11], y).get_support()[:5].sum() >= 2     # the default: 3 of 6
 
 
 @holds("Input → output", "Filters")

@@ -134,6 +134,7 @@ def check_collation():
     images = [torch.randn(3, 6, 8), torch.randn(3, 9, 5)]
     loaded = lambda data, **how: next(iter(torch.utils.data.DataLoader(data, batch_size=2, **how)))
     raises(RuntimeError, lambda: loaded(images), "stack expects each tensor to be equal size")
+    raises(RuntimeError, lambda: loaded([Resize(6)(image) for image in images]), "stack expects each tensor to be equal size")
     for same in (Resize((6, 6)), CenterCrop(5)):
         assert len(loaded([same(image) for image in images])) == 2
 

@@ -219,6 +219,14 @@ class TorchDraws(Draws):
         return torch.rand(()), torch.rand(())
 
 
+class StoredTorchDraws(Draws):
+    def __init__(self):
+        self.rng = torch.Generator().manual_seed(0)
+
+    def __getitem__(self, index):
+        return torch.rand(()), torch.rand((), generator=self.rng)
+
+
 def own_generator(worker):
     torch.utils.data.get_worker_info().dataset.rng = np.random.default_rng(torch.initial_seed())
 
@@ -226,8 +234,9 @@ def own_generator(worker):
 @pitfall('All workers produce the same "random" images')
 def check_seeds_of_workers():
     loaded = lambda data, **how: list(torch.utils.data.DataLoader(data, batch_size=2, num_workers=2, multiprocessing_context="fork", **how))
-    (global_a, stored_a), (global_b, stored_b) = loaded(Draws())
-    assert not torch.equal(global_a, global_b) and torch.equal(stored_a, stored_b)
+    for data in (Draws(), StoredTorchDraws()):
+        (global_a, stored_a), (global_b, stored_b) = loaded(data)
+        assert not torch.equal(global_a, global_b) and torch.equal(stored_a, stored_b)
     for data, how in ((TorchDraws(), {}), (Draws(), dict(worker_init_fn=own_generator))):
         first, second = loaded(data, **how), loaded(data, **how)
         (_, stored_a), (_, stored_b) = first

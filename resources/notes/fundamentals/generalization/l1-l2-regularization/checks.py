@@ -176,6 +176,8 @@ def check_units():
 @pitfall("L1 in PyTorch gives no exact zeros")
 def check_soft_threshold_after_the_step():
     """The sign of the weight in the gradient leaves small weights about zero; the threshold after the step, or pruning, zeroes them."""
+    kept = lasso(0.3).fit(3**0.5 * np.eye(3), 3**0.5 * np.array([1.0, 0.31, 0.0])).coef_
+    assert 0 < kept[1] < 2 * 0.05 * 0.3 and kept[2] == 0             # pruning below the threshold used here would cut this one too
     for X, y in problems():
         alpha = 0.3 * np.abs(X.T @ y).max() / len(y)
         w = torch.nn.Parameter(torch.full((X.shape[1],), 0.37, dtype=torch.float64))

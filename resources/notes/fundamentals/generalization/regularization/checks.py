@@ -194,7 +194,7 @@ def check_plateaus():
         ends[examples, patience] = truth[runs].mean()
     assert ends[50, 3] > 0.8 and ends[50, 30] < 0.55 and ends[20000, 3] < 0.5
     x, clean = torch.randn(2, 500, 20), torch.randn(20)
-    net, losses = nn.Linear(20, 1), []
+    net, losses, many, precise = nn.Linear(20, 1), [], torch.randn(20000, 20), []
     optimizer = torch.optim.SGD(net.parameters(), 0.05)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [30])
     for _ in range(40):
@@ -204,8 +204,10 @@ def check_plateaus():
             optimizer.step()
         schedule.step()
         losses.append(F.mse_loss(net(x[1])[:, 0], x[1] @ clean).item())
-    epoch, best = stop(losses, 3)
-    assert epoch < 25 and min(losses) < 0.5 * losses[best]
+        precise.append(F.mse_loss(net(many)[:, 0], many @ clean).item())
+    for curve in (losses, precise):       # more data do not end the plateau, patience and the best checkpoint do
+        epoch, best = stop(curve, 3)
+        assert epoch < 25 and max(min(curve), curve[stop(curve, 30)[1]]) < 0.5 * curve[best]
     net, losses = nn.Linear(20, 1), []    # a warm-up of 30 epochs, each judged by 50 new rows
     optimizer = torch.optim.SGD(net.parameters(), 0.05)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-5, total_iters=30)

@@ -150,6 +150,8 @@ def check_density():
     stated("2.3026", norm(scale=1.0).entropy() - norm(scale=0.1).entropy())
     differences = [norm(scale=3 * unit).entropy() - norm(scale=unit).entropy() for unit in (0.1, 1.0)]
     divergences = [kl_divergence(Normal(0.0, unit), Normal(unit, 3 * unit)).item() for unit in (0.1, 1.0)]
+    mixed = norm(scale=3).entropy() - norm(scale=0.1).entropy()         # metres against another unit
+    assert mixed > differences[0] + 2
     for values in (differences, divergences):
         assert values[0] > 0 and math.isclose(*values, rel_tol=1e-6)
 

@@ -8,7 +8,7 @@ from sklearn.feature_selection import mutual_info_classif, mutual_info_regressio
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score, normalized_mutual_info_score
 from sklearn.tree import DecisionTreeClassifier
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 DEFINITION = r"I(X;Y) = \sum_{x, y} p(x, y) \log \frac{p(x, y)}{p(x)\,p(y)}"
 CONDITIONAL = r"I(X;Y) = I(Y;X) = H(Y) - H(Y \mid X) = H(X) - H(X \mid Y)"
@@ -123,6 +123,9 @@ def check_floats_are_labels():
         stated("4.6052", mutual_info_score(a, b))
         assert np.isclose(normalized_mutual_info_score([1.25, 2.25, 1.73], [1.65, 1.43, 1.12]), 1)
     assert mutual_info_regression(a[:, None], b, random_state=0)[0] < 0.1
+    three = lambda rows: mutual_info_regression(np.array([[1.25], [2.25], [1.73], [0.4]])[:rows], np.array([1.65, 1.43, 1.12, 2.0])[:rows])
+    raises(ValueError, lambda: three(3), "n_neighbors")
+    assert three(4)[0] < 0.5
     classes = generator.integers(0, 2, 100)
     unrelated, related = mutual_info_classif(np.stack([a, a + 3 * classes], 1), classes, random_state=0)
     assert unrelated < 0.1 and related > 0.4

@@ -148,6 +148,10 @@ def check_copies_make_naive_bayes_sure():
     rows = np.repeat([[2.0], [3.0]], 10, 1)
     isotonic, sigmoid = (CalibratedClassifierCV(GaussianNB(), method=m).fit(np.repeat(X, 10, 1), y).predict_proba(rows)[:, 1] for m in ("isotonic", "sigmoid"))
     assert abs(isotonic[0] - one) < 0.03 and isotonic[1] > 0.97 and np.ptp(sigmoid) < 1e-3 and sigmoid[1] < 0.9
+    tied = CalibratedClassifierCV(GaussianNB(), method="isotonic").fit(np.repeat(X, 100, 1), y).predict_proba(np.repeat(rows, 10, 1))[:, 1]
+    assert tied[0] == tied[1] and (GaussianNB().fit(np.repeat(X, 100, 1), y).predict_proba(np.repeat(rows, 10, 1))[:, 1] == 1).all()
+    direct = LogisticRegression(C=1e6).fit(np.repeat(X, 100, 1), y).predict_proba(np.repeat(rows, 10, 1))[:, 1]
+    assert abs(direct[0] - one) < 0.03 and direct[1] > 0.97
     assert abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one) < 0.03
 
 

@@ -110,6 +110,10 @@ def check_cancellation():
     for value in (torch.cdist(centred, centred), torch.cdist(several.double(), several.double())):
         assert math.isclose(value[0, 1].item(), exact, rel_tol=1e-6)
     assert torch.cdist(several, several, compute_mode="donot_use_mm_for_euclid_dist")[0, 1] == exact
+    apart = torch.cat([torch.randn(40, 3), torch.randn(40, 3) + 5000])    # two groups: one mean lies far from both
+    truth, common = torch.cdist(apart.double(), apart.double(), compute_mode="donot_use_mm_for_euclid_dist"), apart.mean(0)
+    assert error(torch.cdist(apart - common, apart - common)) > 0.5 > 0.01 > error(torch.cdist(apart.double(), apart.double()))
+    assert error(torch.cdist(apart, apart, compute_mode="donot_use_mm_for_euclid_dist")) < 0.01
     small = torch.cdist(far[:25], far[:25])
     assert torch.equal(small, torch.cdist(far[:25], far[:25], compute_mode="donot_use_mm_for_euclid_dist"))
 

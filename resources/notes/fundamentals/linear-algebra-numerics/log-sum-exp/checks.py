@@ -93,6 +93,12 @@ def check_empty_sums():
         x = torch.full((3,), stand_in, requires_grad=True)
         torch.logsumexp(x, 0).backward()
         assert torch.isfinite(x.grad).all()
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):        # filled in or added, at logits of -40
+        low, x = torch.finfo(dtype).min, torch.full((3,), -40.0, dtype=dtype)
+        y = torch.zeros(3, dtype=dtype, requires_grad=True)
+        torch.logsumexp((x + y).masked_fill(torch.ones(3, dtype=torch.bool), low), 0).backward()
+        assert torch.isfinite(y.grad).all() and torch.isinf(torch.logsumexp(x + low, 0)) == (dtype == torch.float16)
+        assert torch.isinf(torch.logsumexp(x + low + low, 0))
     scores, keep = torch.randn(2, 3), torch.tensor([[True, False, True], [False, False, False]])
     added = torch.zeros(2, 3).masked_fill(~keep, -torch.inf)
     for hide, finite in (

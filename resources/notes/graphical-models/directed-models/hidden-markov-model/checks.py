@@ -118,6 +118,13 @@ def check_long_sequences_underflow():
         with np.errstate(over="ignore"):
             dense = 50.0 * (dense @ A)
     assert math.isclose(logsumexp(logs), loglik) and np.isinf(dense).all()
+    frames = np.random.randn(3, 1000)                                  # a thousand standard normal features, means 0 and 0.1
+    one_step = -0.5 * ((frames[:, None] - np.array([[0.0], [0.1]])) ** 2 + math.log(2 * math.pi)).sum(2)
+    assert (np.exp(one_step) == 0).all()                               # nothing left to rescale
+    kept = np.log(PI) + one_step[0]
+    for row in one_step[1:]:
+        kept = row + logsumexp(kept[:, None] + np.log(A), axis=0)
+    assert np.isfinite(logsumexp(kept))
 
 
 @pitfall("`decode` and `score` return different log-probabilities")

@@ -9,6 +9,7 @@ from scipy.stats import dirichlet
 from sklearn.decomposition import NMF, LatentDirichletAllocation
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.linear_model import LogisticRegression
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
@@ -133,6 +134,10 @@ def check_perplexity():
     seen = np.random.default_rng(0).binomial(few, 0.5)
     per_word = {k: ((few - seen) * np.log(fit.transform(seen) @ normalised(fit))).sum() / (few - seen).sum() for k, fit in fits.items()}
     assert per_word[5] > per_word[1] + 0.2 and per_word[5] > per_word[30]
+    main = np.random.default_rng(2).dirichlet(np.full(5, 0.3), 150).argmax(1)    # the downstream task: main topics
+    shares = {k: fits[k].transform(X) for k in (1, 5)}
+    task = {k: LogisticRegression().fit(s[:120], main[:120]).score(s[120:], main[120:]) for k, s in shares.items()}
+    assert task[5] > task[1] + 0.2, task
     X = np.random.RandomState(1).poisson(1.0, (60, 30))
     steps = [LatentDirichletAllocation(5, random_state=1, max_iter=n).fit(X).perplexity(X) for n in range(1, 15)]
     assert (np.diff(steps) > 0).any()

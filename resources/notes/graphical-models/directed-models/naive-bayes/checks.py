@@ -98,7 +98,14 @@ def check_copies_are_counted_as_evidence():
     long = MultinomialNB().fit([[3, 1], [1, 3]], [0, 1])
     assert (long.predict_proba([[0, 60], [0, 90]])[:, 1] == 1).all()
     assert np.diff(long.predict_joint_log_proba([[0, 60], [0, 90]]) @ [-1, 1])[0] > 1
-    calibrated = CalibratedClassifierCV(BernoulliNB()).fit(X, y).predict_proba(X).max(1)
+    calibrated = CalibratedClassifierCV(BernoulliNB(), method="isotonic").fit(X, y).predict_proba(X).max(1)
+    groups = np.stack([np.where(np.random.rand(4000) < share, y, 1 - y) for share in (0.8, 0.7, 0.6)], 1)
+    wanted, copied = BernoulliNB().fit(groups, y).predict_proba(groups)[:, 1], groups.repeat(8, 1)
+    isotonic, sigmoid, raw = (
+        np.abs(model.fit(copied, y).predict_proba(copied)[:, 1] - wanted).mean()
+        for model in (*(CalibratedClassifierCV(BernoulliNB(), method=m) for m in ("isotonic", "sigmoid")), BernoulliNB())
+    )
+    assert isotonic < 0.045 < sigmoid < raw, (isotonic, sigmoid, raw)
     assert (plain.predict(X) == single.predict(feature)).all()         # values wrong, the largest in the right place
     assert plain.predict_proba(X).max(1).min() > 0.9999 and abs(plain.score(X, y) - 0.8) < 0.02
     assert abs(calibrated - 0.8).max() < 0.03 and abs(single.predict_proba(feature).max(1) - 0.8).max() < 0.03

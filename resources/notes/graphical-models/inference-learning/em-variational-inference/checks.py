@@ -129,8 +129,11 @@ def check_defaults_and_positive_likelihood():
     assert scores[0] < scores[1] < scores[2]
     tied = [GaussianMixture(2, covariance_type="tied", reg_covar=ridge, random_state=0).fit(Y).score(Y) for ridge in (1e-6, 1e-9)]
     assert abs(tied[0] - tied[1]) < 1e-3 < 0.05 < scores[2] - scores[1]
-    single = [GaussianMixture(1, reg_covar=ridge).fit(Y).score(Y) for ridge in (1e-6, 1e-9)]
-    assert abs(single[0] - single[1]) < 1e-3
+    Z = np.r_[np.random.RandomState(1).randn(60, 2), [[30.0, 30.0]]]
+    for K in (4, 3, 2):                                                 # fewer components are no cure: one is left for the point
+        kinds = {kind: [GaussianMixture(K, covariance_type=kind, reg_covar=r, random_state=0).fit(Z).score(Z) for r in (1e-2, 1e-6, 1e-9)]
+                 for kind in ("full", "tied")}
+        assert np.diff(kinds["full"]).min() > 0.08 and abs(kinds["tied"][1] - kinds["tied"][2]) < 1e-3, kinds
     density = lambda width: np.logaddexp(norm.logpdf(Y), norm.logpdf(Y, 40.0, width)).mean()
     assert density(1e-9) < density(1e-49) - 2 < density(1e-99) - 5      # one component on one point, no ridge
 

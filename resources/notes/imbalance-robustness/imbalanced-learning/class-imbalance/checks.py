@@ -120,7 +120,11 @@ def check_scores_divided_by_the_weights():
     plain, balanced = (LogisticRegression(C=1e6, class_weight=c).fit(x, y).predict_proba(x) for c in (None, "balanced"))
     back = balanced / w / (balanced / w).sum(1, keepdims=True)
     assert y.mean() == 0.05 and balanced[:, 1].mean() > 0.25
-    for cured in (back, plain):
+    drawn = np.r_[np.arange(19000), np.random.choice(np.arange(19000, 20000), 19000)]        # balanced data, the same cure
+    sampled = LogisticRegression(C=1e6).fit(x[drawn], y[drawn]).predict_proba(x)
+    undone = sampled / w / (sampled / w).sum(1, keepdims=True)
+    assert sampled[:, 1].mean() > 0.25
+    for cured in (back, plain, undone):
         middle = (cured[:, 1] > 0.2) & (cured[:, 1] < 0.4)
         assert abs(cured[:, 1].mean() - 0.05) < 0.005 and abs(y[middle].mean() - cured[middle, 1].mean()) < 0.05
     moved, weighted = plain[:, 1] > w[0] / (w[0] + w[1]), balanced[:, 1] > 0.5

@@ -92,7 +92,7 @@ def check_last_edge():
     assert torch.tensor(16.5).sigmoid() < 1
     g = torch.tensor([0.05, 0.97, 17.0]).where(torch.tensor([True, True, False]), torch.tensor(17.0).sigmoid())
     assert g[2] == 1
-    for last, lost in ((1.0, True), (1.0 + 1e-6, False)):
+    for last, lost in ((1.0, True), (1.0 + 1e-8, True), (1.0 + 1e-6, False)):
         edges = torch.linspace(0, 1, 11)
         edges[-1] = last
         half_open = [(g >= low) & (g < high) for low, high in zip(edges, edges[1:])]

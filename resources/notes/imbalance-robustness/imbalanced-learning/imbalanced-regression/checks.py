@@ -180,4 +180,8 @@ def check_extreme_label():
             slope -= 0.1 * (weight[batch] * 2 * (slope * x[batch] - y[batch]) * x[batch]).mean()
             met.append(abs(slope))
         largest.append(max(met))
+    for extreme, caught in ((5, True), (15, False)):                   # of 1,000 labels
+        many = np.r_[40.0 + 10 * np.arange(extreme), y[extreme:]]
+        u = weights(np.floor(many - many.min()).astype(int), KERNEL)
+        assert (np.quantile(u, 0.99) < 1) == caught and (np.quantile(u, 0.99) < u.max() / 100) == caught
     assert w[0] > 300 and largest[0] > 200 and largest[1] < 5 and 10 < largest[2] < 40

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from trainings import handwritten_digits
 
 EXACT = r"\mathrm{GELU}(x) = x\,\Phi(x) = \frac{x}{2}\left(1 + \mathrm{erf}\left(\frac{x}{\sqrt{2}}\right)\right)"
 SLOPE = r"\mathrm{GELU}'(x) = \Phi(x) + x\,\varphi(x), \qquad \varphi(x) = \frac{1}{\sqrt{2\pi}}\, e^{-x^2/2}"
@@ -152,6 +153,25 @@ def check_hand_written_form_in_float16():
     stated("65,712", 3 * 148**2)
 
 
+def accuracy_on_digits(depth, initialize=None, norm=None):
+    """After 120 steps of SGD; without `initialize` the layers keep the library's default."""
+    pixels, classes = handwritten_digits()
+    net = nn.Sequential()
+    for i in range(depth):
+        net.extend([nn.Linear(64, 64), norm(64) if norm else nn.Identity(), nn.GELU()])
+        if initialize:
+            initialize(net[3 * i].weight)
+            nn.init.zeros_(net[3 * i].bias)
+    net.append(nn.Linear(64, 10))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(120):
+        batch = torch.randperm(len(pixels))[:128]
+        optimizer.zero_grad()
+        F.cross_entropy(net(4 * pixels[batch]), classes[batch]).backward()
+        optimizer.step()
+    return (net(4 * pixels).argmax(1) == classes).float().mean().item()
+
+
 @pitfall("Replacing ReLU raises errors")
 def check_errors_when_replacing_relu():
     for work, kind, text in [
@@ -168,6 +188,9 @@ def check_errors_when_replacing_relu():
     assert nn.GELU(approximate="tanh")(torch.ones(1)) > 0.8
     wide = nn.init.kaiming_normal_(torch.empty(400, 400), nonlinearity="relu")
     assert abs(wide.std().item() * 20 - math.sqrt(2)) < 0.02
+    relu_gain = lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")
+    assert accuracy_on_digits(5, relu_gain) > 0.9 and accuracy_on_digits(5) < 0.3
+    assert accuracy_on_digits(1) > 0.9 and accuracy_on_digits(5, norm=nn.LayerNorm) > 0.9
 
 
 @holds("Is GELU random, like dropout?")

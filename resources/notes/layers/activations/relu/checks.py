@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.nn import functional as F
@@ -231,7 +231,7 @@ def check_second_moment_and_gain():
 
 def digits_network(x, y, rate, clip=math.inf, activation=None):
     """The loss and the number of dead hidden units after 60 steps."""
-    net = nn.Sequential(nn.Linear(64, 32), activation or nn.ReLU(), nn.Linear(32, 10))
+    net = nn.Sequential(nn.Linear(x.shape[1], 32), activation or nn.ReLU(), nn.Linear(32, 10))
     optimizer = torch.optim.SGD(net.parameters(), rate)
     for _ in range(60):
         optimizer.zero_grad()
@@ -242,10 +242,10 @@ def digits_network(x, y, rate, clip=math.inf, activation=None):
     return loss.item(), int((net[:2](x) == 0).all(dim=0).sum())
 
 
-def open_after_an_outlier(slope, clip=math.inf):
+def open_after_an_outlier(slope, clip=math.inf, rate=0.05):
     """Whether the unit of the worked example is open on ordinary samples, one outlier and many rounds later."""
     w, b = torch.tensor(1.0, requires_grad=True), torch.tensor(0.0, requires_grad=True)
-    optimizer = torch.optim.SGD([w, b], 0.05)
+    optimizer = torch.optim.SGD([w, b], rate)
     ordinary = torch.tensor([0.5, 1.0, 2.0])
     for x in [torch.tensor([10.0])] + 200 * [ordinary]:
         optimizer.zero_grad()
@@ -274,6 +274,17 @@ def check_counting_dead_units():
     leaky = digits_network(pixels, y, 0.5, activation=nn.LeakyReLU())[0]
     assert not leaky < 2.3
     assert not open_after_an_outlier(0.0) and open_after_an_outlier(0.1) and open_after_an_outlier(0.0, clip=1.0)
+    assert open_after_an_outlier(0.0, rate=0.005)
+    raw, y = (torch.as_tensor(a) for a in load_wine(return_X_y=True))
+    standardized = lambda x: (x - x.mean(0)) / x.std(0)
+    raw = raw.float()
+    outlier = 1000 * torch.randn(1, 13)
+    assert digits_network(raw, y, 0.0)[1] > 5 and digits_network(raw, y, 0.5)[1] > 28
+    for rate, clip in ((0.001, math.inf), (0.5, 0.1)):
+        assert digits_network(raw, y, rate, clip)[1] > 5
+    loss, dead = digits_network(standardized(raw), y, 0.5)
+    assert loss < 0.1 and dead < 3
+    assert digits_network(standardized(torch.cat([standardized(raw), outlier]))[:-1], y, 0.5)[0] > 0.3
 
 
 def opens(w: float, b: float, x: torch.Tensor, method, steps: int) -> bool:

@@ -159,6 +159,16 @@ def check_sigmoid_twice():
     twice, once = torch.sigmoid(torch.sigmoid(logits)), torch.sigmoid(logits)
     assert 0.5 <= twice.min() < 0.51 and 0.73 < twice.max() < 0.7311 and once.min() < 0.01 and once.max() > 0.99
     perfect = F.binary_cross_entropy_with_logits(torch.sigmoid(torch.tensor([-50.0])), torch.zeros(1))
+    stated("0.3133", F.binary_cross_entropy_with_logits(torch.ones(1), torch.ones(1)))
+    x = torch.randn(200, 4)
+    y, net = (x.sum(1, keepdim=True) > 0).float(), nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
+    optimizer = torch.optim.Adam(net.parameters(), 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        in_the_loss = F.binary_cross_entropy_with_logits(net(x), y)
+        in_the_loss.backward()
+        optimizer.step()
+    assert in_the_loss > 0.3133 and net(x).min() < 0.1 and net(x).max() > 0.9
     assert perfect > 0.69 and F.binary_cross_entropy_with_logits(torch.tensor([-50.0]), torch.zeros(1)) < 1e-9
 
 

@@ -134,6 +134,9 @@ def check_numbers_kept_for_the_backward_pass():
     assert kept(lambda x: naive(x, 2), 32) == 1024**2 / 4
     assert kept(lambda x: x[:, :1].flatten(2).softmax(-1) @ x.flatten(2).mT, 32) == 4 * 1024
     assert kept(lambda x: fused(x, False), 32) == 1024**2 and kept(lambda x: fused(x, True), 32) == 4 * 1024
+    tokens = lambda x: x.flatten(2).mT.unsqueeze(1).contiguous()
+    narrow = lambda x: F.scaled_dot_product_attention(*[tokens(x[:, :2])] * 2, tokens(x), scale=1.0)
+    assert kept(narrow, 32) == 1024**2
     x = torch.randn(1, 4, 6, 6)
     assert torch.allclose(fused(x, True)[:, 0], fused(x, False), atol=1e-5) and torch.allclose(fused(x, False), naive(x), atol=1e-5)
 

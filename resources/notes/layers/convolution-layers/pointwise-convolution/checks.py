@@ -100,6 +100,9 @@ def check_stride():
             x = torch.randn(1, 3, side, side, requires_grad=True)
             cured(x).sum().backward()
             assert (x.grad[0].abs().sum(0) != 0).all()
+    x = torch.randn(1, 3, 8, 8, requires_grad=True)
+    nn.Conv2d(3, 4, 3, stride=2)(x).sum().backward()
+    assert (x.grad[0, :, -1] == 0).all() and (x.grad[0, :, :, -1] == 0).all()  # without padding these are lost
     with torch.device("meta"):
         shortcut = torchvision.models.resnet18().layer2[0].downsample[0]
     assert shortcut.kernel_size == (1, 1) and shortcut.stride == (2, 2)

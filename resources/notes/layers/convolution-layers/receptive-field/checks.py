@@ -187,6 +187,10 @@ def check_batch_norm_in_the_probe():
     assert all((image != 0).all() for image in batch.grad)                       # the other images of the batch, too
     layer, x = nn.Conv2d(1, 4, 3), torch.randn(1, 1, 15, 15)
     assert torch.equal(layer.train()(x), layer.eval()(x))
+    for size, smooth in ((5, nn.Identity()), (8, nn.AvgPool2d(2))):
+        net = nn.Sequential(nn.Conv2d(1, 1, 3, bias=False), smooth, nn.Conv2d(1, 1, 3))
+        x = torch.randn(1, 1, 24, 24, requires_grad=True)
+        assert (torch.autograd.grad(net(x)[0, 0, 3, 3], x)[0] != 0).sum() == size**2
     for hiding in (nn.ReLU(), nn.MaxPool2d(2)):
         net = nn.Sequential(nn.Conv2d(1, 1, 3, bias=False), hiding, nn.Conv2d(1, 1, 3))
         seen = []

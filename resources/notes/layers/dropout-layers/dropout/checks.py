@@ -134,7 +134,12 @@ def check_when_it_is_active():
         def forward(self, q, p=0.5):
             return F.scaled_dot_product_attention(q, q, q, dropout_p=p if self.training else 0.0)
 
-    for cured in (Cured(), nn.Dropout()):
+    class Fresh(nn.Module):
+        def forward(self, x):
+            return nn.Dropout(0.5)(x)
+
+    assert (Fresh().eval()(x) == 0).any()
+    for cured in (Cured(), nn.Sequential(nn.Dropout())):
         assert (cured(x) == 0).any() and torch.equal(cured.eval()(x), x)
     q = torch.randn(1, 4, 8)
     plain = F.scaled_dot_product_attention(q, q, q)

@@ -188,6 +188,8 @@ def check_channels_first_input_is_not_normalised_per_channel():
     assert nn.LayerNorm([3, 4, 4])(x).shape == x.shape
     back = nn.LayerNorm(3)(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     assert back.shape == x.shape and back.mean(1).abs().max() < 1e-5
+    raises(RuntimeError, lambda: nn.LayerNorm([3, 4, 4])(torch.randn(2, 3, 5, 5)), "Given normalized_shape=[3, 4, 4]")
+    assert nn.GroupNorm(1, 3)(torch.randn(2, 3, 5, 5)).shape == (2, 3, 5, 5)
     for layer, gains in ((nn.LayerNorm([3, 4, 4]), 3 * 4 * 4), (nn.GroupNorm(1, 3), 3)):
         assert layer.weight.numel() == gains and layer(x).mean((1, 2, 3)).abs().max() < 1e-5
 
@@ -212,6 +214,13 @@ def check_naive_variance_in_float32_loses_everything():
     assert torch.isnan(broken).any() and (noise > 0.5).any()
     for cured in (fast(rows - rows.mean(1, keepdim=True)), fast(rows.double())):
         assert (cured - exact).abs().max() < 0.01
+    mu = m2 = torch.zeros(200)
+    for count, column in enumerate(rows.T, 1):
+        step = column - mu
+        mu = mu + step / count
+        m2 = m2 + step * (column - mu)
+    welford = (rows - mu[:, None]) / torch.sqrt(m2[:, None] / 512 + 1e-5)
+    assert (welford - exact).abs().max() < 0.03
 
 
 def trained_transformer(norm_first, warm_up, rate=7e-3, layers=8, width=16, steps=70):

@@ -273,6 +273,11 @@ def check_aliasing():
     assert (F.interpolate(stripes, size=(16, 16), mode="bilinear") == 1).all()
     smooth = F.interpolate(stripes, size=(16, 16), mode="bilinear", antialias=True)
     assert (smooth - 0.5).abs().max() < 0.05 and F.interpolate(stripes, size=(16, 16), mode="area").unique().tolist() == [0.5]
+    third = stripes[..., :48, :48]
+    area = F.interpolate(third, size=(16, 16), mode="area")
+    assert abs(area.min() - 1 / 3) < 1e-6 and abs(area.max() - 2 / 3) < 1e-6
+    assert F.interpolate(third, size=(16, 16), mode="bilinear").unique().tolist() == [0, 1]
+    assert (F.interpolate(third, size=(16, 16), mode="bilinear", antialias=True)[..., 2:-2] - 0.5).abs().max() < 0.1
     for mode in ("bicubic", "lanczos"):
         cured = F.interpolate(stripes, size=(16, 16), mode=mode, antialias=True)
         assert (cured[..., 2:-2] - 0.5).abs().max() < 0.1

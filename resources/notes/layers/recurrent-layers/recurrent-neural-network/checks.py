@@ -236,6 +236,13 @@ def check_clipping_against_explosion():
             optimizer.step()
             losses.append(loss.item())
         assert math.isfinite(losses[-1]) is clipped
+    for kind in ("tanh", "relu"):                                        # where ReLU's states overflow there is nothing to clip
+        rnn, head = nn.RNN(4, 32, nonlinearity=kind), nn.Linear(32, 1)
+        with torch.no_grad():
+            rnn.weight_hh_l0.copy_(3 * nn.init.orthogonal_(torch.empty(32, 32)))
+        head(rnn(torch.randn(200, 16, 4))[0][-1]).pow(2).mean().backward()
+        finite = bool(nn.utils.clip_grad_norm_(head.parameters(), 1.0).isfinite())
+        assert finite is all(bool(p.grad.isfinite().all()) for p in head.parameters()) is (kind == "tanh")
 
 
 @pitfall("The loss turns into NaN, or far tokens are ignored")

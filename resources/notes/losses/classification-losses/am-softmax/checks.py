@@ -116,6 +116,7 @@ def check_large_scale():
         _, small_scale, *_ = trained_on_digits(10, m, rate=0.01)
         _, small_rate, *_ = trained_on_digits(30, m, rate=0.003)
         assert stuck < 0.2 and small_scale > 0.85 and small_rate > 0.85, (stuck, small_scale, small_rate)
+        assert trained_on_digits(5, m, rate=0.1)[1] > 0.7                # a smaller scale alone
     for then in ((10, 0.01), (30, 0.003)):                              # too late for the network that is stuck
         assert trained_on_digits(30, 0.35, rate=0.1, then=then)[1] < 0.2
     assert trained_on_digits(30, 0.35)[1] < 0.4 and trained_on_digits(10, 0.35)[1] > 0.7

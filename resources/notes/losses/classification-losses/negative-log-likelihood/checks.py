@@ -118,6 +118,9 @@ def check_probabilities_give_negative_losses():
     logits, y = torch.randn(50, 4), torch.randint(4, (50,))
     assert -1 <= F.nll_loss(logits.softmax(1), y) <= 0
     assert F.nll_loss(F.log_softmax(logits, 1), y) > 0 and F.cross_entropy(logits, y) > 0
+    sure = 100.0 * F.one_hot(y, 4)
+    assert F.nll_loss(F.log_softmax(sure, 1), y) < 1e-6 and F.cross_entropy(sure, y) < 1e-6
+    assert F.nll_loss(F.log_softmax(sure.softmax(1), 1), y) > 0.7            # on top of the softmax it never gets near 0
 
 
 @holds("Why take the log at all?")

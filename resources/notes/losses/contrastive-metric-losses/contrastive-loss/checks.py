@@ -1,4 +1,5 @@
 import inspect
+import math
 
 import numpy as np
 import torch
@@ -215,6 +216,28 @@ def check_zero_vector_gradient():
     kept, all_pairs = norm(slice(1, 6)), norm(slice(0, 6))
     assert kept < 100 and all_pairs > 10_000, (kept, all_pairs)
     assert abs(nn.utils.get_total_norm([p.grad for p in network.parameters()]) - 1) < 1e-3
+
+    blank, y = torch.arange(200) < 10, torch.rand(200) > 0.5
+    x = torch.rand(200, 5) + 2 * F.one_hot(y.long(), 5)
+    x[blank] = 0
+
+    def learned(drop=False, clip=math.inf):
+        """Mean cosine of similar and of dissimilar pairs that are not blank, after training."""
+        network, rows = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 4)), (~blank | (not drop)).nonzero()[:, 0]
+        nn.init.zeros_(network[0].bias), nn.init.zeros_(network[2].bias)
+        optimizer = torch.optim.SGD(network.parameters(), 0.1)
+        for _ in range(150):
+            i, j = rows[torch.randint(len(rows), (2, 64))]
+            optimizer.zero_grad()
+            F.cosine_embedding_loss(network(x[i]), network(x[j]), 2 * (y[i] == y[j]).float() - 1).backward()
+            nn.utils.clip_grad_norm_(network.parameters(), clip)
+            optimizer.step()
+        z, y_kept = F.normalize(network(x[~blank])).detach(), y[~blank]
+        same = y_kept[:, None] == y_kept
+        return (z @ z.T)[same].mean() - (z @ z.T)[~same].mean()
+
+    unclipped, dropped, clipped = learned(), learned(drop=True), learned(clip=1.0)
+    assert unclipped < 0.1 and dropped > 0.4 and clipped > 0.4, (unclipped, dropped, clipped)
 
 
 @holds("Why is there a margin at all?", "Does it keep differences within a class?")

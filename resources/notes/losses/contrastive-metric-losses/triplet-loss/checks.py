@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
-from trainings import handwritten_digits
+from trainings import descend, handwritten_digits
 
 LOSS = r"""
 \ell = \max\left(0, \; d(a, p) - d(a, n) + m\right), \qquad d(x, y) = \lVert x - y + \varepsilon \rVert_2
@@ -116,8 +116,12 @@ def check_scale_and_unit_sphere():
     assert max(F.pairwise_distance(a, p).max(), F.pairwise_distance(a, n).max()) <= 2 + 1e-5
     a, p, n = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1.1, 0.0]])
     assert F.triplet_margin_loss(a, p, n) > 0 and F.triplet_margin_loss(20 * a, 20 * p, 20 * n) == 0
-    custom = nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: ((x - y) ** 2).sum(-1), margin=0.2)
-    assert abs(custom(a, p, n).item() - max(0.0, 1 - 1.21 + 0.2)) < 1e-6
+    squared = nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: ((x - y) ** 2).sum(-1), margin=0.2)
+    assert abs(squared(a, p, n).item() - max(0.0, 1 - 1.21 + 0.2)) < 1e-6
+    a, p, n = (torch.tensor([[0.0, 1.0]]) + torch.tensor([[x, 0.0]]) for x in (0.0, 0.3, 0.4))
+    assert squared(a, p, n) > 0 and squared(20 * a, 20 * p, 20 * n) == 0     # the paper's distance alone does not help
+    on_sphere = [squared(*(F.normalize(scale * t) for t in (a, p, n))).item() for scale in (1, 20)]
+    assert on_sphere[0] > 0.1 and abs(on_sphere[0] - on_sphere[1]) < 1e-5
 
 
 @holds("Why not use all triplets?")
@@ -154,14 +158,19 @@ def check_lengths_of_the_gradients():
     assert not torch.allclose(4 * a.grad.norm(dim=1), torch.ones(4, dtype=torch.float64), atol=1e-3)
 
 
-def trained_on_digits(rate, hardest, steps=60):
+def small_network():
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
+
+
+def trained_on_digits(rate, hardest, steps=60, network=None, normalize=False):
     """A small network's last triplets, mined in the batch: the loss of each anchor with margin 1, and all distances."""
     pixels, classes = handwritten_digits()
-    network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16))
+    network = network or small_network()
     optimizer = torch.optim.SGD(network.parameters(), rate)
     for _ in range(steps):
         batch = torch.randperm(len(pixels))[:96]
         x, same = network(pixels[batch]), classes[batch][:, None] == classes[batch][None]
+        x = F.normalize(x) if normalize else x
         d = torch.cdist(x, x)
         positive = (d * same).max(1).values
         too_near = same if hardest else same | (d <= positive[:, None])
@@ -182,6 +191,21 @@ def check_collapse():
     assert slower.mean() < 0.9 and distances.mean() > 0.1
     semi_hard, distances = trained_on_digits(rate=3.0, hardest=False)
     assert semi_hard.mean() < 0.2 and distances.mean() > 0.1
+    collapsed = small_network()
+    for rate in (3.0, 0.3):                                                  # the lower rate comes too late
+        assert trained_on_digits(rate, hardest=True, network=collapsed)[1].max() < 1e-4
+    # On the unit sphere the hardest negatives collapse at a tenth of that rate, and lowering it does not help.
+    for rate in (0.3, 0.03):
+        losses, distances = trained_on_digits(rate, hardest=True, normalize=True)
+        assert 0.95 < losses.mean() < 1.1 and distances.mean() < 0.25, (losses.mean(), distances.mean())
+    pixels, classes = handwritten_digits()
+    pretrained, head = small_network(), nn.Linear(16, 10)
+    optimizer = torch.optim.Adam([*pretrained.parameters(), *head.parameters()], 0.01)
+    descend(optimizer, lambda: F.cross_entropy(head(pretrained(pixels)), classes), 40)
+    warmed_up = small_network()
+    trained_on_digits(0.3, hardest=False, normalize=True, network=warmed_up)
+    for network in (pretrained, warmed_up):
+        assert trained_on_digits(0.3, hardest=True, normalize=True, network=network)[1].mean() > 0.4
 
 
 @pitfall("The loss is almost zero, retrieval is poor")
@@ -191,3 +215,36 @@ def check_easy_triplets():
     losses = F.triplet_margin_loss(a, p, n, reduction="none")
     assert F.triplet_margin_loss(a, p, n) < 0.02 and (losses[:10] > 1).all()
     assert losses[losses > 0].mean() > 1.4
+
+    pixels, classes = handwritten_digits()
+    order = torch.randperm(len(pixels))
+    training, test = order[:600], order[600:]
+    members = [training[classes[training] == c] for c in range(10)]
+
+    def learned(mined):
+        """Mean loss and share of active triplets over the last ten steps; share of the same class among the 100 nearest, on test data."""
+        network, seen = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8)), []
+        optimizer = torch.optim.Adam(network.parameters(), 0.003)
+        for _ in range(100):
+            batch = torch.cat([of_class[torch.randperm(len(of_class))[:8]] for of_class in members])
+            x, same = F.normalize(network(pixels[batch])), classes[batch][:, None] == classes[batch]
+            d = torch.cdist(x, x)
+            if mined:
+                positive = (d * same).max(1).values                             # the farthest, with a semi-hard negative
+                negative = d.masked_fill(same | (d <= positive[:, None]), torch.inf).min(1).values
+                losses = F.relu(positive - torch.where(negative.isinf(), d.masked_fill(same, 0).max(1).values, negative) + 0.3)
+            else:
+                positive, negative = (weights.float().multinomial(1) for weights in (same, ~same))
+                losses = F.relu(d.gather(1, positive)[:, 0] - d.gather(1, negative)[:, 0] + 0.3)
+            active = losses > 0
+            optimizer.zero_grad()
+            (losses[active].mean() if mined and active.any() else losses.mean()).backward()
+            optimizer.step()
+            seen.append((losses.mean().item(), active.float().mean().item()))
+        x = F.normalize(network(pixels[test])).detach()
+        nearest = torch.cdist(x, x).fill_diagonal_(9).argsort(1)[:, :100]
+        return *np.mean(seen[-10:], 0), (classes[test][nearest] == classes[test][:, None]).float().mean().item()
+
+    loss, active, random_triplets = learned(mined=False)
+    mined = learned(mined=True)
+    assert loss < 0.03 and active < 0.2 and mined[1] > active and mined[2] > random_triplets + 0.02, (loss, active, random_triplets, mined)

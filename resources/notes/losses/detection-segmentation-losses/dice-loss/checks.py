@@ -259,3 +259,20 @@ def check_missed_object_stays_missed_with_sgd():
 
     assert learned(2000, bce=0) < 0.01 and learned(2000, bce=1) > 0.9
     assert learned(4, bce=0) < 0.01 and learned(4, bce=1) < 0.01 and learned(4, bce=1, pos_weight=2499.0) > 0.9
+
+    def of_three_classes(object_pixels, cross_entropy, weight=1.0):
+        """The same with softmax, two kinds of objects and their mean Dice; the smaller of their two probabilities."""
+        y = (torch.arange(1000) < object_pixels).long() + (torch.arange(1000) < 2 * object_pixels)
+        g, w = F.one_hot(y, 3).float(), torch.zeros(3, requires_grad=True)
+        start, weights = torch.tensor([0.0, -10.0, -10.0]), torch.tensor([1.0, weight, weight])
+
+        def loss():
+            z = w * g * (start < 0) + start
+            p = z.softmax(1)
+            return 1 - sum(dice(p[:, c], g[:, c]) for c in range(3)) / 3 + cross_entropy * F.cross_entropy(z, y, weight=weights)
+
+        descend(torch.optim.SGD([w], 0.5), loss, 300)
+        return min((w.detach() * (start < 0) * torch.eye(3)[c] + start).softmax(0)[c].item() for c in (1, 2))
+
+    assert of_three_classes(200, 0) < 0.01 and of_three_classes(200, 1) > 0.9
+    assert of_three_classes(1, 1) < 0.01 and of_three_classes(1, 1, weight=500.0) > 0.9

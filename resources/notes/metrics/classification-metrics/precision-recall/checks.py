@@ -173,6 +173,10 @@ def check_nothing_to_find():
             assert precision_score([0, 0], [0, 0], zero_division=value) == value
         assert math.isnan(precision_score([0, 0], [0, 0], zero_division=np.nan))
         assert [precision_score(y[test], y[test]) for _, test in StratifiedKFold(5).split(y, y)] == [1] * 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        y = np.repeat([1, 0], [3, 47])
+        assert [precision_score(y[test], y[test]) for _, test in StratifiedKFold(5).split(y, y)] == [1, 1, 1, 0, 0]
 
 
 @holds("Undefined")

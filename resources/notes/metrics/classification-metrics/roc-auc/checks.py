@@ -118,6 +118,10 @@ def check_single_class_and_batches():
         plain = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in KFold(5).split(scores)]
     stratified = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in StratifiedKFold(5).split(scores, sorted_labels)]
     assert np.isnan(plain).all() and np.isfinite(stratified).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        too_many = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in StratifiedKFold(12).split(scores, sorted_labels)]
+    assert np.isnan(too_many).sum() == 2
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert math.isnan(roc_auc_score([1, 1], [0.2, 0.3]))

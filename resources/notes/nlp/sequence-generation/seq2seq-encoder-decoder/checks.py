@@ -173,7 +173,7 @@ def check_sums_of_logarithms_prefer_short_outputs():
     """A model that ends with probability 0.3 at each of four steps, and surely at the fifth."""
     outputs = [(length + 1, length * math.log(0.35) + math.log(0.3 if length < 4 else 1)) for length in range(5)]
     best = lambda power: max(outputs, key=lambda output: output[1] / output[0] ** power)[0]
-    assert best(0) == 1 and best(1) == 5 and best(0.9) == 5
+    assert best(0) == best(0.5) == 1 and best(1) == 5 and best(0.9) == 5
     assert all(longer < shorter for (_, shorter), (_, longer) in zip(outputs[:-1], outputs[1:-1]))
 
 

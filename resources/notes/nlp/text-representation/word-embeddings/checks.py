@@ -144,6 +144,8 @@ def check_two_trainings_and_an_orthogonal_map():
     alike = lambda a, b: F.cosine_similarity(a, b)
     assert alike(first, second).mean() < 0.5
     assert alike(first @ rotation, second)[6:].min() > 0.8                # boy and girl, not fitted on
+    few = torch.tensor(orthogonal_procrustes(first[:2].numpy(), second[:2].numpy())[0])
+    assert alike(first @ few, second)[6:].mean() < alike(first @ rotation, second)[6:].mean() - 0.1
     together, _ = toy(0, copies=2)
     assert alike(together[:8], together[8:]).min() > 0.9
 

@@ -152,20 +152,26 @@ class Layer(nn.Module):
 def check_twenty_layers_on_digits():
     pixels, classes = handwritten_digits()
     losses = {}
-    for name in ("default", "Kaiming", "norm", "residual"):
-        model = nn.Sequential(*(Layer(64, name == "norm", name == "residual") for _ in range(20)), nn.Linear(64, 10))
+    adam, sgd = (torch.optim.Adam, 1e-3), (torch.optim.SGD, 0.05)
+    for name, norm, residual, depth, steps, (kind, rate) in (
+        *(("default", False, False, 20, 60, adam), ("Kaiming", False, False, 20, 60, adam)),
+        *(("both", True, True, 50, 25, adam), ("norm alone", True, False, 50, 25, adam)),
+        *(("both, SGD", True, True, 20, 25, sgd), ("residual alone, SGD", False, True, 20, 25, sgd)),
+    ):
+        model = nn.Sequential(*(Layer(64, norm, residual) for _ in range(depth)), nn.Linear(64, 10))
         if name == "Kaiming":
             for layer in model[:-1]:
                 nn.init.kaiming_normal_(layer.linear.weight, nonlinearity="relu")
-        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-        for _ in range(60):
+        optimizer = kind(model.parameters(), rate)
+        for _ in range(steps):
             batch = torch.randint(0, len(pixels), (128,))
             loss = F.cross_entropy(model(pixels[batch]), classes[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         losses[name] = loss.item()
-    assert losses.pop("default") > 2.2 and max(losses.values()) < 1.5, losses
+    assert losses.pop("default") > 2.2 and losses.pop("norm alone") > 1.9, losses
+    assert not losses.pop("residual alone, SGD") < 2 and max(losses.values()) < 1.5, losses
 
 
 @pitfall("All units of a layer stay equal")
@@ -212,6 +218,10 @@ def check_fans_of_transposed_and_grouped_convolutions():
         with torch.no_grad():
             inner = torch.relu(s * up(torch.randn(8, 64, 24, 24)))[..., 4:-4, 4:-4]
         assert abs(float((inner**2).mean()) - 1) < 0.1
+        nn.init.kaiming_normal_(up.weight, nonlinearity="relu")           # for the gradient: without the factor s
+        x = torch.randn(8, 64, 24, 24, requires_grad=True)
+        back = torch.autograd.grad(up(x), x, torch.randn(8, 64, 23 * s + 4, 23 * s + 4))[0]
+        assert abs(float((back**2).mean()) - 2) < 0.2
     n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.Conv2d(64, 64, 3, groups=16).weight)
     assert n_in == 4 * 9 and n_out == 16 * (4 * 9)
 

@@ -294,6 +294,7 @@ def check_adagrad_slows_down():
 def check_first_steps_of_rmsprop():
     jumping = trained_on_digits(torch.optim.RMSprop, 5)
     assert jumping.max() > 1.5 * jumping[0]
+    assert (trained_on_digits(torch.optim.RMSprop, 10, warmup=2).diff() > 0.5).any()    # too short
     for calm in (
         trained_on_digits(torch.optim.RMSprop, 5, warmup=20),
         trained_on_digits(torch.optim.Adam, 5, lr=0.01),

@@ -285,6 +285,19 @@ def check_sum_reduction_scales_the_step():
     assert torch.allclose(one_step(0.0, "sum", 0.1 / 40), one_step(0.0, "mean", 0.1), atol=1e-5)
     assert not torch.allclose(one_step(0.5, "sum", 0.1 / 40), one_step(0.5, "mean", 0.1), atol=1e-3)
 
+    def epochs(size, mu, reduction):
+        w = torch.ones(3, 1, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=0.05, momentum=mu)
+        for rows in torch.arange(40).split(size) * 2:
+            optimizer.param_groups[0]["lr"] = 0.05 / len(rows) if reduction == "sum" else 0.05
+            optimizer.zero_grad()
+            nn.functional.mse_loss(x[rows] @ w, y[rows], reduction=reduction).backward()
+            optimizer.step()
+        return w.detach()
+
+    for size, mu, same in ((10, 0.0, True), (36, 0.0, True), (10, 0.9, True), (36, 0.9, False)):
+        assert torch.allclose(epochs(size, mu, "sum"), epochs(size, mu, "mean"), atol=1e-4) is same
+
 
 @holds("Does SGD at a constant learning rate reach the minimum?")
 def check_noise_keeps_the_weight_moving():

@@ -1,3 +1,4 @@
+import copy
 import inspect
 import math
 
@@ -232,6 +233,28 @@ def check_resuming_needs_the_state():
         return before - w.item()
 
     assert math.isclose(run(False), 0.1, rel_tol=1e-5) and run(True) > 0.4
+    rates = {}
+    for way in ("not interrupted", "both built first", "scheduler built late", "no scheduler state"):
+        optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
+        built = lambda: torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=10)
+        if way == "not interrupted":
+            scheduler = built()
+            for _ in range(6):
+                optimizer.step()
+                scheduler.step()
+            states = copy.deepcopy([optimizer.state_dict(), scheduler.state_dict()])
+        else:
+            scheduler = None if way == "scheduler built late" else built()
+            optimizer.load_state_dict(states[0])
+            scheduler = scheduler or built()
+            if way != "no scheduler state":
+                scheduler.load_state_dict(states[1])
+        optimizer.step()
+        scheduler.step()
+        rates[way] = optimizer.param_groups[0]["lr"]
+    whole = rates.pop("not interrupted")
+    assert math.isclose(rates.pop("both built first"), whole) and math.isclose(rates["scheduler built late"], 0.1 * whole)
+    assert rates["no scheduler state"] > 1.5 * whole
 
 
 @pitfall("Some layers never change")
@@ -254,6 +277,12 @@ def check_a_replaced_layer_shows_in_the_ids():
     assert ids()[1] - ids()[0] == {id(p) for p in model[1].parameters()} and not changed()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     assert ids()[0] == ids()[1] and changed()
+    for hidden in (True, False):
+        model = torch.nn.Sequential(torch.nn.Linear(3, 3))
+        layers = [torch.nn.Linear(3, 3)]
+        model.rest = layers if hidden else torch.nn.ModuleList(layers)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        assert ids()[0] == ids()[1] and (id(layers[0].weight) not in ids()[1]) is hidden
 
 
 @pitfall("\"missing 1 required positional argument: 'closure'\"")

@@ -187,7 +187,9 @@ def check_preprocessing_of_images():
     right, *wrong = (probe(body(pixels).detach(), groups, target, test) for pixels in inputs)
     assert max(wrong) < right - 0.03, (right, wrong)
     transforms = ResNet18_Weights.DEFAULT.transforms()
-    out = transforms(torch.randint(0, 256, (3, 300, 400), dtype=torch.uint8))
+    image = torch.randint(0, 256, (3, 300, 400), dtype=torch.uint8)
+    out = transforms(image)
+    assert (transforms(image / 255) - out).abs().max() < 0.05 and transforms(image.float()).max() > 100 > out.max()
     assert out.shape == (3, 224, 224) and transforms.mean == [0.485, 0.456, 0.406]
 
 

@@ -144,6 +144,10 @@ def check_characters_cut_by_tokens():
     tokens = [b"\xe4\xb8", b"\xad", b"a"]
     assert "�" in "".join(one.decode("utf-8", errors="replace") for one in tokens)
     assert b"".join(tokens).decode("utf-8") == "".join(decoder.decode(one) for one in tokens) == "中a"
+    assert "�" in b"".join(tokens[:1]).decode("utf-8", errors="replace")    # together, but before the end
+    lenient, broken = codecs.getincrementaldecoder("utf-8")("replace"), [b"\xe4\xb8", b"a", *tokens]
+    raises(UnicodeDecodeError, lambda: [decoder.decode(one) for one in broken], "can't decode")
+    assert [lenient.decode(one) for one in broken] == ["", "�a", "", "中", "a"]
 
 
 @pitfall("Two equal-looking words are different tokens")

@@ -242,6 +242,18 @@ def check_replaced_layer():
     assert changed(model, optimizer) == [True, True, False, False]
     optimizer.add_param_group({"params": model.out.parameters()})
     assert all(changed(model, optimizer))
+    for built_first in (True, False):
+        model, optimizer = replaced()
+        make = lambda: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+        scheduler = make() if built_first else None
+        optimizer.add_param_group({"params": model.out.parameters()})
+        scheduler = scheduler or make()
+        optimizer.step()
+        if built_first:
+            raises(ValueError, scheduler.step, "shorter")
+        else:
+            scheduler.step()
+            assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.05]
     model, _ = replaced()
     assert all(changed(model, torch.optim.SGD(model.parameters(), lr=0.1)))
 

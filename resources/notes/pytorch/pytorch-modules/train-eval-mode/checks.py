@@ -248,10 +248,11 @@ def check_frozen_batch_norm_drifts():
             self.backbone.eval()
             return self
 
-    for kind, moves in ((Model, True), (Frozen, False)):
+    for kind, calls_train, moves in ((Model, True, True), (Frozen, False, True), (Frozen, True, False)):
         model = kind()
-        model.backbone[1].eval()
-        model.train()
+        if calls_train:
+            model.backbone[1].eval()
+            model.train()
         model(torch.randn(8, 3) + 5)
         assert torch.equal(model.backbone[1].running_mean, torch.zeros(3)) != moves and model.training
 

@@ -175,6 +175,11 @@ def check_distances():
     assert torch.cdist(x_many, y_many).shape == (x_many @ y_many.T).shape == (2000, 2000)
     assert torch.allclose(torch.cdist(x, y) ** 2, table)
     assert torch.allclose((x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T, table)
+    z = torch.randn(200, 128) + 10
+    squares = (z**2).sum(1)[:, None] + (z**2).sum(1) - 2 * z @ z.T
+    assert squares.min() < 0 and squares.sqrt().isnan().any() and squares.clamp(min=0).sqrt().isfinite().all()
+    exact = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
+    assert torch.cdist(z, z).diag().max() > 0.01 and (exact.diag() == 0).all()
 
 
 class Calls(TorchDispatchMode):

@@ -1,5 +1,6 @@
 import copy
 import io
+import operator
 import pickle
 import warnings
 import weakref
@@ -155,6 +156,12 @@ def check_none_and_in_place():
     plain[0].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None)
     plain(x).sum().backward()
     assert torch.equal(*seen, (plain[0](x) > 0).float())
+    words = "Output 0 of BackwardHookFunction is a view and is being modified inplace"
+    raises(RuntimeError, lambda: operator.iadd(layer(x), x[:, :2]), words)
+    (layer(x) + x[:, :2]).sum().backward()
+    seen.clear()
+    operator.iadd(plain[0](x), x[:, :2]).mul(3).sum().backward()
+    assert (seen[0] == 3).all()
 
 
 @pitfall("The graph stays in memory, or stored features change")

@@ -107,7 +107,7 @@ def saved(value):
 @pitfall('"Weights only load failed"')
 def check_load():
     model = nn.Linear(2, 2)
-    for value in (np.ones(3), np.random.get_state(), model):
+    for value in (np.ones(3), np.ones(3).mean(), list(np.ones(3)), np.random.get_state(), model):
         file = saved(value)
         file.seek(0)
         raises(pickle.UnpicklingError, lambda: torch.load(file), "Weights only load failed")
@@ -116,6 +116,10 @@ def check_load():
     file = saved(model.state_dict())
     file.seek(0)
     assert torch.equal(torch.load(file)["weight"], model.weight)
+    for value in (np.ones(3).tolist(), np.ones(3).mean().item(), torch.from_numpy(np.ones(3))):
+        file = saved(value)
+        file.seek(0)
+        assert torch.equal(torch.as_tensor(torch.load(file)), torch.as_tensor(value))
     state = np.random.get_state()
     expected = np.random.rand()
     for plain in (torch.from_numpy(state[1]), state[1].tolist()):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -100,6 +101,11 @@ def own_generator(worker):
     get_worker_info().dataset.own = np.random.default_rng(torch.initial_seed())
 
 
+def old_generator(worker):
+    state = np.random.RandomState(torch.initial_seed() % 2**32)
+    get_worker_info().dataset.own = SimpleNamespace(integers=state.randint)
+
+
 @pitfall("Workers produce the same random augmentation")
 def check_seeds_of_workers():
     rows = [[int(v) for v in batch] for batch in DataLoader(Numbers(), num_workers=2)]
@@ -110,6 +116,12 @@ def check_seeds_of_workers():
         assert (first == second) == (not persistent)
     loader = DataLoader(Numbers(), num_workers=2, worker_init_fn=own_generator)
     assert len({int(row[0]) for _ in range(2) for row in loader}) == 4
+    rows = DataLoader(Numbers(), num_workers=2, worker_init_fn=old_generator)
+    assert len({int(row[0]) for _ in range(2) for row in rows}) == 4
+    assert len({int(row[3]) for _ in range(2) for row in DataLoader(Numbers(), num_workers=2)}) == 4    # torch
+    raises(ValueError, lambda: np.random.RandomState(2**32 + 1), "Seed must be between 0 and 2**32 - 1")
+    fail = lambda worker: 1 / 0
+    assert len(list(DataLoader(Numbers(), worker_init_fn=fail))) == 2
 
 
 class Stream(IterableDataset):
@@ -189,6 +201,9 @@ def check_workers_that_are_not_forked():
         raises((pickle.PicklingError, AttributeError, TypeError), lambda: next(iter(loader)), "pickle")
         forked = DataLoader(Holding(thing), num_workers=1, multiprocessing_context="fork")
         assert next(iter(forked)).item() == 0
+    for option in ("collate_fn", "worker_init_fn"):
+        loader = DataLoader(range(3), num_workers=1, multiprocessing_context="spawn", **{option: lambda v: v})
+        raises((pickle.PicklingError, AttributeError, TypeError), lambda: next(iter(loader)), "pickle")
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "program.py")
         printed = []

@@ -143,7 +143,15 @@ def check_hubs():
     gallery = F.normalize(torch.randn(500, 64) / 8 - common / 2, dim=1)
     most = lambda scores: torch.bincount(scores.topk(10).indices.flatten(), minlength=500).max() / 1000
     scores = queries @ gallery.T
+    highest = lambda other: other.topk(10, dim=0).values.mean(0)
     assert most(scores) > 0.4 and most(scores - (bank @ gallery.T).mean(0)) < 0.1
+    assert most(scores - highest(bank @ gallery.T)) < 0.12
+    topics = F.normalize(torch.randn(10, 64), dim=1)    # in each topic some items lie nearest to all its queries
+    about = lambda n, near: F.normalize(near * topics[torch.randint(10, (n,))] + torch.randn(n, 64) / 8, dim=1)
+    queries, bank, gallery = about(1000, 1), about(1000, 1), about(500, 1.5 * torch.rand(500, 1))
+    scores = queries @ gallery.T
+    assert most(scores - (bank @ gallery.T).mean(0)) > 0.9 * most(scores)
+    assert most(scores - highest(bank @ gallery.T)) < 0.75 * most(scores)
     check_long_vectors_win_without_normalization()
 
 

@@ -149,6 +149,7 @@ def check_second_caption_as_negative():
     chances = lambda hidden: s.masked_fill(hidden, -math.inf).softmax(1)
     drawn = lambda hidden: image_id[torch.multinomial(chances(hidden), 100, replacement=True)]
     assert (drawn(own)[:2] == 0).all() and not (drawn(same) == image_id[:, None]).any()
+    raises(RuntimeError, lambda: torch.multinomial(s[:2, :2].masked_fill(same[:2, :2], -math.inf).softmax(1), 1), "nan")
     contrast = lambda scores: F.cross_entropy(scores[:1], torch.tensor([0])).item()
     assert contrast(s) > math.log(2) and contrast(s.masked_fill(same & ~own, -math.inf)) < 1e-4
 

@@ -161,6 +161,10 @@ def check_padding_side_in_generation():
     alone = model(short)[:, -1]
     assert torch.allclose(model(left, left == 0)[:, -1], alone, atol=1e-4)
     assert torch.allclose(model(right)[:, 2], alone, atol=1e-4)
+    second, new = torch.cat([short, wanted[:, None]], 1), wanted[:, None]
+    in_place, appended = torch.cat([short, new, right[:, 4:]], 1), torch.cat([right, new], 1)
+    assert torch.allclose(model(in_place)[:, 3], model(second)[:, -1], atol=1e-4)
+    assert not torch.allclose(model(appended)[:, -1], model(second)[:, -1], atol=1e-2)
 
 
 @pitfall("The labels are shifted twice")

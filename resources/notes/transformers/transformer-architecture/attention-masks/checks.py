@@ -154,6 +154,14 @@ def check_polarity():
     out, other = (layer(q, v, tgt_mask=~ignore) for v in (q, moved))
     assert not torch.allclose(out[:, 0], other[:, 0], atol=1e-3)
     assert mha(q[0], q[0], q[0], key_padding_mask=ignore[0])[0].shape == (4, 8)
+    long, window = torch.randn(1, 8, 8), ~torch.ones(8, 8, dtype=torch.bool).tril().triu(-2)
+    changed = long.clone()
+    changed[:, 2] += 1
+    for depth, still in ((1, True), (3, False)):                         # three layers reach from query 5 back to key 2
+        stack = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), depth,
+            enable_nested_tensor=False).eval()
+        out, other = (stack(v, mask=window)[0, 5] for v in (long, changed))
+        assert torch.allclose(out, other, atol=1e-6) is still
     heads = nn.MultiheadAttention(8, 2, batch_first=True)
     assert heads(q.repeat(3, 1, 1), q.repeat(3, 1, 1), q.repeat(3, 1, 1), attn_mask=ignore.repeat(6, 1, 1))[0].shape == (3, 4, 8)
     hidden = torch.tensor([[False] * 4, [False, True, True, True], [False, False, True, True]])
@@ -175,6 +183,10 @@ def check_left_padding_gives_nan():
     left, right = torch.tensor([[True, False, False, False]]), torch.tensor([[False, False, False, True]])
     out = mha(x, x, x, attn_mask=future, key_padding_mask=left)[0]
     assert out[0, 0].isnan().all() and not out[0, 1:].isnan().any()
+    without = lambda: mha(x, x, x, attn_mask=future, key_padding_mask=left, need_weights=False)[0][0, 0]
+    assert without().isfinite().all()
+    with torch.no_grad():
+        assert without().isnan().all()
     itself = (future | left[:, None, :]) & ~torch.eye(4, dtype=torch.bool)
     cured = mha(x, x, x, attn_mask=itself.repeat_interleave(2, 0))[0]
     assert not cured.isnan().any() and torch.allclose(cured[0, 1:], out[0, 1:], atol=1e-6)
@@ -200,6 +212,14 @@ def check_errors_and_warning():
     both = F.scaled_dot_product_attention(x, x, x, attn_mask=keep & causal_keep)
     ours = (x[0] @ x[0].T / 2).masked_fill(~(keep & causal_keep), -math.inf).softmax(-1) @ x[0]
     assert torch.allclose(both[0], ours, atol=1e-6)
+    four, real = torch.randn(3, 2, 3, 4), torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
+    batch = F.scaled_dot_product_attention(four, four, four, attn_mask=real[:, None, None] & causal_keep)
+    for n, heads in enumerate(four):
+        alone = F.scaled_dot_product_attention(heads, heads, heads, attn_mask=real[n] & causal_keep)
+        assert torch.allclose(batch[n], alone, atol=1e-6)
+    silent = F.scaled_dot_product_attention(four, four, four, attn_mask=real & causal_keep)     # N = L
+    assert not torch.allclose(silent, batch, atol=1e-3)
+    raises(RuntimeError, lambda: real[:2] & causal_keep, "must match the size")
     torch.set_warn_always(True)
     for mask, expected in ((causal, True), (causal != 0, False)):
         with warnings.catch_warnings(record=True) as caught:

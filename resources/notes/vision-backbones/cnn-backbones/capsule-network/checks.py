@@ -137,7 +137,7 @@ def margin_loss(length, present):
     return (present * F.relu(0.9 - length) ** 2 + 0.5 * (1 - present) * F.relu(length - 0.1) ** 2).sum(-1).mean()
 
 
-def accuracy_on_digits(axis, steps=60):
+def accuracy_on_digits(axis, steps=60, loss=margin_loss):
     """A capsule layer for the digits, 12 children of 4 and 10 parents of 8, with the softmax over an axis."""
     pixels, target = handwritten_digits()
     children, W = nn.Linear(64, 48), nn.Parameter(torch.randn(12, 10, 8, 4) * 0.3)
@@ -147,7 +147,7 @@ def accuracy_on_digits(axis, steps=60):
     for _ in range(steps):
         rows = torch.randint(1500, (128,))
         optimizer.zero_grad()
-        margin_loss(lengths(pixels[rows]), F.one_hot(target[rows], 10)).backward()
+        loss(lengths(pixels[rows]), F.one_hot(target[rows], 10).float()).backward()
         optimizer.step()
     return float((lengths(pixels[1500:]).argmax(1) == target[1500:]).float().mean())
 
@@ -178,6 +178,8 @@ def check_lengths_are_no_distribution():
     length[0, [2, 7]], present[0, [2, 7]] = 0.95, 1.0
     assert length.sum() > 2 and margin_loss(length, present) == 0 and F.binary_cross_entropy(length, present) < 0.06
     assert length.softmax(-1).max() < 0.2
+    assert accuracy_on_digits(2, loss=F.binary_cross_entropy) > 0.8
+    assert accuracy_on_digits(2, loss=F.binary_cross_entropy_with_logits) < 0.7
     long = torch.full((2,), 1e4)
     assert (long.square().sum() / (1 + long.square().sum())).item() == 1.0
 

@@ -187,6 +187,10 @@ def check_train_mode_returns_a_tuple():
     assert net.Mixed_7c.branch1x1.conv.weight.grad is not None and net.AuxLogits.fc.weight.grad is not None
     F.cross_entropy(plain(images), labels).backward()
     assert plain.Mixed_7c.branch1x1.conv.weight.grad is not None
+    raises(ValueError, lambda: torchvision.models.inception_v3(weights="DEFAULT", aux_logits=False), "aux_logits")
+    net.aux_logits, net.AuxLogits = False, None
+    F.cross_entropy(net(images), labels).backward()
+    assert fails(net, 74) and not fails(net, 75)
 
 
 @pitfall('Accuracy falls after "correct" Inception preprocessing')

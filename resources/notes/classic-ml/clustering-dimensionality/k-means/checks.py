@@ -3,7 +3,7 @@ import math
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans, MiniBatchKMeans, SpectralClustering, kmeans_plusplus
-from sklearn.datasets import make_circles, make_moons
+from sklearn.datasets import load_wine, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
@@ -97,6 +97,7 @@ def check_defaults():
     assert KMeans(3).fit(X)._n_init == 1 and KMeans(3, init="random").fit(X)._n_init == 10
     assert KMeans(3, init=lambda X, k, random_state: X[:k]).fit(X)._n_init == 10
     assert KMeans(3).fit(X.astype(np.float32)).cluster_centers_.dtype == np.float32
+    assert KMeans(3).fit(np.random.randint(0, 9, (50, 2))).cluster_centers_.dtype == np.float64
     km = KMeans(3).fit(csr_array(X))
     assert km.labels_.shape == (50,) and km.cluster_centers_.shape == (3, 2) and km.cluster_centers_.dtype == np.float64
     stated("1,024", MiniBatchKMeans().batch_size)
@@ -151,6 +152,17 @@ def check_units_and_lengths():
     assert agreement(model, Z, y) < 0.3 and agreement(model, StandardScaler().fit_transform(Z), y) == 1
     texts = np.stack([np.where(y, 1, 0.2), np.where(y, 0.2, 1)], 1) * np.random.lognormal(2, 1.5, (100, 1))
     assert agreement(model, texts, y) < 0.3 and agreement(model, texts / np.linalg.norm(texts, axis=1, keepdims=True), y) == 1
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 100)
+    topical = np.where(y[:, None] == np.arange(20) % 2, 0.06, 0.02)
+    words = rng.poisson(rng.lognormal(4, 0.6, (200, 1)) * topical)
+    frequent = rng.poisson(words.sum(1, keepdims=True) * rng.beta(2, 6, (200, 1)) * 2)
+    rows = lambda counts: counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1)
+    assert agreement(model, words, y) < 0.4 and agreement(model, rows(words), y) > 0.8
+    assert agreement(model, rows(np.c_[frequent, words]), y) < 0.3
+    wine, kinds = load_wine(return_X_y=True)
+    three = KMeans(3, n_init=10, random_state=0)
+    assert agreement(three, wine, kinds) < 0.5 and agreement(three, StandardScaler().fit_transform(wine), kinds) > 0.8
 
 
 @pitfall("Long, nested or unequal groups are cut wrongly")
@@ -163,6 +175,9 @@ def check_what_cures_long_nested_and_unequal_groups():
             assert agreement(cure, X, y) == 1
     X, y = make_moons(200, noise=0.05, random_state=0)
     assert agreement(DBSCAN(), X, y) == 0 and agreement(SpectralClustering(2, random_state=0), X, y) < 0.5
+    X, y = make_moons(200, noise=0.05, random_state=7)
+    near = lambda n: SpectralClustering(2, affinity="nearest_neighbors", n_neighbors=n, random_state=0)
+    assert agreement(near(5), X, y) < 0.5 and agreement(near(10), X, y) == 1
     X, y = make_moons(200, noise=0.2, random_state=0)      # no gap any more
     spectral = SpectralClustering(2, affinity="nearest_neighbors", random_state=0)
     assert all(agreement(failing, X, y) < 0.6 for failing in (HDBSCAN(copy=True), DBSCAN(eps=0.2), spectral))

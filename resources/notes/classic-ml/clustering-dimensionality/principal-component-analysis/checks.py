@@ -100,6 +100,7 @@ def check_contract():
     pca = PCA(3).fit(X)
     assert pca.components_.shape == (3, 5) and pca.mean_.shape == (5,) and pca.transform(X).shape == (20, 3)
     np.testing.assert_allclose(np.linalg.norm(pca.components_, axis=1), 1)
+    assert PCA(2).fit(np.random.randint(0, 9, (20, 5))).components_.dtype == np.float64
     assert PCA().n_components is None and PCA().fit(X[:4]).n_components_ == 4 and KernelPCA().kernel == "linear"
     solver = lambda n, d, k=None: PCA(k).fit(np.random.randn(n, d))._fit_svd_solver
     assert (solver(500, 4), solver(30, 4), solver(600, 600, 3)) == ("covariance_eigh", "full", "randomized")
@@ -215,6 +216,8 @@ def check_neighbours():
     descend(optimizer, lambda: ((layers[1](layers[0](data)) - data) ** 2).sum(1).mean(), 800)
     plane, axes = np.linalg.qr(layers[1].weight.detach().numpy())[0], PCA(2).fit(data.numpy()).components_
     assert np.linalg.svd(axes @ plane)[1].min() > 0.99
+    moved = data.numpy() + 9                                       # without biases: the best plane through the origin
+    assert np.linalg.svd(axes @ np.linalg.svd(moved)[2][:2].T)[1].min() < 0.9
 
 
 def autoencoded(X, steps=400):

@@ -1,7 +1,7 @@
 import math
 
 import numpy as np
-from sklearn.datasets import make_moons
+from sklearn.datasets import load_digits, make_moons
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -160,6 +160,16 @@ def check_what_restrains_a_tree():
         assert tree.score(X[:300], y[:300]) == 1
     unlimited, *cures = np.mean(scores, 0)
     assert min(cures) > unlimited + 0.01
+    X, clean = load_digits(return_X_y=True)
+    parts = np.random.permutation(len(X)).reshape(3, -1)
+    noisy = np.where(np.random.rand(len(X)) < 0.2, np.random.randint(10, size=len(X)), clean)
+    for labels, gains in ((clean, False), (noisy, True)):
+        fitted = lambda model, k: model.fit(X[parts[k]], labels[parts[k]]).score(X[parts[k - 1]], clean[parts[k - 1]])
+        score = lambda model: np.mean([fitted(model, k) for k in range(3)])
+        plain = score(DecisionTreeClassifier(random_state=0))
+        for limit in ({"min_samples_leaf": 5}, {"max_depth": 7}, {"ccp_alpha": 0.006}):
+            assert (score(DecisionTreeClassifier(random_state=0, **limit)) > plain + 0.015) == gains, (limit, gains)
+        assert score(RandomForestClassifier(20, random_state=0)) > plain + 0.08
 
 
 @pitfall("Predictions stay flat outside the training range")

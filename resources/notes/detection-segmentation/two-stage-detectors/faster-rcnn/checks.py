@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import torch
+from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, fasterrcnn_resnet50_fpn
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import fastrcnn_loss
@@ -101,6 +102,12 @@ def check_settings():
     stated("41,755,286", meta["num_params"])
     stated("91", len(meta["categories"]))
     stated("134", meta["_ops"])
+    sides, places = (200, 100, 50, 25), 159882 // 3
+    laterals = sum(256 * 256 * 2**k * side**2 for k, side in enumerate(sides))
+    convolutions = 9 * 256**2 * (sum(side**2 for side in sides) + places) + 256 * 15 * places
+    boxes = 1000 * 1024 * (12544 + 1024 + 5 * 91)               # the head, for 1,000 proposals
+    resnet = ResNet50_Weights.IMAGENET1K_V1.meta["_ops"] * (800 / 224) ** 2
+    assert abs(resnet + (laterals + convolutions + boxes) / 1e9 - meta["_ops"]) < 1
     defaults = inspect.signature(fasterrcnn_resnet50_fpn).parameters
     assert defaults["weights"].default is None and defaults["weights_backbone"].default.name == "IMAGENET1K_V1"
     rpn, heads = model.rpn, model.roi_heads
@@ -172,7 +179,7 @@ def check_model_normalises_by_itself():
 
 
 @holds("Input", "Output", "Same in train and eval?")
-@pitfall("`model(images)` returns losses, or demands targets")
+@pitfall("The model returns losses, or demands targets")
 def check_modes():
     model, images = quick_model(), [torch.rand(3, 60, 80)]
     names = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
@@ -187,7 +194,7 @@ def check_modes():
             losses = model(images, target(BOX, 1))
         assert set(losses) == names and not losses["loss_objectness"].requires_grad
         assert torch.equal(before, norm.running_mean) is not updates
-        for module in model.modules():                              # the cure where one does update
+        for module in model.modules():                              # the cure
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
 

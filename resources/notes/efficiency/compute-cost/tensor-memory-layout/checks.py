@@ -14,7 +14,7 @@ SHAPES = ((2, 3, 4, 5), (3, 8, 2, 7), (2, 5, 3, 2))
 
 by_definition("Same in train and eval?", "NCHW", "NHWC", "NC4HW4", "HWC, `uint8`")
 sourced("Keras, image_data_format (channels_last unless changed); tf.nn.conv2d, data_format=NHWC", "NHWC")
-sourced("MNN, arXiv 2002.12418, section 3: NC4HW4", "NC4HW4")
+sourced("MNN, arXiv 2002.12418: NC4HW4; MNN's guide to custom operators: C4NHW4 on Metal and CPU", "NC4HW4")
 sourced("Pillow and OpenCV documentation: arrays of rows, columns, channels in uint8", "HWC, `uint8`")
 
 
@@ -96,6 +96,8 @@ def check_blocked_layout():
         line = blocked(x).flatten().numpy()
         for n, c, h, w in np.ndindex(N, C, H, W):
             assert line[4 * (((n * math.ceil(C / 4) + c // 4) * H + h) * W + w) + c % 4] == x[n, c, h, w]
+        same = [torch.equal(blocked(b).flatten(), blocked(b).movedim(1, 0).flatten()) for b in (x[:1], x)]
+        assert same == [True, C <= 4 or N == 1]                        # the block axis before N: C4NHW4
 
 
 @check
@@ -138,6 +140,8 @@ def check_wrong_shape():
     mended = x.permute(0, 3, 1, 2)
     assert mended.is_contiguous(memory_format=LAST) and mended.data_ptr() == x.data_ptr()
     assert torch.allclose(conv(mended), conv(mended.contiguous()), atol=1e-5)
+    view = torch.randn(1, 3, 8, 8).permute(0, 2, 3, 1)                 # not contiguous: NCHW strides come back
+    assert not view.permute(0, 3, 1, 2).is_contiguous(memory_format=LAST)
 
 
 @pitfall("Channels last disappears on the way")

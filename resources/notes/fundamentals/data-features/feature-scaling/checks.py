@@ -230,6 +230,10 @@ def check_outlier():
         inside = scaler.fit_transform(far)
         fixed = scaler is ranks or isinstance(scaler, MinMaxScaler)
         assert (0 <= inside.min() and inside.max() <= 1 + 1e-12) == fixed
+    many = np.random.randn(5000, 1)                                # more values than quantiles: not quite only the ranks
+    moved = np.where(many == many.max(), 1e6, many)
+    change = np.abs(np.subtract(*(QuantileTransformer().fit_transform(rows) for rows in (many, moved)))).max()
+    assert 1e-6 < change < 2e-3, change
     norm = torch.nn.BatchNorm1d(1)
     narrow = [norm(torch.tensor(rows).float())[:-1].std().item() for rows in (values, far)]
     assert narrow[0] > 20 * narrow[1]

@@ -139,6 +139,7 @@ def check_contract():
     assert LogisticRegression(max_iter=5000).fit(whole, y).predict(whole[:1]).shape == (1,)
     model = LogisticRegression(max_iter=1000).fit(X, np.array(["a", "b", "c"])[y])
     assert model.predict(X).shape == (150,) and model.predict_proba(X).shape == (150, 3) and model.predict(X[:1]) == ["a"]
+    assert LinearRegression().fit(X, y).predict(X).shape == (150,)            # integer targets
     assert LinearRegression().fit(X[:, :2], X[:, 2:]).predict(X[:, :2]).shape == (150, 2)
     try:
         model.predict(X[0])
@@ -161,6 +162,7 @@ def check_which_methods_need_scaling():
     boosting = GradientBoostingClassifier(n_estimators=20, random_state=0)
     for model in (GaussianNB(), DecisionTreeClassifier(random_state=0), RandomForestClassifier(20, random_state=0), boosting):
         assert agreement(model, 1024.0) > 0.99
+    assert agreement(GaussianNB(), 2.0**20) < 0.97           # var_smoothing follows the largest variance
     for model in (KNeighborsClassifier(), SVC(), MLPClassifier((16,), max_iter=100, random_state=0)):
         assert quietly(lambda: agreement(model, 1024.0)) < 0.985
 

@@ -189,7 +189,7 @@ def check_errors_when_replacing_relu():
     wide = nn.init.kaiming_normal_(torch.empty(400, 400), nonlinearity="relu")
     assert abs(wide.std().item() * 20 - math.sqrt(2)) < 0.02
     relu_gain = lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")
-    assert accuracy_on_digits(5, relu_gain) > 0.9 and accuracy_on_digits(5) < 0.3
+    assert accuracy_on_digits(5, relu_gain) > 0.7 and accuracy_on_digits(5) < 0.4
     assert accuracy_on_digits(1) > 0.9 and accuracy_on_digits(5, norm=nn.LayerNorm) > 0.9
 
 

@@ -323,3 +323,5 @@ def check_weight_decay_and_a_dead_unit():
     x = torch.tensor([2.0, 3.0])
     for method, recovers in ((torch.optim.SGD, False), (torch.optim.AdamW, False), (torch.optim.Adam, True)):
         assert opens(-1.0, 1.5, x, lambda w, b: method([w, b], lr=0.01, weight_decay=0.1), 300) is recovers
+    overshoots = lambda w, b: torch.optim.SGD([w, b], 0.05, momentum=0.9, weight_decay=0.1)
+    assert opens(-1.0, 1.5, x, overshoots, 300)                        # hence plain SGD

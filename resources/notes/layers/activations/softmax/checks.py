@@ -83,12 +83,14 @@ def check_facts():
     assert torch.equal(p.grad_fn._saved_result, p)
     module = nn.Softmax(dim=-1)
     assert torch.equal(module.train()(z), module.eval()(z)) and torch.softmax(torch.tensor([-110.0, 0.0]), -1)[0] == 0
-    for values in (torch.arange(3), torch.ones(3, dtype=torch.bool)):
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        assert torch.softmax(torch.ones(2, 3, dtype=dtype), -1).dtype == dtype
+    for values in (torch.arange(3), torch.ones(3, dtype=torch.bool), torch.ones(3).to(torch.float8_e4m3fn)):
         try:
             torch.softmax(values, -1)
         except RuntimeError:
             continue
-        raise AssertionError("expected an error for a type that is not floating point")
+        raise AssertionError("expected an error for a type other than 16- to 64-bit floats")
     z = torch.randn(1000, 7, dtype=torch.float64)
     assert all(torch.equal(torch.softmax(z / T, -1).argsort(-1), z.argsort(-1)) for T in (0.5, 1.0, 3.0))
 

@@ -136,7 +136,7 @@ def check_odd_sizes():
     down = [x]
     for _ in range(2):
         down.append(F.max_pool2d(down[-1], 2))
-    assert [level.shape[-1] for level in down] == [222, 111, 55]
+    assert [level.shape[-1] for level in down] == [222, 111, 55] and size(111, 3, 2, 1) == 56
     up = F.conv_transpose2d(down[-1], torch.zeros(1, 1, 2, 2), stride=2)
     assert up.shape[-1] == 110
     raises(RuntimeError, lambda: torch.cat([up, down[1]], 1), "Sizes of tensors must match except in dimension 1")
@@ -170,19 +170,21 @@ def check_same_and_stride():
 
 
 @pitfall("\"Kernel size can't be greater than actual input size\"")
-def check_adaptive_pooling_in_place_of_the_kernel():
+def check_adaptive_pooling_in_front_of_the_kernel():
     x, large = torch.zeros(1, 1, 4, 4), nn.Conv2d(1, 1, 7)
     raises(
         RuntimeError,
         lambda: nn.Sequential(large, nn.AdaptiveAvgPool2d(1))(x),
         "Kernel size can't be greater than actual input size",
     )
-    assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(1, 1, 1))(x).shape == (1, 1, 1, 1)
+    for n in (1, 4, 6, 7, 12):
+        assert nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Conv2d(3, 5, 7))(torch.zeros(2, 3, n, n)).shape == (2, 5, 1, 1)
     net = lambda stride, last=nn.Conv2d(1, 1, 3): nn.Sequential(nn.Conv2d(1, 1, 3, stride, 1), nn.Conv2d(1, 1, 3, stride, 1), last)
     small, large = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 12, 12)
     raises(RuntimeError, lambda: net(2)(small), "Kernel size can't be greater than actual input size")
     raises(RuntimeError, lambda: net(1)(F.interpolate(large, size=2)), "Kernel size can't be greater than actual input size")
-    for cured in (lambda: net(2)(large), lambda: net(1)(small), lambda: net(2, nn.AdaptiveAvgPool2d(1))(small)):
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Conv2d(1, 1, 3))
+    for cured in (lambda: net(2)(large), lambda: net(1)(small), lambda: net(2, pooled)(small)):
         assert cured().numel() > 0
 
 

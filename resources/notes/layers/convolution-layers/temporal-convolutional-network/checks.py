@@ -159,6 +159,29 @@ def check_reach_decides():
     assert seen(stack([(2, 1), (2, 2), (2, 4)]), 30, 40)[0] == 23 and seen(stack([(2, 1), (2, 2), (2, 4), (2, 8)]), 30, 40)[0] == 15
 
 
+def first_and_later_errors(skipped):
+    """Errors of a forecaster (R = 4) of a series around 2, trained with or without its first outputs."""
+    torch.manual_seed(0)
+    convs = nn.ModuleList([nn.Conv1d(1, 8, 2), nn.Conv1d(8, 1, 2, dilation=2)])
+    run = lambda x: causal(convs[1], causal(convs[0], x).relu())
+
+    def series(count):
+        x = [torch.zeros(count), torch.zeros(count)]
+        for _ in range(40):
+            x.append(0.2 + 0.5 * x[-1] + 0.4 * x[-2] + 0.3 * torch.randn(count))
+        return torch.stack(x[22:], 1)[:, None]
+
+    optimizer = torch.optim.Adam(convs.parameters(), 0.02)
+    for _ in range(200):
+        x = series(32)
+        optimizer.zero_grad()
+        F.mse_loss(run(x[..., :-1])[..., skipped:], x[..., 1 + skipped :]).backward()
+        optimizer.step()
+    x = series(500)
+    squared = ((run(x[..., :-1]) - x[..., 1:]) ** 2).detach().mean((0, 1))
+    return float(squared[0]), float(squared[3:].mean())
+
+
 @pitfall("The first steps are worse than the rest")
 def check_start_differs_from_steady_state():
     run = stack([(2, 1), (2, 2), (2, 4)])
@@ -172,6 +195,8 @@ def check_start_differs_from_steady_state():
     long = run(x)[..., 30:]
     assert not torch.allclose(run(x[..., 30:])[..., :7], long[..., :7]) and torch.allclose(run(x[..., 30:])[..., 7:], long[..., 7:])
     assert torch.allclose(run(x[..., 23:])[..., 7:], long)
+    (first, later), (left_out, _) = first_and_later_errors(0), first_and_later_errors(3)
+    assert later < first and left_out > 1.5 * first, (first, later, left_out)
 
 
 @pitfall("Batch normalization lets the future in")

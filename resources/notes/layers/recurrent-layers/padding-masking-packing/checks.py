@@ -93,6 +93,8 @@ def check_rnn_stops_at_the_true_end():
                 assert torch.allclose(plain[n, : len(sequence)], alone) is not both
                 assert both or torch.allclose(plain[n, len(sequence) - 1], alone_h[-1])    # the last layer's state
                 assert not torch.allclose(plain[n].sum(0), alone.sum(0), atol=1e-3)
+    last, (h, c) = nn.LSTM(3, 4, batch_first=True)(torch.randn(1, 5, 3))     # the hidden state, not the cell state
+    assert torch.allclose(last[:, -1], h[0]) and not torch.allclose(last[:, -1], c[0], atol=1e-3)
 
 
 @holds("packing", "Steps")
@@ -251,6 +253,9 @@ def check_mask_polarity():
     assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()
     swapped = attention(q, q, q, key_padding_mask=keep)[1]
     assert (swapped[..., :3] == 0).all() and (swapped[..., 3] == 1).all()
+    full = torch.ones(1, 4, dtype=torch.bool)
+    assert attention(q, q, q, key_padding_mask=full)[0].isnan().all()
+    assert not attention(q, q, q, key_padding_mask=~full)[0].isnan().any()
     value = torch.eye(4)[None]
     weights = F.scaled_dot_product_attention(q, q, value, attn_mask=keep[:, None])
     assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()

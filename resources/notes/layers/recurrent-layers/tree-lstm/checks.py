@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
+from note_checks import by_definition, figure_of, formula, holds, pitfall, raises, sourced, stated
 
 F0 = r"""
 \tilde h_j = \sum_{k \in C(j)} h_k

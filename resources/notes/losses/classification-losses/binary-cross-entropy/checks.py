@@ -218,6 +218,7 @@ def check_siblings_and_questions():
     each = bce_logits(torch.zeros(400), labels, pos_weight=torch.tensor(3.0), reduction="none")
     assert math.isclose(each[:100].sum(), each[100:].sum(), rel_tol=1e-5)
     stated("0.6931", bce_logits(torch.zeros(100), torch.rand(100).round()))
+    assert bce_logits(torch.zeros(2), torch.tensor([1.0, 0.0]), pos_weight=torch.tensor(3.0)) > 1.3    # with weights: not ln 2
     rare = torch.zeros(100)
     rare[0] = 1
     stated("−4.5951", math.log(0.01 / 0.99))

@@ -152,6 +152,8 @@ def check_broadcast():
             assert math.isclose(loss.item(), targets.var(unbiased=False).item(), rel_tol=0.01)
             assert (pred - targets.mean()).abs().max() < 0.1
     y = torch.tensor([1.0, 2.0, 3.0])
+    raises(IndexError, lambda: y.squeeze(1), "Dimension out of range")      # the shapes the other way round
+    assert F.mse_loss(y, y[:, None].squeeze(1)) == 0
     x = y.clone()[:, None].requires_grad_()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -78,6 +78,7 @@ def check_by_hand():
     stated("1.3133", -F.logsigmoid(torch.tensor(-1.0)))
     stated("0.4927", v.grad[0])
     stated("0.7311", v.grad[1])
+    stated("0.2384", 2 * torch.sigmoid(torch.tensor(-2.0)))
     after = v.detach() - 0.1 * v.grad
     assert u[0] @ after < u[0] @ v and u_o @ after < u_o @ v
     stated("31.6", 100**0.75)
@@ -227,4 +228,4 @@ def check_surplus_dimensions_keep_noise():
         steps = v[1::2] - v[::2]
         found[d] = float(F.cosine_similarity(steps[:, None], steps[None], dim=-1).min())
         assert gap < 0.1
-    assert found[4] > 0.95 and found[6] < 0.9, found
+    assert found[4] > 0.95 and found[6] < 0.9, found    # seed 0, as in the article; with others they can stay parallel

@@ -333,6 +333,10 @@ def check_clipping_and_non_finite_gradients():
             if torch.isfinite(clip_grad_norm_([p], 1.0)) or not guarded:
                 optimizer.step()
         assert torch.isfinite(p).all() if guarded else p.isnan().any()
+    optimizer.zero_grad()                                                # skipping does not repair weights that are NaN
+    p.data[0] = math.nan
+    (p * p).sum().backward()
+    assert not torch.isfinite(clip_grad_norm_([p], 1.0))
     for value, moves in ((math.inf, False), (1.0, True)):                # a GradScaler skips such a step itself
         p = nn.Parameter(torch.ones(2))
         optimizer, scaler = torch.optim.SGD([p], lr=0.1), torch.amp.GradScaler("cpu", init_scale=4.0)

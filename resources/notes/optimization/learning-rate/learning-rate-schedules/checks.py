@@ -284,6 +284,7 @@ def check_what_a_scheduler_sets_and_saves():
     for make, built in (
         (lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=100), 0.04),
         (lambda o: lr_scheduler.LinearLR(o, start_factor=0.5), 0.15),
+        (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5 / (1 + t)), 0.15),
         (lambda o: lr_scheduler.StepLR(o, 2), 0.3),
         (lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=7), 0.3),
     ):

@@ -243,6 +243,20 @@ def check_a_frozen_weight():
 
     assert moves(to_none=False) > 0.005
     assert moves(to_none=True) == 0 and moves(to_none=False, left_out=True) == 0
+    for write_back in (False, True):                      # two entries of a tensor, their gradients masked
+        w, frozen = torch.ones(4, requires_grad=True), torch.tensor([True, True, False, False])
+        optimizer = torch.optim.Adam([w])
+        for step in range(40):
+            old = w.detach().clone()
+            w.grad = torch.where(frozen & (step >= 20), 0.0, torch.ones(4))
+            optimizer.step()
+            if step == 20:
+                before = old
+            if write_back and step >= 20:
+                w.data[frozen] = old[frozen]
+        lost = before - w.detach()
+        assert bool((lost[:2] == 0).all()) is write_back
+        assert (lost > 0.005).tolist() == [not write_back] * 2 + [True] * 2
 
 
 @pitfall("A frozen weight keeps moving")

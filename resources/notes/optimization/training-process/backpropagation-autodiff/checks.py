@@ -155,6 +155,19 @@ def check_second_pass_through_a_graph():
     first.backward(retain_graph=True)
     second.backward()
 
+    makes, judges, truth = nn.Linear(2, 2), nn.Linear(2, 1), F.binary_cross_entropy_with_logits
+
+    def gan(shown):
+        makes.zero_grad()
+        fake = makes(torch.ones(4, 2))
+        truth(judges(shown(fake)), torch.zeros(4, 1)).backward()
+        truth(judges(fake), torch.ones(4, 1)).backward()
+        return makes.weight.grad
+
+    raises(RuntimeError, lambda: gan(lambda fake: fake), message)
+    alone = torch.autograd.grad(truth(judges(makes(torch.ones(4, 2))), torch.ones(4, 1)), makes.weight)[0]
+    assert torch.allclose(gan(torch.Tensor.detach), alone)
+
 
 @pitfall("NaN gradients although the forward pass is fine")
 def check_nan_from_the_branch_not_taken():
@@ -185,6 +198,12 @@ def check_inplace_and_leaves():
     y = y + 1
     y.sum().backward()
     assert torch.allclose(x.grad, x.detach().exp())
+    net, x = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), torch.randn(4, 2)
+    optimizer, late = torch.optim.SGD(net.parameters(), 0.1), net(x).sum()
+    net(x).square().sum().backward()
+    optimizer.step()
+    raises(RuntimeError, late.backward, INPLACE.strip('"'))
+    net(x).sum().backward()
 
 
 @pitfall("`.grad` is `None`")

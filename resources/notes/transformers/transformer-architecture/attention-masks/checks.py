@@ -217,6 +217,7 @@ def check_errors_and_warning():
     for n, heads in enumerate(four):
         alone = F.scaled_dot_product_attention(heads, heads, heads, attn_mask=real[n] & causal_keep)
         assert torch.allclose(batch[n], alone, atol=1e-6)
+    assert torch.equal(real[1:2] & causal_keep, (real[1:2, None, None] & causal_keep)[0, 0])   # N = 1
     silent = F.scaled_dot_product_attention(four, four, four, attn_mask=real & causal_keep)     # N = L
     assert not torch.allclose(silent, batch, atol=1e-3)
     raises(RuntimeError, lambda: real[:2] & causal_keep, "must match the size")

@@ -167,6 +167,8 @@ def check_smallest_images():
         stated(text, int(text))
     assert net.train()(torch.zeros(2, 3, 299, 299, device="meta")).aux_logits.shape == (2, 1000)
     assert isinstance(plain(torch.zeros(2, 3, 299, 299, device="meta")), torch.Tensor)
+    for trained, size in ((net, 299), (plain, 75)):
+        raises(ValueError, lambda: trained(torch.zeros(1, 3, size, size, device="meta")), "more than 1 value per channel")
 
 
 @check

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchvision.models.detection._utils import Matcher, SSDMatcher
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 MATCH = r"""
 m(a) = \begin{cases}

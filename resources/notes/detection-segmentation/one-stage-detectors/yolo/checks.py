@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated, subject
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated, subject
 from trainings import descend
 
 V3_PAPER = "YOLOv3, arXiv 1804.02767, section 2; yolov3.cfg"

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from torchvision.models import ResNet50_Weights, resnet50
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, fcn_resnet50
 
-from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 by_definition("Mask R-CNN")
 sourced("FCN, arXiv 1411.4038, section 4.2", "FCN-8s")

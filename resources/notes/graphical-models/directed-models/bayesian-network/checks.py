@@ -4,7 +4,7 @@ import math
 import networkx
 import numpy as np
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 
 by_definition("Bayesian network", "Naive Bayes, HMM", "MRF", "CRF")
 sourced("Cooper 1990, The computational complexity of probabilistic inference using Bayesian belief networks; Pearl 1986, section 2", "Cost")

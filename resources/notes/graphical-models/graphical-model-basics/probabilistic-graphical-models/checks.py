@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import by_definition, check, formula, holds, pitfall, stated
+from note_checks import by_definition, formula, holds, pitfall, stated
 
 FAMILY = r"""
 p(x) = \prod_{i} p(x_i \mid \mathrm{pa}_i), \qquad p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad p(y \mid x) = \frac{1}{Z(x)} \prod_{c} \psi_c(y_c, x)

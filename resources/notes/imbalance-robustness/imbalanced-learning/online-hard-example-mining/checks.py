@@ -9,7 +9,7 @@ from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 from torchvision.models.detection.ssd import SSD as LibrarySSD
 from torchvision.ops import box_iou, sigmoid_focal_loss
 
-from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 TOP_K = r"""

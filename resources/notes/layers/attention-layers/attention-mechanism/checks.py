@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 
-from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 SUM = r"""
 o_i = \sum_{j=1}^{S} a_{ij} v_j, \qquad

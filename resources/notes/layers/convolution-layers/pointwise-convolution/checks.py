@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import check, formula, holds, pitfall, raises, sourced, stated
+from note_checks import formula, holds, pitfall, raises, sourced, stated
 
 POINT = r"y_{n,o,u,v} = b_o + \sum_{c=1}^{C} w_{o,c}\; x_{n,c,u,v}"
 MATRIX = r"Y = W X + b\,\mathbf{1}"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import check, figure_of, formula, holds, pitfall, raises, sourced, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 FANS = r"n_\text{in} = s_1 \prod_j k_j, \qquad n_\text{out} = s_0 \prod_j k_j"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from note_checks import check, formula, holds, pitfall, processor_seconds, raises, sourced, stated
+from note_checks import formula, holds, pitfall, processor_seconds, raises, sourced, stated
 
 SIZE = r"B = \sum_{s} n_s\, b_s \ + \ \text{pickle and headers}"
 

@@ -8,7 +8,7 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
-from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 LENGTH = (
     r"\mathrm{len}(c) = \begin{cases} 1 & c < 2^{7} \\ 2 & 2^{7} \le c < 2^{11} \\ 3 & 2^{11} \le c < 2^{16} \\"

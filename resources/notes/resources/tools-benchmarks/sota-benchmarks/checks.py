@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 from torchvision.models import ResNet50_Weights
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated, unexecuted
+from note_checks import by_definition, formula, holds, pitfall, sourced, stated, unexecuted
 from trainings import handwritten_digits
 
 F0 = r"""

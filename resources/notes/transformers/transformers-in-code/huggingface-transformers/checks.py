@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR, SequentialLR
 
-from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated, unexecuted
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated, unexecuted
 from trainings import handwritten_digits
 
 F0 = r"""

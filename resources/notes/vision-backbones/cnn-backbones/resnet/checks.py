@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import ResNet50_Weights
 
-from note_checks import check, formula, holds, pitfall, raises, stated
+from note_checks import formula, holds, pitfall, raises, stated
 
 BLOCK = r"y = \mathrm{ReLU}\left( F(x) + S(x) \right)"
 DEPTH = r"D = 2 + k \sum_{s=1}^{4} n_s"

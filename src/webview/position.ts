@@ -9,8 +9,8 @@ function anchors(): readonly HTMLElement[] {
   return [...document.querySelectorAll<HTMLElement>('#article [id]:is(h1, h2, h3, details)')];
 }
 
-/** A heading this near to the top of the window is the one being read, in CSS pixels. */
-const near = 48;
+/** A heading this near to the top of the window is the one being read, in CSS pixels; less than from a section to its first part. */
+const near = 32;
 
 /** The heading at or above the top of the window, and how far the text is scrolled beyond it. */
 export function currentPosition(): Position {

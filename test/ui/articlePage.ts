@@ -17,7 +17,7 @@ export async function takeFirst(workbench: Workbench, query: string): Promise<vo
 /** The heading that stands at the top of the window, by its anchor. */
 export async function headingAtTop(article: Frame): Promise<string> {
   return article.evaluate(() => {
-    const line = (document.querySelector('#top-bar')?.getBoundingClientRect().bottom ?? 0) + 48;
+    const line = (document.querySelector('#top-bar')?.getBoundingClientRect().bottom ?? 0) + 32;
     const headings = [...document.querySelectorAll('#article [id]:is(h1, h2, h3, details)')];
     return headings.findLast((heading) => heading.getBoundingClientRect().top <= line)?.id ?? 'top';
   });

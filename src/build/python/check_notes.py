@@ -68,29 +68,41 @@ def blocks_of(text: str) -> list[Block]:
     return found
 
 
+def prose_of(text: str) -> str:
+    """An article without its code fences."""
+    return re.sub(r"^```.*?^```\s*$", "", text, flags=re.M | re.S)
+
+
 def formulas_of(text: str) -> list[str]:
-    """The display formulas of an article in order, normalised; code fences are not searched."""
-    prose = re.sub(r"^```.*?^```\s*$", "", text, flags=re.M | re.S)
-    return [note_checks.normalised(match[1]) for match in re.finditer(r"\$\$(.+?)\$\$", prose, re.S)]
+    """The display formulas of an article in order, normalised."""
+    return [note_checks.normalised(match[1]) for match in re.finditer(r"\$\$(.+?)\$\$", prose_of(text), re.S)]
+
+
+def sections_of(text: str) -> dict[str, str]:
+    """The `##` headings of an article, each with the prose below it."""
+    parts = (part.partition("\n") for part in re.split(r"^## ", prose_of(text), flags=re.M)[1:])
+    return {title.strip(): body for title, _, body in parts}
+
+
+def headings_of(section: str) -> list[str]:
+    return re.findall(r"^### (.+?)\s*$", section, re.M)
 
 
 def pitfalls_of(text: str) -> list[str]:
     """The headings of the pitfalls of en.md."""
-    section = re.search(r"^## Pitfalls\n(.*?)(?=^## |\Z)", text, re.M | re.S)
-    return re.findall(r"^### (.+?)\s*$", section[1], re.M) if section else []
+    return headings_of(sections_of(text).get("Pitfalls", ""))
 
 
 def entries_of(text: str) -> list[str]:
     """The first cells of the tables of en.md that say what is true (facts, when to use it) and its questions."""
-    entries: list[str] = []
-    for part in re.split(r"^## ", re.sub(r"^```.*?^```\s*$", "", text, flags=re.M | re.S), flags=re.M)[1:]:
-        title = part.partition("\n")[0].strip()
-        if title == "Questions":
-            entries += re.findall(r"^### (.+?)\s*$", part, re.M)
-        elif title in ("In one line", "When to use it"):
-            for table in re.findall(r"(?:^\|.*\n?)+", part, re.M):
-                entries += [plain_cell(row.split("|")[1]) for row in table.strip().splitlines()[2:]]
-    return entries
+    sections = sections_of(text)
+    tables = [
+        table
+        for title in ("In one line", "When to use it")
+        for table in re.findall(r"(?:^\|.*\n?)+", sections.get(title, ""), re.M)
+    ]
+    cells = [plain_cell(row.split("|")[1]) for table in tables for row in table.strip().splitlines()[2:]]
+    return cells + headings_of(sections.get("Questions", ""))
 
 
 def plain_cell(cell: str) -> str:
@@ -224,26 +236,20 @@ def claims_unit(folder: Path, formulas: dict[str, list[str]], claimed: set[str])
     return (f"{folder / 'checks.py'}: claims every display formula", run)
 
 
-def pitfalls_unit(folder: Path, pitfalls: list[str], settled: set[str]) -> Unit:
-    def run() -> None:
-        assert not set(pitfalls) - settled, f"no check executes the pitfalls {set(pitfalls) - settled}"
-        assert not settled - set(pitfalls), f"en.md has no pitfalls {settled - set(pitfalls)}"
+def settled_unit(folder: Path, name: str, shown: list[str], claimed: set[str]) -> Unit:
+    """Fails for what en.md shows and nothing claims, and for a claim of what it does not show."""
 
-    return (f"{folder / 'checks.py'}: executes every pitfall", run)
+    def run() -> None:
+        assert not set(shown) - claimed, f"nothing in checks.py stands for {set(shown) - claimed}"
+        assert not claimed - set(shown), f"en.md has no {claimed - set(shown)}"
+
+    return (f"{folder / 'checks.py'}: {name}", run)
 
 
 def backed_entries() -> dict[str, set[str]]:
     """What backs the entries of the topic just loaded; one that is executed and sourced counts as executed."""
     executed, defined, told = (set(names) for names in (note_checks.subject.held, note_checks.subject.defined, note_checks.subject.sourced))
     return {"executed": executed, "by definition": defined - executed, "sourced": told - defined - executed}
-
-
-def entries_unit(folder: Path, entries: list[str], held: set[str]) -> Unit:
-    def run() -> None:
-        assert not set(entries) - held, f"nothing backs the entries {set(entries) - held}"
-        assert not held - set(entries), f"en.md has no entries {held - set(entries)}"
-
-    return (f"{folder / 'checks.py'}: backs every table row and answer", run)
 
 
 def numbers_within(first: str, second: str, tolerance: float) -> bool:
@@ -279,8 +285,9 @@ def topic_units(folder: Path) -> list[Unit]:
     subject = note_checks.Subject(texts=texts, formulas=formulas)
     units += check_units(folder / "checks.py", subject)
     units.append(claims_unit(folder, formulas, set(note_checks.subject.claimed)))
-    units.append(pitfalls_unit(folder, pitfalls_of(texts["en"]), set(note_checks.subject.settled)))
-    units.append(entries_unit(folder, entries_of(texts["en"]), set().union(*backed_entries().values())))
+    units.append(settled_unit(folder, "executes every pitfall", pitfalls_of(texts["en"]), set(note_checks.subject.settled)))
+    backed = set().union(*backed_entries().values())
+    units.append(settled_unit(folder, "backs every table row and answer", entries_of(texts["en"]), backed))
 
     def same_code() -> None:
         english, chinese = ([without_comments(block.code) for block in blocks[language]] for language in LANGUAGES)

@@ -24,3 +24,11 @@ def descend(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor], 
         value.backward()
         optimizer.step()
     return value
+
+
+def weights_after_a_step(optimizer: Callable[..., torch.optim.Optimizer], training: bool, **options: float) -> torch.Tensor:
+    """Weights (3,), 1 before, of a BatchNorm layer in training or evaluation mode after one step against positive gradients."""
+    layer = torch.nn.BatchNorm1d(3).train(training)
+    layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
+    optimizer(layer.parameters(), **options).step()
+    return layer.weight.detach()

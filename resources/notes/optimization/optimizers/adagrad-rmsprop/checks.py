@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from note_checks import check, formula, holds, pitfall, raises, stated
-from trainings import handwritten_digits
+from trainings import handwritten_digits, weights_after_a_step
 
 ADAGRAD = r"s_t = s_{t-1} + g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{s_t} + \varepsilon}"
 RMSPROP = r"v_t = \alpha v_{t-1} + (1-\alpha)\,g_t^2, \qquad \theta_t = \theta_{t-1} - \eta\,\frac{g_t}{\sqrt{v_t} + \varepsilon}"
@@ -131,12 +131,7 @@ def check_defaults_and_state():
 @holds("Same in train and eval?")
 def check_step_does_not_look_at_the_mode():
     for kind in (torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adadelta):
-        found = []
-        for training in (True, False):
-            layer = nn.BatchNorm1d(3).train(training)
-            layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
-            kind(layer.parameters()).step()
-            found.append(layer.weight.detach())
+        found = [weights_after_a_step(kind, training) for training in (True, False)]
         assert torch.equal(*found) and (found[0] < 1).all()
 
 

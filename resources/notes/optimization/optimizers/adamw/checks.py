@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from note_checks import check, formula, holds, pitfall, sourced, stated
-from trainings import descend
+from trainings import descend, weights_after_a_step
 
 MOMENTS = r"""
 \hat m_t = \frac{\beta_1 m_{t-1} + (1-\beta_1)\,g_t}{1-\beta_1^t}, \qquad
@@ -82,12 +82,7 @@ def check_decay_is_in_neither_moment():
 
 @holds("Same in train and eval?")
 def check_step_does_not_look_at_the_mode():
-    found = []
-    for training in (True, False):
-        layer = nn.BatchNorm1d(3).train(training)
-        layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
-        torch.optim.AdamW(layer.parameters()).step()
-        found.append(layer.weight.detach())
+    found = [weights_after_a_step(torch.optim.AdamW, training) for training in (True, False)]
     assert torch.equal(*found) and (found[0] < 1).all()
 
 

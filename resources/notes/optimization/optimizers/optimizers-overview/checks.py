@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
-from trainings import handwritten_digits
+from trainings import handwritten_digits, weights_after_a_step
 
 UPDATE = r"""
 m_t = a\,m_{t-1} + b\,g_t, \qquad V_t = c\,V_{t-1} + d\,g_t^2, \qquad
@@ -132,12 +132,7 @@ def check_weight_decay():
 @holds("Same in train and eval?")
 def check_step_does_not_look_at_the_mode():
     for kind in (torch.optim.SGD, torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adam, torch.optim.AdamW):
-        found = []
-        for training in (True, False):
-            layer = nn.BatchNorm1d(3).train(training)
-            layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)
-            kind(layer.parameters()).step()
-            found.append(layer.weight.detach())
+        found = [weights_after_a_step(kind, training) for training in (True, False)]
         assert torch.equal(*found) and (found[0] < 1).all()
 
 

@@ -4,8 +4,8 @@ import inspect
 import torch
 import torchvision
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from counting import multiply_adds
 from note_checks import check, formula, holds, pitfall, processor_seconds, raises, sourced, stated
 
 densenet = importlib.import_module("torchvision.models.densenet")
@@ -24,12 +24,6 @@ def model(name):
 
 def parameters(module):
     return sum(p.numel() for p in module.parameters())
-
-
-def multiply_adds(net):
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        net.eval()(torch.zeros(1, 3, 224, 224))
-    return counter.get_total_flops() // 2
 
 
 @formula(LAYER, BLOCK)

@@ -6,8 +6,8 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
+from counting import multiply_adds
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 MODULE = r"y = \left[ f_1(x);\; f_2(x);\; f_3(x);\; f_4(x) \right], \qquad C_{\mathrm{out}} = C_1 + C_2 + C_3 + C_4"
@@ -34,12 +34,6 @@ def parameters(module):
 
 def weights(module):
     return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d))
-
-
-def multiply_adds(net, size):
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        net.eval()(torch.zeros(1, 3, size, size))
-    return counter.get_total_flops() // 2
 
 
 @formula(MODULE)
@@ -100,8 +94,8 @@ def check_numbers_and_defaults():
     for name, with_heads, without in [("googlenet", "13,004,888", "6,624,904"), ("inception_v3", "27,161,264", "23,834,568")]:
         stated(with_heads, parameters(model(name)))
         stated(without, parameters(model(name, aux_logits=False)))
-    stated("1,498,376,192", multiply_adds(model("googlenet"), 224))
-    stated("5,713,216,096", multiply_adds(model("inception_v3"), 299))
+    stated("1,498,376,192", multiply_adds(model("googlenet")))
+    stated("5,713,216,096", multiply_adds(model("inception_v3"), 3, 299, 299))
     stated("6.6", parameters(model("googlenet", aux_logits=False)) / 1e6)
     stated("23.8", parameters(model("inception_v3", aux_logits=False)) / 1e6)
     for name, text in [("googlenet", "69.8 %"), ("inception_v3", "77.3 %"), ("resnet50", "76.1 %")]:

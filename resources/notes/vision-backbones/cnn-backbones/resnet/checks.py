@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import ResNet50_Weights
 
+from counting import multiply_adds
 from note_checks import formula, holds, pitfall, raises, stated
 
 BLOCK = r"y = \mathrm{ReLU}\left( F(x) + S(x) \right)"
@@ -28,12 +29,6 @@ def move_stride(net):
     """Torchvision's stride in the 3x3 moved to the first 1x1, where the paper has it."""
     for stage in (net.layer2, net.layer3, net.layer4):
         stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
-
-
-def multiply_adds(net, size=224):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net.eval()(torch.zeros(1, 3, size, size, device="meta"))
-    return counter.get_total_flops() / 2
 
 
 @formula(BLOCK)

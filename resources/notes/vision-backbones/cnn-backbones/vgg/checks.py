@@ -5,10 +5,10 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import make_layers
 
+from counting import multiply_adds
 from note_checks import formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
@@ -32,12 +32,6 @@ def model(name, **options):
 
 def parameters(module):
     return sum(p.numel() for p in module.parameters())
-
-
-def multiply_adds(net):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net.eval()(torch.zeros(1, 3, 224, 224, device="meta"))
-    return counter.get_total_flops() / 2
 
 
 @formula(STACK)

@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint_sequential
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
+from counting import multiply_adds
 from note_checks import formula, holds, pitfall, raises, sourced, stated
 
 source = importlib.import_module("torchvision.models.efficientnet")
@@ -31,12 +32,6 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-def multiply_adds(net, size=224):
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        net.eval()(torch.zeros(1, 3, size, size))
-    return counter.get_total_flops() // 2
-
-
 def scaled(d=1.0, w=1.0):
     blocks, last = source._efficientnet_conf("efficientnet_b0", width_mult=w, depth_mult=d)
     with torch.device("meta"):
@@ -51,12 +46,12 @@ def check_compound_scaling():
     for phi in (2, 3, 4):
         d, w, r = alpha**phi, beta**phi, gamma**phi
         size = round(224 * r)
-        measured = multiply_adds(scaled(d, w), size) / base
+        measured = multiply_adds(scaled(d, w), 3, size, size) / base
         assert 0.9 < measured / (d * w**2 * r**2) < 1.3, (phi, measured, d * w**2 * r**2)
         assert abs(d * w**2 * r**2 / 2**phi - 1) < 0.16
     for one, power in [({"d": 2.0}, 1), ({"w": 2.0}, 2)]:
         assert abs(math.log2(multiply_adds(scaled(**one)) / base) - power) < 0.15
-    assert abs(math.log2(multiply_adds(scaled(), 448) / base) - 2) < 0.05
+    assert abs(math.log2(multiply_adds(scaled(), 3, 448, 448) / base) - 2) < 0.05
 
 
 @formula(ROUNDING)
@@ -77,14 +72,14 @@ def check_rounding():
 def check_numbers():
     for name, text in [("efficientnet_b0", "5,288,548"), ("efficientnet_b1", "7,794,184"), ("efficientnet_b4", "19,341,616"), ("efficientnet_b7", "66,347,960"), ("efficientnet_v2_s", "21,458,488")]:
         stated(text, parameters(model(name)))
-    b0, b1, b7 = (multiply_adds(model(f"efficientnet_b{i}"), s) for i, s in [(0, 224), (1, 240), (7, 600)])
+    b0, b1, b7 = (multiply_adds(model(f"efficientnet_b{i}"), 3, s, s) for i, s in [(0, 224), (1, 240), (7, 600)])
     stated("385,814,752", b0)
     stated("37,745,884,192", b7)
     stated("97.8", b7 / b0)
     stated("1.780", b1 / b0)
     stated("1.263", 1.1 * (240 / 224) ** 2)
     for text, name, size in [("0.39", "efficientnet_b0", 224), ("4.39", "efficientnet_b4", 380), ("8.37", "efficientnet_v2_s", 384), ("0.22", "mobilenet_v3_large", 224), ("4.09", "resnet50", 224)]:
-        stated(text, multiply_adds(model(name), size) / 1e9)
+        stated(text, multiply_adds(model(name), 3, size, size) / 1e9)
     for text, name in [("5.3", "efficientnet_b0"), ("19.3", "efficientnet_b4"), ("21.5", "efficientnet_v2_s"), ("5.5", "mobilenet_v3_large"), ("25.6", "resnet50")]:
         stated(text, parameters(model(name)) / 1e6)
     accuracy = {"efficientnet_b0": "77.7 %", "efficientnet_b4": "83.4 %", "efficientnet_v2_s": "84.2 %",

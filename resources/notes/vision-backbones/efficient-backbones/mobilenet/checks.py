@@ -5,10 +5,10 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models._utils import _make_divisible
 from torchvision.models.mobilenetv2 import InvertedResidual
 
+from counting import multiply_adds
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
@@ -33,12 +33,6 @@ def model(name, **options):
 
 def parameters(module):
     return sum(p.numel() for p in module.parameters())
-
-
-def multiply_adds(net, *shape):
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        net.to("meta").eval()(torch.zeros(1, *(shape or (3, 224, 224))))
-    return counter.get_total_flops() // 2
 
 
 @formula(RATIO)

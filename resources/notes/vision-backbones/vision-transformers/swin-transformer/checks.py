@@ -4,9 +4,9 @@ import numpy as np
 import torch
 import torchvision
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.swin_transformer import PatchMerging, ShiftedWindowAttention
 
+from counting import multiply_adds
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 ATTENTION = r"\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\left( \frac{Q K^\top}{\sqrt{d}} + B \right) V"
@@ -28,12 +28,6 @@ def model(name, **options):
 
 def parameters(module):
     return sum(p.numel() for p in module.parameters())
-
-
-def multiply_adds(net, *shape):
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        net.to("meta").eval()(torch.zeros(*shape))
-    return counter.get_total_flops() // 2
 
 
 @formula(ATTENTION, BIAS)
@@ -66,17 +60,17 @@ def check_window_attention():
 @holds("Swin", "ViT", "PVT")
 def check_cost():
     for M, C, h, w in [(7, 12, 14, 21), (2, 4, 4, 6)]:
-        assert multiply_adds(ShiftedWindowAttention(C, [M, M], [0, 0], 2), 1, h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
+        assert multiply_adds(ShiftedWindowAttention(C, [M, M], [0, 0], 2), h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
         shifted = ShiftedWindowAttention(C, [M, M], [M // 2, M // 2], 2)
-        assert multiply_adds(shifted, 1, h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
+        assert multiply_adds(shifted, h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
         everything = ShiftedWindowAttention(C, [h, w], [0, 0], 2)
-        assert multiply_adds(everything, 1, h, w, C) == 4 * h * w * C**2 + 2 * (h * w) ** 2 * C
+        assert multiply_adds(everything, h, w, C) == 4 * h * w * C**2 + 2 * (h * w) ** 2 * C
 
 
 @holds("Why shifted windows instead of sliding ones?")
 def check_shift_costs_no_multiply_adds():
     plain, shifted = (ShiftedWindowAttention(8, [7, 7], [s, s], 2) for s in (0, 3))
-    assert multiply_adds(plain, 1, 28, 21, 8) == multiply_adds(shifted, 1, 28, 21, 8)
+    assert multiply_adds(plain, 28, 21, 8) == multiply_adds(shifted, 28, 21, 8)
 
 
 @holds("Swin", "ViT", "ConvNeXt")
@@ -114,7 +108,7 @@ def check_numbers():
     for name, text in [("swin_t", "28,288,354"), ("swin_s", "49,606,258"), ("swin_b", "87,768,224")]:
         stated(text, parameters(model(name)))
     net = model("swin_t")
-    stated("4,490,566,656", multiply_adds(net, 1, 3, 224, 224))
+    stated("4,490,566,656", multiply_adds(net, 3, 224, 224))
     assert inspect.signature(torchvision.models.swin_t).parameters["weights"].default is None
     stated("115,605,504", 4 * 3136 * 96**2)
     stated("1,888,223,232", 2 * 3136**2 * 96)

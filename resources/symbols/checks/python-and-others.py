@@ -220,7 +220,10 @@ def radial():
     k = np.exp(-((0.8 * scipy.spatial.distance.cdist(y, y)) ** 2))
     solution = np.linalg.solve(np.block([[k, p], [p.T, np.zeros((3, 3))]]), np.r_[d, np.zeros(3)])
     x = rng.normal(size=(5, 2))
-    values = np.exp(-((0.8 * scipy.spatial.distance.cdist(x, y)) ** 2)) @ solution[:12] + np.c_[np.ones(5), x] @ solution[12:]
+    values = (
+        np.exp(-((0.8 * scipy.spatial.distance.cdist(x, y)) ** 2)) @ solution[:12]
+        + np.c_[np.ones(5), x] @ solution[12:]
+    )
     close(made(x), values, rtol=1e-5)
     close(made(y), d, rtol=1e-5)
     assert fails(lambda: scipy.interpolate.RBFInterpolator(np.arange(5.0), np.arange(5.0)))
@@ -316,7 +319,9 @@ def decorators():
         """Doc."""
 
     assert plain(hello).__name__ == "wrapper" and plain(hello).__doc__ is None
-    assert wrapped(hello).__name__ == "hello" and wrapped(hello).__doc__ == "Doc." and wrapped(hello).__wrapped__ is hello
+    assert (
+        wrapped(hello).__name__ == "hello" and wrapped(hello).__doc__ == "Doc." and wrapped(hello).__wrapped__ is hello
+    )
 
     @functools.lru_cache
     def make(key):
@@ -527,7 +532,10 @@ def jsons():
 def encodings():
     assert len("中".encode()) == 3 and len("中".encode("gbk")) == 2
     assert fails(lambda: "é".encode("ascii"), UnicodeEncodeError) and "é".encode("ascii", "replace") == b"?"
-    assert fails(lambda: "中文".encode("gbk").decode(), UnicodeDecodeError) and "中文".encode("gbk").decode("latin-1") == "ÖÐÎÄ"
+    assert (
+        fails(lambda: "中文".encode("gbk").decode(), UnicodeDecodeError)
+        and "中文".encode("gbk").decode("latin-1") == "ÖÐÎÄ"
+    )
     assert b"\xff".decode(errors="replace") == "\ufffd"
     assert fails(lambda: ord("e\u0301"), TypeError) and ord("é") == 233 and chr(233) == "é"
     assert chr(0x10FFFF) and fails(lambda: chr(0x110000))
@@ -570,12 +578,17 @@ def rates(make, steps):
     return np.array(found)
 
 
-@card("transformers.get_linear_schedule_with_warmup", formula=r"\eta_t=\eta\min\!\left(\frac t{T_w},\ \frac{T-t}{T-T_w}\right)")
+@card(
+    "transformers.get_linear_schedule_with_warmup",
+    formula=r"\eta_t=\eta\min\!\left(\frac t{T_w},\ \frac{T-t}{T-T_w}\right)",
+)
 def linear_schedule():
     warm, total = 5, 25
     t = np.arange(total + 1)
     rate = 0.4 * np.minimum(t / warm, (total - t) / (total - warm))
-    falling = rates(lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, total_iters=total - warm), total - warm + 1)
+    falling = rates(
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, total_iters=total - warm), total - warm + 1
+    )
     close(rate[warm:], falling, atol=1e-9)
     close(rate[: warm + 1], 0.4 * t[: warm + 1] / warm)
     assert rate[0] == 0 == rate[-1] and rate.max() == rate[warm] == 0.4
@@ -589,7 +602,9 @@ def cosine_schedule():
     warm, total = 5, 25
     t = np.arange(warm, total + 1)
     rate = 0.4 / 2 * (1 + np.cos(np.pi * (t - warm) / (total - warm)))
-    close(rate, rates(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, total - warm), total - warm + 1), atol=1e-9)
+    close(
+        rate, rates(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, total - warm), total - warm + 1), atol=1e-9
+    )
     # One whole wave (num_cycles = 1) comes back up.
     assert 0.5 * (1 + math.cos(math.pi * 1 * 2 * 1.0)) == 1 and 0.5 * (1 + math.cos(math.pi * 0.5 * 2 * 1.0)) == 0
 
@@ -602,7 +617,9 @@ def gensim_tf_idf():
     log2 = np.log2(3 / (counts > 0).sum(axis=0))
     close((TfidfTransformer(smooth_idf=False).fit(counts).idf_ - 1) / math.log(2), log2)
     weights = counts * log2
-    assert not weights[:, CountVectorizer().fit(["red red fish", "blue fish", "one fish two fish"]).vocabulary_["fish"]].any()
+    assert not weights[
+        :, CountVectorizer().fit(["red red fish", "blue fish", "one fish two fish"]).vocabulary_["fish"]
+    ].any()
 
 
 @card(

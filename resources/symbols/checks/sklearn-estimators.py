@@ -141,7 +141,8 @@ def elastic_net():
     a, r = 0.2, 0.4
     model = linear_model.ElasticNet(alpha=a, l1_ratio=r, tol=1e-10).fit(x, y)
     is_minimum(
-        lambda w: ((yc - xc @ w) ** 2).sum() / (2 * n) + a * r * np.abs(w).sum() + a * (1 - r) / 2 * (w**2).sum(), model.coef_
+        lambda w: ((yc - xc @ w) ** 2).sum() / (2 * n) + a * r * np.abs(w).sum() + a * (1 - r) / 2 * (w**2).sum(),
+        model.coef_,
     )
     pure = quiet(lambda: linear_model.ElasticNet(alpha=0.1, l1_ratio=0, tol=1e-10, max_iter=100000).fit(x, y))
     close(pure.coef_, linear_model.Ridge(alpha=n * 0.1).fit(x, y).coef_, rtol=1e-4)
@@ -155,7 +156,9 @@ def polynomial_features():
         assert made.n_output_features_ == math.comb(d + k, k)
     assert math.comb(103, 3) == 176851
     assert preprocessing.PolynomialFeatures(2).fit_transform([[2.0, 3.0]]).tolist() == [[1, 2, 3, 4, 6, 9]]
-    assert preprocessing.PolynomialFeatures(2, interaction_only=True, include_bias=False).fit_transform([[2.0, 3.0]]).tolist() == [[2, 3, 6]]
+    assert preprocessing.PolynomialFeatures(2, interaction_only=True, include_bias=False).fit_transform(
+        [[2.0, 3.0]]
+    ).tolist() == [[2, 3, 6]]
 
 
 @card(
@@ -169,12 +172,18 @@ def encoders():
     hot = preprocessing.OneHotEncoder().fit(x)
     assert hot.transform(x).shape == (3, 3) and not isinstance(hot.transform(x), np.ndarray)
     assert fails(lambda: hot.transform([["new"]]))
-    assert preprocessing.OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(x).transform([["new"]]).tolist() == [[0, 0, 0]]
+    assert preprocessing.OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(x).transform(
+        [["new"]]
+    ).tolist() == [[0, 0, 0]]
     assert preprocessing.OneHotEncoder(drop="first").fit_transform(x).shape == (3, 2)
     assert preprocessing.OneHotEncoder(drop="if_binary").fit_transform(x).shape == (3, 3)
     ordinal = preprocessing.OrdinalEncoder().fit(x)
-    assert ordinal.transform([["high"], ["low"], ["medium"]]).ravel().tolist() == [0, 1, 2] and fails(lambda: ordinal.transform([["new"]]))
-    given = preprocessing.OrdinalEncoder(categories=[["low", "medium", "high"]], handle_unknown="use_encoded_value", unknown_value=-1)
+    assert ordinal.transform([["high"], ["low"], ["medium"]]).ravel().tolist() == [0, 1, 2] and fails(
+        lambda: ordinal.transform([["new"]])
+    )
+    given = preprocessing.OrdinalEncoder(
+        categories=[["low", "medium", "high"]], handle_unknown="use_encoded_value", unknown_value=-1
+    )
     assert given.fit(x).transform([["low"], ["high"], ["new"]]).ravel().tolist() == [0, 2, -1]
     label = preprocessing.LabelEncoder().fit(["b", "a"])
     assert label.transform(["a", "b"]).tolist() == [0, 1] and fails(lambda: label.transform(["c"]))
@@ -210,15 +219,27 @@ def selectors():
     x, y = selection_data()
     f = feature_selection.f_classif(x, y)[0]
     chosen = feature_selection.SelectKBest(k=3).fit(x, y).get_support(indices=True)
-    assert set(chosen) == set(np.argsort(f)[-3:]) and feature_selection.SelectKBest().score_func is feature_selection.f_classif
+    assert (
+        set(chosen) == set(np.argsort(f)[-3:])
+        and feature_selection.SelectKBest().score_func is feature_selection.f_classif
+    )
     assert feature_selection.SelectPercentile(percentile=30).fit_transform(x, y).shape == (80, 3)
-    assert feature_selection.SelectPercentile(percentile=0.1).fit(x, y).get_support(indices=True).tolist() == [f.argmax()]
+    assert feature_selection.SelectPercentile(percentile=0.1).fit(x, y).get_support(indices=True).tolist() == [
+        f.argmax()
+    ]
     assert feature_selection.GenericUnivariateSelect().fit(x, y).get_support(indices=True).tolist() == [f.argmax()]
     assert fails(lambda: feature_selection.GenericUnivariateSelect(mode="k_best").fit_transform(x, y))
     rfe = feature_selection.RFE(linear_model.LogisticRegression(), n_features_to_select=4).fit(x, y)
-    assert rfe.support_.sum() == 4 and feature_selection.RFE(linear_model.LogisticRegression()).fit(x, y).support_.sum() == 5
-    assert fails(lambda: feature_selection.RFE(svm.SVC()).fit(x, y)) and feature_selection.RFE(svm.SVC(kernel="linear")).fit(x, y)
-    assert feature_selection.SequentialFeatureSelector(naive_bayes.GaussianNB(), cv=2).fit(x, y).get_support().sum() == 5
+    assert (
+        rfe.support_.sum() == 4
+        and feature_selection.RFE(linear_model.LogisticRegression()).fit(x, y).support_.sum() == 5
+    )
+    assert fails(lambda: feature_selection.RFE(svm.SVC()).fit(x, y)) and feature_selection.RFE(
+        svm.SVC(kernel="linear")
+    ).fit(x, y)
+    assert (
+        feature_selection.SequentialFeatureSelector(naive_bayes.GaussianNB(), cv=2).fit(x, y).get_support().sum() == 5
+    )
     assert feature_selection.RFECV(linear_model.LogisticRegression(), cv=2).fit(x, y).n_features_ >= 1
 
 
@@ -265,7 +286,10 @@ def chi_squared():
 @card("sklearn.preprocessing.StandardScaler", formula=r"z=\frac{x-\mu}{\sigma}")
 def standard_scaler():
     x = rng.normal(3, 2, size=(20, 4))
-    close(preprocessing.StandardScaler().fit_transform(x), (x - x.mean(axis=0)) / np.sqrt(((x - x.mean(axis=0)) ** 2).mean(axis=0)))
+    close(
+        preprocessing.StandardScaler().fit_transform(x),
+        (x - x.mean(axis=0)) / np.sqrt(((x - x.mean(axis=0)) ** 2).mean(axis=0)),
+    )
 
 
 @card("sklearn.preprocessing.MinMaxScaler", formula=r"x'=a+(b-a)\,\frac{x-x_{\min}}{x_{\max}-x_{\min}}")
@@ -305,7 +329,10 @@ def truncated_svd():
     assert np.abs(vh[0] @ x.mean(axis=0)) / np.linalg.norm(x.mean(axis=0)) > 0.999
     variances = decomposition.TruncatedSVD(3, algorithm="arpack").fit(x).explained_variance_
     assert variances[0] < variances[1]
-    z, p = decomposition.TruncatedSVD(3, algorithm="arpack").fit_transform(centred(x)), decomposition.PCA(3).fit_transform(x)
+    z, p = (
+        decomposition.TruncatedSVD(3, algorithm="arpack").fit_transform(centred(x)),
+        decomposition.PCA(3).fit_transform(x),
+    )
     close(np.abs(z), np.abs(p))
 
 
@@ -317,7 +344,9 @@ def truncated_svd():
 def sgd():
     x, y = regression(400)
     x, y = centred(x), centred(y)
-    model = linear_model.SGDRegressor(alpha=0.1, tol=None, max_iter=3000, eta0=1e-2, random_state=0, average=True).fit(x, y)
+    model = linear_model.SGDRegressor(alpha=0.1, tol=None, max_iter=3000, eta0=1e-2, random_state=0, average=True).fit(
+        x, y
+    )
 
     def objective(w):
         return np.mean(0.5 * (y - x @ w - model.intercept_) ** 2) + 0.1 * 0.5 * (w**2).sum()
@@ -364,7 +393,11 @@ def perceptron():
 )
 def mlp():
     x, y = regression(60)
-    model = quiet(lambda: neural_network.MLPRegressor(hidden_layer_sizes=(7,), activation="tanh", max_iter=30, random_state=0).fit(x, y))
+    model = quiet(
+        lambda: neural_network.MLPRegressor(
+            hidden_layer_sizes=(7,), activation="tanh", max_iter=30, random_state=0
+        ).fit(x, y)
+    )
     (w1, w2), (b1, b2) = model.coefs_, model.intercepts_
     close(model.predict(x), (np.tanh(x @ w1 + b1) @ w2 + b2).ravel())
     a, c = classification(60, classes=3)
@@ -374,7 +407,13 @@ def mlp():
     assert "Maximum iterations (5)" in warned(lambda: neural_network.MLPClassifier((7,), max_iter=5).fit(a, c))[1]
     # The penalty is (alpha/2)·Σw², divided by the number of samples; the squared error is halved.
     small = neural_network.MLPRegressor(
-        hidden_layer_sizes=(3,), alpha=0.5, solver="lbfgs", activation="identity", max_iter=20000, tol=1e-12, random_state=0
+        hidden_layer_sizes=(3,),
+        alpha=0.5,
+        solver="lbfgs",
+        activation="identity",
+        max_iter=20000,
+        tol=1e-12,
+        random_state=0,
     ).fit(x, y)
     loss = np.mean((y - small.predict(x)) ** 2) / 2 + 0.5 / 2 * sum((w**2).sum() for w in small.coefs_) / 60
     close(small.loss_, loss, rtol=1e-5)
@@ -390,7 +429,11 @@ def logistic_regression():
     for c in (0.1, 1, 10):
         model = linear_model.LogisticRegression(C=c, tol=1e-10, max_iter=10000).fit(x, y)
         point = np.r_[model.coef_[0], model.intercept_]
-        is_minimum(lambda p: 0.5 * (p[:3] ** 2).sum() + c * np.logaddexp(0, -sign * (x @ p[:3] + p[3])).sum(), point, tolerance=1e-8)
+        is_minimum(
+            lambda p: 0.5 * (p[:3] ** 2).sum() + c * np.logaddexp(0, -sign * (x @ p[:3] + p[3])).sum(),
+            point,
+            tolerance=1e-8,
+        )
     assert "1.8" in warned(lambda: linear_model.LogisticRegression(penalty="l1", solver="saga").fit(x, y))[1]
     assert quiet(lambda: linear_model.LogisticRegression(l1_ratio=1, solver="saga", C=0.02).fit(x, y)).coef_.size == 3
     assert fails(lambda: linear_model.LogisticRegression(l1_ratio=1, solver="lbfgs").fit(x, y))
@@ -407,7 +450,9 @@ def logistic_regression_cv():
     assert "accuracy" in text and "neg_log_loss" in text and "l1_ratios" in text
     close(model.Cs_, np.logspace(-4, 4, 5))
     fine, text = warned(
-        lambda: linear_model.LogisticRegressionCV(Cs=3, l1_ratios=(0,), scoring="neg_log_loss", use_legacy_attributes=False).fit(x, y)
+        lambda: linear_model.LogisticRegressionCV(
+            Cs=3, l1_ratios=(0,), scoring="neg_log_loss", use_legacy_attributes=False
+        ).fit(x, y)
     )
     assert not text and isinstance(fine.C_, float)
 
@@ -424,35 +469,52 @@ def svc():
         model = svm.SVC(C=c, kernel="linear", tol=1e-8).fit(x, y)
         point = np.r_[model.coef_[0], model.intercept_]
         is_minimum(
-            lambda p: 0.5 * (p[:3] ** 2).sum() + c * np.maximum(0, 1 - sign * (x @ p[:3] + p[3])).sum(), point, tolerance=1e-5
+            lambda p: 0.5 * (p[:3] ** 2).sum() + c * np.maximum(0, 1 - sign * (x @ p[:3] + p[3])).sum(),
+            point,
+            tolerance=1e-5,
         )
     gamma = 1 / (3 * x.var())
     curved = svm.SVC().fit(x, y)
-    close(curved.decision_function(x), gram(x, curved.support_vectors_, gamma) @ curved.dual_coef_[0] + curved.intercept_)
-    assert "1.9" in warned(lambda: svm.SVC(probability=True).fit(x, y))[1] and fails(lambda: svm.SVC().fit(x, y).predict_proba(x))
+    close(
+        curved.decision_function(x), gram(x, curved.support_vectors_, gamma) @ curved.dual_coef_[0] + curved.intercept_
+    )
+    assert "1.9" in warned(lambda: svm.SVC(probability=True).fit(x, y))[1] and fails(
+        lambda: svm.SVC().fit(x, y).predict_proba(x)
+    )
     z = np.arange(60) % 4
     assert svm.SVC().fit(x, z).decision_function(x).shape == (60, 4)
     assert svm.SVC(decision_function_shape="ovo").fit(x, z).decision_function(x).shape == (60, 6)
 
 
-@card("sklearn.svm.LinearSVC", formula=r"\min_{w,b}\ \tfrac12\lVert w\rVert^2+\tfrac12b^2+C\sum_i\max(0,\,1-y_if(x_i))^2")
+@card(
+    "sklearn.svm.LinearSVC", formula=r"\min_{w,b}\ \tfrac12\lVert w\rVert^2+\tfrac12b^2+C\sum_i\max(0,\,1-y_if(x_i))^2"
+)
 def linear_svc():
     x, y = classification(60)
     sign = np.where(y == 1, 1, -1)
     model = svm.LinearSVC(C=0.7, tol=1e-10, max_iter=100000).fit(x, y)
     point = np.r_[model.coef_[0], model.intercept_]
-    is_minimum(lambda p: 0.5 * (p**2).sum() + 0.7 * (np.maximum(0, 1 - sign * (x @ p[:3] + p[3])) ** 2).sum(), point, tolerance=1e-6)
+    is_minimum(
+        lambda p: 0.5 * (p**2).sum() + 0.7 * (np.maximum(0, 1 - sign * (x @ p[:3] + p[3])) ** 2).sum(),
+        point,
+        tolerance=1e-6,
+    )
     assert fails(lambda: model.predict_proba(x))
     assert np.abs(model.coef_ - svm.SVC(C=0.7, kernel="linear").fit(x, y).coef_).max() > 1e-3
 
 
-@card("sklearn.svm.SVR", formula=r"\min_{w,b}\ \tfrac12\lVert w\rVert^2+C\sum_i\max(0,\,\lvert y_i-f(x_i)\rvert-\varepsilon)")
+@card(
+    "sklearn.svm.SVR",
+    formula=r"\min_{w,b}\ \tfrac12\lVert w\rVert^2+C\sum_i\max(0,\,\lvert y_i-f(x_i)\rvert-\varepsilon)",
+)
 def svr():
     x, y = regression()
     model = svm.SVR(kernel="linear", C=0.6, epsilon=0.2, tol=1e-8).fit(x, y)
     point = np.r_[model.coef_[0], model.intercept_]
     is_minimum(
-        lambda p: 0.5 * (p[:3] ** 2).sum() + 0.6 * np.maximum(0, np.abs(y - x @ p[:3] - p[3]) - 0.2).sum(), point, tolerance=1e-5
+        lambda p: 0.5 * (p[:3] ** 2).sum() + 0.6 * np.maximum(0, np.abs(y - x @ p[:3] - p[3]) - 0.2).sum(),
+        point,
+        tolerance=1e-5,
     )
     far = svm.SVR().fit(x, y * 1e6).predict(x)
     assert far.std() < 0.001 * (y * 1e6).std(), "with targets in the millions the defaults predict almost a constant"
@@ -615,7 +677,10 @@ def gradient_boosting():
         close(h, [(y - f)[leaves == leaf].mean() for leaf in leaves])
         f = f + 0.3 * h
         close(got, f)
-    assert "no effect" in warned(lambda: ensemble.GradientBoostingRegressor(n_estimators=1, criterion="squared_error").fit(x, y))[1]
+    assert (
+        "no effect"
+        in warned(lambda: ensemble.GradientBoostingRegressor(n_estimators=1, criterion="squared_error").fit(x, y))[1]
+    )
     assert ensemble.GradientBoostingRegressor(n_estimators=500, n_iter_no_change=3).fit(x, y).n_estimators_ < 500
 
 
@@ -651,12 +716,16 @@ def stacking():
     x, y = classification()
     models = [("a", naive_bayes.GaussianNB()), ("b", linear_model.LogisticRegression())]
     stack = ensemble.StackingClassifier(models, cv=3).fit(x, y)
-    out = np.column_stack([model_selection.cross_val_predict(m, x, y, cv=3, method="predict_proba")[:, 1] for _, m in models])
+    out = np.column_stack(
+        [model_selection.cross_val_predict(m, x, y, cv=3, method="predict_proba")[:, 1] for _, m in models]
+    )
     close(stack.final_estimator_.coef_, linear_model.LogisticRegression().fit(out, y).coef_)
     close(stack.estimators_[1].coef_, linear_model.LogisticRegression().fit(x, y).coef_)
     assert isinstance(stack.final_estimator_, linear_model.LogisticRegression)
     a, b = regression()
-    assert isinstance(ensemble.StackingRegressor([("r", linear_model.Ridge())]).fit(a, b).final_estimator_, linear_model.RidgeCV)
+    assert isinstance(
+        ensemble.StackingRegressor([("r", linear_model.Ridge())]).fit(a, b).final_estimator_, linear_model.RidgeCV
+    )
     assert fails(lambda: ensemble.VotingClassifier(models).fit(x, y).predict_proba(x))
     constant = [(f"c{c}", dummy.DummyClassifier(strategy="constant", constant=c)) for c in (1, 0)]
     assert ensemble.VotingClassifier(constant).fit(x, y).predict(x[:1]).tolist() == [0]
@@ -674,7 +743,9 @@ def voting():
     p = [m.predict_proba(x) for m in soft.estimators_]
     close(soft.predict_proba(x), (p[0] + 3 * p[1]) / 4)
     a, b = regression()
-    vote = ensemble.VotingRegressor([("r", linear_model.Ridge()), ("t", tree.DecisionTreeRegressor())], weights=[1, 3]).fit(a, b)
+    vote = ensemble.VotingRegressor(
+        [("r", linear_model.Ridge()), ("t", tree.DecisionTreeRegressor())], weights=[1, 3]
+    ).fit(a, b)
     close(vote.predict(a), (vote.estimators_[0].predict(a) + 3 * vote.estimators_[1].predict(a)) / 4)
 
 
@@ -724,7 +795,11 @@ def gaussian_nb():
     model = naive_bayes.GaussianNB().fit(x, y)
     extra = 1e-9 * x.var(axis=0).max()
     joint = np.array(
-        [np.mean(y == c) * scipy.stats.norm.pdf(x, x[y == c].mean(axis=0), np.sqrt(x[y == c].var(axis=0) + extra)).prod(axis=1) for c in range(3)]
+        [
+            np.mean(y == c)
+            * scipy.stats.norm.pdf(x, x[y == c].mean(axis=0), np.sqrt(x[y == c].var(axis=0) + extra)).prod(axis=1)
+            for c in range(3)
+        ]
     ).T
     close(model.predict_proba(x), joint / joint.sum(axis=1, keepdims=True))
     twice = naive_bayes.GaussianNB().fit(np.c_[x, x, x, x], y).predict_proba(np.c_[x, x, x, x]).max(axis=1).mean()
@@ -769,7 +844,8 @@ def lda():
 
 def mixture_density(x, model):
     return sum(
-        w * scipy.stats.multivariate_normal(m, c).pdf(x) for w, m, c in zip(model.weights_, model.means_, model.covariances_)
+        w * scipy.stats.multivariate_normal(m, c).pdf(x)
+        for w, m, c in zip(model.weights_, model.means_, model.covariances_)
     )
 
 
@@ -788,7 +864,9 @@ def gaussian_mixture():
 )
 def bayesian_mixture():
     x = datasets.make_blobs(200, centers=[[0, 0], [8, 8]], random_state=1)[0]
-    model = mixture.BayesianGaussianMixture(n_components=6, random_state=0, max_iter=1000, weight_concentration_prior=1e-3).fit(x)
+    model = mixture.BayesianGaussianMixture(
+        n_components=6, random_state=0, max_iter=1000, weight_concentration_prior=1e-3
+    ).fit(x)
     assert len(model.weights_) == 6 and np.all(model.weights_ > 0) and np.sum(model.weights_ > 0.05) == 2
     assert np.sum(np.unique(model.predict(x), return_counts=True)[1] > 0) == 2
     # The predicted density is close to that of the mixture with the mean parameters.
@@ -822,8 +900,14 @@ def tf_idf():
 def bag_of_words():
     model = CountVectorizer().fit(["a cat I saw"])
     assert sorted(model.vocabulary_) == ["cat", "saw"] and model.transform(["dog"]).nnz == 0
-    assert fails(lambda: CountVectorizer().fit("one string")) and list(CountVectorizer().fit(["今天天气"]).vocabulary_) == ["今天天气"]
-    assert CountVectorizer(ngram_range=(1, 2)).fit(["red fish"]).get_feature_names_out().tolist() == ["fish", "red", "red fish"]
+    assert fails(lambda: CountVectorizer().fit("one string")) and list(
+        CountVectorizer().fit(["今天天气"]).vocabulary_
+    ) == ["今天天气"]
+    assert CountVectorizer(ngram_range=(1, 2)).fit(["red fish"]).get_feature_names_out().tolist() == [
+        "fish",
+        "red",
+        "red fish",
+    ]
     hashed = HashingVectorizer(n_features=32).transform(["red fish blue fish swim"])
     assert hashed.min() < 0 and fails(lambda: naive_bayes.MultinomialNB().fit(hashed, [0]))
     close(np.linalg.norm(hashed.toarray()), 1)
@@ -845,11 +929,13 @@ def calibrated():
 @card("sklearn.cluster.AffinityPropagation", formula=r"s(i,k)=-\lVert x_i-x_k\rVert^2")
 def affinity_propagation():
     x = datasets.make_blobs(40, centers=3, random_state=0)[0]
-    similarity = -cdist(x, x) ** 2
+    similarity = -(cdist(x, x) ** 2)
     model = cluster.AffinityPropagation(random_state=0).fit(x)
     off = ~np.eye(40, dtype=bool)
     close(model.affinity_matrix_[off], similarity[off])
-    same = cluster.AffinityPropagation(affinity="precomputed", preference=np.median(similarity), random_state=0).fit(similarity)
+    same = cluster.AffinityPropagation(affinity="precomputed", preference=np.median(similarity), random_state=0).fit(
+        similarity
+    )
     assert np.array_equal(model.labels_, same.labels_)
     more = cluster.AffinityPropagation(preference=-1, random_state=0).fit(x)
     assert len(more.cluster_centers_indices_) > len(model.cluster_centers_indices_)
@@ -881,7 +967,10 @@ def feature_agglomeration():
     close(model.transform(x), np.column_stack([x[:, model.labels_ == k].mean(axis=1) for k in range(3)]))
 
 
-@card("sklearn.cluster.Birch", formula=r"r=\sqrt{\tfrac{\sum\lVert x\rVert^2}{n}-\left\lVert\tfrac{\sum x}{n}\right\rVert^2}")
+@card(
+    "sklearn.cluster.Birch",
+    formula=r"r=\sqrt{\tfrac{\sum\lVert x\rVert^2}{n}-\left\lVert\tfrac{\sum x}{n}\right\rVert^2}",
+)
 def birch():
     x = rng.normal(size=(80, 2))
     model = cluster.Birch(threshold=0.3, n_clusters=None).fit(x)
@@ -903,7 +992,11 @@ def birch():
 def bisecting():
     x = datasets.make_blobs(200, centers=7, random_state=3)[0]
     model = cluster.BisectingKMeans(7, random_state=0).fit(x)
-    close(model.inertia_, sum(((x[model.labels_ == k] - x[model.labels_ == k].mean(axis=0)) ** 2).sum() for k in range(7)), rtol=1e-3)
+    close(
+        model.inertia_,
+        sum(((x[model.labels_ == k] - x[model.labels_ == k].mean(axis=0)) ** 2).sum() for k in range(7)),
+        rtol=1e-3,
+    )
     assert model.inertia_ > cluster.KMeans(7, n_init=10, random_state=0).fit(x).inertia_
 
 
@@ -975,11 +1068,16 @@ def biclustering():
     assert checker.rows_.shape[0] == 6
 
 
-@card("sklearn.compose.TransformedTargetRegressor", formula=r"\hat y=g^{-1}\left(f(x)\right),\quad f\ \text{fitted to}\ g(y)")
+@card(
+    "sklearn.compose.TransformedTargetRegressor",
+    formula=r"\hat y=g^{-1}\left(f(x)\right),\quad f\ \text{fitted to}\ g(y)",
+)
 def transformed_target():
     x, _ = regression(300, 2)
     y = np.exp(x[:, 0] + rng.normal(size=300))
-    model = compose.TransformedTargetRegressor(linear_model.LinearRegression(), func=np.log, inverse_func=np.exp).fit(x, y)
+    model = compose.TransformedTargetRegressor(linear_model.LinearRegression(), func=np.log, inverse_func=np.exp).fit(
+        x, y
+    )
     f = linear_model.LinearRegression().fit(x, np.log(y))
     close(model.predict(x), np.exp(f.predict(x)))
     assert model.predict(x).mean() < 0.8 * y.mean() and abs(np.mean(model.predict(x) > y) - 0.5) < 0.08
@@ -1030,7 +1128,11 @@ def graphical_lasso():
     assert quiet(lambda: covariance.GraphicalLassoCV(alphas=3, n_refinements=1).fit(x)).precision_.shape == (4, 4)
 
 
-@card("sklearn.covariance.MinCovDet", "sklearn.covariance.EllipticEnvelope", formula=r"d^2(x)=(x-\mu)^{\top}\Sigma^{-1}(x-\mu)")
+@card(
+    "sklearn.covariance.MinCovDet",
+    "sklearn.covariance.EllipticEnvelope",
+    formula=r"d^2(x)=(x-\mu)^{\top}\Sigma^{-1}(x-\mu)",
+)
 def robust_covariance():
     x = np.r_[rng.normal(size=(90, 2)), rng.normal(8, 1, size=(10, 2))]
     model = covariance.MinCovDet(random_state=0).fit(x)
@@ -1089,7 +1191,9 @@ def pls_svd():
 )
 def dictionary_learning():
     x = rng.normal(size=(20, 6))
-    model = quiet(lambda: decomposition.DictionaryLearning(4, alpha=0.4, transform_algorithm="lasso_lars", random_state=0).fit(x))
+    model = quiet(
+        lambda: decomposition.DictionaryLearning(4, alpha=0.4, transform_algorithm="lasso_lars", random_state=0).fit(x)
+    )
     d = model.components_
     assert np.all(np.linalg.norm(d, axis=1) <= 1 + 1e-9)
     c = model.transform(x)
@@ -1124,8 +1228,19 @@ def sparse_pca():
     # error_ is the objective of the card: at V, U solves the constrained least squares.
     assert np.all(np.diff(model.error_) <= 1e-6)
     assert quiet(lambda: decomposition.SparsePCA(2, alpha=1000.0, random_state=0).fit(x)).components_.any() == False  # noqa: E712
-    dense = quiet(lambda: decomposition.SparsePCA(2, alpha=1e-6, ridge_alpha=1e-9, random_state=0, max_iter=5000, tol=1e-12).fit(x))
-    best = ((centred(x) - decomposition.PCA(2).fit(x).inverse_transform(decomposition.PCA(2).fit_transform(x)) + x.mean(axis=0)) ** 2).sum()
+    dense = quiet(
+        lambda: decomposition.SparsePCA(2, alpha=1e-6, ridge_alpha=1e-9, random_state=0, max_iter=5000, tol=1e-12).fit(
+            x
+        )
+    )
+    best = (
+        (
+            centred(x)
+            - decomposition.PCA(2).fit(x).inverse_transform(decomposition.PCA(2).fit_transform(x))
+            + x.mean(axis=0)
+        )
+        ** 2
+    ).sum()
     close(dense.error_[-1], best / 2, rtol=1e-3)
 
 
@@ -1160,7 +1275,10 @@ def incremental_pca():
     close(model.transform(x), (x - x.mean(axis=0)) @ model.components_.T)
     exact = decomposition.PCA(2).fit(x)
     assert np.all(np.abs((model.components_ * exact.components_).sum(axis=1)) > 0.9)
-    assert fails(lambda: decomposition.IncrementalPCA(3).partial_fit(x[:2])) and decomposition.IncrementalPCA().fit(x).batch_size_ == 25
+    assert (
+        fails(lambda: decomposition.IncrementalPCA(3).partial_fit(x[:2]))
+        and decomposition.IncrementalPCA().fit(x).batch_size_ == 25
+    )
 
 
 @card(
@@ -1178,7 +1296,9 @@ def nmf():
     for _ in range(40):
         a, b = np.maximum(0, w + 1e-2 * rng.normal(size=w.shape)), np.maximum(0, h + 1e-2 * rng.normal(size=h.shape))
         assert 0.5 * ((x - a @ b) ** 2).sum() >= best - 1e-4
-    assert fails(lambda: decomposition.NMF(2).fit(x - 1)) and quiet(lambda: decomposition.NMF().fit(x)).n_components_ == 6
+    assert (
+        fails(lambda: decomposition.NMF(2).fit(x - 1)) and quiet(lambda: decomposition.NMF().fit(x)).n_components_ == 6
+    )
 
 
 @card(
@@ -1196,7 +1316,9 @@ def linear_discriminant():
     delta = x @ inverse @ means.T - 0.5 * np.einsum("ki,ij,kj->k", means, inverse, means) + np.log(prior)
     close(model.predict_proba(x), scipy.special.softmax(delta, axis=1))
     assert model.transform(x).shape == (60, 2)
-    assert fails(lambda: discriminant_analysis.LinearDiscriminantAnalysis(shrinkage="auto").fit(x, y), NotImplementedError)
+    assert fails(
+        lambda: discriminant_analysis.LinearDiscriminantAnalysis(shrinkage="auto").fit(x, y), NotImplementedError
+    )
     fit = discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(x, y)
     assert fails(lambda: fit.transform(x), NotImplementedError)
 
@@ -1212,10 +1334,16 @@ def quadratic_discriminant():
     for k in (0, 1):
         mean, cov = x[y == k].mean(axis=0), np.cov(x[y == k].T, bias=True)
         off = x - mean
-        delta.append(-0.5 * np.linalg.slogdet(cov)[1] - 0.5 * np.einsum("ij,jk,ik->i", off, np.linalg.inv(cov), off) + math.log(np.mean(y == k)))
+        delta.append(
+            -0.5 * np.linalg.slogdet(cov)[1]
+            - 0.5 * np.einsum("ij,jk,ik->i", off, np.linalg.inv(cov), off)
+            + math.log(np.mean(y == k))
+        )
     close(model.predict_proba(x), scipy.special.softmax(np.array(delta).T, axis=1))
     few = rng.normal(size=(10, 20))
-    assert fails(lambda: discriminant_analysis.QuadraticDiscriminantAnalysis().fit(few, np.arange(10) % 2), np.linalg.LinAlgError)
+    assert fails(
+        lambda: discriminant_analysis.QuadraticDiscriminantAnalysis().fit(few, np.arange(10) % 2), np.linalg.LinAlgError
+    )
     shrunk = discriminant_analysis.QuadraticDiscriminantAnalysis(solver="eigen", shrinkage="auto")
     assert quiet(lambda: shrunk.fit(few, np.arange(10) % 2)).predict(few).shape == (10,)
 
@@ -1236,7 +1364,11 @@ def isolation_forest():
     model = ensemble.IsolationForest(n_estimators=20, max_samples=64, random_state=0).fit(x)
 
     def c(m):
-        return np.where(m <= 1, 0.0, np.where(m == 2, 1.0, 2 * (np.log(np.maximum(m - 1, 1)) + np.euler_gamma) - 2 * (m - 1) / np.maximum(m, 1)))
+        return np.where(
+            m <= 1,
+            0.0,
+            np.where(m == 2, 1.0, 2 * (np.log(np.maximum(m - 1, 1)) + np.euler_gamma) - 2 * (m - 1) / np.maximum(m, 1)),
+        )
 
     depth = np.zeros(100)
     for one in model.estimators_:
@@ -1264,9 +1396,14 @@ def random_trees_embedding():
 )
 def extraction():
     vectorizer = feature_extraction.DictVectorizer(sparse=False)
-    assert vectorizer.fit_transform([{"town": "Ulm", "code": 7}, {"town": "Bonn", "code": 9}]).tolist() == [[7, 0, 1], [9, 1, 0]]
+    assert vectorizer.fit_transform([{"town": "Ulm", "code": 7}, {"town": "Bonn", "code": 9}]).tolist() == [
+        [7, 0, 1],
+        [9, 1, 0],
+    ]
     assert vectorizer.transform([{"new": 3}]).tolist() == [[0, 0, 0]]
-    hashed = feature_extraction.FeatureHasher(n_features=16, input_type="string").transform([[f"w{i}" for i in range(40)]])
+    hashed = feature_extraction.FeatureHasher(n_features=16, input_type="string").transform(
+        [[f"w{i}" for i in range(40)]]
+    )
     assert hashed.shape == (1, 16) and hashed.toarray().min() < 0
     images = rng.random((2, 6, 5))
     assert PatchExtractor(patch_size=(3, 2)).transform(images).shape == (2 * 4 * 4, 3, 2)
@@ -1287,7 +1424,12 @@ def p_values(seed=0):
 def select_fpr():
     x, y, p = p_values()
     assert np.array_equal(feature_selection.SelectFpr(alpha=0.05).fit(x, y).get_support(), p < 0.05)
-    passed = feature_selection.SelectFpr(alpha=0.05).fit(rng.normal(size=(100, 1000)), np.arange(100) % 2).get_support().sum()
+    passed = (
+        feature_selection.SelectFpr(alpha=0.05)
+        .fit(rng.normal(size=(100, 1000)), np.arange(100) % 2)
+        .get_support()
+        .sum()
+    )
     assert 30 < passed < 70
 
 
@@ -1298,7 +1440,9 @@ def select_fdr():
     passing = [k for k in range(1, 11) if order[k - 1] <= k * 0.05 / 10]
     kept = p <= order[max(passing) - 1]
     assert np.array_equal(feature_selection.SelectFdr(alpha=0.05).fit(x, y).get_support(), kept)
-    z, text = warned(lambda: feature_selection.SelectFdr(alpha=1e-9).fit_transform(rng.normal(size=(20, 3)), np.arange(20) % 2))
+    z, text = warned(
+        lambda: feature_selection.SelectFdr(alpha=1e-9).fit_transform(rng.normal(size=(20, 3)), np.arange(20) % 2)
+    )
     assert z.shape == (20, 0) and text
 
 
@@ -1316,7 +1460,9 @@ def select_from_model():
     assert np.array_equal(model.get_support(), w >= w.mean())
     sparse = feature_selection.SelectFromModel(linear_model.Lasso(0.05)).fit(x, y)
     assert sparse.threshold_ == 1e-5 and np.array_equal(sparse.get_support(), np.abs(sparse.estimator_.coef_) >= 1e-5)
-    top = feature_selection.SelectFromModel(linear_model.LogisticRegression(), threshold=-np.inf, max_features=2).fit(x, y)
+    top = feature_selection.SelectFromModel(linear_model.LogisticRegression(), threshold=-np.inf, max_features=2).fit(
+        x, y
+    )
     assert set(top.get_support(indices=True)) == set(np.argsort(w)[-2:])
 
 
@@ -1358,7 +1504,9 @@ def gaussian_process_classification():
     x, y = classification(30, 2, 3)
     model = gaussian_process.GaussianProcessClassifier().fit(x, y)
     assert model.predict_proba(x).shape == (30, 3)
-    assert fails(lambda: gaussian_process.GaussianProcessClassifier(multi_class="one_vs_one").fit(x, y).predict_proba(x))
+    assert fails(
+        lambda: gaussian_process.GaussianProcessClassifier(multi_class="one_vs_one").fit(x, y).predict_proba(x)
+    )
 
 
 @card("sklearn.impute.SimpleImputer", "sklearn.impute.IterativeImputer", "sklearn.impute.MissingIndicator")
@@ -1375,7 +1523,9 @@ def imputers():
     filled = quiet(lambda: IterativeImputer(random_state=0).fit_transform(z))
     assert np.abs(filled[:, 1] - 2 * a).max() < 0.1
     marks = MissingIndicator().fit(x[:, 1:])
-    assert marks.transform(x[:, 1:]).tolist() == [[False], [True], [False]] and fails(lambda: marks.transform([[1.0, n]]))
+    assert marks.transform(x[:, 1:]).tolist() == [[False], [True], [False]] and fails(
+        lambda: marks.transform([[1.0, n]])
+    )
 
 
 @card("sklearn.impute.KNNImputer", formula=r"\hat x_{ij}=\frac1k\sum_{m\in N_j(i)}x_{mj}")
@@ -1430,7 +1580,9 @@ def nystroem():
 def count_sketch():
     x = rng.normal(size=(20, 4)) / 2
     made = [
-        kernel_approximation.PolynomialCountSketch(degree=2, gamma=0.7, coef0=0.5, n_components=500, random_state=s).fit_transform(x)
+        kernel_approximation.PolynomialCountSketch(
+            degree=2, gamma=0.7, coef0=0.5, n_components=500, random_state=s
+        ).fit_transform(x)
         for s in range(30)
     ]
     assert np.abs(np.mean([z @ z.T for z in made], axis=0) - (0.7 * x @ x.T + 0.5) ** 2).max() < 0.1
@@ -1445,7 +1597,10 @@ def additive_chi2_sampler():
     assert fails(lambda: kernel_approximation.AdditiveChi2Sampler().fit_transform(-x))
 
 
-@card("sklearn.kernel_approximation.SkewedChi2Sampler", formula=r"k(x,y)=\prod_j\frac{2\sqrt{x_j+c}\,\sqrt{y_j+c}}{x_j+y_j+2c}")
+@card(
+    "sklearn.kernel_approximation.SkewedChi2Sampler",
+    formula=r"k(x,y)=\prod_j\frac{2\sqrt{x_j+c}\,\sqrt{y_j+c}}{x_j+y_j+2c}",
+)
 def skewed_chi2_sampler():
     x = rng.random((15, 3))
     c = 0.5
@@ -1473,7 +1628,11 @@ def linear_regression():
     solution = np.linalg.lstsq(np.c_[x, np.ones(40)], y)[0]
     close(np.r_[model.coef_, model.intercept_], solution)
     twins = np.c_[x[:, 0], x[:, 0] + 1e-4 * rng.normal(size=40)]
-    assert np.abs(linear_model.LinearRegression().fit(twins, y).coef_).max() > 100 > np.abs(linear_model.Ridge().fit(twins, y).coef_).max()
+    assert (
+        np.abs(linear_model.LinearRegression().fit(twins, y).coef_).max()
+        > 100
+        > np.abs(linear_model.Ridge().fit(twins, y).coef_).max()
+    )
 
 
 @card("sklearn.linear_model.RidgeClassifier", formula=r"\hat y=\operatorname{sign}(w\cdot x+b)")
@@ -1516,7 +1675,9 @@ def lasso_cv():
     close((lasso.alphas_[0], lasso.alphas_[-1]), (top, top * 1e-3))
     close((net.alphas_[0], net.alphas_[-1]), (top / 0.3, top / 0.3 * 0.01))
     close(lasso.alpha_, lasso.alphas_[lasso.mse_path_.mean(axis=1).argmin()])
-    assert not np.any(linear_model.Lasso(alpha=top * 1.0001).fit(x, y).coef_) and np.any(linear_model.Lasso(alpha=top * 0.99, tol=1e-10).fit(x, y).coef_)
+    assert not np.any(linear_model.Lasso(alpha=top * 1.0001).fit(x, y).coef_) and np.any(
+        linear_model.Lasso(alpha=top * 0.99, tol=1e-10).fit(x, y).coef_
+    )
 
 
 @card(
@@ -1560,7 +1721,11 @@ def lasso_lars_ic():
         close(model.noise_variance_, sigma2)
         values = []
         for alpha in model.alphas_:
-            w = linear_model.LassoLars(alpha=alpha).fit(x, y).coef_ if alpha > 1e-12 else linear_model.LinearRegression().fit(x, y).coef_
+            w = (
+                linear_model.LassoLars(alpha=alpha).fit(x, y).coef_
+                if alpha > 1e-12
+                else linear_model.LinearRegression().fit(x, y).coef_
+            )
             rss = ((centred(y) - centred(x) @ w) ** 2).sum()
             values.append(60 * math.log(2 * math.pi * sigma2) + rss / sigma2 + c * np.sum(np.abs(w) > 1e-10))
         close(model.criterion_, values, rtol=1e-5)
@@ -1589,12 +1754,16 @@ def omp():
     assert linear_model.OrthogonalMatchingPursuitCV(cv=3).fit(x, y).n_nonzero_coefs_ >= 1
 
 
-@card("sklearn.linear_model.BayesianRidge", formula=r"\bar w=\left(X^{\top}X+\tfrac\lambda\alpha I\right)^{-1}X^{\top}y")
+@card(
+    "sklearn.linear_model.BayesianRidge", formula=r"\bar w=\left(X^{\top}X+\tfrac\lambda\alpha I\right)^{-1}X^{\top}y"
+)
 def bayesian_ridge():
     x, y = regression()
     model = linear_model.BayesianRidge().fit(x, y)
     xc = centred(x)
-    close(model.coef_, np.linalg.solve(xc.T @ xc + model.lambda_ / model.alpha_ * np.eye(3), xc.T @ centred(y)), rtol=1e-4)
+    close(
+        model.coef_, np.linalg.solve(xc.T @ xc + model.lambda_ / model.alpha_ * np.eye(3), xc.T @ centred(y)), rtol=1e-4
+    )
     assert abs(1 / math.sqrt(model.alpha_) - 0.5) < 0.2, "alpha_ is the precision of the noise"
     assert model.predict(x, return_std=True)[1].shape == (40,)
 
@@ -1609,7 +1778,11 @@ def ard():
     model = linear_model.ARDRegression().fit(x, y)
     kept = model.coef_ != 0
     xc = centred(x)[:, kept]
-    close(model.coef_[kept], np.linalg.solve(xc.T @ xc + np.diag(model.lambda_[kept]) / model.alpha_, xc.T @ centred(y)), rtol=1e-3)
+    close(
+        model.coef_[kept],
+        np.linalg.solve(xc.T @ xc + np.diag(model.lambda_[kept]) / model.alpha_, xc.T @ centred(y)),
+        rtol=1e-3,
+    )
     assert 0 < kept.sum() < 5
 
 
@@ -1624,7 +1797,10 @@ def multi_task():
     x = rng.normal(size=(40, 5))
     y = x[:, :2] @ rng.normal(size=(2, 3)) + 0.5 * rng.normal(size=(40, 3))
     xc, yc = centred(x), centred(y)
-    for model, rho in ((linear_model.MultiTaskLasso(0.3, tol=1e-10), 1), (linear_model.MultiTaskElasticNet(0.3, l1_ratio=0.4, tol=1e-10), 0.4)):
+    for model, rho in (
+        (linear_model.MultiTaskLasso(0.3, tol=1e-10), 1),
+        (linear_model.MultiTaskElasticNet(0.3, l1_ratio=0.4, tol=1e-10), 0.4),
+    ):
         w = model.fit(x, y).coef_.T
 
         def objective(v):
@@ -1634,7 +1810,11 @@ def multi_task():
         is_minimum(objective, w, tolerance=1e-9)
     together = linear_model.MultiTaskLasso(0.5).fit(x, y).coef_ != 0
     assert np.all(together == together[0]) and fails(lambda: linear_model.MultiTaskLasso().fit(x, y[:, 0]))
-    assert linear_model.MultiTaskLassoCV(cv=3, alphas=5).fit(x, y).coef_.shape == (3, 5) == linear_model.MultiTaskElasticNetCV(cv=3, alphas=5).fit(x, y).coef_.shape
+    assert (
+        linear_model.MultiTaskLassoCV(cv=3, alphas=5).fit(x, y).coef_.shape
+        == (3, 5)
+        == linear_model.MultiTaskElasticNetCV(cv=3, alphas=5).fit(x, y).coef_.shape
+    )
 
 
 @card(
@@ -1657,7 +1837,9 @@ def huber():
     assert abs(model.intercept_ - 1.5) < 0.5 < abs(plain.intercept_ - 1.5)
     lever = np.r_[x[:, :1], [[1000.0]]]
     target = np.r_[x[:, 0] * 2, -5.0]
-    assert abs(linear_model.HuberRegressor(max_iter=10000).fit(lever, target).coef_[0]) < 0.2, "one far-off feature value turns the line"
+    assert abs(linear_model.HuberRegressor(max_iter=10000).fit(lever, target).coef_[0]) < 0.2, (
+        "one far-off feature value turns the line"
+    )
 
 
 @card(
@@ -1691,7 +1873,9 @@ def robust_regression():
     assert abs(theil.coef_[0] - 2) < 0.3 and 0.28 < theil.breakdown_ < 0.32
     wide = linear_model.TheilSenRegressor(random_state=0, max_subpopulation=50).fit(rng.normal(size=(60, 10)), y)
     assert wide.breakdown_ < 0.07
-    close(linear_model.TheilSenRegressor(n_subsamples=60).fit(x, y).coef_, linear_model.LinearRegression().fit(x, y).coef_)
+    close(
+        linear_model.TheilSenRegressor(n_subsamples=60).fit(x, y).coef_, linear_model.LinearRegression().fit(x, y).coef_
+    )
 
 
 @card(
@@ -1713,11 +1897,16 @@ def generalised_linear():
         point = np.r_[model.coef_, model.intercept_]
         close(model.predict(x), np.exp(x @ point[:3] + point[3]))
         is_minimum(
-            lambda p: metrics.mean_tweedie_deviance(target, np.exp(x @ p[:3] + p[3]), power=power) / 2 + 0.1 * (p[:3] ** 2).sum(),
+            lambda p: (
+                metrics.mean_tweedie_deviance(target, np.exp(x @ p[:3] + p[3]), power=power) / 2
+                + 0.1 * (p[:3] ** 2).sum()
+            ),
             point,
             tolerance=1e-9,
         )
-    assert fails(lambda: linear_model.GammaRegressor().fit(x, y * 0)) and fails(lambda: linear_model.PoissonRegressor().fit(x, y - 5))
+    assert fails(lambda: linear_model.GammaRegressor().fit(x, y * 0)) and fails(
+        lambda: linear_model.PoissonRegressor().fit(x, y - 5)
+    )
 
 
 @card(
@@ -1728,7 +1917,9 @@ def generalised_linear():
 def passive_aggressive():
     x, y = classification(30)
     made, text = warned(
-        lambda: linear_model.PassiveAggressiveClassifier(C=0.4, max_iter=1, tol=None, shuffle=False, fit_intercept=False).fit(x, y)
+        lambda: linear_model.PassiveAggressiveClassifier(
+            C=0.4, max_iter=1, tol=None, shuffle=False, fit_intercept=False
+        ).fit(x, y)
     )
     assert "1.8" in text and "1.10" in text
     w = np.zeros(3)
@@ -1737,7 +1928,14 @@ def passive_aggressive():
     close(made.coef_[0], w)
     new = quiet(
         lambda: linear_model.SGDClassifier(
-            loss="hinge", penalty=None, learning_rate="pa1", eta0=0.4, max_iter=1, tol=None, shuffle=False, fit_intercept=False
+            loss="hinge",
+            penalty=None,
+            learning_rate="pa1",
+            eta0=0.4,
+            max_iter=1,
+            tol=None,
+            shuffle=False,
+            fit_intercept=False,
         ).fit(x, y)
     )
     close(new.coef_[0], w)
@@ -1793,7 +1991,11 @@ def linear_svr():
     x, y = regression()
     model = svm.LinearSVR(C=0.5, epsilon=0.2, tol=1e-10, max_iter=1000000, random_state=0).fit(x, y)
     point = np.r_[model.coef_, model.intercept_]
-    is_minimum(lambda p: 0.5 * (p**2).sum() + 0.5 * np.maximum(0, np.abs(y - x @ p[:3] - p[3]) - 0.2).sum(), point, tolerance=1e-6)
+    is_minimum(
+        lambda p: 0.5 * (p**2).sum() + 0.5 * np.maximum(0, np.abs(y - x @ p[:3] - p[3]) - 0.2).sum(),
+        point,
+        tolerance=1e-6,
+    )
     assert svm.LinearSVR().epsilon == 0 and svm.SVR().epsilon == 0.1
 
 
@@ -1901,7 +2103,9 @@ def grid_search():
 def randomized_search():
     x, y = classification(60)
     Counting.fits = 0
-    model_selection.RandomizedSearchCV(Counting(), {"var_smoothing": scipy.stats.loguniform(1e-9, 1)}, n_iter=7, cv=3, random_state=0).fit(x, y)
+    model_selection.RandomizedSearchCV(
+        Counting(), {"var_smoothing": scipy.stats.loguniform(1e-9, 1)}, n_iter=7, cv=3, random_state=0
+    ).fit(x, y)
     assert Counting.fits == 7 * 3 + 1
     draws = scipy.stats.uniform(2, 10).rvs(1000, random_state=0)
     assert 2 <= draws.min() < 3 and 11 < draws.max() <= 12
@@ -1917,10 +2121,19 @@ def randomized_search():
 def halving():
     x, y = classification(400)
     found = model_selection.HalvingGridSearchCV(
-        naive_bayes.GaussianNB(), {"var_smoothing": np.logspace(-9, 0, 10)}, factor=2, cv=2, min_resources=20, random_state=0
+        naive_bayes.GaussianNB(),
+        {"var_smoothing": np.logspace(-9, 0, 10)},
+        factor=2,
+        cv=2,
+        min_resources=20,
+        random_state=0,
     ).fit(x, y)
     n, r = found.n_candidates_, found.n_resources_
-    assert len(n) > 2 and all(b == math.ceil(a / 2) for a, b in itertools.pairwise(n)) and all(b == 2 * a for a, b in itertools.pairwise(r))
+    assert (
+        len(n) > 2
+        and all(b == math.ceil(a / 2) for a, b in itertools.pairwise(n))
+        and all(b == 2 * a for a, b in itertools.pairwise(r))
+    )
 
 
 @card("sklearn.model_selection.FixedThresholdClassifier", formula=r"\hat y=[\,s(x)\ge t\,]")
@@ -1931,23 +2144,33 @@ def fixed_threshold():
     plain = linear_model.LogisticRegression().fit(x, y)
     close(model.predict_proba(x), plain.predict_proba(x))
     assert model.predict(x).sum() > plain.predict(x).sum()
-    assert fails(lambda: model_selection.FixedThresholdClassifier(linear_model.LogisticRegression()).fit(x, np.arange(60) % 3))
+    assert fails(
+        lambda: model_selection.FixedThresholdClassifier(linear_model.LogisticRegression()).fit(x, np.arange(60) % 3)
+    )
 
 
 @card("sklearn.model_selection.TunedThresholdClassifierCV")
 def tuned_threshold():
     x, y = classification(300)
     kept = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:20]]
-    model = model_selection.TunedThresholdClassifierCV(linear_model.LogisticRegression(), scoring="balanced_accuracy").fit(x[kept], y[kept])
+    model = model_selection.TunedThresholdClassifierCV(
+        linear_model.LogisticRegression(), scoring="balanced_accuracy"
+    ).fit(x[kept], y[kept])
     assert model.best_threshold_ < 0.4
-    assert fails(lambda: model_selection.TunedThresholdClassifierCV(linear_model.LogisticRegression()).fit(x, np.arange(300) % 3))
+    assert fails(
+        lambda: model_selection.TunedThresholdClassifierCV(linear_model.LogisticRegression()).fit(x, np.arange(300) % 3)
+    )
 
 
 @card("sklearn.multiclass.OneVsOneClassifier", formula=r"\text{models}=\frac{K(K-1)}2")
 def one_vs_one():
     x, y = classification(60, classes=4)
     model = multiclass.OneVsOneClassifier(svm.LinearSVC()).fit(x, y)
-    assert len(model.estimators_) == 4 * 3 / 2 and model.decision_function(x).shape == (60, 4) and not hasattr(model, "predict_proba")
+    assert (
+        len(model.estimators_) == 4 * 3 / 2
+        and model.decision_function(x).shape == (60, 4)
+        and not hasattr(model, "predict_proba")
+    )
 
 
 @card("sklearn.multiclass.OneVsRestClassifier", formula=r"\hat y=\arg\max_kf_k(x)")
@@ -1994,7 +2217,12 @@ def multi_output():
     both = np.c_[y, 1 - y]
     model = multioutput.MultiOutputClassifier(linear_model.LogisticRegression()).fit(x, both)
     answer = model.predict_proba(x)
-    assert isinstance(answer, list) and len(answer) == 2 and answer[0].shape == (40, 2) and model.predict(x).shape == (40, 2)
+    assert (
+        isinstance(answer, list)
+        and len(answer) == 2
+        and answer[0].shape == (40, 2)
+        and model.predict(x).shape == (40, 2)
+    )
     assert multioutput.MultiOutputRegressor(svm.SVR()).fit(x, both).predict(x).shape == (40, 2)
 
 
@@ -2004,7 +2232,10 @@ def categorical_nb():
     x[0] = 3
     model = naive_bayes.CategoricalNB(alpha=0.7).fit(x, y)
     for j, c, t in itertools.product(range(3), range(2), range(4)):
-        close(np.exp(model.feature_log_prob_[j][c, t]), (np.sum((y == c) & (x[:, j] == t)) + 0.7) / (np.sum(y == c) + 0.7 * 4))
+        close(
+            np.exp(model.feature_log_prob_[j][c, t]),
+            (np.sum((y == c) & (x[:, j] == t)) + 0.7) / (np.sum(y == c) + 0.7 * 4),
+        )
     assert fails(lambda: model.predict([[9, 0, 0]]), IndexError)
     assert naive_bayes.CategoricalNB(min_categories=10).fit(x, y).predict([[9, 0, 0]]).shape == (1,)
 
@@ -2052,11 +2283,16 @@ def radius_neighbors():
     inside = cdist(new, x) <= 1.2
     close(neighbors.RadiusNeighborsRegressor(1.2).fit(x, y).predict(new), [y[row].mean() for row in inside])
     labels = (y > 1.5).astype(int)
-    close(neighbors.RadiusNeighborsClassifier(1.2).fit(x, labels).predict_proba(new)[:, 1], [labels[row].mean() for row in inside])
+    close(
+        neighbors.RadiusNeighborsClassifier(1.2).fit(x, labels).predict_proba(new)[:, 1],
+        [labels[row].mean() for row in inside],
+    )
     far = x[:1] + 100
     assert np.isnan(quiet(lambda: neighbors.RadiusNeighborsRegressor(1.2).fit(x, y).predict(far)))[0]
     assert fails(lambda: neighbors.RadiusNeighborsClassifier(1.2).fit(x, labels).predict(far))
-    assert neighbors.RadiusNeighborsClassifier(1.2, outlier_label="most_frequent").fit(x, labels).predict(far).shape == (1,)
+    assert neighbors.RadiusNeighborsClassifier(1.2, outlier_label="most_frequent").fit(x, labels).predict(
+        far
+    ).shape == (1,)
 
 
 @card(
@@ -2067,7 +2303,9 @@ def radius_neighbors():
 def nearest_neighbors():
     x = rng.normal(size=(20, 3))
     model = neighbors.NearestNeighbors(n_neighbors=3).fit(x)
-    assert model.kneighbors(x)[1][:, 0].tolist() == list(range(20)) and not np.any(model.kneighbors()[1] == np.arange(20)[:, None])
+    assert model.kneighbors(x)[1][:, 0].tolist() == list(range(20)) and not np.any(
+        model.kneighbors()[1] == np.arange(20)[:, None]
+    )
     graph = neighbors.KNeighborsTransformer(n_neighbors=3).fit_transform(x)
     assert graph.shape == (20, 20) and graph.nnz == 20 * 4
     assert neighbors.KNeighborsTransformer(n_neighbors=3, mode="connectivity").fit_transform(x).nnz == 20 * 3
@@ -2081,7 +2319,7 @@ def kernel_density():
     x = rng.normal(size=(30, 2))
     model = neighbors.KernelDensity(bandwidth=0.4).fit(x)
     new = rng.normal(size=(5, 2))
-    p = np.exp(-cdist(new, x) ** 2 / (2 * 0.4**2)).sum(axis=1) / (30 * (2 * math.pi * 0.4**2) ** (2 / 2))
+    p = np.exp(-(cdist(new, x) ** 2) / (2 * 0.4**2)).sum(axis=1) / (30 * (2 * math.pi * 0.4**2) ** (2 / 2))
     close(model.score_samples(new), np.log(p))
     assert neighbors.KernelDensity(bandwidth=0.01).fit(x).score_samples(x).max() > 0
 
@@ -2102,7 +2340,9 @@ def local_outlier_factor():
     lof = (lrd[near] / lrd[:, None]).mean(axis=1)
     close(model.negative_outlier_factor_, -lof, rtol=1e-6)
     assert np.array_equal(labels == -1, lof > 1.5) and labels[-1] == -1
-    assert not hasattr(neighbors.LocalOutlierFactor().fit(x), "predict") and neighbors.LocalOutlierFactor(novelty=True).fit(x).predict(x[:2]).shape == (2,)
+    assert not hasattr(neighbors.LocalOutlierFactor().fit(x), "predict") and neighbors.LocalOutlierFactor(
+        novelty=True
+    ).fit(x).predict(x[:2]).shape == (2,)
 
 
 @card("sklearn.neighbors.NearestCentroid", formula=r"\hat y=\arg\min_c\lVert x-\mu_c\rVert")
@@ -2123,7 +2363,7 @@ def nca():
 
     def correct(components):
         z = x @ components.T
-        p = -cdist(z, z) ** 2
+        p = -(cdist(z, z) ** 2)
         np.fill_diagonal(p, -np.inf)
         return (scipy.special.softmax(p, axis=1) * (y[:, None] == y)).sum()
 
@@ -2143,7 +2383,9 @@ def rbm():
 @card("sklearn.pipeline.Pipeline", formula=r"\hat y=f\left(t_m(\cdots t_1(x))\right)")
 def pipelines():
     x, y = regression()
-    model = pipeline.Pipeline([("scale", preprocessing.StandardScaler()), ("pca", decomposition.PCA(2)), ("fit", linear_model.Ridge())]).fit(x, y)
+    model = pipeline.Pipeline(
+        [("scale", preprocessing.StandardScaler()), ("pca", decomposition.PCA(2)), ("fit", linear_model.Ridge())]
+    ).fit(x, y)
     scaler, pca, ridge_model = (model[k] for k in range(3))
     close(model.predict(x), ridge_model.predict(pca.transform(scaler.transform(x))))
     model.set_params(fit__alpha=3)
@@ -2169,7 +2411,9 @@ def function_transformer():
 
     x = rng.random((6, 2))
     close(preprocessing.FunctionTransformer(np.log1p, inverse_func=np.expm1).fit_transform(x), np.log1p(x))
-    assert fails(lambda: pickle.dumps(preprocessing.FunctionTransformer(lambda v: v)), AttributeError, pickle.PicklingError)
+    assert fails(
+        lambda: pickle.dumps(preprocessing.FunctionTransformer(lambda v: v)), AttributeError, pickle.PicklingError
+    )
 
 
 @card("sklearn.preprocessing.KBinsDiscretizer", "sklearn.preprocessing.MultiLabelBinarizer")
@@ -2177,7 +2421,9 @@ def discretizer():
     x = rng.normal(size=(100, 2))
     bins = preprocessing.KBinsDiscretizer(4, encode="ordinal").fit(x)
     assert preprocessing.KBinsDiscretizer(4).fit_transform(x).shape == (100, 8)
-    assert np.all(np.bincount(bins.transform(x)[:, 0].astype(int)) == 25) and bins.transform([[99.0, -99.0]]).tolist() == [[3, 0]]
+    assert np.all(np.bincount(bins.transform(x)[:, 0].astype(int)) == 25) and bins.transform(
+        [[99.0, -99.0]]
+    ).tolist() == [[3, 0]]
     many_zeros = np.r_[np.zeros(80), np.arange(20.0)][:, None]
     made, text = warned(lambda: preprocessing.KBinsDiscretizer(4).fit(many_zeros))
     assert text and made.n_bins_[0] < 4
@@ -2201,7 +2447,9 @@ def max_abs_scaler():
     x = rng.normal(size=(10, 3))
     scaler = preprocessing.MaxAbsScaler().fit(x)
     close(scaler.transform(x), x / np.abs(x).max(axis=0))
-    assert scaler.transform(x * 2).max() > 1 and preprocessing.MaxAbsScaler(clip=True).fit(x).transform(x * 2).max() == 1
+    assert (
+        scaler.transform(x * 2).max() > 1 and preprocessing.MaxAbsScaler(clip=True).fit(x).transform(x * 2).max() == 1
+    )
 
 
 @card("sklearn.preprocessing.PowerTransformer", formula=r"x'=\frac{(x+1)^\lambda-1}{\lambda}\quad(x\ge0,\ \lambda\ne0)")
@@ -2279,7 +2527,9 @@ def label_propagation():
     w = gram(x, x, 0.5)
     p = w / w.sum(axis=1, keepdims=True)
     known = y != -1
-    f = np.linalg.solve(np.eye((~known).sum()) - p[np.ix_(~known, ~known)], p[np.ix_(~known, known)] @ np.eye(2)[y[known]])
+    f = np.linalg.solve(
+        np.eye((~known).sum()) - p[np.ix_(~known, ~known)], p[np.ix_(~known, known)] @ np.eye(2)[y[known]]
+    )
     close(model.label_distributions_[~known], f, rtol=1e-4)
     assert np.array_equal(model.transduction_[known], y[known])
 
@@ -2306,14 +2556,19 @@ def self_training():
     model = semi_supervised.SelfTrainingClassifier(naive_bayes.GaussianNB(), threshold=0.9).fit(x, y)
     first = naive_bayes.GaussianNB().fit(x[:20], truth[:20]).predict_proba(x)
     assert np.array_equal(model.labeled_iter_ == 1, (first.max(axis=1) > 0.9) & (y == -1))
-    assert "no unlabeled" in warned(lambda: semi_supervised.SelfTrainingClassifier(naive_bayes.GaussianNB()).fit(x, truth))[1]
+    assert (
+        "no unlabeled"
+        in warned(lambda: semi_supervised.SelfTrainingClassifier(naive_bayes.GaussianNB()).fit(x, truth))[1]
+    )
 
 
 @card("sklearn.tree.ExtraTreeClassifier", "sklearn.tree.ExtraTreeRegressor")
 def extra_tree():
     x, y = classification()
     made = [tree.ExtraTreeClassifier(max_depth=1, random_state=s).fit(x, y).tree_.threshold[0] for s in range(5)]
-    assert len(set(made)) == 5 and isinstance(ensemble.ExtraTreesClassifier(2).fit(x, y).estimators_[0], tree.ExtraTreeClassifier)
+    assert len(set(made)) == 5 and isinstance(
+        ensemble.ExtraTreesClassifier(2).fit(x, y).estimators_[0], tree.ExtraTreeClassifier
+    )
     assert tree.ExtraTreeRegressor().fit(x, y).predict(x).shape == (60,)
 
 
@@ -2321,7 +2576,9 @@ def splits(splitter, *given, **more):
     return list(splitter.split(*given, **more))
 
 
-@card("sklearn.model_selection.KFold", formula=r"n_{\text{test}}\in\left\{\lfloor n/k\rfloor,\ \lceil n/k\rceil\right\}")
+@card(
+    "sklearn.model_selection.KFold", formula=r"n_{\text{test}}\in\left\{\lfloor n/k\rfloor,\ \lceil n/k\rceil\right\}"
+)
 def k_fold():
     for n, k in ((10, 3), (12, 4), (7, 5)):
         sizes = [len(test) for _, test in splits(model_selection.KFold(k), np.zeros(n))]
@@ -2347,15 +2604,27 @@ def splitters():
     for _, test in splits(model_selection.StratifiedKFold(5), x, y):
         assert np.bincount(y[test]).tolist() == [6, 2]
     assert fails(lambda: splits(model_selection.StratifiedKFold(2), x, rng.normal(size=40)))
-    assert "least populated" in warned(lambda: splits(model_selection.StratifiedKFold(5), np.zeros(12), [0, 0] + [1] * 10))[1]
-    for kind in (model_selection.GroupKFold(5), model_selection.StratifiedGroupKFold(5), model_selection.GroupShuffleSplit(3)):
+    assert (
+        "least populated"
+        in warned(lambda: splits(model_selection.StratifiedKFold(5), np.zeros(12), [0, 0] + [1] * 10))[1]
+    )
+    for kind in (
+        model_selection.GroupKFold(5),
+        model_selection.StratifiedGroupKFold(5),
+        model_selection.GroupShuffleSplit(3),
+    ):
         for train, test in splits(kind, x, y, groups):
             assert not set(groups[train]) & set(groups[test])
-    assert fails(lambda: splits(model_selection.GroupKFold(5), x, y)) and fails(lambda: splits(model_selection.GroupKFold(11), x, y, groups))
+    assert fails(lambda: splits(model_selection.GroupKFold(5), x, y)) and fails(
+        lambda: splits(model_selection.GroupKFold(11), x, y, groups)
+    )
     tests = [set(test) for _, test in splits(model_selection.ShuffleSplit(5, test_size=0.3, random_state=0), x)]
     assert all(len(one) == 12 for one in tests) and tests[0] & tests[1]
     uneven = np.r_[np.zeros(31), np.arange(1, 10)]
-    sizes = {len(test) for _, test in splits(model_selection.GroupShuffleSplit(20, test_size=0.2, random_state=0), x, y, uneven)}
+    sizes = {
+        len(test)
+        for _, test in splits(model_selection.GroupShuffleSplit(20, test_size=0.2, random_state=0), x, y, uneven)
+    }
     assert sizes == {2, 32}
     for _, test in splits(model_selection.StratifiedShuffleSplit(2, test_size=8), x, y):
         assert np.bincount(y[test]).tolist() == [6, 2]
@@ -2366,12 +2635,20 @@ def splitters():
 @card("sklearn.model_selection.LeaveOneOut", "sklearn.model_selection.LeavePOut", formula=r"\text{splits}=\binom np")
 def leave_out():
     x = np.zeros((6, 1))
-    assert len(splits(model_selection.LeaveOneOut(), x)) == 6 and len(splits(model_selection.LeavePOut(3), x)) == math.comb(6, 3)
+    assert len(splits(model_selection.LeaveOneOut(), x)) == 6 and len(
+        splits(model_selection.LeavePOut(3), x)
+    ) == math.comb(6, 3)
     a, b = regression(8)
-    assert np.isnan(quiet(lambda: model_selection.cross_val_score(linear_model.Ridge(), a, b, cv=model_selection.LeaveOneOut()))).all()
+    assert np.isnan(
+        quiet(lambda: model_selection.cross_val_score(linear_model.Ridge(), a, b, cv=model_selection.LeaveOneOut()))
+    ).all()
 
 
-@card("sklearn.model_selection.LeaveOneGroupOut", "sklearn.model_selection.LeavePGroupsOut", formula=r"\text{splits}=\binom Gp")
+@card(
+    "sklearn.model_selection.LeaveOneGroupOut",
+    "sklearn.model_selection.LeavePGroupsOut",
+    formula=r"\text{splits}=\binom Gp",
+)
 def leave_groups_out():
     x, groups = np.zeros((10, 1)), np.arange(10) // 2
     assert len(splits(model_selection.LeaveOneGroupOut(), x, groups=groups)) == 5
@@ -2396,11 +2673,19 @@ def time_series():
         made = splits(model_selection.TimeSeriesSplit(k), np.zeros(n))
         assert all(len(test) == n // (k + 1) and train.max() + 1 == test.min() for train, test in made)
         assert all(len(a) < len(b) for (a, _), (b, _) in itertools.pairwise(made))
-    assert all(test.min() - train.max() == 3 for train, test in splits(model_selection.TimeSeriesSplit(3, gap=2), np.zeros(20)))
-    assert all(len(train) <= 6 for train, _ in splits(model_selection.TimeSeriesSplit(3, max_train_size=6), np.zeros(20)))
+    assert all(
+        test.min() - train.max() == 3 for train, test in splits(model_selection.TimeSeriesSplit(3, gap=2), np.zeros(20))
+    )
+    assert all(
+        len(train) <= 6 for train, _ in splits(model_selection.TimeSeriesSplit(3, max_train_size=6), np.zeros(20))
+    )
 
 
-@card("sklearn.model_selection.check_cv", "sklearn.model_selection.train_test_split", "sklearn.model_selection.ParameterSampler")
+@card(
+    "sklearn.model_selection.check_cv",
+    "sklearn.model_selection.train_test_split",
+    "sklearn.model_selection.ParameterSampler",
+)
 def helpers_of_selection():
     y = np.arange(20) % 2
     assert isinstance(model_selection.check_cv(3, y, classifier=True), model_selection.StratifiedKFold)
@@ -2432,11 +2717,17 @@ def cross_validation():
     scores = model_selection.cross_val_score(model, x, y, scoring="neg_mean_squared_error")
     assert scores.shape == (5,) and np.all(scores < 0) and not hasattr(model, "coef_")
     both = model_selection.cross_validate(model, x, y, scoring=["r2", "neg_max_error"], return_train_score=True)
-    assert {"test_r2", "test_neg_max_error", "train_r2", "fit_time"} <= set(both) and "test_score" in model_selection.cross_validate(model, x, y)
+    assert {"test_r2", "test_neg_max_error", "train_r2", "fit_time"} <= set(
+        both
+    ) and "test_score" in model_selection.cross_validate(model, x, y)
     by_hand = [linear_model.Ridge().fit(x[a], y[a]).score(x[b], y[b]) for a, b in splits(model_selection.KFold(5), x)]
     close(model_selection.cross_val_score(model, x, y), by_hand)
     labels = np.repeat([0, 1, 2], [14, 13, 13])
-    values, text = warned(lambda: model_selection.cross_val_score(svm.SVC(), x, labels, cv=[(np.arange(10), np.arange(10, 40)), (np.arange(40), np.arange(40))]))
+    values, text = warned(
+        lambda: model_selection.cross_val_score(
+            svm.SVC(), x, labels, cv=[(np.arange(10), np.arange(10, 40)), (np.arange(40), np.arange(40))]
+        )
+    )
     assert np.isnan(values[0]) and np.isfinite(values[1]) and text
     out = model_selection.cross_val_predict(model, x, y)
     assert abs(metrics.r2_score(y, out) - np.mean(by_hand)) > 1e-4
@@ -2462,24 +2753,39 @@ def curves():
     assert sizes.tolist() == [37, 75] and train.shape == test.shape == (2, 4)
     train, test = model_selection.validation_curve(model, x, y, param_name="C", param_range=[0.1, 1, 10], cv=4)
     assert train.shape == test.shape == (3, 4)
-    made = model_selection.LearningCurveDisplay(train_sizes=sizes, train_scores=train[:2], test_scores=test[:2], score_name="s")
+    made = model_selection.LearningCurveDisplay(
+        train_sizes=sizes, train_scores=train[:2], test_scores=test[:2], score_name="s"
+    )
     assert not hasattr(made, "figure_")
-    shown = model_selection.LearningCurveDisplay.from_estimator(model, x, y, cv=4, train_sizes=[0.5, 1.0], score_type="test", std_display_style="fill_between")
+    shown = model_selection.LearningCurveDisplay.from_estimator(
+        model, x, y, cv=4, train_sizes=[0.5, 1.0], score_type="test", std_display_style="fill_between"
+    )
     band = shown.fill_between_[0].get_paths()[0].vertices[:, 1]
     scores = shown.test_scores[0]
-    close((band.min() <= scores.mean() - scores.std() + 1e-9, np.any(np.isclose(band, scores.mean() - scores.std()))), (True, True))
+    close(
+        (band.min() <= scores.mean() - scores.std() + 1e-9, np.any(np.isclose(band, scores.mean() - scores.std()))),
+        (True, True),
+    )
     for values, scale in (([0.1, 1, 10, 100], "log"), ([1, 2, 3, 4], "linear")):
-        drawn = model_selection.ValidationCurveDisplay.from_estimator(model, x, y, param_name="C", param_range=values, cv=2)
+        drawn = model_selection.ValidationCurveDisplay.from_estimator(
+            model, x, y, param_name="C", param_range=values, cv=2
+        )
         assert drawn.ax_.get_xscale() == scale
     pyplot.close("all")
     ordered = np.argsort(y, kind="stable")
-    assert fails(lambda: model_selection.learning_curve(model, x[ordered], y[ordered], cv=[(np.arange(100), np.arange(100))], train_sizes=[0.1], error_score="raise"))
+    assert fails(
+        lambda: model_selection.learning_curve(
+            model, x[ordered], y[ordered], cv=[(np.arange(100), np.arange(100))], train_sizes=[0.1], error_score="raise"
+        )
+    )
 
 
 @card("sklearn.model_selection.permutation_test_score", formula=r"p=\frac{C+1}{B+1}")
 def permutation_test():
     x, y = classification(40)
-    score, permuted, p = model_selection.permutation_test_score(naive_bayes.GaussianNB(), x, rng.permutation(y), n_permutations=30, cv=2)
+    score, permuted, p = model_selection.permutation_test_score(
+        naive_bayes.GaussianNB(), x, rng.permutation(y), n_permutations=30, cv=2
+    )
     close(p, (np.sum(permuted >= score) + 1) / (30 + 1))
     assert round(1 / 101, 4) == 0.0099
 
@@ -2494,9 +2800,20 @@ def what_shared_arguments_say():
     close(balanced.coef_, linear_model.LogisticRegression().fit(x, y, sample_weight=weights[y]).coef_, rtol=1e-4)
     doubled = linear_model.Ridge().fit(np.r_[x, x[:5]], np.r_[y, y[:5]])
     close(doubled.coef_, linear_model.Ridge().fit(x, y, sample_weight=np.r_[np.full(5, 2), np.ones(75)]).coef_)
-    assert len(ensemble.RandomForestClassifier(3, warm_start=True).fit(x, y).set_params(n_estimators=5).fit(x, y).estimators_) == 5
+    assert (
+        len(
+            ensemble.RandomForestClassifier(3, warm_start=True)
+            .fit(x, y)
+            .set_params(n_estimators=5)
+            .fit(x, y)
+            .estimators_
+        )
+        == 5
+    )
     assert linear_model.Ridge(fit_intercept=False).fit(x, y).intercept_ == 0
     leaves = tree.DecisionTreeClassifier(max_leaf_nodes=3, min_samples_leaf=4).fit(x, y)
     assert leaves.get_n_leaves() == 3 and leaves.tree_.n_node_samples.min() >= 4
-    small = [tree.DecisionTreeClassifier(ccp_alpha=a, random_state=0).fit(x, y).tree_.node_count for a in (0, 0.01, 0.05)]
+    small = [
+        tree.DecisionTreeClassifier(ccp_alpha=a, random_state=0).fit(x, y).tree_.node_count for a in (0, 0.01, 0.05)
+    ]
     assert small[0] >= small[1] >= small[2]

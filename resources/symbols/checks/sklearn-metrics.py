@@ -82,7 +82,12 @@ def pairs_of(u, v):
     both = only_v = only_u = none = 0
     for i, j in itertools.combinations(range(n), 2):
         a, b = u[i] == u[j], v[i] == v[j]
-        both, only_v, only_u, none = both + (a and b), only_v + (b and not a), only_u + (a and not b), none + (not a and not b)
+        both, only_v, only_u, none = (
+            both + (a and b),
+            only_v + (b and not a),
+            only_u + (a and not b),
+            none + (not a and not b),
+        )
     return both, only_v, only_u, none
 
 
@@ -102,7 +107,10 @@ def mutual_information():
     assert metrics.mutual_info_score(few, many) > metrics.mutual_info_score(few, rng.integers(0, 3, 200))
 
 
-@card("sklearn.metrics.normalized_mutual_info_score", formula=r"\mathrm{NMI}=\frac{I(U;V)}{\tfrac12\left(H(U)+H(V)\right)}")
+@card(
+    "sklearn.metrics.normalized_mutual_info_score",
+    formula=r"\mathrm{NMI}=\frac{I(U;V)}{\tfrac12\left(H(U)+H(V)\right)}",
+)
 def normalised_mutual_information():
     u, v = classes()
     close(metrics.normalized_mutual_info_score(u, v), metrics.mutual_info_score(u, v) / ((entropy(u) + entropy(v)) / 2))
@@ -110,7 +118,10 @@ def normalised_mutual_information():
     assert metrics.normalized_mutual_info_score(a, b) > 0.5 > abs(metrics.adjusted_mutual_info_score(a, b))
 
 
-@card("sklearn.metrics.pairwise.cosine_similarity", formula=r"s_{ij}=\frac{x_i\cdot y_j}{\lVert x_i\rVert\,\lVert y_j\rVert}")
+@card(
+    "sklearn.metrics.pairwise.cosine_similarity",
+    formula=r"s_{ij}=\frac{x_i\cdot y_j}{\lVert x_i\rVert\,\lVert y_j\rVert}",
+)
 def cosine_similarity():
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
     close(pairwise.cosine_similarity(x, y), [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in y] for a in x])
@@ -118,7 +129,9 @@ def cosine_similarity():
     close(pairwise.cosine_similarity([[1.0, 2.0]], [[2.0, 4.0]]), 1)
 
 
-@card("sklearn.metrics.pairwise.euclidean_distances", formula=r"d_{ij}=\sqrt{x_i\cdot x_i-2\,x_i\cdot y_j+y_j\cdot y_j}")
+@card(
+    "sklearn.metrics.pairwise.euclidean_distances", formula=r"d_{ij}=\sqrt{x_i\cdot x_i-2\,x_i\cdot y_j+y_j\cdot y_j}"
+)
 def euclidean():
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
     close(pairwise.euclidean_distances(x, y), [[math.sqrt(a @ a - 2 * a @ b + b @ b) for b in y] for a in x])
@@ -152,7 +165,10 @@ def mean_squared_error():
     close(metrics.mean_squared_error(y[:, 0], p[:, 0]), np.mean((y[:, 0] - p[:, 0]) ** 2))
     close(metrics.mean_squared_error(y, p), np.mean((y - p) ** 2))
     assert fails(lambda: metrics.mean_squared_error(y, p, squared=False), TypeError)
-    assert "neg_mean_squared_error" in metrics.get_scorer_names() and "mean_squared_error" not in metrics.get_scorer_names()
+    assert (
+        "neg_mean_squared_error" in metrics.get_scorer_names()
+        and "mean_squared_error" not in metrics.get_scorer_names()
+    )
 
 
 @card("sklearn.metrics.mean_absolute_error", formula=r"\mathrm{MAE}=\frac1n\sum_i\lvert y_i-\hat y_i\rvert")
@@ -199,7 +215,9 @@ def balanced_accuracy():
     close(metrics.balanced_accuracy_score(y, np.zeros_like(y)), 0.25)
 
 
-@card("sklearn.metrics.top_k_accuracy_score", formula=r"\mathrm{acc}_k=\frac1n\sum_i[\operatorname{rank}(s_{i,y_i})\le k]")
+@card(
+    "sklearn.metrics.top_k_accuracy_score", formula=r"\mathrm{acc}_k=\frac1n\sum_i[\operatorname{rank}(s_{i,y_i})\le k]"
+)
 def top_k():
     y, s = np.r_[np.arange(5), rng.integers(0, 5, 35)], rng.random((40, 5))
     for k in (1, 2, 3):
@@ -337,7 +355,9 @@ def f_beta():
         close(metrics.fbeta_score(y, p, beta=beta), (1 + beta**2) * a * b / (beta**2 * a + b))
         close(1 / metrics.fbeta_score(y, p, beta=beta), (1 / a + beta**2 / b) / (1 + beta**2))
     close(metrics.fbeta_score(y, p, beta=0), a)
-    assert fails(lambda: metrics.fbeta_score(y, p), TypeError) and fails(lambda: metrics.fbeta_score(y, p, 2), TypeError)
+    assert fails(lambda: metrics.fbeta_score(y, p), TypeError) and fails(
+        lambda: metrics.fbeta_score(y, p, 2), TypeError
+    )
 
 
 @card("sklearn.metrics.roc_auc_score", formula=r"\mathrm{AUC}=P(s^+>s^-)+\tfrac12P(s^+=s^-)")
@@ -349,13 +369,17 @@ def roc_auc():
         close(metrics.roc_auc_score(y, p), metrics.balanced_accuracy_score(y, p))
         close(metrics.roc_auc_score(y, np.exp(s)), metrics.roc_auc_score(y, s))
     z, q = np.arange(20) % 3, probabilities(20, 3)
-    assert fails(lambda: metrics.roc_auc_score(z, q)) and fails(lambda: metrics.roc_auc_score(z, q * 2, multi_class="ovr"))
+    assert fails(lambda: metrics.roc_auc_score(z, q)) and fails(
+        lambda: metrics.roc_auc_score(z, q * 2, multi_class="ovr")
+    )
     rest = [metrics.roc_auc_score(z == c, q[:, c]) for c in range(3)]
     close(metrics.roc_auc_score(z, q, multi_class="ovr"), np.mean(rest))
     pairs = []
     for a, b in itertools.combinations(range(3), 2):
         kept = (z == a) | (z == b)
-        pairs.append((metrics.roc_auc_score(z[kept] == a, q[kept, a]) + metrics.roc_auc_score(z[kept] == b, q[kept, b])) / 2)
+        pairs.append(
+            (metrics.roc_auc_score(z[kept] == a, q[kept, a]) + metrics.roc_auc_score(z[kept] == b, q[kept, b])) / 2
+        )
     close(metrics.roc_auc_score(z, q, multi_class="ovo"), np.mean(pairs))
     assert fails(lambda: metrics.roc_auc_score(z, q, multi_class="ovo", average=None), ValueError, NotImplementedError)
 
@@ -436,7 +460,10 @@ def scorers():
     target = rng.normal(size=60)
     close(metrics.check_scoring(linear)(linear, x, target), metrics.r2_score(target, linear.predict(x)))
     assert set(metrics.check_scoring(model, ["accuracy", "roc_auc"])(model, x, y)) == {"accuracy", "roc_auc"}
-    close(metrics.get_scorer("neg_mean_squared_error")(linear, x, target), -metrics.mean_squared_error(target, linear.predict(x)))
+    close(
+        metrics.get_scorer("neg_mean_squared_error")(linear, x, target),
+        -metrics.mean_squared_error(target, linear.predict(x)),
+    )
     assert fails(lambda: metrics.get_scorer("mse")) and "f1_macro" in metrics.get_scorer_names()
     hard = metrics.make_scorer(metrics.roc_auc_score)(model, x, y)
     soft = metrics.make_scorer(metrics.roc_auc_score, response_method="predict_proba")(model, x, y)
@@ -526,7 +553,9 @@ def ndcg():
     y, s = rng.integers(0, 4, (1, 6)) + 1, rng.random((1, 6))
     close(metrics.ndcg_score(y, s, k=3), metrics.dcg_score(y, s, k=3) / metrics.dcg_score(y, y, k=3))
     assert metrics.ndcg_score([[3, 2, 1]], [[9, 5, 1]]) == 1
-    assert fails(lambda: metrics.ndcg_score([[1]], [[0.1]])) and fails(lambda: metrics.ndcg_score([[-1, 1]], [[0.1, 0.2]]))
+    assert fails(lambda: metrics.ndcg_score([[1]], [[0.1]])) and fails(
+        lambda: metrics.ndcg_score([[-1, 1]], [[0.1, 0.2]])
+    )
 
 
 @card("sklearn.metrics.det_curve", formula=r"\mathrm{FPR}=\frac{FP}{FP+TN},\quad\mathrm{FNR}=\frac{FN}{FN+TP}")
@@ -562,11 +591,16 @@ def hinge():
     close(metrics.hinge_loss(z, g), np.mean(np.maximum(0, 1 - (own - other))))
 
 
-@card("sklearn.metrics.matthews_corrcoef", formula=r"\mathrm{MCC}=\frac{TP\,TN-FP\,FN}{\sqrt{(TP+FP)(TP+FN)(TN+FP)(TN+FN)}}")
+@card(
+    "sklearn.metrics.matthews_corrcoef",
+    formula=r"\mathrm{MCC}=\frac{TP\,TN-FP\,FN}{\sqrt{(TP+FP)(TP+FN)(TN+FP)(TN+FN)}}",
+)
 def mcc():
     y, _, p = binary()
     tp, fp, fn, tn = map(float, cells(y, p))
-    close(metrics.matthews_corrcoef(y, p), (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+    close(
+        metrics.matthews_corrcoef(y, p), (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    )
     close(metrics.matthews_corrcoef(y, p), np.corrcoef(y, p)[0, 1])
     close(metrics.matthews_corrcoef(1 - y, 1 - p), metrics.matthews_corrcoef(y, p))
     assert metrics.matthews_corrcoef(y, np.ones_like(y)) == 0
@@ -600,7 +634,10 @@ def d2_absolute():
     assert np.isnan(quiet(lambda: metrics.d2_absolute_error_score([1.0], [1.0])))
 
 
-@card("sklearn.metrics.d2_pinball_score", formula=r"D^2=1-\frac{\mathrm{pinball}(y,\hat y)}{\mathrm{pinball}(y,\,Q_\alpha(y))}")
+@card(
+    "sklearn.metrics.d2_pinball_score",
+    formula=r"D^2=1-\frac{\mathrm{pinball}(y,\hat y)}{\mathrm{pinball}(y,\,Q_\alpha(y))}",
+)
 def d2_pinball():
     y, p = rng.exponential(size=21), rng.exponential(size=21)
     for a in (0.1, 0.5, 0.9):
@@ -614,7 +651,9 @@ def d2_pinball():
 def d2_tweedie():
     y, p = rng.exponential(size=21) + 0.1, rng.exponential(size=21) + 0.1
     for power in (0, 1, 1.5, 2, 3):
-        ratio = metrics.mean_tweedie_deviance(y, p, power=power) / metrics.mean_tweedie_deviance(y, np.full(21, y.mean()), power=power)
+        ratio = metrics.mean_tweedie_deviance(y, p, power=power) / metrics.mean_tweedie_deviance(
+            y, np.full(21, y.mean()), power=power
+        )
         close(metrics.d2_tweedie_score(y, p, power=power), 1 - ratio)
     close(metrics.d2_tweedie_score(y, p), metrics.r2_score(y, p))
     assert fails(lambda: metrics.d2_tweedie_score([1.0, 2.0], [0.0, 1.0], power=1))
@@ -652,15 +691,24 @@ def mape():
     close(metrics.mean_absolute_percentage_error([0.0], [1.0]), 1 / epsilon)
     assert 1e15 < 1 / epsilon < 1e16
     # A forecast of 0 costs at most 1, one that is too high costs without limit.
-    assert metrics.mean_absolute_percentage_error([10.0], [0.0]) == 1 < metrics.mean_absolute_percentage_error([10.0], [30.0])
+    assert (
+        metrics.mean_absolute_percentage_error([10.0], [0.0])
+        == 1
+        < metrics.mean_absolute_percentage_error([10.0], [30.0])
+    )
 
 
-@card("sklearn.metrics.mean_poisson_deviance", formula=r"D=\frac2n\sum_i\left(y_i\ln\frac{y_i}{\hat y_i}-y_i+\hat y_i\right)")
+@card(
+    "sklearn.metrics.mean_poisson_deviance",
+    formula=r"D=\frac2n\sum_i\left(y_i\ln\frac{y_i}{\hat y_i}-y_i+\hat y_i\right)",
+)
 def poisson():
     y, p = rng.integers(1, 9, 15), rng.exponential(size=15) + 0.1
     close(metrics.mean_poisson_deviance(y, p), 2 * np.mean(y * np.log(y / p) - y + p))
     close(metrics.mean_poisson_deviance([0], [0.5]), 2 * 0.5)
-    assert fails(lambda: metrics.mean_poisson_deviance([0, 1], [0, 1])) and fails(lambda: metrics.mean_poisson_deviance([-1], [1]))
+    assert fails(lambda: metrics.mean_poisson_deviance([0, 1], [0, 1])) and fails(
+        lambda: metrics.mean_poisson_deviance([-1], [1])
+    )
 
 
 @card(
@@ -702,7 +750,10 @@ def pinball():
     close(metrics.mean_pinball_loss([1.0], [0.0], alpha=0.9), 9 * metrics.mean_pinball_loss([0.0], [1.0], alpha=0.9))
 
 
-@card("sklearn.metrics.mean_squared_log_error", formula=r"\mathrm{MSLE}=\frac1n\sum_i\left(\ln(1+y_i)-\ln(1+\hat y_i)\right)^2")
+@card(
+    "sklearn.metrics.mean_squared_log_error",
+    formula=r"\mathrm{MSLE}=\frac1n\sum_i\left(\ln(1+y_i)-\ln(1+\hat y_i)\right)^2",
+)
 def msle():
     y, p = rng.exponential(size=15), rng.exponential(size=15)
     close(metrics.mean_squared_log_error(y, p), np.mean((np.log(1 + y) - np.log(1 + p)) ** 2))
@@ -793,20 +844,27 @@ def ranking_loss():
     assert metrics.label_ranking_loss(np.array([[0, 0], [1, 1]]), rng.random((2, 2))) == 0
 
 
-@card("sklearn.metrics.adjusted_mutual_info_score", formula=r"\mathrm{AMI}=\frac{I-E[I]}{\operatorname{mean}(H(U),H(V))-E[I]}")
+@card(
+    "sklearn.metrics.adjusted_mutual_info_score",
+    formula=r"\mathrm{AMI}=\frac{I-E[I]}{\operatorname{mean}(H(U),H(V))-E[I]}",
+)
 def ami():
     u, v = classes(40, 3)
     expected = cluster.expected_mutual_information(cluster.contingency_matrix(u, v).astype(np.int64), len(u))
     shuffled = [metrics.mutual_info_score(u, rng.permutation(v)) for _ in range(800)]
     assert abs(np.mean(shuffled) - expected) < 0.01
     information = metrics.mutual_info_score(u, v)
-    close(metrics.adjusted_mutual_info_score(u, v), (information - expected) / ((entropy(u) + entropy(v)) / 2 - expected))
+    close(
+        metrics.adjusted_mutual_info_score(u, v), (information - expected) / ((entropy(u) + entropy(v)) / 2 - expected)
+    )
     assert any(metrics.adjusted_mutual_info_score(u, rng.permutation(v)) < 0 for _ in range(20))
     a, b = rng.integers(0, 3, 5000), rng.integers(0, 3, 5000)
     assert abs(metrics.adjusted_mutual_info_score(a, b) - metrics.normalized_mutual_info_score(a, b)) < 1e-3
 
 
-@card("sklearn.metrics.adjusted_rand_score", formula=r"\mathrm{ARI}=\frac{\mathrm{RI}-E[\mathrm{RI}]}{1-E[\mathrm{RI}]}")
+@card(
+    "sklearn.metrics.adjusted_rand_score", formula=r"\mathrm{ARI}=\frac{\mathrm{RI}-E[\mathrm{RI}]}{1-E[\mathrm{RI}]}"
+)
 def ari():
     u, v = classes(30, 3)
     both, only_v, only_u, none = pairs_of(u, v)
@@ -831,7 +889,9 @@ def calinski_harabasz():
     between = sum(np.sum(labels == c) * ((centres[c] - x.mean(axis=0)) ** 2).sum() for c in range(3))
     within = ((x - centres[labels]) ** 2).sum()
     close(metrics.calinski_harabasz_score(x, labels), (between / 2) / (within / (40 - 3)))
-    assert fails(lambda: metrics.calinski_harabasz_score(x, np.zeros(40))) and fails(lambda: metrics.calinski_harabasz_score(x, np.arange(40)))
+    assert fails(lambda: metrics.calinski_harabasz_score(x, np.zeros(40))) and fails(
+        lambda: metrics.calinski_harabasz_score(x, np.arange(40))
+    )
 
 
 @card("sklearn.metrics.cluster.contingency_matrix", formula=r"C_{ij}=\lvert\{s:u_s=i,\,v_s=j\}\rvert")
@@ -839,7 +899,9 @@ def contingency():
     u, v = np.arange(30) % 3, np.arange(30) % 5
     c = cluster.contingency_matrix(u, v)
     assert c.shape == (3, 5) and all(c[i, j] == np.sum((u == i) & (v == j)) for i in range(3) for j in range(5))
-    assert cluster.contingency_matrix(u, v, eps=0.5).dtype == float and fails(lambda: cluster.contingency_matrix(u, v, eps=0.5, sparse=True))
+    assert cluster.contingency_matrix(u, v, eps=0.5).dtype == float and fails(
+        lambda: cluster.contingency_matrix(u, v, eps=0.5, sparse=True)
+    )
 
 
 @card("sklearn.metrics.cluster.pair_confusion_matrix")
@@ -854,7 +916,9 @@ def pair_confusion():
 def completeness():
     c, k = classes()
     close(metrics.completeness_score(c, k), 1 - conditional(k, c) / entropy(k))
-    assert metrics.completeness_score(c, np.zeros_like(k)) == 1 and metrics.completeness_score(c, k) != metrics.completeness_score(k, c)
+    assert metrics.completeness_score(c, np.zeros_like(k)) == 1 and metrics.completeness_score(
+        c, k
+    ) != metrics.completeness_score(k, c)
 
 
 @card("sklearn.metrics.homogeneity_score", formula=r"h=1-\frac{H(C\mid K)}{H(C)}")
@@ -920,7 +984,9 @@ def silhouette():
     close(metrics.silhouette_samples(x, labels), each)
     close(metrics.silhouette_score(x, labels), np.mean(each))
     close(metrics.silhouette_score(d, labels, metric="precomputed"), np.mean(each))
-    assert fails(lambda: metrics.silhouette_score(x, np.zeros(20))) and fails(lambda: metrics.silhouette_score(x, np.arange(20)))
+    assert fails(lambda: metrics.silhouette_score(x, np.zeros(20))) and fails(
+        lambda: metrics.silhouette_score(x, np.arange(20))
+    )
     noise = np.where(np.arange(20) < 4, -1, labels)
     close(metrics.silhouette_score(x, noise), metrics.silhouette_score(x, np.where(noise == -1, 9, noise)))
 
@@ -954,7 +1020,9 @@ def by_name():
     close(metrics.DistanceMetric.get_metric("haversine").pairwise(where), pairwise.haversine_distances(where))
     assert "chebyshev" not in pairwise.distance_metrics()
     close(metrics.pairwise_distances(x, y, metric="chebyshev"), np.abs(x[:, None] - y).max(axis=2))
-    assert {"polynomial", "poly", "rbf", "laplacian"} <= set(pairwise.kernel_metrics()) and "precomputed" not in pairwise.kernel_metrics()
+    assert {"polynomial", "poly", "rbf", "laplacian"} <= set(
+        pairwise.kernel_metrics()
+    ) and "precomputed" not in pairwise.kernel_metrics()
     close(pairwise.pairwise_kernels(x, y), x @ y.T)
     close(pairwise.pairwise_kernels(x, y, "rbf", gamma=0.1), pairwise.rbf_kernel(x, y, gamma=0.1))
     assert fails(lambda: pairwise.pairwise_kernels(x, y, "rbf", gama=0.1), TypeError)
@@ -983,14 +1051,22 @@ def additive_chi2():
 )
 def chi2_kernel():
     x, y = histograms()
-    close(pairwise.chi2_kernel(x, y, gamma=0.3), np.exp(-0.3 * (((x[:, None] - y) ** 2) / (x[:, None] + y)).sum(axis=2)))
+    close(
+        pairwise.chi2_kernel(x, y, gamma=0.3), np.exp(-0.3 * (((x[:, None] - y) ** 2) / (x[:, None] + y)).sum(axis=2))
+    )
     assert fails(lambda: pairwise.chi2_kernel(-x, y))
 
 
-@card("sklearn.metrics.pairwise.cosine_distances", formula=r"d_{ij}=1-\frac{x_i\cdot y_j}{\lVert x_i\rVert\,\lVert y_j\rVert}")
+@card(
+    "sklearn.metrics.pairwise.cosine_distances",
+    formula=r"d_{ij}=1-\frac{x_i\cdot y_j}{\lVert x_i\rVert\,\lVert y_j\rVert}",
+)
 def cosine_distances():
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
-    close(pairwise.cosine_distances(x, y), 1 - np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in y] for a in x]))
+    close(
+        pairwise.cosine_distances(x, y),
+        1 - np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in y] for a in x]),
+    )
     close(pairwise.cosine_distances([[1.0]], [[-1.0]]), 2)
     assert pairwise.cosine_distances([[0.0, 0.0]], [[1.0, 0.0], [0.0, 0.0]]).tolist()[0][0] == 1
     assert pairwise.cosine_distances([[0.0, 0.0], [1.0, 0.0]]).tolist()[0] == [0, 1]
@@ -1033,7 +1109,10 @@ def manhattan():
     close(pairwise.manhattan_distances(x, y), np.abs(x[:, None] - y).sum(axis=2))
 
 
-@card("sklearn.metrics.pairwise.nan_euclidean_distances", formula=r"d=\sqrt{\tfrac{D}{\lvert P\rvert}\sum_{k\in P}(x_k-y_k)^2}")
+@card(
+    "sklearn.metrics.pairwise.nan_euclidean_distances",
+    formula=r"d=\sqrt{\tfrac{D}{\lvert P\rvert}\sum_{k\in P}(x_k-y_k)^2}",
+)
 def nan_euclidean():
     x = np.array([[1, np.nan, 3, 4.0], [2, 5, np.nan, 1]])
     present = [0, 3]
@@ -1081,7 +1160,9 @@ def distances():
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
     for name in ("euclidean", "cityblock", "cosine"):
         close(metrics.pairwise_distances(x, y, metric=name), scipy.spatial.distance.cdist(x, y, name))
-    close(metrics.pairwise_distances(x, y, metric=lambda a, b: (a - b) @ (a - b)), scipy.spatial.distance.cdist(x, y) ** 2)
+    close(
+        metrics.pairwise_distances(x, y, metric=lambda a, b: (a - b) @ (a - b)), scipy.spatial.distance.cdist(x, y) ** 2
+    )
 
 
 @card(

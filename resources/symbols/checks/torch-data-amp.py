@@ -10,7 +10,16 @@ import torch
 import torch.distributed
 import torch.utils.checkpoint
 from torch import nn
-from torch.distributions import Bernoulli, Beta, Categorical, Independent, MultivariateNormal, Normal, Poisson, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+    kl_divergence,
+)
 from torch.utils import data
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 from torch.utils.data.distributed import DistributedSampler
@@ -22,7 +31,9 @@ def warns(kind, work, *words: str):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = work()
-    assert any(issubclass(one.category, kind) and all(word in str(one.message) for word in words) for one in caught), f"no {kind.__name__}"
+    assert any(issubclass(one.category, kind) and all(word in str(one.message) for word in words) for one in caught), (
+        f"no {kind.__name__}"
+    )
     return result
 
 
@@ -81,7 +92,10 @@ def data_loader():
 def combined_datasets():
     assert data.TensorDataset(torch.ones(3))[0] == (torch.tensor(1.0),)
     raises(AssertionError, lambda: data.TensorDataset(torch.ones(3), torch.ones(4)))
-    assert data.StackDataset([1, 2], [3, 4])[0] == (1, 3) and data.StackDataset(a=[1, 2], b=[3, 4])[1] == {"a": 2, "b": 4}
+    assert data.StackDataset([1, 2], [3, 4])[0] == (1, 3) and data.StackDataset(a=[1, 2], b=[3, 4])[1] == {
+        "a": 2,
+        "b": 4,
+    }
     raises(ValueError, lambda: data.StackDataset([1, 2], [1]))
     first = [1, 2]
     joined = data.ConcatDataset([first, [3]])
@@ -98,7 +112,10 @@ def subsets():
     assert sorted([*parts[0].indices, *parts[1].indices]) == list(range(100)) and len(parts[0]) == 80
     again = data.random_split(range(100), [0.8, 0.2])
     assert list(parts[0].indices) != list(again[0].indices)
-    seeded = [list(data.random_split(range(100), [80, 20], generator=torch.Generator().manual_seed(0))[0].indices) for _ in range(2)]
+    seeded = [
+        list(data.random_split(range(100), [80, 20], generator=torch.Generator().manual_seed(0))[0].indices)
+        for _ in range(2)
+    ]
     assert seeded[0] == seeded[1]
     raises(ValueError, lambda: data.random_split(range(10), [0.7, 0.2]))
 
@@ -133,7 +150,13 @@ def worker_info():
     assert {x.item() for x in data.DataLoader(Where())} == {-1}
 
 
-@card("torch.utils.data.Sampler", "torch.utils.data.SequentialSampler", "torch.utils.data.RandomSampler", "torch.utils.data.SubsetRandomSampler", "torch.utils.data.BatchSampler")
+@card(
+    "torch.utils.data.Sampler",
+    "torch.utils.data.SequentialSampler",
+    "torch.utils.data.RandomSampler",
+    "torch.utils.data.SubsetRandomSampler",
+    "torch.utils.data.BatchSampler",
+)
 def samplers():
     class Twice(data.Sampler):
         def __iter__(self):
@@ -163,14 +186,19 @@ def weighted_sampler():
     picked = targets[list(data.WeightedRandomSampler(balanced[targets], 20000))]
     assert abs(picked.double().mean() - 0.5) < 0.02
     assert len(set(data.WeightedRandomSampler(balanced[targets], 100))) < 100
-    assert set(data.WeightedRandomSampler([1.0, 9.0], 100)) == {0, 1}, "weights per class would reach only the first examples"
+    assert set(data.WeightedRandomSampler([1.0, 9.0], 100)) == {0, 1}, (
+        "weights per class would reach only the first examples"
+    )
 
 
 @card("torch.utils.data.distributed.DistributedSampler")
 def distributed_sampler():
     shares = [list(DistributedSampler(range(5), 2, rank, shuffle=False)) for rank in range(2)]
     assert shares == [[0, 2, 4], [1, 3, 0]]
-    assert [list(DistributedSampler(range(5), 2, rank, shuffle=False, drop_last=True)) for rank in range(2)] == [[0, 2], [1, 3]]
+    assert [list(DistributedSampler(range(5), 2, rank, shuffle=False, drop_last=True)) for rank in range(2)] == [
+        [0, 2],
+        [1, 3],
+    ]
     sampler = DistributedSampler(range(50), 2, 0)
     first = list(sampler)
     assert list(sampler) == first
@@ -199,7 +227,12 @@ def autocast():
 
 @card("torch.cuda.amp.autocast", "torch.cpu.amp.autocast", "torch.cuda.amp.custom_fwd")
 def deprecated_names():
-    for make, name in ((torch.cuda.amp.autocast, "cuda"), (torch.cpu.amp.autocast, "cpu"), (torch.cuda.amp.GradScaler, "cuda"), (torch.cpu.amp.GradScaler, "cpu")):
+    for make, name in (
+        (torch.cuda.amp.autocast, "cuda"),
+        (torch.cpu.amp.autocast, "cpu"),
+        (torch.cuda.amp.GradScaler, "cuda"),
+        (torch.cpu.amp.GradScaler, "cpu"),
+    ):
         warns(FutureWarning, make, "deprecated", f"'{name}'")
     with quietly(lambda: torch.cpu.amp.autocast(False)):
         assert not torch.is_autocast_enabled("cpu")
@@ -210,7 +243,12 @@ def deprecated_names():
 SCALER = r"g=\frac{1}{s}\,\nabla_\theta\,(s\,L),\qquad s\leftarrow\tfrac{s}{2}\ \text{if}\ g\notin\mathbb{R}"
 
 
-@card("torch.amp.GradScaler.scale", "torch.amp.GradScaler.step", "torch.amp.GradScaler.update", "torch.amp.GradScaler.unscale_")
+@card(
+    "torch.amp.GradScaler.scale",
+    "torch.amp.GradScaler.step",
+    "torch.amp.GradScaler.update",
+    "torch.amp.GradScaler.unscale_",
+)
 @card("torch.amp.GradScaler", "torch.cuda.amp.GradScaler", formula=SCALER)
 def grad_scaler():
     scaler = torch.amp.GradScaler("cpu", growth_interval=2)
@@ -272,7 +310,11 @@ def custom_functions():
             y = function.apply(a, torch.ones(2, 2))
         y.float().sum().backward()
     assert seen == {"both": True, "neither": False}
-    cast = product("cast", torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32), torch.amp.custom_bwd(device_type="cpu"))
+    cast = product(
+        "cast",
+        torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32),
+        torch.amp.custom_bwd(device_type="cpu"),
+    )
     with torch.autocast("cpu"):
         assert cast.apply(torch.ones(2, 2).bfloat16(), torch.ones(2, 2)).dtype == torch.float32
 
@@ -313,7 +355,9 @@ def among_processes(size: int, work) -> list[np.ndarray]:
             if child == 0:
                 status = 1
                 try:
-                    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=size)
+                    torch.distributed.init_process_group(
+                        "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=size
+                    )
                     np.save(f"{folder}/{rank}.npy", work(rank))
                     torch.distributed.barrier()
                     status = 0
@@ -326,7 +370,13 @@ def among_processes(size: int, work) -> list[np.ndarray]:
 
 
 @card("torch.distributed.all_reduce", formula=r"x_r\leftarrow\sum_{q=0}^{W-1}x_q\qquad\text{for all ranks }r")
-@card("torch.distributed.all_gather", "torch.distributed.broadcast", "torch.distributed.get_rank", "torch.distributed.get_world_size", "torch.distributed.barrier")
+@card(
+    "torch.distributed.all_gather",
+    "torch.distributed.broadcast",
+    "torch.distributed.get_rank",
+    "torch.distributed.get_world_size",
+    "torch.distributed.barrier",
+)
 def collectives():
     values = torch.randn(2, 3, dtype=torch.float64)
 
@@ -367,7 +417,11 @@ def process_group():
 # Distributions
 
 
-@card("torch.distributions.Distribution", "torch.distributions.Distribution.sample", "torch.distributions.Distribution.log_prob")
+@card(
+    "torch.distributions.Distribution",
+    "torch.distributions.Distribution.sample",
+    "torch.distributions.Distribution.log_prob",
+)
 def distributions():
     batch = MultivariateNormal(torch.zeros(5, 2), torch.eye(2))
     assert batch.batch_shape == (5,) and batch.event_shape == (2,)
@@ -421,7 +475,11 @@ def bernoulli():
     assert Bernoulli(torch.tensor(0.5)).sample().dtype == torch.float32
 
 
-@card("torch.distributions.kl_divergence", "torch.distributions.kl.kl_divergence", formula=r"D(p\,\|\,q)=\mathbb{E}_{x\sim p}\left[\ln p(x)-\ln q(x)\right]")
+@card(
+    "torch.distributions.kl_divergence",
+    "torch.distributions.kl.kl_divergence",
+    formula=r"D(p\,\|\,q)=\mathbb{E}_{x\sim p}\left[\ln p(x)-\ln q(x)\right]",
+)
 def kl():
     p, q = torch.rand(5, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
     p, q = p / p.sum(), q / q.sum()
@@ -435,7 +493,10 @@ def kl():
     raises(NotImplementedError, lambda: kl_divergence(Normal(0.0, 1.0), Poisson(1.0)))
 
 
-@card("torch.ao.quantization.quantize_dynamic", formula=r"\hat w=s\cdot\mathrm{round}\!\left(\frac{w}{s}\right),\qquad s=\frac{\max|w|}{127.5}")
+@card(
+    "torch.ao.quantization.quantize_dynamic",
+    formula=r"\hat w=s\cdot\mathrm{round}\!\left(\frac{w}{s}\right),\qquad s=\frac{\max|w|}{127.5}",
+)
 def quantize_dynamic():
     model = nn.Sequential(nn.Linear(6, 5), nn.LSTM(5, 3), nn.GRU(3, 3), nn.Conv1d(1, 1, 1), nn.Embedding(3, 3))
     changed = warns(DeprecationWarning, lambda: torch.ao.quantization.quantize_dynamic(model), "deprecated")

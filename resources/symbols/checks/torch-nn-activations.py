@@ -381,7 +381,9 @@ def gumbel_softmax():
     u = np.random.rand(200_000, 3)
     mine = softmax((x.numpy() - np.log(-np.log(u))) / 0.5)
     np.testing.assert_allclose(y.numpy().mean(0), mine.mean(0), atol=5e-3)
-    np.testing.assert_allclose(np.quantile(y.numpy(), (0.1, 0.5, 0.9), axis=0), np.quantile(mine, (0.1, 0.5, 0.9), axis=0), atol=1e-2)
+    np.testing.assert_allclose(
+        np.quantile(y.numpy(), (0.1, 0.5, 0.9), axis=0), np.quantile(mine, (0.1, 0.5, 0.9), axis=0), atol=1e-2
+    )
     hard = F.gumbel_softmax(x, hard=True)
     assert set(hard.unique().tolist()) == {0.0, 1.0}
     np.testing.assert_allclose(hard.mean(0).numpy(), softmax(x.numpy()[0]), atol=5e-3)
@@ -407,7 +409,9 @@ def multihead_attention():
     y, weights = layer(q, k, v)
     assert y.shape == (length, batch, width) and weights.shape == (batch, length, source)
     w, b = layer.in_proj_weight.detach().numpy(), layer.in_proj_bias.detach().numpy()
-    projected = [x.numpy() @ w[i * width : (i + 1) * width].T + b[i * width : (i + 1) * width] for i, x in enumerate((q, k, v))]
+    projected = [
+        x.numpy() @ w[i * width : (i + 1) * width].T + b[i * width : (i + 1) * width] for i, x in enumerate((q, k, v))
+    ]
     for n in range(batch):
         outputs, maps = [], []
         for head in range(heads):
@@ -415,13 +419,18 @@ def multihead_attention():
             Q, K, V = (one[:, n, columns] for one in projected)
             maps.append(softmax(Q @ K.T / math.sqrt(width / heads)))
             outputs.append(maps[-1] @ V)
-        expected = np.concatenate(outputs, -1) @ layer.out_proj.weight.detach().numpy().T + layer.out_proj.bias.detach().numpy()
+        expected = (
+            np.concatenate(outputs, -1) @ layer.out_proj.weight.detach().numpy().T
+            + layer.out_proj.bias.detach().numpy()
+        )
         np.testing.assert_allclose(y[:, n].detach().numpy(), expected, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(weights[n].detach().numpy(), np.mean(maps, 0), rtol=1e-9, atol=1e-12)
     count = lambda h: sum(p.numel() for p in nn.MultiheadAttention(width, h).parameters())
     assert count(1) == count(3) == 4 * width * width + 4 * width
     assert sum(p.numel() for p in nn.MultiheadAttention(512, 8).parameters()) == 1_050_624
-    assert nn.MultiheadAttention(12, 3, kdim=7, vdim=9)(q.float(), torch.randn(5, 2, 7), torch.randn(5, 2, 9))[0].shape == (4, 2, 12)
+    assert nn.MultiheadAttention(12, 3, kdim=7, vdim=9)(q.float(), torch.randn(5, 2, 7), torch.randn(5, 2, 9))[
+        0
+    ].shape == (4, 2, 12)
     assert fails(lambda: nn.MultiheadAttention(12, 5), AssertionError, ValueError)
     assert nn.MultiheadAttention(12, 3, batch_first=True).double()(q, q, q)[1].shape == (length, batch, batch)
 
@@ -617,7 +626,9 @@ def what_recurrent_layers_return():
         assert not torch.allclose(output[-1, :, HIDDEN:], last[3])
         batched = kind(IN, HIDDEN, batch_first=True)(x)
         final = batched[1][0] if kind is nn.LSTM else batched[1]
-        assert batched[0].shape == (STEPS, BATCH, HIDDEN) and final.shape == (1, STEPS, HIDDEN), "states are never batch first"
+        assert batched[0].shape == (STEPS, BATCH, HIDDEN) and final.shape == (1, STEPS, HIDDEN), (
+            "states are never batch first"
+        )
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
             alone = kind(IN, HIDDEN, dropout=0.5)
@@ -675,7 +686,9 @@ def rnn_cell():
     x, h = torch.randn(BATCH, IN, dtype=torch.float64), torch.randn(BATCH, HIDDEN, dtype=torch.float64)
     for kind, activation in (("tanh", np.tanh), ("relu", lambda a: np.maximum(0, a))):
         cell = nn.RNNCell(IN, HIDDEN, nonlinearity=kind).double()
-        np.testing.assert_allclose(cell(x, h).detach().numpy(), rnn_step(weights(cell), x.numpy(), h.numpy(), activation))
+        np.testing.assert_allclose(
+            cell(x, h).detach().numpy(), rnn_step(weights(cell), x.numpy(), h.numpy(), activation)
+        )
         assert torch.equal(cell(x), cell(x, torch.zeros_like(h))), "no state means zeros"
 
 

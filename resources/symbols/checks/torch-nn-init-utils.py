@@ -88,7 +88,9 @@ def constant():
         F.mse_loss(model(torch.randn(8, 5)), torch.randn(8, 1)).backward()
         optimizer.step()
     rows = model[0].weight
-    assert not torch.allclose(rows, torch.full_like(rows, 0.3)) and torch.allclose(rows, rows[:1].expand(4, 5), atol=1e-6)
+    assert not torch.allclose(rows, torch.full_like(rows, 0.3)) and torch.allclose(
+        rows, rows[:1].expand(4, 5), atol=1e-6
+    )
 
 
 @card("torch.nn.init.eye_", formula=r"w_{ij}=[\,i=j\,]")
@@ -114,7 +116,9 @@ def dirac():
     assert fails(lambda: init.dirac_(torch.empty(3, 3)))
 
 
-@card("torch.nn.init.xavier_uniform_", formula=r"w\sim U(-b,b),\quad b=g\sqrt{\frac{6}{n_{\mathrm{in}}+n_{\mathrm{out}}}}")
+@card(
+    "torch.nn.init.xavier_uniform_", formula=r"w\sim U(-b,b),\quad b=g\sqrt{\frac{6}{n_{\mathrm{in}}+n_{\mathrm{out}}}}"
+)
 def xavier_uniform():
     for shape in SHAPES:
         for g in (1.0, 5 / 3):
@@ -125,7 +129,10 @@ def xavier_uniform():
     assert math.isclose(init.calculate_gain("tanh"), 5 / 3)
 
 
-@card("torch.nn.init.xavier_normal_", formula=r"w\sim\mathcal{N}(0,s^2),\quad s=g\sqrt{\frac{2}{n_{\mathrm{in}}+n_{\mathrm{out}}}}")
+@card(
+    "torch.nn.init.xavier_normal_",
+    formula=r"w\sim\mathcal{N}(0,s^2),\quad s=g\sqrt{\frac{2}{n_{\mathrm{in}}+n_{\mathrm{out}}}}",
+)
 def xavier_normal():
     for shape in SHAPES:
         for g in (1.0, 5 / 3):
@@ -290,7 +297,9 @@ def batch_norm(kind, features):
     return norm
 
 
-FUSED = r"W'=\frac{\gamma}{\sqrt{\sigma^2+\varepsilon}}W,\quad b'=\frac{\gamma\,(b-\mu)}{\sqrt{\sigma^2+\varepsilon}}+\beta"
+FUSED = (
+    r"W'=\frac{\gamma}{\sqrt{\sigma^2+\varepsilon}}W,\quad b'=\frac{\gamma\,(b-\mu)}{\sqrt{\sigma^2+\varepsilon}}+\beta"
+)
 
 
 def fused(w, b, norm, axis=0):
@@ -300,7 +309,12 @@ def fused(w, b, norm, axis=0):
     return w * scale.reshape(shape), (b - norm.running_mean.numpy()) * scale + norm.bias.detach().numpy()
 
 
-@card("torch.nn.utils.fuse_conv_bn_eval", "torch.nn.utils.fusion.fuse_conv_bn_eval", "torch.nn.utils.fuse_conv_bn_weights", formula=FUSED)
+@card(
+    "torch.nn.utils.fuse_conv_bn_eval",
+    "torch.nn.utils.fusion.fuse_conv_bn_eval",
+    "torch.nn.utils.fuse_conv_bn_weights",
+    formula=FUSED,
+)
 def fuse_conv():
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     norm = batch_norm(nn.BatchNorm2d, 4)
@@ -357,7 +371,11 @@ def old_weight_norm(module):
     return module
 
 
-@card("torch.nn.utils.weight_norm", "torch.nn.utils.parametrizations.weight_norm", formula=r"w=g\,\frac{v}{\lVert v\rVert}")
+@card(
+    "torch.nn.utils.weight_norm",
+    "torch.nn.utils.parametrizations.weight_norm",
+    formula=r"w=g\,\frac{v}{\lVert v\rVert}",
+)
 def weight_norm():
     for shape, dim in (((4, 3), 0), ((4, 3), 1), ((4, 3), None)):
         layer = nn.Linear(shape[1], shape[0]).double()
@@ -401,7 +419,11 @@ def removals():
 
 @card("torch.nn.utils.spectral_norm", "torch.nn.utils.parametrizations.spectral_norm", formula=r"w=\frac{W}{\sigma(W)}")
 def spectral_norm():
-    for build, axis in ((lambda: nn.Linear(20, 30), 0), (lambda: nn.Conv2d(6, 8, 3), 0), (lambda: nn.ConvTranspose2d(6, 8, 3), 1)):
+    for build, axis in (
+        (lambda: nn.Linear(20, 30), 0),
+        (lambda: nn.Conv2d(6, 8, 3), 0),
+        (lambda: nn.ConvTranspose2d(6, 8, 3), 1),
+    ):
         for norm in (utils.spectral_norm, parametrizations.spectral_norm):
             module = build()
             start = module.weight.detach().clone()
@@ -492,7 +514,9 @@ def l1_unstructured():
     scored = nn.Linear(4, 4)
     prune.l1_unstructured(scored, "weight", 0.5, importance_scores=torch.arange(16.0).view(4, 4))
     assert (scored.weight_mask.sum(1) == torch.tensor([0, 0, 4, 4])).all()
-    np.testing.assert_array_equal(prune.L1Unstructured(0.5).prune(torch.tensor([1.0, -3.0, 2.0, 0.5])).numpy(), [0, -3, 2, 0])
+    np.testing.assert_array_equal(
+        prune.L1Unstructured(0.5).prune(torch.tensor([1.0, -3.0, 2.0, 0.5])).numpy(), [0, -3, 2, 0]
+    )
 
 
 @card("torch.nn.utils.prune.PruningContainer")
@@ -509,7 +533,9 @@ def identity_pruning():
     layer = nn.Linear(3, 2)
     start = layer.weight.detach().clone()
     prune.identity(layer, "weight")
-    assert torch.equal(layer.weight, start) and (layer.weight_mask == 1).all() and names(layer) == ["bias", "weight_orig"]
+    assert (
+        torch.equal(layer.weight, start) and (layer.weight_mask == 1).all() and names(layer) == ["bias", "weight_orig"]
+    )
     assert fails(lambda: nn.Linear(3, 2).load_state_dict(layer.state_dict()))
 
 
@@ -575,7 +601,9 @@ def orthogonal():
     for rows, columns in ((6, 4), (4, 6), (5, 5)):
         for kind in (None, "matrix_exp", "cayley", "householder"):
             for trivial in (True, False):
-                layer = parametrizations.orthogonal(nn.Linear(columns, rows).double(), orthogonal_map=kind, use_trivialization=trivial)
+                layer = parametrizations.orthogonal(
+                    nn.Linear(columns, rows).double(), orthogonal_map=kind, use_trivialization=trivial
+                )
                 optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
                 for _ in range(3):
                     assert orthonormal(layer.weight)
@@ -629,7 +657,11 @@ def remove_parametrizations():
     assert fails(lambda: parametrize.remove_parametrizations(normed, "weight", leave_parametrized=False))
 
 
-@card("torch.nn.utils.parametrize.cached", "torch.nn.utils.parametrize.is_parametrized", "torch.nn.utils.parametrize.type_before_parametrizations")
+@card(
+    "torch.nn.utils.parametrize.cached",
+    "torch.nn.utils.parametrize.is_parametrized",
+    "torch.nn.utils.parametrize.type_before_parametrizations",
+)
 def parametrized_modules():
     layer = parametrize.register_parametrization(nn.Linear(3, 3), "weight", Symmetric())
     with parametrize.cached():
@@ -641,11 +673,15 @@ def parametrized_modules():
     assert parametrize.is_parametrized(layer) and not parametrize.is_parametrized(layer, "bias")
     assert not parametrize.is_parametrized(nn.Sequential(layer))
     assert not parametrize.is_parametrized(old_weight_norm(nn.Linear(2, 2)))
-    assert isinstance(layer, nn.Linear) and type(layer) is not nn.Linear and type(layer).__name__ == "ParametrizedLinear"
+    assert (
+        isinstance(layer, nn.Linear) and type(layer) is not nn.Linear and type(layer).__name__ == "ParametrizedLinear"
+    )
     assert parametrize.type_before_parametrizations(layer) is nn.Linear
 
 
-@card("torch.nn.utils.parametrize.transfer_parametrizations_and_params", "torch.nn.utils.parametrize.ParametrizationList")
+@card(
+    "torch.nn.utils.parametrize.transfer_parametrizations_and_params", "torch.nn.utils.parametrize.ParametrizationList"
+)
 def transfer():
     source, target = parametrizations.orthogonal(nn.Linear(4, 3)), nn.Linear(4, 3)
     bias = target.bias.detach().clone()
@@ -676,7 +712,9 @@ def functional_call():
 SEQUENCES = [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0, 5.0, 6.0]), torch.tensor([7.0])]
 
 
-@card("torch.nn.utils.rnn.PackedSequence", "torch.nn.utils.rnn.pack_padded_sequence", "torch.nn.utils.rnn.pack_sequence")
+@card(
+    "torch.nn.utils.rnn.PackedSequence", "torch.nn.utils.rnn.pack_padded_sequence", "torch.nn.utils.rnn.pack_sequence"
+)
 def packing():
     lengths = [2, 4, 1]
     packed = rnn.pack_padded_sequence(rnn.pad_sequence(SEQUENCES), lengths, enforce_sorted=False)
@@ -711,7 +749,9 @@ def padding():
     left = rnn.pad_sequence(SEQUENCES, batch_first=True, padding_side="left")
     assert left[0].tolist() == [0, 0, 1, 2]
     lengths = torch.tensor([2, 4, 1])
-    assert [one.tolist() for one in rnn.unpad_sequence(rnn.pad_sequence(SEQUENCES), lengths)] == [s.tolist() for s in SEQUENCES]
+    assert [one.tolist() for one in rnn.unpad_sequence(rnn.pad_sequence(SEQUENCES), lengths)] == [
+        s.tolist() for s in SEQUENCES
+    ]
     assert rnn.unpad_sequence(left, lengths, batch_first=True)[0].tolist() == [0, 0]
     assert fails(lambda: rnn.pad_sequence([torch.ones(2, 3), torch.ones(2, 4)]))
 

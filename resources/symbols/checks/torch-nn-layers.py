@@ -85,7 +85,11 @@ def sequential():
     first, second, third = nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)
     x = torch.randn(5, 3)
     hidden = np.tanh(x.numpy() @ first.weight.detach().numpy().T + first.bias.detach().numpy())
-    same(nn.Sequential(first, second, third)(x), hidden @ third.weight.detach().numpy().T + third.bias.detach().numpy(), 1e-5)
+    same(
+        nn.Sequential(first, second, third)(x),
+        hidden @ third.weight.detach().numpy().T + third.bias.detach().numpy(),
+        1e-5,
+    )
     raises(TypeError, lambda: nn.Sequential([first, second]))
     raises(TypeError, lambda: nn.Sequential(nn.LSTM(2, 2), nn.Linear(2, 2))(torch.ones(1, 1, 2)), "tuple")
 
@@ -196,7 +200,9 @@ def among_processes(size: int, work) -> list[np.ndarray]:
             if child == 0:
                 status = 1
                 try:
-                    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=size)
+                    torch.distributed.init_process_group(
+                        "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=size
+                    )
                     np.save(f"{folder}/{rank}.npy", work(rank))
                     torch.distributed.barrier()
                     status = 0
@@ -243,7 +249,11 @@ def distributed_data_parallel():
 
         raises(RuntimeError, twice, "Expected to have finished reduction", "find_unused_parameters=True")
         twice(find_unused_parameters=True)
-        warns(FutureWarning, lambda: nn.parallel.DistributedDataParallel(nn.Linear(1, 1), broadcast_buffers=True), "forward_sync_buffers")
+        warns(
+            FutureWarning,
+            lambda: nn.parallel.DistributedDataParallel(nn.Linear(1, 1), broadcast_buffers=True),
+            "forward_sync_buffers",
+        )
         return np.zeros(1)
 
     among_processes(1, unused)
@@ -312,7 +322,9 @@ def forward_and_its_hook():
     raises(NotImplementedError, lambda: nn.Module()(x), 'missing the required "forward" function')
 
     seen, order = [], []
-    model.register_forward_hook(lambda module, args, kwargs, output: seen.append((len(args), list(kwargs))), with_kwargs=True)
+    model.register_forward_hook(
+        lambda module, args, kwargs, output: seen.append((len(args), list(kwargs))), with_kwargs=True
+    )
     model.register_forward_hook(lambda *_: order.append("later"))
     model.register_forward_hook(lambda *_: order.append("first"), prepend=True)
     model(input=x)
@@ -352,7 +364,9 @@ def full_backward_hooks():
     raises(RuntimeError, lambda: net(torch.ones(1, 2)), "is a view and is being modified inplace")
 
     linear, x, seen = nn.Linear(1, 1), torch.ones(1, 1, requires_grad=True), []
-    linear.register_full_backward_hook(lambda module, grad_input, grad_output: (seen.append((grad_input, grad_output)), (grad_input[0] * 0,))[1])
+    linear.register_full_backward_hook(
+        lambda module, grad_input, grad_output: (seen.append((grad_input, grad_output)), (grad_input[0] * 0,))[1]
+    )
     linear(x).sum().backward()
     assert all(isinstance(part, tuple) for part in seen[0]) and x.grad.item() == 0 and linear.weight.grad.item() == 1
 
@@ -366,7 +380,9 @@ def full_backward_hooks():
 @card("torch.nn.Module.register_backward_hook")
 def old_backward_hook():
     block, seen = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)), []
-    block.register_backward_hook(lambda module, grad_input, grad_output: seen.append([tuple(g.shape) for g in grad_input]))
+    block.register_backward_hook(
+        lambda module, grad_input, grad_output: seen.append([tuple(g.shape) for g in grad_input])
+    )
     x = torch.ones(5, 2, requires_grad=True)
     warns(FutureWarning, lambda: block(x).sum().backward(), "register_full_backward_hook")
     assert (5, 2) not in seen[0] and (5, 3) in seen[0]
@@ -394,7 +410,10 @@ def hooks_of_all_modules():
     handle = global_hooks.register_module_forward_pre_hook(lambda module, args: args[0] * 0)
     same(linear(x)[0], linear.bias)
     handle.remove()
-    for register in (global_hooks.register_module_full_backward_hook, global_hooks.register_module_full_backward_pre_hook):
+    for register in (
+        global_hooks.register_module_full_backward_hook,
+        global_hooks.register_module_full_backward_pre_hook,
+    ):
         handle = register(lambda *_: None)
         raises(RuntimeError, lambda: inplace_net()(x), "is a view and is being modified inplace")
         handle.remove()
@@ -412,9 +431,15 @@ def old_backward_hook_of_all_modules():
 def registration_hooks():
     seen = []
     handles = [
-        global_hooks.register_module_parameter_registration_hook(lambda module, name, value: seen.append((name, name in module._parameters))),
-        global_hooks.register_module_buffer_registration_hook(lambda module, name, value: seen.append((name, name in module._buffers))),
-        global_hooks.register_module_module_registration_hook(lambda module, name, value: seen.append((name, name in module._modules))),
+        global_hooks.register_module_parameter_registration_hook(
+            lambda module, name, value: seen.append((name, name in module._parameters))
+        ),
+        global_hooks.register_module_buffer_registration_hook(
+            lambda module, name, value: seen.append((name, name in module._buffers))
+        ),
+        global_hooks.register_module_module_registration_hook(
+            lambda module, name, value: seen.append((name, name in module._modules))
+        ),
     ]
     model = nn.Module()
     model.weight, model.child = nn.Parameter(torch.ones(1)), nn.ReLU()
@@ -422,7 +447,9 @@ def registration_hooks():
     for handle in handles:
         handle.remove()
     assert seen == [("weight", False), ("child", False), ("mask", False)]
-    handle = global_hooks.register_module_parameter_registration_hook(lambda module, name, value: nn.Parameter(torch.full_like(value, 5)))
+    handle = global_hooks.register_module_parameter_registration_hook(
+        lambda module, name, value: nn.Parameter(torch.full_like(value, 5))
+    )
     linear, plain = nn.Linear(1, 1), nn.Module()
     plain.weight = nn.Parameter(torch.ones(1))
     handle.remove()
@@ -450,7 +477,12 @@ def parameters():
 def buffers():
     model = nn.BatchNorm1d(2)
     model.register_buffer("codes", torch.ones(1), persistent=False)
-    assert [name for name, _ in model.named_buffers()] == ["running_mean", "running_var", "num_batches_tracked", "codes"]
+    assert [name for name, _ in model.named_buffers()] == [
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+        "codes",
+    ]
     assert "codes" not in model.state_dict() and len(list(model.buffers())) == 4
 
 
@@ -563,7 +595,9 @@ def transposed_convolution(x, w, b, s, d, p, extra):
         for u in np.ndindex(*kernel):
             j = tuple(s * a + d * v - p for a, v in zip(i, u))
             if all(0 <= a < n for a, n in zip(j, size)):
-                y[(slice(None), slice(None), *j)] += x[(slice(None), slice(None), *i)] @ w[(slice(None), slice(None), *u)]
+                y[(slice(None), slice(None), *j)] += (
+                    x[(slice(None), slice(None), *i)] @ w[(slice(None), slice(None), *u)]
+                )
     return y
 
 
@@ -578,7 +612,9 @@ def convolutions():
         x = batch(2, 4, *SHAPES[dimension])
         options = {"stride": s, "dilation": d, "padding": p, "groups": groups}
         conv = layer("Conv{}d", dimension)(4, 6, 3, dtype=torch.float64, **options)
-        expected = cross_correlation(x.numpy(), conv.weight.detach().numpy(), conv.bias.detach().numpy(), s, d, p, groups)
+        expected = cross_correlation(
+            x.numpy(), conv.weight.detach().numpy(), conv.bias.detach().numpy(), s, d, p, groups
+        )
         same(conv(x), expected)
         same(function("conv{}d", dimension)(x, conv.weight, conv.bias, **options), expected)
         assert conv.weight.shape == (6, 4 // groups, *[3] * dimension)
@@ -620,7 +656,9 @@ def transposed_convolutions():
         x = batch(2, 2, *[n // 2 + 1 for n in SHAPES[dimension]])
         options = {"stride": s, "dilation": d, "padding": p, "output_padding": extra}
         conv = layer("ConvTranspose{}d", dimension)(2, 3, 3, dtype=torch.float64, **options)
-        expected = transposed_convolution(x.numpy(), conv.weight.detach().numpy(), conv.bias.detach().numpy(), s, d, p, extra)
+        expected = transposed_convolution(
+            x.numpy(), conv.weight.detach().numpy(), conv.bias.detach().numpy(), s, d, p, extra
+        )
         same(conv(x), expected)
         same(function("conv_transpose{}d", dimension)(x, conv.weight, conv.bias, **options), expected)
         lazy_conv = layer("LazyConvTranspose{}d", dimension)(3, 3, dtype=torch.float64, **options)
@@ -629,7 +667,11 @@ def transposed_convolutions():
     seven = torch.ones(1, 3, 7, 7)
     assert nn.ConvTranspose2d(3, 4, 4, 2, 1)(seven).shape == (1, 4, 14, 14)
     assert nn.ConvTranspose2d(3, 4, 3, 2, 1, output_padding=1)(seven).shape == (1, 4, 14, 14)
-    raises(RuntimeError, lambda: nn.ConvTranspose2d(3, 4, 3, 2, 1, output_padding=2)(seven), "output padding must be smaller")
+    raises(
+        RuntimeError,
+        lambda: nn.ConvTranspose2d(3, 4, 3, 2, 1, output_padding=2)(seven),
+        "output padding must be smaller",
+    )
     raises(ValueError, lambda: nn.ConvTranspose2d(3, 4, 3, padding_mode="reflect"))
     assert nn.ConvTranspose2d(3, 4, 3, groups=1).weight.shape == (3, 4, 3, 3)
     x, w = batch(1, 3, 8, 8).requires_grad_(), batch(4, 3, 3, 3)
@@ -657,7 +699,10 @@ def unfold():
     raises(RuntimeError, lambda: F.unfold(batch(1, 2, 3, 4, 5), 2))
 
 
-@card(*symbols("Fold", "functional.fold"), formula=r"\mathrm{fold}(\mathrm{unfold}(x)) = \mathrm{fold}(\mathrm{unfold}(1)) \odot x")
+@card(
+    *symbols("Fold", "functional.fold"),
+    formula=r"\mathrm{fold}(\mathrm{unfold}(x)) = \mathrm{fold}(\mathrm{unfold}(1)) \odot x",
+)
 def fold():
     x = batch(2, 3, 4, 5)
 
@@ -701,7 +746,9 @@ def max_pooling():
     assert nn.MaxPool2d(3).stride == 3 and nn.Conv2d(1, 1, 3).stride == (1, 1)
     same(F.max_pool1d(-torch.ones(1, 1, 4), 3, 1, 1), -torch.ones(1, 1, 4))
     raises(RuntimeError, lambda: nn.MaxPool2d(3, padding=2)(batch(1, 1, 8, 8)), "at most half")
-    assert F.max_pool1d(batch(1, 1, 7), 2, ceil_mode=True).shape == (1, 1, 4) and F.max_pool1d(batch(1, 1, 7), 2).shape == (1, 1, 3)
+    assert F.max_pool1d(batch(1, 1, 7), 2, ceil_mode=True).shape == (1, 1, 4) and F.max_pool1d(
+        batch(1, 1, 7), 2
+    ).shape == (1, 1, 3)
 
 
 @card(*symbols("AvgPool{}d", "functional.avg_pool{}d"), formula=r"y[i] = \frac{1}{k}\sum_{0 \le u < k} x[s\,i + u - p]")
@@ -720,7 +767,9 @@ def average_pooling():
     raises(RuntimeError, lambda: F.avg_pool1d(ones, 3, 1, 2), "half")
 
 
-@card(*symbols("LPPool{}d", "functional.lp_pool{}d"), formula=r"y[i] = \Big(\sum_{0 \le u < k} x[s\,i + u]^{p}\Big)^{1/p}")
+@card(
+    *symbols("LPPool{}d", "functional.lp_pool{}d"), formula=r"y[i] = \Big(\sum_{0 \le u < k} x[s\,i + u]^{p}\Big)^{1/p}"
+)
 def power_pooling():
     for dimension, (power, k, s) in itertools.product(DIMENSIONS, [(1, 2, 2), (2, 2, 1), (3, 2, 2), (1.5, 2, 2)]):
         x = batch(2, 3, *SHAPES[dimension]).abs()
@@ -735,7 +784,12 @@ def power_pooling():
 
 
 @card(
-    *symbols("FractionalMaxPool2d", "FractionalMaxPool3d", "functional.fractional_max_pool2d", "functional.fractional_max_pool3d"),
+    *symbols(
+        "FractionalMaxPool2d",
+        "FractionalMaxPool3d",
+        "functional.fractional_max_pool2d",
+        "functional.fractional_max_pool3d",
+    ),
     formula=r"a_i = \lfloor \alpha (i+u) \rfloor - \lfloor \alpha u \rfloor,\quad \alpha = \frac{n-k}{m-1},\quad y[i] = \max x[a_i : a_i + k]",
 )
 def fractional_max_pooling():
@@ -840,7 +894,9 @@ RULES = {
 def pad_by_rule(x: np.ndarray, rule, sizes) -> np.ndarray:
     for axis, (before, after) in zip(range(x.ndim - 1, 1, -1), zip(sizes[::2], sizes[1::2])):
         n = x.shape[axis]
-        x = np.apply_along_axis(lambda row: np.array([rule(row, i - before, n) for i in range(n + before + after)]), axis, x)
+        x = np.apply_along_axis(
+            lambda row: np.array([rule(row, i - before, n) for i in range(n + before + after)]), axis, x
+        )
     return x
 
 
@@ -935,7 +991,9 @@ def batch_normalization():
     for dimension in (0, *DIMENSIONS):
         x = batch(5, 3, *SHAPES.get(dimension, ()))
         axes = (0, *range(2, x.ndim))
-        norm = with_random_affine(layer("BatchNorm{}d", max(dimension, 1))(3, eps=1e-3, momentum=0.3, dtype=torch.float64))
+        norm = with_random_affine(
+            layer("BatchNorm{}d", max(dimension, 1))(3, eps=1e-3, momentum=0.3, dtype=torch.float64)
+        )
         gamma, beta = (per_channel(p.detach().numpy(), x.ndim) for p in norm.parameters())
         expected = standardised(x.numpy(), axes, 1e-3, gamma, beta)
         same(norm(x), expected)
@@ -1047,7 +1105,10 @@ def layer_normalization():
     assert nn.LayerNorm(4, bias=False).bias is None
 
 
-@card(*symbols("RMSNorm", "functional.rms_norm"), formula=r"y = \frac{x}{\sqrt{\frac{1}{n}\sum_i x_i^2 + \epsilon}}\,\gamma")
+@card(
+    *symbols("RMSNorm", "functional.rms_norm"),
+    formula=r"y = \frac{x}{\sqrt{\frac{1}{n}\sum_i x_i^2 + \epsilon}}\,\gamma",
+)
 def rms_normalization():
     for shape, size in (((5, 4), 1), ((2, 3, 6), 1), ((2, 3, 4), 2)):
         x = batch(*shape)
@@ -1059,7 +1120,9 @@ def rms_normalization():
     assert [name for name, _ in nn.RMSNorm(3).named_parameters()] == ["weight"]
     tiny = torch.full((4,), 1e-4)
     expected = 1e-4 / math.sqrt(1e-8 + 1.1920929e-07)
-    assert abs(F.rms_norm(tiny, (4,))[0].item() - expected) < 1e-5 and round(torch.finfo(torch.float32).eps, 8) == 1.2e-07
+    assert (
+        abs(F.rms_norm(tiny, (4,))[0].item() - expected) < 1e-5 and round(torch.finfo(torch.float32).eps, 8) == 1.2e-07
+    )
     assert abs(F.rms_norm(tiny, (4,), eps=1e-5)[0].item() - expected) > 0.1
     for half in (torch.float16, torch.bfloat16):
         root = (tiny[0].to(half).item() ** 2 + 1.1920929e-07) ** 0.5
@@ -1147,7 +1210,10 @@ def alpha_mask(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
     return mask
 
 
-@card(*symbols("AlphaDropout", "FeatureAlphaDropout", "functional.alpha_dropout", "functional.feature_alpha_dropout"), formula=ALPHA)
+@card(
+    *symbols("AlphaDropout", "FeatureAlphaDropout", "functional.alpha_dropout", "functional.feature_alpha_dropout"),
+    formula=ALPHA,
+)
 def alpha_dropout():
     for p in (0.1, 0.5):
         x = batch(200, 50, 30)
@@ -1191,7 +1257,10 @@ def linear():
 def bilinear():
     for lead in ((), (7,), (2, 5)):
         first, second, model = batch(*lead, 3), batch(*lead, 4), nn.Bilinear(3, 4, 5, dtype=torch.float64)
-        expected = np.einsum("...i,kij,...j->...k", first.numpy(), model.weight.detach().numpy(), second.numpy()) + model.bias.detach().numpy()
+        expected = (
+            np.einsum("...i,kij,...j->...k", first.numpy(), model.weight.detach().numpy(), second.numpy())
+            + model.bias.detach().numpy()
+        )
         same(model(first, second), expected)
         same(F.bilinear(first, second, model.weight, model.bias), expected)
     assert nn.Bilinear(3, 4, 5).weight.shape == (5, 3, 4) and round(512**3 / 1e6) == 134
@@ -1225,7 +1294,12 @@ def embedding():
     short(torch.tensor([1]))
     assert abs(short.weight[1].norm().item() - 1) < 1e-4 and short.weight[0].tolist() == [3, 3]
     sparse = nn.Embedding(3, 2, sparse=True)
-    for kind, works in ((torch.optim.SGD, True), (torch.optim.SparseAdam, True), (torch.optim.Adagrad, True), (torch.optim.Adam, False)):
+    for kind, works in (
+        (torch.optim.SGD, True),
+        (torch.optim.SparseAdam, True),
+        (torch.optim.Adagrad, True),
+        (torch.optim.Adam, False),
+    ):
         sparse.weight.grad = None
         sparse(torch.tensor([1])).sum().backward()
         optimizer = kind([sparse.weight], lr=0.1)
@@ -1249,7 +1323,10 @@ def embedding_bag():
     flat = torch.tensor([0, 2, 5, 1, 1])
     same(model(flat, torch.tensor([0, 2])), np.stack([table[[0, 2]].mean(0), table[[5, 1, 1]].mean(0)]))
     raises(ValueError, lambda: model(flat))
-    same(F.embedding_bag(flat, model.weight, torch.tensor([0, 2, 5]), include_last_offset=True), model(flat, torch.tensor([0, 2])))
+    same(
+        F.embedding_bag(flat, model.weight, torch.tensor([0, 2, 5]), include_last_offset=True),
+        model(flat, torch.tensor([0, 2])),
+    )
     same(F.embedding_bag(indices, model.weight, mode="sum"), table[indices.numpy()].sum(1))
     same(F.embedding_bag(indices, model.weight, mode="max"), table[indices.numpy()].max(1))
     same(F.embedding_bag(indices, model.weight, padding_idx=0)[0], table[[2, 5]].mean(0))
@@ -1291,7 +1368,10 @@ def cosine_similarity():
     assert not F.cosine_similarity(torch.zeros(1, 2), torch.zeros(1, 2)).any()
 
 
-@card(*symbols("PairwiseDistance", "functional.pairwise_distance"), formula=r"d = \lVert x_1 - x_2 + \epsilon \mathbf{1} \rVert_p")
+@card(
+    *symbols("PairwiseDistance", "functional.pairwise_distance"),
+    formula=r"d = \lVert x_1 - x_2 + \epsilon \mathbf{1} \rVert_p",
+)
 def pairwise_distance():
     a, b = batch(5, 4), batch(5, 4)
     for p, eps in itertools.product((1, 2, 3), (1e-6, 0.1)):
@@ -1309,7 +1389,9 @@ def pairwise_distance():
 def pdist():
     x = batch(5, 3)
     for p in (1, 2, 3):
-        expected = [(np.abs(x[i].numpy() - x[j].numpy()) ** p).sum() ** (1 / p) for i in range(5) for j in range(i + 1, 5)]
+        expected = [
+            (np.abs(x[i].numpy() - x[j].numpy()) ** p).sum() ** (1 / p) for i in range(5) for j in range(i + 1, 5)
+        ]
         same(F.pdist(x, p), expected)
     assert len(F.pdist(x)) == 5 * 4 // 2
     rows, columns = np.triu_indices(5, 1)
@@ -1374,7 +1456,12 @@ def corners(i: int, n: int, m: int) -> float:
     formula=r"t = \frac{n_{\mathrm{in}}}{n_{\mathrm{out}}}\left(i + \tfrac12\right) - \tfrac12",
 )
 def interpolation():
-    cases = [("linear", (5,), (8,)), ("bilinear", (4, 5), (9, 7)), ("bilinear", (8, 6), (3, 4)), ("trilinear", (3, 4, 2), (5, 3, 6))]
+    cases = [
+        ("linear", (5,), (8,)),
+        ("bilinear", (4, 5), (9, 7)),
+        ("bilinear", (8, 6), (3, 4)),
+        ("trilinear", (3, 4, 2), (5, 3, 6)),
+    ]
     for mode, shape, size in cases:
         x = batch(2, 3, *shape)
         same(F.interpolate(x, size, mode=mode), resized(x.numpy(), size, outer_edges))
@@ -1393,11 +1480,16 @@ def interpolation():
     averaged = F.interpolate(board, (1, 2), mode="bilinear", antialias=True)
     assert not skipped.any() and (averaged > 0.2).all()
     image = torch.zeros(3, 4, 5)
-    assert F.interpolate(image, scale_factor=2).shape == (3, 4, 10) and F.interpolate(image[None], scale_factor=2).shape == (1, 3, 8, 10)
+    assert F.interpolate(image, scale_factor=2).shape == (3, 4, 10) and F.interpolate(
+        image[None], scale_factor=2
+    ).shape == (1, 3, 8, 10)
     raises(ValueError, lambda: F.interpolate(x, 2, mode="lanczos"), "antialias")
 
 
-@card(*symbols("UpsamplingNearest2d", "functional.upsample_nearest"), formula=r"y[i] = x\big[\lfloor i\, n_{\mathrm{in}} / n_{\mathrm{out}} \rfloor\big]")
+@card(
+    *symbols("UpsamplingNearest2d", "functional.upsample_nearest"),
+    formula=r"y[i] = x\big[\lfloor i\, n_{\mathrm{in}} / n_{\mathrm{out}} \rfloor\big]",
+)
 def nearest_upsampling():
     x = batch(2, 3, 4, 5)
     for size in ((8, 10), (7, 9), (3, 2)):
@@ -1412,7 +1504,10 @@ def nearest_upsampling():
     assert "deprecated" in nn.UpsamplingNearest2d.__doc__
 
 
-@card(*symbols("UpsamplingBilinear2d", "functional.upsample_bilinear"), formula=r"t = i\,\frac{n_{\mathrm{in}} - 1}{n_{\mathrm{out}} - 1}")
+@card(
+    *symbols("UpsamplingBilinear2d", "functional.upsample_bilinear"),
+    formula=r"t = i\,\frac{n_{\mathrm{in}} - 1}{n_{\mathrm{out}} - 1}",
+)
 def bilinear_upsampling():
     x = batch(2, 3, 4, 5)
     for size in ((8, 10), (7, 9)):
@@ -1468,7 +1563,9 @@ def channel_shuffle():
     for g in (2, 3):
         x = batch(2, 12, 3, 3)
         y = nn.ChannelShuffle(g)(x)
-        assert y.shape == x.shape and torch.equal(y, F.channel_shuffle(x, g)) and torch.equal(y, nn.ChannelShuffle(g)(x))
+        assert (
+            y.shape == x.shape and torch.equal(y, F.channel_shuffle(x, g)) and torch.equal(y, nn.ChannelShuffle(g)(x))
+        )
         for i, j in np.ndindex(g, 12 // g):
             same(y[:, j * g + i], x[:, i * 12 // g + j])
         assert torch.equal(F.channel_shuffle(y, 12 // g), x) and not torch.equal(F.channel_shuffle(y, g), x)
@@ -1480,7 +1577,9 @@ def flatten():
     x = batch(2, 3, 4, 5)
     assert nn.Flatten()(x).shape == (2, 60) and torch.flatten(x).shape == x.flatten().shape == (120,)
     assert nn.Flatten(1, 2)(x).shape == (2, 12, 5)
-    assert torch.equal(nn.Unflatten(1, (3, 4, 5))(nn.Flatten()(x)), x) and nn.Unflatten(1, (3, -1))(batch(2, 12)).shape == (2, 3, 4)
+    assert torch.equal(nn.Unflatten(1, (3, 4, 5))(nn.Flatten()(x)), x) and nn.Unflatten(1, (3, -1))(
+        batch(2, 12)
+    ).shape == (2, 3, 4)
     raises(RuntimeError, lambda: nn.Unflatten(1, (2, 3, 4, 5))(nn.Flatten()(x)))
 
 
@@ -1496,8 +1595,14 @@ def scaled_product_kinds():
     kind = F.ScalingType.RowWise
     y = F.scaled_mm(low, right, rows, kind, columns, kind, output_dtype=torch.float32)
     same(y, (rows * low.float()).numpy() @ (columns * right.float()).numpy(), 1e-4)
-    raises((RuntimeError, ValueError), lambda: F.scaled_mm(low, right, columns, kind, rows, kind, output_dtype=torch.float32))
-    raises((RuntimeError, ValueError), lambda: F.scaled_mm(low, right, rows.half(), kind, columns.half(), kind, output_dtype=torch.float32))
+    raises(
+        (RuntimeError, ValueError),
+        lambda: F.scaled_mm(low, right, columns, kind, rows, kind, output_dtype=torch.float32),
+    )
+    raises(
+        (RuntimeError, ValueError),
+        lambda: F.scaled_mm(low, right, rows.half(), kind, columns.half(), kind, output_dtype=torch.float32),
+    )
 
 
 @card("torch.nn.functional.scaled_mm", formula=r"Y = (s_A A)(s_B B)")
@@ -1520,7 +1625,9 @@ def grouped_product():
     for ends in ([2, 3, 6], [1, 5, 6]):
         y = F.grouped_mm(rows, matrices, offs=torch.tensor(ends, dtype=torch.int32))
         starts = [0, *ends[:-1]]
-        expected = np.concatenate([rows[a:b].numpy() @ matrices[g].numpy() for g, (a, b) in enumerate(zip(starts, ends))])
+        expected = np.concatenate(
+            [rows[a:b].numpy() @ matrices[g].numpy() for g, (a, b) in enumerate(zip(starts, ends))]
+        )
         same(y, expected, 1e-4)
     raises(RuntimeError, lambda: F.grouped_mm(rows, matrices, offs=torch.tensor([2, 3, 6])), "int32")
     assert F.grouped_mm(torch.randn(3, 6, 16), matrices).shape == (3, 6, 8)
@@ -1531,4 +1638,6 @@ def scaled_grouped_product():
     a, kind = torch.ones(16, 32).to(torch.float8_e4m3fn), F.ScalingType.RowWise
     b = torch.stack([torch.ones(16, 32), torch.ones(16, 32)]).to(torch.float8_e4m3fn).transpose(1, 2)
     ends = torch.tensor([8, 16], dtype=torch.int32)
-    raises(NotImplementedError, lambda: F.scaled_grouped_mm(a, b, torch.ones(16), kind, torch.ones(2, 16), kind, offs=ends))
+    raises(
+        NotImplementedError, lambda: F.scaled_grouped_mm(a, b, torch.ones(16), kind, torch.ones(2, 16), kind, offs=ends)
+    )

@@ -41,7 +41,10 @@ def signs(*shape):
 def same(module, function, arguments, elements, **options):
     """Compares module and function for the three reductions with NumPy values per element (or per sample)."""
     for reduction, expected in (("none", elements), ("mean", elements.mean()), ("sum", elements.sum())):
-        for loss in (module(reduction=reduction, **options), lambda *given: function(*given, reduction=reduction, **options)):
+        for loss in (
+            module(reduction=reduction, **options),
+            lambda *given: function(*given, reduction=reduction, **options),
+        ):
             result = loss(*arguments).numpy()
             assert result.shape == np.shape(expected), (reduction, result.shape)
             np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-12)
@@ -98,7 +101,10 @@ def cross_entropy():
         wy = w.numpy()[y.numpy()]
         each = -wy * (picked - lse)
         for reduction, expected in (("none", each), ("sum", each.sum()), ("mean", each.sum() / wy.sum())):
-            for loss in (F.cross_entropy(x, y, w, reduction=reduction), nn.CrossEntropyLoss(w, reduction=reduction)(x, y)):
+            for loss in (
+                F.cross_entropy(x, y, w, reduction=reduction),
+                nn.CrossEntropyLoss(w, reduction=reduction)(x, y),
+            ):
                 np.testing.assert_allclose(loss.numpy(), expected)
     assert abs(F.cross_entropy(torch.zeros(4, 10), torch.arange(4)) - math.log(10)) < 1e-6
 
@@ -156,7 +162,11 @@ def linear_cross_entropy_options():
     once = x.grad.clone()
     loss.backward()
     assert torch.allclose(x.grad, 2 * once)
-    for options in (dict(batch_chunk_size=2, chunking_method=None), dict(chunking_method="aspect_ratio:4"), dict(acc_policy="balanced")):
+    for options in (
+        dict(batch_chunk_size=2, chunking_method=None),
+        dict(chunking_method="aspect_ratio:4"),
+        dict(acc_policy="balanced"),
+    ):
         chunked = F.linear_cross_entropy(x, w, y, options=nn.LinearCrossEntropyOptions(**options))
         assert torch.allclose(chunked, F.cross_entropy(x @ w.T, y))
     assert fails(lambda: nn.LinearCrossEntropyOptions(acc_policy="fast"))
@@ -250,7 +260,13 @@ def poisson_nll():
         same(nn.PoissonNLLLoss, F.poisson_nll_loss, (rate, y), plain, log_input=False)
         n = np.maximum(y.numpy(), 1.0)
         stirling = np.where(y.numpy() > 1, n * np.log(n) - n + 0.5 * np.log(2 * np.pi * n), 0)
-        same(nn.PoissonNLLLoss, F.poisson_nll_loss, (x, y), np.exp(x.numpy()) - y.numpy() * x.numpy() + stirling, full=True)
+        same(
+            nn.PoissonNLLLoss,
+            F.poisson_nll_loss,
+            (x, y),
+            np.exp(x.numpy()) - y.numpy() * x.numpy() + stirling,
+            full=True,
+        )
     assert F.poisson_nll_loss(torch.tensor(2.0), torch.tensor(9.0)) < 0
     x = torch.tensor(3.0, dtype=torch.float64).log()
     exact = -torch.distributions.Poisson(3.0).log_prob(torch.tensor(4.0))
@@ -270,7 +286,9 @@ def gaussian_nll():
         same(nn.GaussianNLLLoss, F.gaussian_nll_loss, (x, y, var), each)
         same(nn.GaussianNLLLoss, F.gaussian_nll_loss, (x, y, var), each + 0.5 * math.log(2 * math.pi), full=True)
     exact = -torch.distributions.Normal(1.0, math.sqrt(0.3)).log_prob(torch.tensor(2.0))
-    assert abs(F.gaussian_nll_loss(torch.ones(1), torch.full((1,), 2.0), torch.full((1,), 0.3), full=True) - exact) < 1e-6
+    assert (
+        abs(F.gaussian_nll_loss(torch.ones(1), torch.full((1,), 2.0), torch.full((1,), 0.3), full=True) - exact) < 1e-6
+    )
     x, y = random(3, 4), random(3, 4)
     assert F.gaussian_nll_loss(x, y, torch.ones(3, 1)).shape == () and F.gaussian_nll_loss(x, y, 0.5).shape == ()
     assert fails(lambda: F.gaussian_nll_loss(x, y, -torch.ones(3, 4)))
@@ -285,7 +303,9 @@ def kl_div():
         same(nn.KLDivLoss, F.kl_div, (q.log(), p), each)
         same(nn.KLDivLoss, F.kl_div, (q.log(), p.log()), each, log_target=True)
         assert torch.allclose(F.kl_div(q.log(), p), F.kl_div(q.log(), p, reduction="sum") / 20)
-    divergence = torch.distributions.kl_divergence(torch.distributions.Categorical(p), torch.distributions.Categorical(q))
+    divergence = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(p), torch.distributions.Categorical(q)
+    )
     assert torch.allclose(F.kl_div(q.log(), p, reduction="batchmean"), divergence.mean()), "KL(target || input)"
     swapped = torch.distributions.kl_divergence(torch.distributions.Categorical(q), torch.distributions.Categorical(p))
     assert not torch.allclose(F.kl_div(q.log(), p, reduction="batchmean"), swapped.mean())
@@ -389,7 +409,13 @@ def smooth_l1():
         x, y = random(*shape) * 3, random(*shape)
         d = np.abs(x.numpy() - y.numpy())
         for beta in (0.3, 1.0, 2.5):
-            same(nn.SmoothL1Loss, F.smooth_l1_loss, (x, y), np.where(d < beta, d**2 / (2 * beta), d - beta / 2), beta=beta)
+            same(
+                nn.SmoothL1Loss,
+                F.smooth_l1_loss,
+                (x, y),
+                np.where(d < beta, d**2 / (2 * beta), d - beta / 2),
+                beta=beta,
+            )
         assert torch.allclose(F.smooth_l1_loss(x, y, beta=0.0), F.l1_loss(x, y))
     x = torch.tensor(9.0, requires_grad=True)
     F.smooth_l1_loss(x, torch.tensor(0.0), beta=0.25).backward()
@@ -439,7 +465,10 @@ def multi_margin():
     x, y, w = random(6, 4), torch.tensor([0, 1, 2, 3, 0, 1]), torch.tensor([1.0, 2.0, 3.0, 5.0]).double()
     for p, margin in itertools.product((1, 2), (0.5, 1.0)):
         each = np.array(
-            [sum(w[t] * max(0, margin - row[t] + row[i]) ** p for i in range(4) if i != t) / 4 for row, t in zip(x.numpy(), y.tolist())]
+            [
+                sum(w[t] * max(0, margin - row[t] + row[i]) ** p for i in range(4) if i != t) / 4
+                for row, t in zip(x.numpy(), y.tolist())
+            ]
         )
         same(nn.MultiMarginLoss, F.multi_margin_loss, (x, y), each, p=p, margin=margin, weight=w)
     assert fails(lambda: F.multi_margin_loss(x, y, p=3))

@@ -83,7 +83,11 @@ def optimizer_base():
 
 @card("torch.optim.Optimizer.step")
 def step_with_zero_gradient_still_moves():
-    for make in (lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: optim.Adam(p, lr=0.1), lambda p: optim.AdamW(p, lr=0.1)):
+    for make in (
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: optim.Adam(p, lr=0.1),
+        lambda p: optim.AdamW(p, lr=0.1),
+    ):
         weight = parameter()
         optimizer = make([weight])
         weight.grad = torch.ones_like(weight)
@@ -187,7 +191,8 @@ def sgd():
 
     for mu, tau, decay, nesterov in ((0.9, 0, 0, False), (0.9, 0.3, 0.1, False), (0.8, 0, 0.1, True), (0, 0, 0, False)):
         follows(
-            lambda p: optim.SGD(p, lr=0.05, momentum=mu, dampening=tau, weight_decay=decay, nesterov=nesterov), rule(mu, tau, 0.05, decay, nesterov)
+            lambda p: optim.SGD(p, lr=0.05, momentum=mu, dampening=tau, weight_decay=decay, nesterov=nesterov),
+            rule(mu, tau, 0.05, decay, nesterov),
         )
     steady = path(lambda p: optim.SGD(p, lr=0.01, momentum=0.9), np.zeros(1), [np.ones(1)] * 200)
     assert math.isclose((steady[-2] - steady[-1]).item(), 0.1, rel_tol=1e-6), "10 times lr"
@@ -201,7 +206,10 @@ def sgd():
     assert math.isclose(weight.item(), -1.0 - 0.1 * 0.9), "the momentum part shrinks with lr at once"
 
 
-@card("torch.optim.Adam", formula=r"\hat m_t=\frac{m_t}{1-\beta_1^t},\quad \hat v_t=\frac{v_t}{1-\beta_2^t},\quad \theta_t=\theta_{t-1}-\eta\,\frac{\hat m_t}{\sqrt{\hat v_t}+\varepsilon}")
+@card(
+    "torch.optim.Adam",
+    formula=r"\hat m_t=\frac{m_t}{1-\beta_1^t},\quad \hat v_t=\frac{v_t}{1-\beta_2^t},\quad \theta_t=\theta_{t-1}-\eta\,\frac{\hat m_t}{\sqrt{\hat v_t}+\varepsilon}",
+)
 def adam():
     betas, eps, eta = (0.8, 0.95), 1e-3, 0.03
     for decay in (0.0, 0.2):
@@ -212,13 +220,24 @@ def adam():
     first = path(lambda p: optim.Adam(p, lr=0.5), np.zeros(3), [np.array([1e-3, -5.0, 80.0])])
     np.testing.assert_allclose(first[0], [-0.5, 0.5, -0.5], rtol=1e-4)
     start, grads = np.full(1, 1.0), gradients((1,), 200)
-    plain, decayed = (path(lambda p: optim.Adam(p, lr=1e-3, weight_decay=w), start, [100 * g for g in grads])[-1] for w in (0.0, 0.1))
+    plain, decayed = (
+        path(lambda p: optim.Adam(p, lr=1e-3, weight_decay=w), start, [100 * g for g in grads])[-1] for w in (0.0, 0.1)
+    )
     assert abs(plain - decayed) < 0.1 * (1 - (1 - 1e-4) ** 200), "with large gradients L2 hardly decays"
-    both = [path(make, start, grads) for make in (lambda p: optim.Adam(p, weight_decay=0.1, decoupled_weight_decay=True), lambda p: optim.AdamW(p, weight_decay=0.1))]
+    both = [
+        path(make, start, grads)
+        for make in (
+            lambda p: optim.Adam(p, weight_decay=0.1, decoupled_weight_decay=True),
+            lambda p: optim.AdamW(p, weight_decay=0.1),
+        )
+    ]
     np.testing.assert_array_equal(*both)
 
 
-@card("torch.optim.AdamW", formula=r"\theta_t=(1-\eta\lambda)\,\theta_{t-1}-\eta\,\frac{\hat m_t}{\sqrt{\hat v_t}+\varepsilon}")
+@card(
+    "torch.optim.AdamW",
+    formula=r"\theta_t=(1-\eta\lambda)\,\theta_{t-1}-\eta\,\frac{\hat m_t}{\sqrt{\hat v_t}+\varepsilon}",
+)
 def adamw():
     betas, eps, eta, decay = (0.9, 0.99), 1e-6, 0.05, 0.3
     follows(
@@ -229,7 +248,10 @@ def adamw():
     assert group["weight_decay"] == 0.01 and len(group["params"]) == 2, "biases decay by default"
 
 
-@card("torch.optim.SparseAdam", formula=r"\theta_i\leftarrow\theta_i-\eta\,\frac{\sqrt{1-\beta_2^t}}{1-\beta_1^t}\cdot\frac{m_i}{\sqrt{v_i}+\varepsilon}")
+@card(
+    "torch.optim.SparseAdam",
+    formula=r"\theta_i\leftarrow\theta_i-\eta\,\frac{\sqrt{1-\beta_2^t}}{1-\beta_1^t}\cdot\frac{m_i}{\sqrt{v_i}+\varepsilon}",
+)
 def sparse_adam():
     layer = nn.Embedding(4, 2, sparse=True)
     optimizer = optim.SparseAdam(layer.parameters(), lr=0.1, betas=(0.8, 0.9), eps=1e-2)
@@ -249,7 +271,10 @@ def sparse_adam():
     raises(RuntimeError, dense.step, "dense gradients")
 
 
-@card("torch.optim.Adamax", formula=r"u_t=\max(\beta_2u_{t-1},\,|g_t|+\varepsilon),\qquad \theta_t=\theta_{t-1}-\frac{\eta}{1-\beta_1^t}\cdot\frac{m_t}{u_t}")
+@card(
+    "torch.optim.Adamax",
+    formula=r"u_t=\max(\beta_2u_{t-1},\,|g_t|+\varepsilon),\qquad \theta_t=\theta_{t-1}-\frac{\eta}{1-\beta_1^t}\cdot\frac{m_t}{u_t}",
+)
 def adamax():
     def rule(theta, g, t, memory):
         g = g + 0.1 * theta
@@ -282,7 +307,10 @@ def nadam():
     assert optim.NAdam([parameter()]).defaults["lr"] == 2 * optim.Adam([parameter()]).defaults["lr"]
 
 
-@card("torch.optim.RAdam", formula=r"\theta_t=\theta_{t-1}-\eta\,r_t\,\hat m_t\,\frac{\sqrt{1-\beta_2^t}}{\sqrt{v_t}+\varepsilon}")
+@card(
+    "torch.optim.RAdam",
+    formula=r"\theta_t=\theta_{t-1}-\eta\,r_t\,\hat m_t\,\frac{\sqrt{1-\beta_2^t}}{\sqrt{v_t}+\varepsilon}",
+)
 def radam():
     for beta2 in (0.99, 0.999):
         longest = 2 / (1 - beta2) - 1
@@ -300,7 +328,10 @@ def radam():
         follows(lambda p: optim.RAdam(p, lr=0.02, betas=(0.9, beta2), eps=1e-4), rule)
 
 
-@card("torch.optim.Adagrad", formula=r"s_t=s_{t-1}+g_t^2,\qquad \theta_t=\theta_{t-1}-\frac{\eta}{1+(t-1)\kappa}\cdot\frac{g_t}{\sqrt{s_t}+\varepsilon}")
+@card(
+    "torch.optim.Adagrad",
+    formula=r"s_t=s_{t-1}+g_t^2,\qquad \theta_t=\theta_{t-1}-\frac{\eta}{1+(t-1)\kappa}\cdot\frac{g_t}{\sqrt{s_t}+\varepsilon}",
+)
 def adagrad():
     def rule(theta, g, t, memory):
         memory["s"] = memory.get("s", 0.2) + g * g
@@ -330,7 +361,10 @@ def adadelta():
     assert abs(slow[-1].item()) < 1e-2
 
 
-@card("torch.optim.RMSprop", formula=r"v_t=\alpha v_{t-1}+(1-\alpha)\,g_t^2,\qquad \theta_t=\theta_{t-1}-\eta\,\frac{g_t}{\sqrt{v_t}+\varepsilon}")
+@card(
+    "torch.optim.RMSprop",
+    formula=r"v_t=\alpha v_{t-1}+(1-\alpha)\,g_t^2,\qquad \theta_t=\theta_{t-1}-\eta\,\frac{g_t}{\sqrt{v_t}+\varepsilon}",
+)
 def rmsprop():
     def rule(momentum, centered):
         def update(theta, g, t, memory):
@@ -343,12 +377,18 @@ def rmsprop():
         return update
 
     for momentum, centered in ((0.0, False), (0.7, False), (0.5, True)):
-        follows(lambda p: optim.RMSprop(p, lr=0.05, alpha=0.9, eps=1e-2, momentum=momentum, centered=centered), rule(momentum, centered))
+        follows(
+            lambda p: optim.RMSprop(p, lr=0.05, alpha=0.9, eps=1e-2, momentum=momentum, centered=centered),
+            rule(momentum, centered),
+        )
     first = path(lambda p: optim.RMSprop(p, lr=0.01), np.zeros(2), [np.array([2.0, -50.0])])[0]
     np.testing.assert_allclose(first, [-0.1, 0.1], rtol=1e-6)
 
 
-@card("torch.optim.Rprop", formula=r"\Delta\leftarrow\eta^{\pm}\Delta,\qquad \theta\leftarrow\theta-\Delta\cdot\mathrm{sign}(g)")
+@card(
+    "torch.optim.Rprop",
+    formula=r"\Delta\leftarrow\eta^{\pm}\Delta,\qquad \theta\leftarrow\theta-\Delta\cdot\mathrm{sign}(g)",
+)
 def rprop():
     def rule(theta, g, t, memory):
         product = g * memory.get("g", 0.0 * g)
@@ -364,7 +404,10 @@ def rprop():
     np.testing.assert_array_equal(path(make, np.zeros(3), grads), path(make, np.zeros(3), [1000 * g for g in grads]))
 
 
-@card("torch.optim.ASGD", formula=r"\theta_t=(1-\lambda\eta_t)\,\theta_{t-1}-\eta_t\,g_t,\qquad \eta_{t+1}=\frac{\eta}{(1+\lambda\eta t)^{\alpha}}")
+@card(
+    "torch.optim.ASGD",
+    formula=r"\theta_t=(1-\lambda\eta_t)\,\theta_{t-1}-\eta_t\,g_t,\qquad \eta_{t+1}=\frac{\eta}{(1+\lambda\eta t)^{\alpha}}",
+)
 def asgd():
     def rule(theta, g, t, memory):
         rate = 0.1 / (1 + 0.3 * 0.1 * (t - 1)) ** 0.75 if t > 1 else 0.1
@@ -415,7 +458,10 @@ def lbfgs():
     raises(TypeError, optimizer.step)
 
 
-@card("torch.optim.Muon", formula=r"\theta_t=(1-\eta\lambda)\,\theta_{t-1}-\eta\,\sqrt{\max\!\left(1,\tfrac{A}{B}\right)}\;\mathrm{NS}_5\!\left(g_t+\mu B_t\right)")
+@card(
+    "torch.optim.Muon",
+    formula=r"\theta_t=(1-\eta\lambda)\,\theta_{t-1}-\eta\,\sqrt{\max\!\left(1,\tfrac{A}{B}\right)}\;\mathrm{NS}_5\!\left(g_t+\mu B_t\right)",
+)
 def muon():
     def orthogonalised(g):
         x = g.T if g.shape[0] > g.shape[1] else g
@@ -489,7 +535,11 @@ def shows(make, closed_form, steps: int = 20):
     np.testing.assert_allclose(rates(make, steps), expected, rtol=1e-9, atol=1e-12)
 
 
-@card("torch.optim.lr_scheduler.LRScheduler", "torch.optim.lr_scheduler.LRScheduler.step", "torch.optim.lr_scheduler.LRScheduler.get_last_lr")
+@card(
+    "torch.optim.lr_scheduler.LRScheduler",
+    "torch.optim.lr_scheduler.LRScheduler.step",
+    "torch.optim.lr_scheduler.LRScheduler.get_last_lr",
+)
 def schedulers():
     optimizer = optim.SGD([parameter()], lr=1.0)
     schedule = lr_scheduler.StepLR(optimizer, 1, gamma=0.1)
@@ -528,7 +578,11 @@ def multiplicative_lr():
         asked.append(t)
         return 0.9 + 0.01 * t
 
-    shows(lambda o: lr_scheduler.MultiplicativeLR(o, factor), lambda t: 0.5 * math.prod(0.9 + 0.01 * i for i in range(1, t + 1)), 8)
+    shows(
+        lambda o: lr_scheduler.MultiplicativeLR(o, factor),
+        lambda t: 0.5 * math.prod(0.9 + 0.01 * i for i in range(1, t + 1)),
+        8,
+    )
     assert asked[0] == 1
     shows(lambda o: lr_scheduler.MultiplicativeLR(o, lambda t: 0.95), lambda t: 0.5 * 0.95**t)
 
@@ -541,7 +595,10 @@ def step_lr():
 @card("torch.optim.lr_scheduler.MultiStepLR", formula=r"\eta_t=\eta_0\,\gamma^{\,|\{i:\,m_i\le t\}|}")
 def multi_step_lr():
     milestones = [2, 5, 5, 11]
-    shows(lambda o: lr_scheduler.MultiStepLR(o, milestones, gamma=0.4), lambda t: 0.5 * 0.4 ** sum(m <= t for m in milestones))
+    shows(
+        lambda o: lr_scheduler.MultiStepLR(o, milestones, gamma=0.4),
+        lambda t: 0.5 * 0.4 ** sum(m <= t for m in milestones),
+    )
 
 
 @card("torch.optim.lr_scheduler.ConstantLR", formula=r"\eta_t=c\,\eta_0\ \ (t<T),\qquad \eta_t=\eta_0\ \ (t\ge T)")
@@ -576,14 +633,20 @@ def half_cosine(t: float, length: float, low: float = 0.0, high: float = 0.5) ->
     return low + 0.5 * (high - low) * (1 + math.cos(math.pi * t / length))
 
 
-@card("torch.optim.lr_scheduler.CosineAnnealingLR", formula=r"\eta_t=\eta_{\min}+\tfrac12(\eta_0-\eta_{\min})\left(1+\cos\frac{\pi t}{T_{\max}}\right)")
+@card(
+    "torch.optim.lr_scheduler.CosineAnnealingLR",
+    formula=r"\eta_t=\eta_{\min}+\tfrac12(\eta_0-\eta_{\min})\left(1+\cos\frac{\pi t}{T_{\max}}\right)",
+)
 def cosine_annealing_lr():
     shows(lambda o: lr_scheduler.CosineAnnealingLR(o, 7, 0.02), lambda t: half_cosine(t, 7, 0.02), 25)
     seen = rates(lambda o: lr_scheduler.CosineAnnealingLR(o, 7))
     assert seen[7] < seen[8] < seen[9] and math.isclose(seen[14], 0.5), "it climbs back"
 
 
-@card("torch.optim.lr_scheduler.CosineAnnealingWarmRestarts", formula=r"\eta_t=\eta_{\min}+\tfrac12(\eta_0-\eta_{\min})\left(1+\cos\frac{\pi\,T_{cur}}{T_i}\right)")
+@card(
+    "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts",
+    formula=r"\eta_t=\eta_{\min}+\tfrac12(\eta_0-\eta_{\min})\left(1+\cos\frac{\pi\,T_{cur}}{T_i}\right)",
+)
 def cosine_annealing_warm_restarts():
     def closed_form(t):
         length = 10
@@ -608,14 +671,18 @@ def chained_scheduler():
 @card("torch.optim.lr_scheduler.SequentialLR")
 def sequential_lr():
     def make(o):
-        return lr_scheduler.SequentialLR(o, [lr_scheduler.LinearLR(o, 0.1, total_iters=5), lr_scheduler.CosineAnnealingLR(o, 15)], [5])
+        return lr_scheduler.SequentialLR(
+            o, [lr_scheduler.LinearLR(o, 0.1, total_iters=5), lr_scheduler.CosineAnnealingLR(o, 15)], [5]
+        )
 
     shows(make, lambda t: 0.5 * (0.1 + 0.9 * t / 5) if t < 5 else half_cosine(t - 5, 15), 20)
     raises(ValueError, lambda: rates(lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.ConstantLR(o)], [5])))
 
 
 @card("torch.optim.lr_scheduler.ReduceLROnPlateau.step")
-@card("torch.optim.lr_scheduler.ReduceLROnPlateau", formula=r"\eta\leftarrow\max(\eta\cdot\mathrm{factor},\,\eta_{\min})")
+@card(
+    "torch.optim.lr_scheduler.ReduceLROnPlateau", formula=r"\eta\leftarrow\max(\eta\cdot\mathrm{factor},\,\eta_{\min})"
+)
 def reduce_on_plateau():
     def watched(values, **options):
         optimizer = optim.SGD([parameter()], lr=1.0)
@@ -640,7 +707,10 @@ def reduce_on_plateau():
     raises(TypeError, schedule.step)
 
 
-@card("torch.optim.lr_scheduler.CyclicLR", formula=r"\eta_t=\eta_b+(\eta_m-\eta_b)\left(1-\left|\tfrac{t}{s}-2c+1\right|\right),\qquad c=\left\lfloor 1+\tfrac{t}{2s}\right\rfloor")
+@card(
+    "torch.optim.lr_scheduler.CyclicLR",
+    formula=r"\eta_t=\eta_b+(\eta_m-\eta_b)\left(1-\left|\tfrac{t}{s}-2c+1\right|\right),\qquad c=\left\lfloor 1+\tfrac{t}{2s}\right\rfloor",
+)
 def cyclic_lr():
     def closed_form(t):
         c = math.floor(1 + t / 8)
@@ -652,11 +722,21 @@ def cyclic_lr():
     adam_ = optim.Adam([parameter()])
     lr_scheduler.CyclicLR(adam_, 0.1, 0.5)
     assert adam_.param_groups[0]["betas"][0] == 0.9 and adam_.param_groups[0]["lr"] == 0.1
-    for mode, height in (("triangular2", lambda t: 0.5 ** (math.floor(1 + t / 8) - 1)), ("exp_range", lambda t: 0.9**t)):
-        shows(lambda o: lr_scheduler.CyclicLR(o, 0.1, 0.5, 4, mode=mode, gamma=0.9), lambda t: 0.1 + (closed_form(t) - 0.1) * height(t), 30)
+    for mode, height in (
+        ("triangular2", lambda t: 0.5 ** (math.floor(1 + t / 8) - 1)),
+        ("exp_range", lambda t: 0.9**t),
+    ):
+        shows(
+            lambda o: lr_scheduler.CyclicLR(o, 0.1, 0.5, 4, mode=mode, gamma=0.9),
+            lambda t: 0.1 + (closed_form(t) - 0.1) * height(t),
+            30,
+        )
 
 
-@card("torch.optim.lr_scheduler.OneCycleLR", formula=r"\frac{\eta_{\max}}{d}\;\xrightarrow{\ 30\,\%\ }\;\eta_{\max}\;\xrightarrow{\ 70\,\%\ }\;\frac{\eta_{\max}}{d\,f}")
+@card(
+    "torch.optim.lr_scheduler.OneCycleLR",
+    formula=r"\frac{\eta_{\max}}{d}\;\xrightarrow{\ 30\,\%\ }\;\eta_{\max}\;\xrightarrow{\ 70\,\%\ }\;\frac{\eta_{\max}}{d\,f}",
+)
 def one_cycle_lr():
     total = 100
     seen = rates(lambda o: lr_scheduler.OneCycleLR(o, 0.8, total), total - 1)
@@ -666,10 +746,16 @@ def one_cycle_lr():
         return b + (a - b) / 2 * (1 + math.cos(math.pi * share))
 
     for t in range(total):
-        expected = between(0.8 / 25, 0.8, t / peak) if t <= peak else between(0.8, 0.8 / 25e4, (t - peak) / (last - peak))
+        expected = (
+            between(0.8 / 25, 0.8, t / peak) if t <= peak else between(0.8, 0.8 / 25e4, (t - peak) / (last - peak))
+        )
         assert math.isclose(seen[t], expected, rel_tol=1e-9)
     assert seen.argmax() == 29
-    raises(ValueError, lambda: rates(lambda o: lr_scheduler.OneCycleLR(o, 0.8, total), total + 1), "specified number of total steps")
+    raises(
+        ValueError,
+        lambda: rates(lambda o: lr_scheduler.OneCycleLR(o, 0.8, total), total + 1),
+        "specified number of total steps",
+    )
     adam_ = optim.Adam([parameter()], lr=123.0)
     lr_scheduler.OneCycleLR(adam_, 0.8, epochs=2, steps_per_epoch=50)
     assert math.isclose(adam_.param_groups[0]["lr"], 0.8 / 25) and adam_.param_groups[0]["betas"][0] == 0.95
@@ -696,7 +782,11 @@ def averaged_model():
     assert torch.equal(averaged.module[1].running_mean, model[1].running_mean)
 
 
-@card("torch.optim.swa_utils.get_ema_multi_avg_fn", "torch.optim.swa_utils.get_ema_avg_fn", formula=r"\bar\theta\leftarrow d\,\bar\theta+(1-d)\,\theta")
+@card(
+    "torch.optim.swa_utils.get_ema_multi_avg_fn",
+    "torch.optim.swa_utils.get_ema_avg_fn",
+    formula=r"\bar\theta\leftarrow d\,\bar\theta+(1-d)\,\theta",
+)
 def exponential_average():
     for options in ({"multi_avg_fn": swa_utils.get_ema_multi_avg_fn(0.7)}, {"avg_fn": swa_utils.get_ema_avg_fn(0.7)}):
         model = nn.Linear(2, 1).double()
@@ -711,7 +801,11 @@ def exponential_average():
             np.testing.assert_allclose(averaged.module.weight.detach(), expected)
 
 
-@card("torch.optim.swa_utils.get_swa_multi_avg_fn", "torch.optim.swa_utils.get_swa_avg_fn", formula=r"\bar\theta\leftarrow\bar\theta+\frac{\theta-\bar\theta}{n+1}")
+@card(
+    "torch.optim.swa_utils.get_swa_multi_avg_fn",
+    "torch.optim.swa_utils.get_swa_avg_fn",
+    formula=r"\bar\theta\leftarrow\bar\theta+\frac{\theta-\bar\theta}{n+1}",
+)
 def equal_average():
     old, new = torch.randn(3).double(), torch.randn(3).double()
     expected = old.numpy() + (new.numpy() - old.numpy()) / 5
@@ -720,7 +814,10 @@ def equal_average():
     np.testing.assert_allclose(old, expected)
 
 
-@card("torch.optim.swa_utils.SWALR", formula=r"\eta_t=(1-\alpha_t)\,\eta_0+\alpha_t\,\eta_{swa},\qquad \alpha_t=\tfrac12\left(1-\cos\frac{\pi t}{T}\right)")
+@card(
+    "torch.optim.swa_utils.SWALR",
+    formula=r"\eta_t=(1-\alpha_t)\,\eta_0+\alpha_t\,\eta_{swa},\qquad \alpha_t=\tfrac12\left(1-\cos\frac{\pi t}{T}\right)",
+)
 def swa_lr():
     def closed_form(t):
         alpha = 0.5 * (1 - math.cos(math.pi * min(t, 6) / 6))

@@ -67,7 +67,11 @@ def constant_tensors():
     assert torch.ones(2, dtype=torch.float64).new_zeros(3).dtype == torch.float64
     labels = torch.tensor([0, 2])
     assert torch.zeros_like(labels).dtype == torch.int64
-    assert torch.full((2,), 1).dtype == torch.int64 and torch.full((2,), True).dtype == torch.bool and torch.full((2,), 1.0).dtype == torch.float32
+    assert (
+        torch.full((2,), 1).dtype == torch.int64
+        and torch.full((2,), True).dtype == torch.bool
+        and torch.full((2,), 1.0).dtype == torch.float32
+    )
     assert math.isnan(torch.tensor(nan) * 0)
     assert torch.empty(2, 3).shape == (2, 3)
     assert torch.equal(torch.eye(3)[labels], nn.functional.one_hot(labels, 3).float())
@@ -84,7 +88,11 @@ def uniform():
 @card("torch.normal", formula=r"x=\mu+\sigma z,\qquad z\sim\mathcal N(0,1)")
 def normal():
     for x in (5 + 0.02 * torch.randn(200000), torch.normal(5.0, 0.02, (200000,)), torch.empty(200000).normal_(5, 0.02)):
-        assert abs(x.mean() - 5) < 1e-3 and abs(x.std() - 0.02) < 1e-3 and abs(((x - 5).abs() < 0.02).double().mean() - 0.6827) < 0.01
+        assert (
+            abs(x.mean() - 5) < 1e-3
+            and abs(x.std() - 0.02) < 1e-3
+            and abs(((x - 5).abs() < 0.02).double().mean() - 0.6827) < 0.01
+        )
     std = torch.ones(3, requires_grad=True)
     # The result belongs to the graph, but no gradient arrives.
     torch.normal(torch.zeros(3), std).sum().backward()
@@ -179,7 +187,16 @@ def small_classes():
         assert torch.ones(1).device.type == "meta"
 
 
-@card("torch.float32", "torch.float16", "torch.bfloat16", "torch.float64", "torch.int64", "torch.uint8", "torch.bool", "torch.finfo")
+@card(
+    "torch.float32",
+    "torch.float16",
+    "torch.bfloat16",
+    "torch.float64",
+    "torch.int64",
+    "torch.uint8",
+    "torch.bool",
+    "torch.finfo",
+)
 def types():
     assert torch.tensor(2.0**24) + 1 == 2**24
     assert torch.finfo(torch.float16).max == 65504 and torch.finfo(torch.float16).eps == 2**-10
@@ -215,7 +232,11 @@ def sums():
     assert torch.full((50,), 1e-7).prod() == 0
 
 
-@card("torch.std", "torch.var", formula=r"\mathrm{var}(x)=\frac{1}{N-c}\sum_i(x_i-\bar x)^2,\qquad \mathrm{std}=\sqrt{\mathrm{var}}")
+@card(
+    "torch.std",
+    "torch.var",
+    formula=r"\mathrm{var}(x)=\frac{1}{N-c}\sum_i(x_i-\bar x)^2,\qquad \mathrm{std}=\sqrt{\mathrm{var}}",
+)
 def spread():
     x = random(3, 5)
     centred = x.numpy() - x.numpy().mean(1, keepdims=True)
@@ -228,7 +249,16 @@ def spread():
     assert math.isnan(quietly(lambda: torch.ones(1).std()))
 
 
-@card("torch.max", "torch.amax", "torch.median", "torch.sort", "torch.topk", "torch.any", "torch.count_nonzero", "torch.unique")
+@card(
+    "torch.max",
+    "torch.amax",
+    "torch.median",
+    "torch.sort",
+    "torch.topk",
+    "torch.any",
+    "torch.count_nonzero",
+    "torch.unique",
+)
 def order():
     x = random(3, 5)
     values, indices = x.max(dim=1)
@@ -236,7 +266,9 @@ def order():
     assert torch.equal(x.gather(1, indices[:, None])[:, 0], values)
     raises(TypeError, lambda: x.max(dim=(0, 1)))
     close(x.amax((0, 1)), x.numpy().max())
-    assert gradient(lambda t: t.amax(0), 2, 2, 1) == [0.5, 0.5, 0] and sorted(gradient(lambda t: t.max(0).values, 2, 2, 1)) == [0, 0, 1]
+    assert gradient(lambda t: t.amax(0), 2, 2, 1) == [0.5, 0.5, 0] and sorted(
+        gradient(lambda t: t.max(0).values, 2, 2, 1)
+    ) == [0, 0, 1]
     assert torch.tensor([1.0, 2, 3, 4]).median() == 2 and torch.tensor([1.0, 2, 3, 4]).quantile(0.5) == 2.5
     assert isinstance(x.sort(), tuple) and torch.equal(x.argsort(), x.sort().indices)
     top = x.topk(2)
@@ -246,7 +278,9 @@ def order():
     assert (logits.topk(5, dim=1).indices == y[:, None]).any(1).tolist() == expected
     assert torch.tensor([]).all() and not torch.tensor([]).any()
     assert torch.tensor([0, nan, 2]).count_nonzero() == 2
-    assert torch.tensor([3, 1, 3]).unique().tolist() == [1, 3] and torch.tensor([1, 1, 2, 1]).unique_consecutive().tolist() == [1, 2, 1]
+    assert torch.tensor([3, 1, 3]).unique().tolist() == [1, 3] and torch.tensor(
+        [1, 1, 2, 1]
+    ).unique_consecutive().tolist() == [1, 2, 1]
 
 
 @card("torch.argmax", formula=r"i^{*}=\arg\max_i x_i")
@@ -269,7 +303,11 @@ def quantile():
 
 
 @card("torch.norm", formula=r"\|x\|_p=\left(\sum_i|x_i|^p\right)^{1/p}")
-@card("torch.linalg.norm", "torch.linalg.vector_norm", formula=r"\|x\|_2=\sqrt{\sum_i x_i^2},\qquad \|A\|_F=\sqrt{\sum_{ij}a_{ij}^2}")
+@card(
+    "torch.linalg.norm",
+    "torch.linalg.vector_norm",
+    formula=r"\|x\|_2=\sqrt{\sum_i x_i^2},\qquad \|A\|_F=\sqrt{\sum_{ij}a_{ij}^2}",
+)
 def norms():
     x = random(3, 4)
     for p in (1, 2, 3):
@@ -323,9 +361,13 @@ def exponentials():
     close(x.expm1(), np.exp(x.numpy()) - 1)
     assert torch.tensor(88.8).exp() == inf and torch.tensor(88.7).exp() < inf
     assert torch.tensor(11.1).half().exp() == inf and torch.tensor(11.0).half().exp() < inf
-    assert torch.tensor(0.0).log() == -inf and gradient(torch.log, 0.0) == [inf] and math.isnan(torch.tensor(-1.0).log())
+    assert (
+        torch.tensor(0.0).log() == -inf and gradient(torch.log, 0.0) == [inf] and math.isnan(torch.tensor(-1.0).log())
+    )
     assert (torch.tensor(1.0) + 1e-8).log() == 0 and torch.tensor(1e-8).log1p().isclose(torch.tensor(1e-8))
-    assert torch.tensor([0.0, 200.0]).softmax(0).log()[0] == -inf and torch.tensor([0.0, 200.0]).log_softmax(0)[0] == -200
+    assert (
+        torch.tensor([0.0, 200.0]).softmax(0).log()[0] == -inf and torch.tensor([0.0, 200.0]).log_softmax(0)[0] == -200
+    )
 
 
 @card("torch.sqrt", formula=r"y=\sqrt{x},\qquad \frac{dy}{dx}=\frac{1}{2\sqrt{x}}")
@@ -337,7 +379,11 @@ def powers():
     close(x.sqrt() * x.sqrt(), x)
     close(x.rsqrt(), 1 / np.sqrt(x.numpy()))
     close(gradient(torch.sqrt, *x.tolist()), 1 / (2 * np.sqrt(x.numpy())))
-    assert gradient(torch.sqrt, 0.0) == [inf] and math.isnan(gradient(lambda t: (t**2).sqrt(), 0.0)[0]) and gradient(lambda t: t**0.5, 0.0) == [inf]
+    assert (
+        gradient(torch.sqrt, 0.0) == [inf]
+        and math.isnan(gradient(lambda t: (t**2).sqrt(), 0.0)[0])
+        and gradient(lambda t: t**0.5, 0.0) == [inf]
+    )
     assert torch.tensor([-2.0, 0, 3]).abs().tolist() == [2, 0, 3] and gradient(torch.abs, -2, 0, 3) == [-1, 0, 1]
     close(x.pow(2.5), np.exp(2.5 * np.log(x.numpy())))
     close(x.square(), x.numpy() * x.numpy())
@@ -360,7 +406,10 @@ def rounding():
     for function in (torch.round, torch.floor, torch.ceil, torch.trunc):
         assert gradient(function, 1.3) == [0]
     raises(TypeError, lambda: torch.maximum(torch.ones(2), 0))
-    assert math.isnan(torch.maximum(torch.tensor(nan), torch.tensor(1.0))) and torch.fmax(torch.tensor(nan), torch.tensor(1.0)) == 1
+    assert (
+        math.isnan(torch.maximum(torch.tensor(nan), torch.tensor(1.0)))
+        and torch.fmax(torch.tensor(nan), torch.tensor(1.0)) == 1
+    )
 
 
 @card("torch.add", formula=r"y=x\pm\alpha\,z")
@@ -380,14 +429,21 @@ def arithmetic():
     assert (torch.ones(3, 1) + torch.ones(3)).shape == (3, 3)
     weight = torch.ones(2, requires_grad=True)
     raises(RuntimeError, lambda: weight.add_(1), "leaf")
-    assert (torch.arange(3) / 2).is_floating_point() and torch.tensor(-3) // 2 == -2 and torch.div(torch.tensor(-3), 2, rounding_mode="trunc") == -1
+    assert (
+        (torch.arange(3) / 2).is_floating_point()
+        and torch.tensor(-3) // 2 == -2
+        and torch.div(torch.tensor(-3), 2, rounding_mode="trunc") == -1
+    )
     assert torch.tensor(1.0) / 0 == inf and math.isnan(torch.tensor(0.0) / 0)
     assert torch.remainder(torch.tensor(-3), 2) == 1 and torch.fmod(torch.tensor(-3), 2) == -1
     ema = torch.tensor(1.0)
     assert ema.lerp_(torch.tensor(0.0), 1 - 0.9).isclose(torch.tensor(0.9))
 
 
-@card("torch.erf", formula=r"\mathrm{erf}(x)=\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt,\qquad \Phi(x)=\tfrac12\left(1+\mathrm{erf}\tfrac{x}{\sqrt2}\right)")
+@card(
+    "torch.erf",
+    formula=r"\mathrm{erf}(x)=\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt,\qquad \Phi(x)=\tfrac12\left(1+\mathrm{erf}\tfrac{x}{\sqrt2}\right)",
+)
 @card("torch.logit", formula=r"y=\ln\frac{p}{1-p}")
 @card("torch.sin")
 def special():
@@ -407,7 +463,11 @@ def special():
 @card("torch.isnan", "torch.nan_to_num")
 def not_a_number():
     x = torch.tensor([nan, inf, -inf, 1.0])
-    assert not (x == nan).any() and x.isnan().tolist() == [True, False, False, False] and x.isfinite().tolist() == [False, False, False, True]
+    assert (
+        not (x == nan).any()
+        and x.isnan().tolist() == [True, False, False, False]
+        and x.isfinite().tolist() == [False, False, False, True]
+    )
     repaired = x.nan_to_num()
     assert repaired[0] == 0 and repaired[1] == torch.finfo(torch.float32).max
     assert math.isnan(gradient(lambda t: t.sqrt().nan_to_num(), -1.0)[0])
@@ -422,7 +482,10 @@ def comparisons():
     b = a + 10 ** torch.empty_like(a).uniform_(-10, -1)
     for rtol, atol in ((1e-5, 1e-8), (1e-2, 0.0), (0.0, 1e-3)):
         expected = np.abs(a.numpy() - b.numpy()) <= atol + rtol * np.abs(b.numpy())
-        assert torch.isclose(a, b, rtol, atol).tolist() == expected.tolist() and torch.allclose(a, b, rtol, atol) == expected.all()
+        assert (
+            torch.isclose(a, b, rtol, atol).tolist() == expected.tolist()
+            and torch.allclose(a, b, rtol, atol) == expected.all()
+        )
     assert not torch.allclose(torch.tensor(1e-7), torch.tensor(0.0))
     raises(RuntimeError, lambda: torch.allclose(torch.ones(1), torch.ones(1).double()))
     assert torch.allclose(torch.ones(2, 1), torch.ones(3)) and not torch.allclose(torch.tensor(nan), torch.tensor(nan))
@@ -433,7 +496,9 @@ def where():
     c, a, b = random(6) > 0, random(6), random(6)
     close(torch.where(c, a, b), [x if t else y for t, x, y in zip(c, a, b, strict=True)])
     assert math.isnan(gradient(lambda t: torch.where(t > 0, t.sqrt(), torch.zeros_like(t)), 0.0)[0])
-    assert gradient(lambda t: torch.where(t > 0, torch.where(t > 0, t, torch.ones_like(t)).sqrt(), torch.zeros_like(t)), 0.0) == [0]
+    assert gradient(
+        lambda t: torch.where(t > 0, torch.where(t > 0, t, torch.ones_like(t)).sqrt(), torch.zeros_like(t)), 0.0
+    ) == [0]
 
 
 # Shape
@@ -442,7 +507,11 @@ def where():
 @card("torch.cat", "torch.hstack", "torch.stack", "torch.split", "torch.unbind", "torch.narrow")
 def joining():
     parts = [random(3, 4) for _ in range(10)]
-    assert torch.cat(parts).shape == (30, 4) and torch.stack(parts).shape == (10, 3, 4) and torch.cat(parts, 1).shape == (3, 40)
+    assert (
+        torch.cat(parts).shape == (30, 4)
+        and torch.stack(parts).shape == (10, 3, 4)
+        and torch.cat(parts, 1).shape == (3, 40)
+    )
     assert torch.hstack(parts).shape == (3, 40) and torch.vstack(parts).shape == (30, 4)
     vectors = [torch.ones(3), torch.zeros(3)]
     assert torch.hstack(vectors).shape == (6,) and torch.vstack(vectors).shape == (2, 3)
@@ -459,7 +528,16 @@ def joining():
     close(x.select(1, 2), x[:, 2])
 
 
-@card("torch.Tensor.view", "torch.reshape", "torch.flatten", "torch.unflatten", "torch.squeeze", "torch.unsqueeze", "torch.t", "torch.permute")
+@card(
+    "torch.Tensor.view",
+    "torch.reshape",
+    "torch.flatten",
+    "torch.unflatten",
+    "torch.squeeze",
+    "torch.unsqueeze",
+    "torch.t",
+    "torch.permute",
+)
 def reshaping():
     x = random(2, 3, 4)
     close(x.view(2, 12), x.numpy().reshape(2, 12))
@@ -469,7 +547,11 @@ def reshaping():
     assert turned.reshape(-1).data_ptr() != x.data_ptr() and x.reshape(-1).data_ptr() == x.data_ptr()
     assert torch.flatten(x).shape == (24,) and x.flatten(1).shape == (2, 12) == nn.Flatten()(x).shape
     assert random(2, 12).unflatten(1, (3, 4)).shape == (2, 3, 4)
-    assert torch.ones(1, 3, 1).squeeze().shape == (3,) and torch.ones(1, 3, 1).squeeze(2).shape == (1, 3) and torch.ones(2, 3).squeeze(0).shape == (2, 3)
+    assert (
+        torch.ones(1, 3, 1).squeeze().shape == (3,)
+        and torch.ones(1, 3, 1).squeeze(2).shape == (1, 3)
+        and torch.ones(2, 3).squeeze(0).shape == (2, 3)
+    )
     assert torch.ones(2, 3).unsqueeze(1).shape == torch.ones(2, 3)[:, None].shape == (2, 1, 3)
     assert warns(lambda: x.T, "deprecated").shape == (4, 3, 2) and x.mT.shape == (2, 4, 3)
     picture = random(2, 5, 6, 3)
@@ -494,9 +576,14 @@ def repeating():
     raises(RuntimeError, lambda: torch.broadcast_tensors(torch.ones(3), torch.ones(3, 2)))
     assert [t.shape for t in torch.broadcast_tensors(torch.ones(3, 1), torch.ones(4))] == [(3, 4)] * 2
     pair = torch.tensor([1, 2])
-    assert pair.repeat(2).tolist() == pair.tile(2).tolist() == [1, 2, 1, 2] and torch.ones(4, 5).repeat(2, 3).shape == (8, 15)
+    assert pair.repeat(2).tolist() == pair.tile(2).tolist() == [1, 2, 1, 2] and torch.ones(4, 5).repeat(2, 3).shape == (
+        8,
+        15,
+    )
     assert pair.repeat_interleave(2).tolist() == [1, 1, 2, 2] == np.repeat(pair.numpy(), 2).tolist()
-    assert torch.ones(2, 3).repeat_interleave(2).shape == (12,) and torch.ones(2, 3).repeat_interleave(2, dim=0).shape == (4, 3)
+    assert torch.ones(2, 3).repeat_interleave(2).shape == (12,) and torch.ones(2, 3).repeat_interleave(
+        2, dim=0
+    ).shape == (4, 3)
     flipped = pair.flip(-1)
     assert flipped.tolist() == [2, 1] and flipped.data_ptr() != pair.data_ptr()
     raises(ValueError, lambda: pair[::-1])
@@ -540,7 +627,10 @@ def scatter():
     assert torch.equal(torch.zeros(2, 3).scatter_(1, labels[:, None], 1), nn.functional.one_hot(labels, 3).float())
 
 
-@card("torch.Tensor.scatter_add_", formula=r"y_{\mathrm{index}_{ij},\,j}\mathrel{+}=\mathrm{src}_{ij}\qquad(\mathrm{dim}=0)")
+@card(
+    "torch.Tensor.scatter_add_",
+    formula=r"y_{\mathrm{index}_{ij},\,j}\mathrel{+}=\mathrm{src}_{ij}\qquad(\mathrm{dim}=0)",
+)
 @card("torch.index_add", formula=r"y_{\mathrm{index}_i}\mathrel{+}=\alpha\,s_i")
 @card("torch.scatter_reduce")
 def accumulating():
@@ -577,7 +667,9 @@ def masks():
     picked.fill_(9)
     assert torch.equal(x, before)
     assert mask.nonzero().tolist() == [[0, 0], [0, 2], [1, 2]]
-    assert all(a.tolist() == b.tolist() for a, b in zip(mask.nonzero(as_tuple=True), mask.numpy().nonzero(), strict=True))
+    assert all(
+        a.tolist() == b.tolist() for a, b in zip(mask.nonzero(as_tuple=True), mask.numpy().nonzero(), strict=True)
+    )
 
 
 # Linear algebra
@@ -658,7 +750,9 @@ def decompositions():
     raises(torch.linalg.LinAlgError, lambda: torch.linalg.cholesky(-positive))
     sign, log = torch.linalg.slogdet(square)
     close(sign * log.exp(), np.linalg.det(square.numpy()), 1e-8)
-    assert torch.linalg.det(torch.eye(400) * 0.1) == 0 and torch.linalg.slogdet(torch.eye(400) * 0.1).logabsdet.isfinite()
+    assert (
+        torch.linalg.det(torch.eye(400) * 0.1) == 0 and torch.linalg.slogdet(torch.eye(400) * 0.1).logabsdet.isfinite()
+    )
 
 
 @card("torch.pca_lowrank", formula=r"A-\bar A\approx U\,\mathrm{diag}(S)\,V^{\top},\qquad \lambda_i=\frac{S_i^2}{m-1}")
@@ -707,7 +801,10 @@ def gradient_modes():
     torch.set_grad_enabled(True)
 
 
-@card("torch.Tensor.backward", formula=r"\frac{\partial L}{\partial x}=\sum_k\frac{\partial L}{\partial y_k}\,\frac{\partial y_k}{\partial x}")
+@card(
+    "torch.Tensor.backward",
+    formula=r"\frac{\partial L}{\partial x}=\sum_k\frac{\partial L}{\partial y_k}\,\frac{\partial y_k}{\partial x}",
+)
 @card("torch.autograd.grad", formula=r"g=\sum_k v_k\,\frac{\partial y_k}{\partial x}")
 @card("torch.Tensor.grad")
 def backpropagation():
@@ -781,7 +878,14 @@ def custom_functions():
     torch.func.vmap(lambda t: t + torch.rand(()), randomness="different")(torch.ones(3))
 
 
-@card("torch.Tensor.retain_grad", "torch.Tensor.requires_grad_", "torch.Tensor.detach", "torch.Tensor.data", "torch.clone", "torch.Tensor.register_hook")
+@card(
+    "torch.Tensor.retain_grad",
+    "torch.Tensor.requires_grad_",
+    "torch.Tensor.detach",
+    "torch.Tensor.data",
+    "torch.clone",
+    "torch.Tensor.register_hook",
+)
 def leaves():
     moved = torch.randn(3, requires_grad=True).to(torch.float64)
     assert not moved.is_leaf and moved.grad_fn is not None
@@ -818,7 +922,14 @@ def leaves():
 # Conversion and memory
 
 
-@card("torch.Tensor.item", "torch.Tensor.numpy", "torch.Tensor.tolist", "torch.Tensor.to", "torch.Tensor.float", "torch.Tensor.copy_")
+@card(
+    "torch.Tensor.item",
+    "torch.Tensor.numpy",
+    "torch.Tensor.tolist",
+    "torch.Tensor.to",
+    "torch.Tensor.float",
+    "torch.Tensor.copy_",
+)
 def conversions():
     raises(RuntimeError, lambda: torch.ones(2).item())
     assert type(torch.tensor(1.5).item()) is float
@@ -879,7 +990,10 @@ def sparse():
     assert quietly(lambda: torch.sparse_csr_tensor(crow, col, csr.values())).shape == (4, 2)
 
 
-@card("torch.quantize_per_tensor", formula=r"q=\mathrm{clamp}\!\left(\mathrm{round}\!\left(\frac{x}{s}+z\right),\,q_{\min},\,q_{\max}\right),\qquad \hat x=s\,(q-z)")
+@card(
+    "torch.quantize_per_tensor",
+    formula=r"q=\mathrm{clamp}\!\left(\mathrm{round}\!\left(\frac{x}{s}+z\right),\,q_{\min},\,q_{\max}\right),\qquad \hat x=s\,(q-z)",
+)
 def quantize():
     x = torch.cat([torch.randn(50) * 20, torch.tensor([0.5, 1.5, -0.5, 500, -500])])
     warns(lambda: torch.quantize_per_tensor(x, 1.0, 0, torch.qint8), "deprecated")
@@ -893,7 +1007,13 @@ def quantize():
 # Running
 
 
-@card("torch.manual_seed", "torch.use_deterministic_algorithms", "torch.set_default_dtype", "torch.set_default_device", "torch.cuda.is_available")
+@card(
+    "torch.manual_seed",
+    "torch.use_deterministic_algorithms",
+    "torch.set_default_dtype",
+    "torch.set_default_device",
+    "torch.cuda.is_available",
+)
 def settings():
     draws = []
     for _ in range(2):
@@ -954,7 +1074,11 @@ def activations():
     close(x.sigmoid(), sigmoid(x.numpy()))
     close(x.tanh(), 2 * sigmoid(2 * x.numpy()) - 1)
     close(x.relu(), np.maximum(0, x.numpy()))
-    assert torch.tensor(17.0).sigmoid() == 1 and (1 - torch.tensor(17.0).sigmoid()).log() == -inf and torch.tensor(16.0).sigmoid() < 1
+    assert (
+        torch.tensor(17.0).sigmoid() == 1
+        and (1 - torch.tensor(17.0).sigmoid()).log() == -inf
+        and torch.tensor(16.0).sigmoid() < 1
+    )
     y = x.clone()
     y.relu_()
     close(y, x.relu())

@@ -97,7 +97,12 @@ def box_measures(a, b):
 )
 def pairwise_measures():
     a, b = random_boxes(6), random_boxes(5)
-    functions = {"iou": ops.box_iou, "giou": ops.generalized_box_iou, "diou": ops.distance_box_iou, "ciou": ops.complete_box_iou}
+    functions = {
+        "iou": ops.box_iou,
+        "giou": ops.generalized_box_iou,
+        "diou": ops.distance_box_iou,
+        "ciou": ops.complete_box_iou,
+    }
     for name, function in functions.items():
         expected = [[box_measures(x, y)[name] for y in b.tolist()] for x in a.tolist()]
         close(function(a, b), expected, 1e-6)
@@ -115,7 +120,11 @@ def pairwise_measures():
 @card("torchvision.ops.complete_box_iou_loss", formula=r"\ell=1-\mathrm{IoU}+\frac{\rho^2}{c^2}+\alpha v")
 def matched_losses():
     a, b = random_boxes(6), random_boxes(6)
-    losses = {"giou": ops.generalized_box_iou_loss, "diou": ops.distance_box_iou_loss, "ciou": ops.complete_box_iou_loss}
+    losses = {
+        "giou": ops.generalized_box_iou_loss,
+        "diou": ops.distance_box_iou_loss,
+        "ciou": ops.complete_box_iou_loss,
+    }
     for name, function in losses.items():
         expected = np.array([1 - box_measures(x, y)[name] for x, y in zip(a.tolist(), b.tolist(), strict=True)])
         close(function(a, b), expected, 1e-5)
@@ -127,7 +136,9 @@ def matched_losses():
 
 @card("torchvision.ops.box_area", formula="A=(x_2-x_1)(y_2-y_1)")
 @card("torchvision.ops.box_convert", formula=r"c_x=\frac{x_1+x_2}{2},\quad w=x_2-x_1")
-@card("torchvision.ops.clip_boxes_to_image", formula=r"x\leftarrow\min(\max(x,0),W),\qquad y\leftarrow\min(\max(y,0),H)")
+@card(
+    "torchvision.ops.clip_boxes_to_image", formula=r"x\leftarrow\min(\max(x,0),W),\qquad y\leftarrow\min(\max(y,0),H)"
+)
 @card("torchvision.ops.masks_to_boxes", formula=r"(x_1,y_1,x_2,y_2)=(\min x,\ \min y,\ \max x,\ \max y)")
 @card("torchvision.ops.remove_small_boxes")
 def box_tools():
@@ -188,10 +199,16 @@ def bilinear(image: np.ndarray, y: float, x: float) -> np.ndarray:
     top, left = min(int(y), height - 1), min(int(x), width - 1)
     bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
     dy, dx = y - top, x - left
-    return (1 - dy) * ((1 - dx) * image[:, top, left] + dx * image[:, top, right]) + dy * ((1 - dx) * image[:, bottom, left] + dx * image[:, bottom, right])
+    return (1 - dy) * ((1 - dx) * image[:, top, left] + dx * image[:, top, right]) + dy * (
+        (1 - dx) * image[:, bottom, left] + dx * image[:, bottom, right]
+    )
 
 
-@card("torchvision.ops.roi_align", "torchvision.ops.RoIAlign", formula=r"y_{ij}=\frac1n\sum_{k=1}^{n}\mathrm{bilinear}(x,\,p_{ijk})")
+@card(
+    "torchvision.ops.roi_align",
+    "torchvision.ops.RoIAlign",
+    formula=r"y_{ij}=\frac1n\sum_{k=1}^{n}\mathrm{bilinear}(x,\,p_{ijk})",
+)
 def roi_align():
     without_compiling()
     image = random(1, 2, 8, 9)
@@ -211,8 +228,12 @@ def roi_align():
         close(ops.roi_align(image, rois, 3, scale, samples, aligned)[0], expected)
         close(ops.RoIAlign(3, scale, samples, aligned)(image, [rois[:, 1:]])[0], expected)
     ramp = torch.arange(20.0).expand(1, 1, 20, 20)
-    middle = [ops.roi_align(ramp, torch.tensor([[0.0, 4, 4, 12, 12]]), 1, 1.0, 4, aligned).item() for aligned in (True, False)]
-    assert math.isclose(middle[0], 7.5, rel_tol=1e-5) and math.isclose(middle[1], 8.0, rel_tol=1e-5), "half a pixel apart"
+    middle = [
+        ops.roi_align(ramp, torch.tensor([[0.0, 4, 4, 12, 12]]), 1, 1.0, 4, aligned).item() for aligned in (True, False)
+    ]
+    assert math.isclose(middle[0], 7.5, rel_tol=1e-5) and math.isclose(middle[1], 8.0, rel_tol=1e-5), (
+        "half a pixel apart"
+    )
 
 
 @card("torchvision.ops.ps_roi_align", "torchvision.ops.roi_pool")
@@ -230,25 +251,38 @@ def multi_scale_roi_align():
     expected = np.clip(np.floor(4 + np.log2(np.sqrt(sides.numpy() ** 2 * 1.3) / 224)), 2, 5) - 2
     assert LevelMapper(2, 5)([boxes]).tolist() == expected.tolist()
     pooler = ops.MultiScaleRoIAlign(["a", "b"], 3, 2)
-    features = {"a": torch.ones(1, 4, 64, 64), "b": torch.ones(1, 4, 32, 32), "other": torch.full((1, 4, 16, 16), float("nan"))}
+    features = {
+        "a": torch.ones(1, 4, 64, 64),
+        "b": torch.ones(1, 4, 32, 32),
+        "other": torch.full((1, 4, 16, 16), float("nan")),
+    }
     out = pooler(features, [torch.tensor([[0.0, 0, 200, 200], [5, 5, 30, 30]])], [(256, 256)])
     assert out.shape == (2, 4, 3, 3) and (out == 1).all()
 
 
-@card("torchvision.ops.FeaturePyramidNetwork", formula=r"M_l=W_l\,C_l+\mathrm{up}(M_{l+1}),\qquad P_l=\mathrm{conv}_{3\times3}(M_l)")
+@card(
+    "torchvision.ops.FeaturePyramidNetwork",
+    formula=r"M_l=W_l\,C_l+\mathrm{up}(M_{l+1}),\qquad P_l=\mathrm{conv}_{3\times3}(M_l)",
+)
 def feature_pyramid():
     network = ops.FeaturePyramidNetwork([2, 3, 4], 5).double()
     maps = [random(1, channels, size, size) for channels, size in zip((2, 3, 4), (8, 4, 2), strict=True)]
     out = network(dict(zip("abc", maps, strict=True)))
     merged = None
-    for name, inner, layer, feature in reversed(list(zip("abc", network.inner_blocks, network.layer_blocks, maps, strict=True))):
+    for name, inner, layer, feature in reversed(
+        list(zip("abc", network.inner_blocks, network.layer_blocks, maps, strict=True))
+    ):
         weight, bias = inner[0].weight.detach().numpy()[:, :, 0, 0], inner[0].bias.detach().numpy()
         lateral = np.einsum("oc,nchw->nohw", weight, feature.numpy()) + bias[:, None, None]
         merged = lateral if merged is None else lateral + merged.repeat(2, 2).repeat(2, 3)
         close(out[name], F.conv2d(torch.tensor(merged), layer[0].weight, layer[0].bias, padding=1))
 
 
-@card("torchvision.ops.deform_conv2d", "torchvision.ops.DeformConv2d", formula=r"y(p)=\sum_k w_k\,m_k\,x(p+p_k+\Delta p_k)")
+@card(
+    "torchvision.ops.deform_conv2d",
+    "torchvision.ops.DeformConv2d",
+    formula=r"y(p)=\sum_k w_k\,m_k\,x(p+p_k+\Delta p_k)",
+)
 def deformable_convolution():
     image, weight = random(2, 6, 7), random(3, 2, 3, 3)
 
@@ -269,7 +303,9 @@ def deformable_convolution():
     half = (image[:, :-1] + image[:, 1:]) / 2
     inner = convolved(lambda k: (0.5, 0), lambda k: 1)
     close(inner[:, :3], F.conv2d(half[None], weight)[0])
-    assert [name for name, _ in ops.DeformConv2d(4, 8, 3).named_parameters()] == ["weight", "bias"], "no offsets are predicted"
+    assert [name for name, _ in ops.DeformConv2d(4, 8, 3).named_parameters()] == ["weight", "bias"], (
+        "no offsets are predicted"
+    )
 
 
 # Losses and layers
@@ -332,7 +368,9 @@ def frozen_batch_norm():
     assert not list(layer.parameters()) and len(layer.state_dict()) == 4
     for buffer in layer.buffers():
         buffer.copy_(torch.rand(3) + 0.5)
-    g, b, mu, var = (getattr(layer, name).numpy()[:, None, None] for name in ("weight", "bias", "running_mean", "running_var"))
+    g, b, mu, var = (
+        getattr(layer, name).numpy()[:, None, None] for name in ("weight", "bias", "running_mean", "running_var")
+    )
     close(layer.train()(x), g * (x.numpy() - mu) / np.sqrt(var + 1e-5) + b)
 
 
@@ -370,12 +408,23 @@ PIL = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
 
 @card("torchvision.transforms.ToTensor", "torchvision.transforms.v2.ToTensor", formula=r"y=\frac{x}{255}")
 @card("torchvision.transforms.v2.ToDtype", formula=r"y=\frac{x}{255}\qquad(\text{uint8}\to\text{float32, scale})")
-@card("torchvision.transforms.ConvertImageDtype", "torchvision.transforms.v2.ConvertImageDtype", formula=r"y=\frac{x}{255}\qquad(\text{uint8}\to\text{float})")
-@card("torchvision.transforms.PILToTensor", "torchvision.transforms.v2.ToImage", "torchvision.transforms.v2.ToPureTensor")
+@card(
+    "torchvision.transforms.ConvertImageDtype",
+    "torchvision.transforms.v2.ConvertImageDtype",
+    formula=r"y=\frac{x}{255}\qquad(\text{uint8}\to\text{float})",
+)
+@card(
+    "torchvision.transforms.PILToTensor", "torchvision.transforms.v2.ToImage", "torchvision.transforms.v2.ToPureTensor"
+)
 def conversion():
     array = np.asarray(PIL).transpose(2, 0, 1)
     to_tensor_v2 = warns(v2.ToTensor, "deprecated", "ToDtype(torch.float32, scale=True)")
-    for y in (v1.ToTensor()(PIL), quietly(lambda: to_tensor_v2(PIL)), v2.ToDtype(torch.float32, scale=True)(v2.ToImage()(PIL)), v1.ConvertImageDtype(torch.float32)(v1.PILToTensor()(PIL))):
+    for y in (
+        v1.ToTensor()(PIL),
+        quietly(lambda: to_tensor_v2(PIL)),
+        v2.ToDtype(torch.float32, scale=True)(v2.ToImage()(PIL)),
+        v1.ConvertImageDtype(torch.float32)(v1.PILToTensor()(PIL)),
+    ):
         assert y.dtype == torch.float32
         close(y.as_subclass(torch.Tensor), array.astype(np.float32) / 255, 1e-6)
     kept = v1.ToTensor()(np.full((4, 5, 3), 200.0))
@@ -402,7 +451,9 @@ def images():
     assert v2.RGB()(torch.ones(1, 4, 4)).shape == (3, 4, 4) and v2.RGB()(torch.ones(4, 4, 4)).shape == (4, 4, 4)
 
 
-@card("torchvision.transforms.Normalize", "torchvision.transforms.v2.Normalize", formula=r"y_c=\frac{x_c-\mu_c}{\sigma_c}")
+@card(
+    "torchvision.transforms.Normalize", "torchvision.transforms.v2.Normalize", formula=r"y_c=\frac{x_c-\mu_c}{\sigma_c}"
+)
 @card("torchvision.transforms.LinearTransformation", formula=r"y=(x-\mu)\,A")
 def normalization():
     x, mean, std = random(3, 4, 5), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -413,17 +464,30 @@ def normalization():
     raises(TypeError, lambda: v1.Normalize(mean, std)(PIL))
     matrix, mu = random(12, 12), random(12)
     small = random(3, 2, 2)
-    close(v1.LinearTransformation(matrix, mu)(small), ((small.numpy().reshape(-1) - mu.numpy()) @ matrix.numpy()).reshape(3, 2, 2))
+    close(
+        v1.LinearTransformation(matrix, mu)(small),
+        ((small.numpy().reshape(-1) - mu.numpy()) @ matrix.numpy()).reshape(3, 2, 2),
+    )
     assert 3 * 224 * 224 == 150528
 
 
 # Transforms: geometry
 
 
-@card("torchvision.transforms.Resize", "torchvision.transforms.CenterCrop", "torchvision.transforms.RandomCrop", "torchvision.transforms.FiveCrop", "torchvision.transforms.Pad")
+@card(
+    "torchvision.transforms.Resize",
+    "torchvision.transforms.CenterCrop",
+    "torchvision.transforms.RandomCrop",
+    "torchvision.transforms.FiveCrop",
+    "torchvision.transforms.Pad",
+)
 def sizes():
     x = torch.rand(3, 32, 48)
-    assert v1.Resize(16)(x).shape == v2.Resize(16)(x).shape == (3, 16, 24) and v1.Resize((16, 16))(x).shape == (3, 16, 16)
+    assert v1.Resize(16)(x).shape == v2.Resize(16)(x).shape == (3, 16, 24) and v1.Resize((16, 16))(x).shape == (
+        3,
+        16,
+        16,
+    )
     assert v1.Resize(16, max_size=20)(x).shape == (3, 13, 20)
     padded = v1.CenterCrop(40)(x)
     assert padded.shape == (3, 40, 40) and (padded[:, 0] == 0).all()
@@ -437,19 +501,36 @@ def sizes():
     assert marked[0, 2, 1] == 1 and marked.sum() == 1
 
 
-@card("torchvision.transforms.RandomResizedCrop", formula=r"wh=a\,WH,\quad a\sim U(s_1,s_2),\quad \ln\frac{w}{h}\sim U(\ln r_1,\ln r_2)")
+@card(
+    "torchvision.transforms.RandomResizedCrop",
+    formula=r"wh=a\,WH,\quad a\sim U(s_1,s_2),\quad \ln\frac{w}{h}\sim U(\ln r_1,\ln r_2)",
+)
 def random_resized_crop():
     image = torch.rand(1, 1000, 1000)
     drawn = np.array([v1.RandomResizedCrop.get_params(image, (0.1, 0.5), (0.5, 2.0)) for _ in range(3000)], dtype=float)
     height, width = drawn[:, 2], drawn[:, 3]
     area, log_ratio = height * width / 1e6, np.log(width / height)
-    assert area.min() > 0.099 and area.max() < 0.501 and abs(area.mean() - 0.3) < 0.01 and abs(area.var() - 0.4**2 / 12) < 0.002
-    assert abs(log_ratio).max() < 0.7 and abs(log_ratio.mean()) < 0.03 and abs(log_ratio.var() - (2 * math.log(2)) ** 2 / 12) < 0.01
+    assert (
+        area.min() > 0.099
+        and area.max() < 0.501
+        and abs(area.mean() - 0.3) < 0.01
+        and abs(area.var() - 0.4**2 / 12) < 0.002
+    )
+    assert (
+        abs(log_ratio).max() < 0.7
+        and abs(log_ratio.mean()) < 0.03
+        and abs(log_ratio.var() - (2 * math.log(2)) ** 2 / 12) < 0.01
+    )
     assert v1.RandomResizedCrop(16)(image).shape == (1, 16, 16) and v1.RandomResizedCrop(16).scale == (0.08, 1.0)
 
 
 @card("torchvision.transforms.functional.hflip", formula=r"y_{h,w}=x_{h,\,W-1-w}")
-@card("torchvision.transforms.RandomHorizontalFlip", "torchvision.transforms.RandomRotation", "torchvision.transforms.RandomAffine", "torchvision.transforms.v2.Transform")
+@card(
+    "torchvision.transforms.RandomHorizontalFlip",
+    "torchvision.transforms.RandomRotation",
+    "torchvision.transforms.RandomAffine",
+    "torchvision.transforms.v2.Transform",
+)
 def flips_and_turns():
     x = torch.rand(3, 8, 9)
     for y in (f1.hflip(x), f2.horizontal_flip(x), v1.RandomHorizontalFlip(1.0)(x)):
@@ -468,10 +549,18 @@ def flips_and_turns():
     assert f1.affine(dot, 0, [1, 0], 1.0, [0.0])[0, 4, 8] == 1, "pixels"
     raises(ValueError, lambda: v1.RandomAffine(0, translate=(2, 2)))
     assert v1.RandomRotation(30).interpolation == v1.RandomAffine(0).interpolation == v1.InterpolationMode.NEAREST
-    assert v1.RandomRotation(90, expand=True)(torch.rand(3, 32, 48)).shape[1] > 32 and v1.RandomRotation(90)(x).shape == x.shape
+    assert (
+        v1.RandomRotation(90, expand=True)(torch.rand(3, 32, 48)).shape[1] > 32
+        and v1.RandomRotation(90)(x).shape == x.shape
+    )
 
 
-@card("torchvision.transforms.RandomPerspective", "torchvision.transforms.ElasticTransform", "torchvision.transforms.RandomErasing", "torchvision.transforms.InterpolationMode")
+@card(
+    "torchvision.transforms.RandomPerspective",
+    "torchvision.transforms.ElasticTransform",
+    "torchvision.transforms.RandomErasing",
+    "torchvision.transforms.InterpolationMode",
+)
 def distortions():
     moved = [v1.RandomPerspective.get_params(200, 100, 0.5)[1] for _ in range(300)]
     corners = np.array(moved, dtype=float)
@@ -502,7 +591,9 @@ def detection_transforms():
     raises(TypeError, lambda: v2.RandomIoUCrop()(x))
     larger = v2.RandomZoomOut(p=1.0, side_range=(2.0, 3.0))(x)
     assert larger.shape[1] >= 64
-    assert {v2.ScaleJitter((20, 20))(x).shape for _ in range(5)} != {(3, 20, 20)} and v2.RandomShortestSize([20])(x).shape == (3, 20, 30)
+    assert {v2.ScaleJitter((20, 20))(x).shape for _ in range(5)} != {(3, 20, 20)} and v2.RandomShortestSize([20])(
+        x
+    ).shape == (3, 20, 30)
 
     def boxes(*rows):
         return tv_tensors.BoundingBoxes(list(rows), format="XYXY", canvas_size=(32, 48))
@@ -516,7 +607,10 @@ def detection_transforms():
     assert torch.equal(v2.ClampBoundingBoxes()(plain), plain)
     assert v2.ConvertBoundingBoxFormat("XYWH")(boxes([1, 1, 10, 5])).tolist() == [[1, 1, 9, 4]]
     video = torch.arange(10.0).reshape(10, 1, 1, 1)
-    assert v2.UniformTemporalSubsample(3)(video).flatten().tolist() == [0, 4, 9] and len(v2.UniformTemporalSubsample(20)(video)) == 20
+    assert (
+        v2.UniformTemporalSubsample(3)(video).flatten().tolist() == [0, 4, 9]
+        and len(v2.UniformTemporalSubsample(20)(video)) == 20
+    )
 
 
 # Transforms: colour
@@ -530,7 +624,11 @@ def colours():
     x = torch.rand(3, 6, 7, dtype=torch.float64)
     grey = (0.2989 * x[0] + 0.587 * x[1] + 0.114 * x[2]).numpy()
     close(v1.Grayscale()(x)[0], grey, 1e-6)
-    assert v1.Grayscale(3)(x).shape == v2.RandomGrayscale(1.0)(x).shape == (3, 6, 7) and v2.Grayscale()(x).shape == (1, 6, 7)
+    assert v1.Grayscale(3)(x).shape == v2.RandomGrayscale(1.0)(x).shape == (3, 6, 7) and v2.Grayscale()(x).shape == (
+        1,
+        6,
+        7,
+    )
     blends = {f1.adjust_brightness: 0.0, f1.adjust_contrast: grey.mean(), f1.adjust_saturation: grey}
     for function, z in blends.items():
         for f in (0.0, 0.4, 1.0, 1.8):
@@ -546,7 +644,9 @@ def colours():
 
 
 @card("torchvision.transforms.GaussianBlur", formula=r"w_i\propto e^{-i^2/(2\sigma^2)},\qquad \sum_i w_i=1")
-@card("torchvision.transforms.RandomAdjustSharpness", formula=r"y=\mathrm{clamp}\big(f\,x+(1-f)\,\mathrm{smooth}(x)\big)")
+@card(
+    "torchvision.transforms.RandomAdjustSharpness", formula=r"y=\mathrm{clamp}\big(f\,x+(1-f)\,\mathrm{smooth}(x)\big)"
+)
 def blurring():
     dot = torch.zeros(1, 11, 11, dtype=torch.float64)
     dot[0, 5, 5] = 1
@@ -589,7 +689,12 @@ def values():
 # Transforms: policies, mixing, composition
 
 
-@card("torchvision.transforms.AutoAugment", "torchvision.transforms.RandAugment", "torchvision.transforms.TrivialAugmentWide", "torchvision.transforms.AugMix")
+@card(
+    "torchvision.transforms.AutoAugment",
+    "torchvision.transforms.RandAugment",
+    "torchvision.transforms.TrivialAugmentWide",
+    "torchvision.transforms.AugMix",
+)
 def policies():
     for policy in v1.AutoAugmentPolicy:
         assert len(v1.AutoAugment(policy).policies) == 25
@@ -614,7 +719,10 @@ def mixed(transform, n: int = 6):
     return images, labels, *transform(images, labels)
 
 
-@card("torchvision.transforms.v2.MixUp", formula=r"\tilde x=\lambda x_i+(1-\lambda)x_j,\quad \tilde y=\lambda y_i+(1-\lambda)y_j,\quad \lambda\sim\mathrm{Beta}(\alpha,\alpha)")
+@card(
+    "torchvision.transforms.v2.MixUp",
+    formula=r"\tilde x=\lambda x_i+(1-\lambda)x_j,\quad \tilde y=\lambda y_i+(1-\lambda)y_j,\quad \lambda\sim\mathrm{Beta}(\alpha,\alpha)",
+)
 @card("torchvision.transforms.v2.CutMix", formula=r"\tilde y=\lambda y_i+(1-\lambda)y_j,\qquad 1-\lambda=\frac{wh}{WH}")
 def mixing():
     images, labels, out, targets = mixed(v2.MixUp(num_classes=6))
@@ -639,7 +747,9 @@ def composition():
     both = [v1.Lambda(lambda t: t + 1), v1.Lambda(lambda t: t * 10)]
     assert v1.Compose(both)(1) == 20
     assert {v1.RandomApply(both)(1) for _ in range(50)} == {1, 20}
-    assert {v1.RandomChoice(both)(1) for _ in range(50)} == {2, 10} and {v1.RandomOrder(both)(1) for _ in range(50)} == {20, 11}
+    assert {v1.RandomChoice(both)(1) for _ in range(50)} == {2, 10} and {
+        v1.RandomOrder(both)(1) for _ in range(50)
+    } == {20, 11}
     raises((pickle.PicklingError, AttributeError), lambda: pickle.dumps(v1.Lambda(lambda t: t)))
 
 
@@ -660,7 +770,19 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-FAMILIES = ("alexnet", "vgg16", "resnet50", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0", "squeezenet1_0", "efficientnet_b0", "swin_t", "convnext_tiny")
+FAMILIES = (
+    "alexnet",
+    "vgg16",
+    "resnet50",
+    "densenet121",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x1_0",
+    "squeezenet1_0",
+    "efficientnet_b0",
+    "swin_t",
+    "convnext_tiny",
+)
 
 
 @card(*(f"torchvision.models.{name}" for name in FAMILIES))
@@ -693,13 +815,26 @@ def first_networks():
 @card(*(f"torchvision.models.{name}" for name in FAMILIES[2:]))
 def heads():
     resnet = built("resnet50")
-    assert resnet.layer2[0].conv1.stride == (1, 1) and resnet.layer2[0].conv2.stride == (2, 2) and resnet.fc.out_features == 1000
-    assert built("mobilenet_v2").classifier[1].out_features == built("efficientnet_b0").classifier[1].out_features == 1000
+    assert (
+        resnet.layer2[0].conv1.stride == (1, 1)
+        and resnet.layer2[0].conv2.stride == (2, 2)
+        and resnet.fc.out_features == 1000
+    )
+    assert (
+        built("mobilenet_v2").classifier[1].out_features == built("efficientnet_b0").classifier[1].out_features == 1000
+    )
     small = built("mobilenet_v3_small")
     assert small.classifier[3].out_features == 1000 and parameters(small.classifier) > parameters(small) / 2
-    assert built("shufflenet_v2_x1_0").fc.out_features == built("swin_t").head.out_features == built("convnext_tiny").classifier[2].out_features == 1000
+    assert (
+        built("shufflenet_v2_x1_0").fc.out_features
+        == built("swin_t").head.out_features
+        == built("convnext_tiny").classifier[2].out_features
+        == 1000
+    )
     assert isinstance(built("squeezenet1_0").classifier[1], nn.Conv2d)
-    assert models.EfficientNet_B0_Weights.DEFAULT.transforms().crop_size == [224] and models.EfficientNet_B7_Weights.DEFAULT.transforms().crop_size == [600]
+    assert models.EfficientNet_B0_Weights.DEFAULT.transforms().crop_size == [
+        224
+    ] and models.EfficientNet_B7_Weights.DEFAULT.transforms().crop_size == [600]
     assert built("swin_t").features(torch.rand(1, 3, 64, 64, device="meta")).shape == (1, 2, 2, 768)
     assert models.densenet121(memory_efficient=True).features.denseblock1.denselayer1.memory_efficient
     same_seed = [models.shufflenet_v2_x0_5().eval()]
@@ -734,12 +869,19 @@ def vision_transformer():
 @card("torchvision.models.detection.anchor_utils.AnchorGenerator", formula=r"h=s\sqrt r,\qquad w=\frac{s}{\sqrt r}")
 def anchors():
     sizes, ratios = ((32, 60), (128, 250)), ((0.5, 1.0, 2.0),) * 2
-    made = AnchorGenerator(sizes, ratios)(ImageList(torch.zeros(1, 3, 64, 96), [(64, 96)]), [torch.zeros(1, 1, 8, 12), torch.zeros(1, 1, 4, 6)])
+    made = AnchorGenerator(sizes, ratios)(
+        ImageList(torch.zeros(1, 3, 64, 96), [(64, 96)]), [torch.zeros(1, 1, 8, 12), torch.zeros(1, 1, 4, 6)]
+    )
     assert made[0].shape == ((8 * 12 + 4 * 6) * 6, 4)
     expected = [[s / math.sqrt(r), s * math.sqrt(r)] for r in ratios[0] for s in sizes[0]]
     first = made[0][:6].numpy()
     np.testing.assert_allclose(first[:, 2:] - first[:, :2], expected, atol=1.01)
-    raises(AssertionError, lambda: AnchorGenerator(((32, 64),))(ImageList(torch.zeros(1, 3, 64, 96), [(64, 96)]), [torch.zeros(1, 1, 8, 12)] * 2))
+    raises(
+        AssertionError,
+        lambda: AnchorGenerator(((32, 64),))(
+            ImageList(torch.zeros(1, 3, 64, 96), [(64, 96)]), [torch.zeros(1, 1, 8, 12)] * 2
+        ),
+    )
 
 
 def with_nms(model: nn.Module) -> nn.Module:
@@ -747,13 +889,29 @@ def with_nms(model: nn.Module) -> nn.Module:
     return model
 
 
-TARGET = {"boxes": torch.tensor([[5.0, 5, 40, 40]]), "labels": torch.tensor([1]), "masks": torch.ones(1, 64, 64, dtype=torch.uint8)}
+TARGET = {
+    "boxes": torch.tensor([[5.0, 5, 40, 40]]),
+    "labels": torch.tensor([1]),
+    "masks": torch.ones(1, 64, 64, dtype=torch.uint8),
+}
 
 
-@card("torchvision.models.detection.fasterrcnn_resnet50_fpn", "torchvision.models.detection.maskrcnn_resnet50_fpn", "torchvision.models.detection.rpn.RegionProposalNetwork")
+@card(
+    "torchvision.models.detection.fasterrcnn_resnet50_fpn",
+    "torchvision.models.detection.maskrcnn_resnet50_fpn",
+    "torchvision.models.detection.rpn.RegionProposalNetwork",
+)
 def two_stage_detectors():
     without_compiling()
-    options = {"weights": None, "weights_backbone": None, "num_classes": 2, "min_size": 64, "max_size": 64, "rpn_post_nms_top_n_train": 20, "rpn_pre_nms_top_n_train": 40}
+    options = {
+        "weights": None,
+        "weights_backbone": None,
+        "num_classes": 2,
+        "min_size": 64,
+        "max_size": 64,
+        "rpn_post_nms_top_n_train": 20,
+        "rpn_pre_nms_top_n_train": 40,
+    }
     model = with_nms(detection.maskrcnn_resnet50_fpn(**options))
     assert (model.rpn.proposal_matcher.high_threshold, model.rpn.proposal_matcher.low_threshold) == (0.7, 0.3)
     with torch.device("meta"):
@@ -782,7 +940,10 @@ def ssd():
     assert tuple(detection.ssd300_vgg16(weights=None, weights_backbone=None).transform.fixed_size) == (300, 300)
 
 
-@card("torchvision.models.detection.fcos_resnet50_fpn", formula=r"\mathrm{centerness}=\sqrt{\frac{\min(l,r)}{\max(l,r)}\cdot\frac{\min(t,b)}{\max(t,b)}}")
+@card(
+    "torchvision.models.detection.fcos_resnet50_fpn",
+    formula=r"\mathrm{centerness}=\sqrt{\frac{\min(l,r)}{\max(l,r)}\cdot\frac{\min(t,b)}{\max(t,b)}}",
+)
 def fcos():
     head = FCOSHead(32, 1, 2)
     anchors = torch.tensor([[8.0, 10, 16, 18]])
@@ -791,7 +952,9 @@ def fcos():
     expected = math.sqrt(min(left, right) / max(left, right) * min(top, bottom) / max(top, bottom))
     logit = torch.tensor([[[2.0]]])
     outputs = {"cls_logits": torch.zeros(1, 1, 2), "bbox_regression": torch.ones(1, 1, 4), "bbox_ctrness": logit}
-    loss = head.compute_loss([{"boxes": box, "labels": torch.tensor([1])}], outputs, [anchors], [torch.tensor([0])])["bbox_ctrness"]
+    loss = head.compute_loss([{"boxes": box, "labels": torch.tensor([1])}], outputs, [anchors], [torch.tensor([0])])[
+        "bbox_ctrness"
+    ]
     close((F.softplus(logit.squeeze()) - loss) / 2.0, np.float32(expected), 1e-5)
 
 

@@ -92,9 +92,23 @@ def output_sizes() -> Iterator[Case]:
         except (RuntimeError, ValueError):
             return None
 
-    known = [("convolution", 224, 7, 2, 3), ("transposed", 7, 4, 2, 1), ("pooling", 112, 3, 2, 1), ("convolution", 3, 5, 1, 0)]
+    known = [
+        ("convolution", 224, 7, 2, 3),
+        ("transposed", 7, 4, 2, 1),
+        ("pooling", 112, 3, 2, 1),
+        ("convolution", 3, 5, 1, 0),
+    ]
     every: list[Inputs] = [
-        {"layer": layer, "size": n, "kernel": k, "stride": s, "padding": p, "dilation": 1, "outputPadding": 0, "ceil": False}
+        {
+            "layer": layer,
+            "size": n,
+            "kernel": k,
+            "stride": s,
+            "padding": p,
+            "dilation": 1,
+            "outputPadding": 0,
+            "ceil": False,
+        }
         for layer, n, k, s, p in known
     ]
     for _ in range(4 * RANDOM):
@@ -120,7 +134,9 @@ def output_sizes() -> Iterator[Case]:
 def field_of(layers: list[list[int]]) -> tuple[int, int]:
     """Receptive field and stride, found by asking which inputs two neighbouring outputs get a gradient from."""
     with torch.no_grad():
-        stack = nn.Sequential(*(nn.Conv1d(1, 1, k, s, dilation=d, bias=False, dtype=torch.float64) for k, s, d in layers))
+        stack = nn.Sequential(
+            *(nn.Conv1d(1, 1, k, s, dilation=d, bias=False, dtype=torch.float64) for k, s, d in layers)
+        )
         for weight in stack.parameters():
             weight.fill_(0.5)
     field, jump = 1, 1
@@ -182,23 +198,50 @@ def layer_costs() -> Iterator[Case]:
 
     for trial in range(RANDOM):
         groups = 1 if trial == 0 else rng.choice([1, 1, 2, 4])
-        i: Inputs = {"layer": "convolution", "input": groups * rng.randint(1, 64), "output": groups * rng.randint(1, 64)}
-        i |= {"kernel": rng.choice([1, 3, 5, 7]), "groups": groups, "side": rng.randint(1, 64), "bias": rng.random() < 0.5}
+        i: Inputs = {
+            "layer": "convolution",
+            "input": groups * rng.randint(1, 64),
+            "output": groups * rng.randint(1, 64),
+        }
+        i |= {
+            "kernel": rng.choice([1, 3, 5, 7]),
+            "groups": groups,
+            "side": rng.randint(1, 64),
+            "bias": rng.random() < 0.5,
+        }
         if trial == 0:
             i |= {"input": 3, "output": 64, "kernel": 7, "side": 112, "bias": True}
         size = i["side"] + i["kernel"] - 1
-        yield cost(i, meta(lambda: nn.Conv2d(i["input"], i["output"], i["kernel"], groups=groups, bias=i["bias"])), (1, i["input"], size, size))
+        yield cost(
+            i,
+            meta(lambda: nn.Conv2d(i["input"], i["output"], i["kernel"], groups=groups, bias=i["bias"])),
+            (1, i["input"], size, size),
+        )
     for _ in range(10):
-        i = {"layer": "linear", "input": rng.randint(1, 5000), "output": rng.randint(1, 5000), "tokens": rng.randint(1, 200), "bias": rng.random() < 0.5}
+        i = {
+            "layer": "linear",
+            "input": rng.randint(1, 5000),
+            "output": rng.randint(1, 5000),
+            "tokens": rng.randint(1, 200),
+            "bias": rng.random() < 0.5,
+        }
         yield cost(i, meta(lambda: nn.Linear(i["input"], i["output"], i["bias"])), (i["tokens"], i["input"]))
     for width, heads in [(512, 8), (768, 12), *((heads * rng.randint(1, 64), heads) for heads in (1, 2, 4, 8, 16))]:
-        i = {"layer": "attention", "width": width, "heads": heads, "tokens": rng.randint(2, 128), "bias": rng.random() < 0.5 or width == 512}
+        i = {
+            "layer": "attention",
+            "width": width,
+            "heads": heads,
+            "tokens": rng.randint(2, 128),
+            "bias": rng.random() < 0.5 or width == 512,
+        }
         module = meta(lambda: nn.MultiheadAttention(width, heads, bias=i["bias"], batch_first=True)).train()
         yield cost(i, module, *[(1, i["tokens"], width)] * 3)
     yield case("layer-cost", {"layer": "attention", "width": 512, "heads": 7}, None)
     yield case("layer-cost", {"layer": "convolution", "input": 3, "output": 64, "groups": 2}, None)
     for entries, width in [(30522, 768), (50257, 1600)]:
-        yield cost({"layer": "embedding", "entries": entries, "width": width}, meta(lambda: nn.Embedding(entries, width)))
+        yield cost(
+            {"layer": "embedding", "entries": entries, "width": width}, meta(lambda: nn.Embedding(entries, width))
+        )
     for width in [64, 4096]:
         yield cost({"layer": "normalization", "width": width}, meta(lambda: nn.LayerNorm(width)))
 
@@ -223,11 +266,19 @@ def recurrent_parameters() -> Iterator[Case]:
         return case("recurrent-parameters", i, results)
 
     for cell, both in [("lstm", False), ("lstm", True), ("gru", False), ("rnn", False)]:
-        yield of({"cell": cell, "input": 10, "hidden": 20, "layers": 2, "projection": 0, "bidirectional": both, "bias": True})
+        yield of(
+            {"cell": cell, "input": 10, "hidden": 20, "layers": 2, "projection": 0, "bidirectional": both, "bias": True}
+        )
     for _ in range(RANDOM):
         cell, hidden = rng.choice(["rnn", "lstm", "gru"]), rng.randint(2, 40)
         projection = rng.choice([0, rng.randint(1, hidden - 1)]) if cell == "lstm" else 0
-        i = {"cell": cell, "input": rng.randint(1, 40), "hidden": hidden, "layers": rng.randint(1, 4), "projection": projection}
+        i = {
+            "cell": cell,
+            "input": rng.randint(1, 40),
+            "hidden": hidden,
+            "layers": rng.randint(1, 4),
+            "projection": projection,
+        }
         yield of(i | {"bidirectional": rng.random() < 0.5, "bias": rng.random() < 0.7})
     yield case("recurrent-parameters", {"cell": "lstm", "hidden": 20, "projection": 20}, None)
 
@@ -245,8 +296,16 @@ def transformer_parameters() -> Iterator[Case]:
             head = [] if i["tied"] else [nn.Linear(d, i["vocabulary"], bias=False)]
             return [nn.Embedding(i["vocabulary"], d), nn.Embedding(i["positions"], d), layers(i), *head]
         if i["architecture"] == "encoder":
-            return [nn.Embedding(i["vocabulary"], d), nn.Embedding(i["positions"], d), nn.Embedding(2, d), layers(i), nn.Linear(d, d)]
-        vit = torchvision.models.VisionTransformer(i["image"], i["patch"], i["layers"], i["heads"], d, i["feedForward"], num_classes=i["classes"])
+            return [
+                nn.Embedding(i["vocabulary"], d),
+                nn.Embedding(i["positions"], d),
+                nn.Embedding(2, d),
+                layers(i),
+                nn.Linear(d, d),
+            ]
+        vit = torchvision.models.VisionTransformer(
+            i["image"], i["patch"], i["layers"], i["heads"], d, i["feedForward"], num_classes=i["classes"]
+        )
         return [vit]
 
     base = {"width": 768, "layers": 12, "heads": 12, "feedForward": 3072}
@@ -258,7 +317,11 @@ def transformer_parameters() -> Iterator[Case]:
     ]
     for _ in range(RANDOM):
         heads, patch = rng.randint(1, 8), rng.randint(2, 16)
-        i = {"architecture": rng.choice(["both", "encoder", "decoder", "vision"]), "width": heads * rng.randint(1, 16), "heads": heads}
+        i = {
+            "architecture": rng.choice(["both", "encoder", "decoder", "vision"]),
+            "width": heads * rng.randint(1, 16),
+            "heads": heads,
+        }
         i |= {"layers": rng.randint(1, 3), "feedForward": rng.randint(1, 200)}
         if i["architecture"] == "vision":
             i |= {"image": patch * rng.randint(1, 6), "patch": patch, "classes": rng.randint(2, 50)}
@@ -270,7 +333,11 @@ def transformer_parameters() -> Iterator[Case]:
     for i in every:
         with torch.device("meta"):
             count = sum(parameters(module) for module in made(i))
-        yield case("transformer-parameters", i, {"parameters": count, "head": i["width"] // i["heads"], "float16": 2 * count, "training": 16 * count})
+        yield case(
+            "transformer-parameters",
+            i,
+            {"parameters": count, "head": i["width"] // i["heads"], "float16": 2 * count, "training": 16 * count},
+        )
     yield case("transformer-parameters", {"architecture": "both", "width": 512, "heads": 7}, None)
 
 
@@ -278,7 +345,12 @@ def kv_caches() -> Iterator[Case]:
     types = {"float32": torch.float32, "float16": torch.bfloat16, "float8": torch.int8}
     for _ in range(RANDOM):
         keys = rng.choice([1, 2, 4, 8])
-        i = {"layers": rng.randint(1, 80), "heads": keys * rng.randint(1, 8), "keyHeads": keys, "headSize": rng.choice([64, 80, 128])}
+        i = {
+            "layers": rng.randint(1, 80),
+            "heads": keys * rng.randint(1, 8),
+            "keyHeads": keys,
+            "headSize": rng.choice([64, 80, 128]),
+        }
         i |= {"tokens": rng.randint(1, 200_000), "batch": rng.randint(1, 16), "type": rng.choice(list(types))}
 
         def held(heads: int, tokens: int, batch: int, i: Inputs = i) -> int:
@@ -292,17 +364,28 @@ def kv_caches() -> Iterator[Case]:
 
 def softmaxes() -> Iterator[Case]:
     every = [([2, 1, 0], 0.5), ([2, 1, 0], 1), ([1000, 999, -1000], 0.05)]
-    every += [([round(rng.uniform(-9, 9), 2) for _ in range(rng.randint(2, 9))], round(rng.uniform(0.05, 9), 2)) for _ in range(RANDOM)]
+    every += [
+        ([round(rng.uniform(-9, 9), 2) for _ in range(rng.randint(2, 9))], round(rng.uniform(0.05, 9), 2))
+        for _ in range(RANDOM)
+    ]
     for logits, temperature in every:
         p = torch.softmax(torch.tensor(logits, dtype=torch.float64) / temperature, 0)
         entropy = torch.special.entr(p).sum().item()
-        yield case("softmax-temperature", {"logits": logits, "temperature": temperature}, {"probabilities": p.tolist(), "top": p.max().item(), "entropy": entropy})
+        yield case(
+            "softmax-temperature",
+            {"logits": logits, "temperature": temperature},
+            {"probabilities": p.tolist(), "top": p.max().item(), "entropy": entropy},
+        )
 
 
 def losses() -> Iterator[Case]:
     every: list[Inputs] = [{"p": 0.9, "gamma": 2, "alpha": 1, "epsilon": 0.1, "classes": 2}]
     for _ in range(RANDOM):
-        i = {"p": round(rng.uniform(0.01, 0.99), 3), "gamma": round(rng.uniform(0, 5), 1), "alpha": round(rng.uniform(0, 1), 2)}
+        i = {
+            "p": round(rng.uniform(0.01, 0.99), 3),
+            "gamma": round(rng.uniform(0, 5), 1),
+            "alpha": round(rng.uniform(0, 1), 2),
+        }
         every.append(i | {"epsilon": round(rng.uniform(0, 0.9), 2), "classes": rng.randint(2, 50)})
     for i in every:
         p = torch.tensor([i["p"]], dtype=torch.float64)
@@ -327,7 +410,11 @@ def random_box(step: int = 1) -> list[int]:
 
 
 def overlaps() -> Iterator[Case]:
-    for a, b in [([0, 0, 2, 2], [1, 1, 3, 4]), ([0, 0, 1, 1], [5, 5, 6, 6]), *((random_box(), random_box()) for _ in range(2 * RANDOM))]:
+    for a, b in [
+        ([0, 0, 2, 2], [1, 1, 3, 4]),
+        ([0, 0, 1, 1], [5, 5, 6, 6]),
+        *((random_box(), random_box()) for _ in range(2 * RANDOM)),
+    ]:
         first, second = (torch.tensor([box], dtype=torch.float64) for box in (a, b))
         results = {"iou": numpy_iou(np.array(a), np.array(b))}
         for name, measure in [("giou", generalized_box_iou), ("diou", distance_box_iou), ("ciou", complete_box_iou)]:
@@ -351,7 +438,11 @@ def suppressions() -> Iterator[Case]:
         rows = [[*random_box(4), round(rng.random(), 2)] for _ in range(rng.randint(1, 20))]
         table, threshold = np.array(rows, dtype=float), round(rng.uniform(0, 1), 2)
         kept = numpy_nms(table[:, :4], table[:, 4], threshold)
-        yield case("non-maximum-suppression", {"boxes": rows, "threshold": threshold}, {"kept": [index + 1 for index in kept], "count": len(kept)})
+        yield case(
+            "non-maximum-suppression",
+            {"boxes": rows, "threshold": threshold},
+            {"kept": [index + 1 for index in kept], "count": len(kept)},
+        )
 
 
 def rankings() -> Iterator[Case]:
@@ -362,7 +453,12 @@ def rankings() -> Iterator[Case]:
         specificity = metrics.recall_score(labels, called, pos_label=0)
         results = {"auc": metrics.roc_auc_score(labels, scores), "ap": metrics.average_precision_score(labels, scores)}
         results |= {"tpr": metrics.recall_score(labels, called), "fpr": 1 - specificity, "precision": precision}
-        return case("roc-precision-recall", {"scores": scores, "labels": labels, "threshold": threshold}, results, {"roc": tpr.tolist()})
+        return case(
+            "roc-precision-recall",
+            {"scores": scores, "labels": labels, "threshold": threshold},
+            results,
+            {"roc": tpr.tolist()},
+        )
 
     yield of([0.9, 0.8, 0.7, 0.6, 0.55, 0.5, 0.4, 0.3, 0.2, 0.1], [1, 1, 0, 1, 0, 1, 0, 0, 1, 0], 0.5)
     for _ in range(RANDOM):
@@ -382,9 +478,16 @@ def schedules() -> Iterator[Case]:
             "multistep": lambda: lr_scheduler.MultiStepLR(optimizer, i["milestones"], i["factor"]),
             "exponential": lambda: lr_scheduler.ExponentialLR(optimizer, i["factor"]),
             "cosine": lambda: lr_scheduler.CosineAnnealingLR(optimizer, i["steps"], i["lowest"]),
-            "restarts": lambda: lr_scheduler.CosineAnnealingWarmRestarts(optimizer, i["cycle"], i["growth"], i["lowest"]),
+            "restarts": lambda: lr_scheduler.CosineAnnealingWarmRestarts(
+                optimizer, i["cycle"], i["growth"], i["lowest"]
+            ),
             "oneCycle": lambda: lr_scheduler.OneCycleLR(
-                optimizer, i["rate"], i["steps"], pct_start=i["rising"], div_factor=i["divisor"], final_div_factor=i["finalDivisor"]
+                optimizer,
+                i["rate"],
+                i["steps"],
+                pct_start=i["rising"],
+                div_factor=i["divisor"],
+                final_div_factor=i["finalDivisor"],
             ),
             "polynomial": lambda: lr_scheduler.PolynomialLR(optimizer, i["steps"], i["power"]),
             "warmupCosine": lambda: lr_scheduler.SequentialLR(
@@ -409,7 +512,12 @@ def schedules() -> Iterator[Case]:
     for name in ["step", "multistep", "exponential", "cosine", "warmupCosine", "restarts", "oneCycle", "polynomial"]:
         for _ in range(5):
             steps = rng.randint(12, 60)
-            i: Inputs = {"schedule": name, "rate": round(rng.uniform(0.001, 1), 3), "steps": steps, "at": rng.randrange(steps)}
+            i: Inputs = {
+                "schedule": name,
+                "rate": round(rng.uniform(0.001, 1), 3),
+                "steps": steps,
+                "at": rng.randrange(steps),
+            }
             lowest = round(rng.uniform(0, 0.001), 5)
             i |= {
                 "step": {"every": rng.randint(1, 20), "factor": 0.5},
@@ -451,7 +559,9 @@ def activation_values() -> Iterator[Case]:
             y = function(x, parameter)
             y.backward()
             assert x.grad is not None
-            yield case("activation-curve", {"activation": name, "x": at, **more}, {"value": y.item(), "slope": x.grad.item()})
+            yield case(
+                "activation-curve", {"activation": name, "x": at, **more}, {"value": y.item(), "slope": x.grad.item()}
+            )
 
 
 def confusions() -> Iterator[Case]:
@@ -481,7 +591,9 @@ def confusions() -> Iterator[Case]:
     yield of(0, 0, 5, 5, 1)
     yield of(0, 0, 0, 5, 1)
     for _ in range(RANDOM):
-        yield of(rng.randint(0, 60), rng.randint(0, 60), rng.randint(0, 60), rng.randint(1, 200), rng.choice([0.5, 1, 2]))
+        yield of(
+            rng.randint(0, 60), rng.randint(0, 60), rng.randint(0, 60), rng.randint(1, 200), rng.choice([0.5, 1, 2])
+        )
 
 
 def number_formats() -> Iterator[Case]:
@@ -538,7 +650,9 @@ def main(file: Path, check: bool) -> int:
     # Through JSON, as the file went.
     wrong = [made for made, kept in zip(json.loads(json.dumps(cases)), held) if not close(made, kept)]
     for made in wrong:
-        print(f"{file}: {made['calculator']} {json.dumps(made['inputs'])}: the library finds otherwise; run npm run facts")
+        print(
+            f"{file}: {made['calculator']} {json.dumps(made['inputs'])}: the library finds otherwise; run npm run facts"
+        )
     failed = len(wrong) + abs(len(cases) - len(held))
     print(f"{len(cases) - len(wrong)} passed, {failed} failed")
     return 1 if failed else 0

@@ -1,6 +1,6 @@
 """What the real library says of calls that the hover computes facts about; the unit tests compare the two.
 
-    python call_facts.py FILE [--check]
+python call_facts.py FILE [--check]
 """
 
 from __future__ import annotations

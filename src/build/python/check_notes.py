@@ -248,7 +248,9 @@ def settled_unit(folder: Path, name: str, shown: list[str], claimed: set[str]) -
 
 def backed_entries() -> dict[str, set[str]]:
     """What backs the entries of the topic just loaded; one that is executed and sourced counts as executed."""
-    executed, defined, told = (set(names) for names in (note_checks.subject.held, note_checks.subject.defined, note_checks.subject.sourced))
+    executed, defined, told = (
+        set(names) for names in (note_checks.subject.held, note_checks.subject.defined, note_checks.subject.sourced)
+    )
     return {"executed": executed, "by definition": defined - executed, "sourced": told - defined - executed}
 
 
@@ -269,10 +271,14 @@ def figure_units(folder: Path) -> list[Unit]:
         figure_style.figures.clear()
         load(script)
         drawn = {file.name for file in folder.glob("figure-*.svg")}
-        assert set(figure_style.figures) == drawn, f"figure.py draws {sorted(figure_style.figures)}, the folder holds {sorted(drawn)}"
+        assert set(figure_style.figures) == drawn, (
+            f"figure.py draws {sorted(figure_style.figures)}, the folder holds {sorted(drawn)}"
+        )
         for file, draw in figure_style.figures.items():
             seeded()
-            assert numbers_within(figure_style.svg_of(draw), (folder / file).read_text(), 1.0), f"{file} is not what figure.py draws"
+            assert numbers_within(figure_style.svg_of(draw), (folder / file).read_text(), 1.0), (
+                f"{file} is not what figure.py draws"
+            )
 
     return [(f"{script}: figures are up to date", run)]
 
@@ -285,18 +291,24 @@ def topic_units(folder: Path) -> list[Unit]:
     subject = note_checks.Subject(texts=texts, formulas=formulas)
     units += check_units(folder / "checks.py", subject)
     units.append(claims_unit(folder, formulas, set(note_checks.subject.claimed)))
-    units.append(settled_unit(folder, "executes every pitfall", pitfalls_of(texts["en"]), set(note_checks.subject.settled)))
+    units.append(
+        settled_unit(folder, "executes every pitfall", pitfalls_of(texts["en"]), set(note_checks.subject.settled))
+    )
     backed = set().union(*backed_entries().values())
     units.append(settled_unit(folder, "backs every table row and answer", entries_of(texts["en"]), backed))
 
     def same_code() -> None:
         english, chinese = ([without_comments(block.code) for block in blocks[language]] for language in LANGUAGES)
         assert english == chinese, "the code blocks differ between the languages in more than comments"
-        assert [b.output for b in blocks["en"]] == [b.output for b in blocks["zh-cn"]], "the printed outputs differ between the languages"
+        assert [b.output for b in blocks["en"]] == [b.output for b in blocks["zh-cn"]], (
+            "the printed outputs differ between the languages"
+        )
 
     units.append((f"{folder / 'zh-cn.md'}: has the code of en.md", same_code))
     for block in blocks["en"]:
-        units.append((f"{folder / 'en.md'}:{block.line}: code block prints what it says", lambda block=block: run_block(block)))
+        units.append(
+            (f"{folder / 'en.md'}:{block.line}: code block prints what it says", lambda block=block: run_block(block))
+        )
     return units + figure_units(folder)
 
 
@@ -311,7 +323,9 @@ def card_units(root: Path) -> list[Unit]:
         claimed = set(note_checks.subject.claimed)
 
         def every_formula(entries: list[dict[str, Any]] = entries, claimed: set[str] = claimed) -> None:
-            missing = [entry["symbols"][0] for entry in entries if "formula" in entry and not claimed & set(entry["symbols"])]
+            missing = [
+                entry["symbols"][0] for entry in entries if "formula" in entry and not claimed & set(entry["symbols"])
+            ]
             assert not missing, f"no check claims the cards of {', '.join(missing)}"
 
         units.append((f"{script}: claims every card with a formula", every_formula))

@@ -76,7 +76,7 @@ def svg_of(draw: Draw) -> str:
         drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(drawn)
     text = buffer.getvalue()
-    text = text[text.index("<svg"):]
+    text = text[text.index("<svg") :]
     labels = _labels_of(text)
     # Inlined into a page, a figure's own style sheet would style the page; only ids that something refers to may stay.
     text = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", text, flags=re.S)

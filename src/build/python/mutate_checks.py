@@ -36,9 +36,39 @@ DEMANDED = 0.95
 KINDS = ("flip a sign", "drop a term", "swap two symbols")
 
 # Arithmetic inside these makes the inputs, not the formula.
-RANDOM = {"rand", "randn", "rand_like", "randn_like", "randint", "randperm", "normal", "uniform", "geometric", "binomial", "choice"}
-INPUT_MAKERS = RANDOM | {"arange", "range", "linspace", "manual_seed", "default_rng",
-                "zeros", "ones", "full", "empty", "tensor", "array", "stated", "assert_allclose", "allclose", "isclose", "print", "reshape", "view"}
+RANDOM = {
+    "rand",
+    "randn",
+    "rand_like",
+    "randn_like",
+    "randint",
+    "randperm",
+    "normal",
+    "uniform",
+    "geometric",
+    "binomial",
+    "choice",
+}
+INPUT_MAKERS = RANDOM | {
+    "arange",
+    "range",
+    "linspace",
+    "manual_seed",
+    "default_rng",
+    "zeros",
+    "ones",
+    "full",
+    "empty",
+    "tensor",
+    "array",
+    "stated",
+    "assert_allclose",
+    "allclose",
+    "isclose",
+    "print",
+    "reshape",
+    "view",
+}
 
 
 @dataclass(frozen=True)
@@ -131,7 +161,9 @@ def makes_input(node: ast.AST) -> bool:
 
 
 def is_number(node: ast.AST) -> bool:
-    return all(isinstance(part, (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)) for part in ast.walk(node))
+    return all(
+        isinstance(part, (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)) for part in ast.walk(node)
+    )
 
 
 def changed(node: ast.expr, kind: str, choice: random.Random) -> ast.expr | None:
@@ -169,7 +201,9 @@ def mutants_of(formula: Formula, choice: random.Random, wanted: int) -> list[Mut
     choice.shuffle(nodes)
     kinds = choice.sample(KINDS, len(KINDS))
     # Of each kind the first, then of each the second: no kind is left out because another has more places.
-    candidates = sorted(((rank, kind, node) for kind in kinds for rank, node in enumerate(nodes)), key=lambda candidate: candidate[0])
+    candidates = sorted(
+        ((rank, kind, node) for kind in kinds for rank, node in enumerate(nodes)), key=lambda candidate: candidate[0]
+    )
     for _, kind, node in candidates:
         new = changed(node, kind, choice)
         if new is None or ast.dump(new) == ast.dump(node):
@@ -210,8 +244,17 @@ def notices(mutant: Mutant) -> bool:
 def mutated_tex(tex: str, choice: random.Random) -> str | None:
     """TeX with one mistake: a sign, a term or two symbols."""
     signs = [match.start() for match in re.finditer(r"(?<![\\^_{a-zA-Z])[+-](?![}])", tex)]
-    symbols = sorted({match[0] for match in re.finditer(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])|\\(?:alpha|beta|gamma|mu|sigma|theta|lambda|eta|epsilon)\b", tex)})
-    kind = choice.choice([kind for kind, possible in zip(KINDS, (signs, signs, len(symbols) > 1)) if possible] or [None])
+    symbols = sorted(
+        {
+            match[0]
+            for match in re.finditer(
+                r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])|\\(?:alpha|beta|gamma|mu|sigma|theta|lambda|eta|epsilon)\b", tex
+            )
+        }
+    )
+    kind = choice.choice(
+        [kind for kind, possible in zip(KINDS, (signs, signs, len(symbols) > 1)) if possible] or [None]
+    )
     if kind is None:
         return None
     if kind == "swap two symbols":
@@ -246,7 +289,9 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every formula, three mistakes each")
     options = parser.parse_args()
     folders = sorted(file.parent for file in options.root.glob("notes/**/checks.py"))
-    formulas = [one for folder in folders if not options.topics or folder.name in options.topics for one in claims_of(folder)]
+    formulas = [
+        one for folder in folders if not options.topics or folder.name in options.topics for one in claims_of(folder)
+    ]
     choice = random.Random(options.seed)
     everything = options.all or bool(options.topics)
     drawn = formulas if everything else choice.sample(formulas, len(formulas))
@@ -267,12 +312,16 @@ def main() -> int:
     for mutant, noticed in zip(mutants, caught, strict=True):
         if not noticed:
             place = os.path.relpath(mutant.formula.folder / "checks.py")
-            print(f"{place}:{mutant.line}: {mutant.kind}: {mutant.before}  →  {mutant.after}   (of {mutant.formula.tex[:60]})")
+            print(
+                f"{place}:{mutant.line}: {mutant.kind}: {mutant.before}  →  {mutant.after}   (of {mutant.formula.tex[:60]})"
+            )
     for formula in without:
         print(f"no arithmetic to change: {formula.folder.name}: {formula.tex[:60]}")
     texts = [noticed for noticed in shown if noticed is not None]
     print(f"mistakes in the shown formula: {sum(texts)} caught of {len(texts)}")
-    print(f"mistakes in the computed formula: {sum(caught)} caught, {len(caught) - sum(caught)} unnoticed of {len(caught)} in {len(shown)} formulas")
+    print(
+        f"mistakes in the computed formula: {sum(caught)} caught, {len(caught) - sum(caught)} unnoticed of {len(caught)} in {len(shown)} formulas"
+    )
     sound = bool(caught) and sum(caught) >= DEMANDED * len(caught) and all(texts)
     print(f"{int(sound)} passed, {int(not sound)} failed")
     return 0 if sound else 1

@@ -177,7 +177,9 @@ def _number(text: str) -> tuple[float, float]:
 
 def stated(text: str, value: Any) -> None:
     """Asserts that `text` is printed in both articles and equals `value` to the digits it shows."""
-    pattern = re.compile(r"(?<![\d.])" + re.escape(text).replace("\\-", "[-\u2212]").replace("\u2212", "[-\u2212]") + r"(?![\d]|\.\d)")
+    pattern = re.compile(
+        r"(?<![\d.])" + re.escape(text).replace("\\-", "[-\u2212]").replace("\u2212", "[-\u2212]") + r"(?![\d]|\.\d)"
+    )
     for language, article in subject.texts.items():
         if not pattern.search(article.replace("{,}", ",")):
             raise AssertionError(f"{language}.md does not state {text}")

@@ -34,7 +34,9 @@ def compiled(code: str, *options: str) -> tuple[str, str | None]:
         source, program = Path(folder, "main.cpp"), Path(folder, "main")
         source.write_text(code)
         # The libraries follow the source: the linker takes from them what is missing by then.
-        built = subprocess.run(["g++", "-std=c++17", "-pthread", "-o", program, source, *options], capture_output=True, text=True)
+        built = subprocess.run(
+            ["g++", "-std=c++17", "-pthread", "-o", program, source, *options], capture_output=True, text=True
+        )
         if built.returncode or not program.exists():
             return built.stderr, None
         return built.stderr, subprocess.run([program], capture_output=True, text=True, timeout=60).stdout
@@ -60,7 +62,9 @@ def printed_by_ranks(program: str, *arguments: object) -> np.ndarray:
     so that a stuck rank cannot hold the check.
     """
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
         out, errors = process.communicate(timeout=50)
     except subprocess.TimeoutExpired:

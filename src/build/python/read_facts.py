@@ -161,7 +161,10 @@ class Stubs:
         found = [(argument, default, None) for argument, default in zip(positional, defaults, strict=True)]
         if arguments.vararg:
             found.append((arguments.vararg, None, "variadic"))
-        found += [(argument, default, "keyword") for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+        found += [
+            (argument, default, "keyword")
+            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        ]
         entries = []
         for argument, default, kind in found[1:] if is_method else found:
             # Stubs of functions say `self` here and there for what is the input everywhere else.
@@ -179,7 +182,12 @@ def kind_of(symbol: str, value: Any) -> str:
         return "class"
     owner = resolved(symbol.rpartition(".")[0])
     if inspect.isclass(owner):
-        return "property" if isinstance(inspect.getattr_static(owner, symbol.rpartition(".")[2], None), property) or not callable(value) else "method"
+        return (
+            "property"
+            if isinstance(inspect.getattr_static(owner, symbol.rpartition(".")[2], None), property)
+            or not callable(value)
+            else "method"
+        )
     return "function" if callable(value) else "value"
 
 
@@ -241,7 +249,9 @@ def aliases_of(symbol: str, value: Any, listed: set[str], held: dict[int, list[H
         return []
     name = symbol.rpartition(".")[2]
     parts = module.split(".") if isinstance(module, str) else []
-    paths = [path for path in (".".join([*parts[:cut], name]) for cut in range(1, len(parts) + 1)) if resolved(path) is value]
+    paths = [
+        path for path in (".".join([*parts[:cut], name]) for cut in range(1, len(parts) + 1)) if resolved(path) is value
+    ]
     library = symbol.partition(".")[0]
     elsewhere = [each.path for each in held.get(id(value), []) if each.library == library or each.offered]
     return [path for path in [*paths, *elsewhere] if path not in listed]
@@ -249,7 +259,11 @@ def aliases_of(symbol: str, value: Any, listed: set[str], held: dict[int, list[H
 
 def module_aliases(library: ModuleType, listed: set[str]) -> dict[str, str]:
     """Public names of a library for modules of its own that are called otherwise and hold symbols: `torch.torch`."""
-    found = {f"{library.__name__}.{key}": value.__name__ for key, value in vars(library).items() if isinstance(value, ModuleType) and key[0] != "_"}
+    found = {
+        f"{library.__name__}.{key}": value.__name__
+        for key, value in vars(library).items()
+        if isinstance(value, ModuleType) and key[0] != "_"
+    }
     own = {path: name for path, name in found.items() if path != name and name.partition(".")[0] == library.__name__}
     return {path: name for path, name in own.items() if any(symbol.startswith(f"{name}.") for symbol in listed)}
 
@@ -266,7 +280,12 @@ def read(root: Path) -> dict[str, Facts]:
             importlib.import_module(module.name)
     held = held_names()
     files: dict[str, Facts] = {
-        name: {"library": name, "version": library.__version__.partition("+")[0], "symbols": {}, "aliases": module_aliases(library, listed)}
+        name: {
+            "library": name,
+            "version": library.__version__.partition("+")[0],
+            "symbols": {},
+            "aliases": module_aliases(library, listed),
+        }
         for name, library in LIBRARIES.items()
     }
     files["python"] = {"library": "python", "version": "3", "symbols": {}, "aliases": {}}
@@ -290,7 +309,9 @@ def main(root: Path, check: bool) -> int:
         text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         if not check:
             file.write_text(text)
-            print(f"{file.name}: {len(facts['symbols'])} symbols, {len(facts['aliases'])} aliases of version {facts['version']}")
+            print(
+                f"{file.name}: {len(facts['symbols'])} symbols, {len(facts['aliases'])} aliases of version {facts['version']}"
+            )
         elif not file.exists() or file.read_text() != text:
             failures += 1
             print(f"{file}: differs from what the installed {name} {facts['version']} says; run npm run facts")

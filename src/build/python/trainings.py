@@ -26,7 +26,9 @@ def descend(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor], 
     return value
 
 
-def weights_after_a_step(optimizer: Callable[..., torch.optim.Optimizer], training: bool, **options: float) -> torch.Tensor:
+def weights_after_a_step(
+    optimizer: Callable[..., torch.optim.Optimizer], training: bool, **options: float
+) -> torch.Tensor:
     """Weights (3,), 1 before, of a BatchNorm layer in training or evaluation mode after one step against positive gradients."""
     layer = torch.nn.BatchNorm1d(3).train(training)
     layer.weight.grad, layer.bias.grad = torch.tensor([1.0, 2.0, 3.0]), torch.ones(3)

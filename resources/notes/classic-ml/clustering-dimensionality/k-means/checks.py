@@ -2,7 +2,15 @@ import math
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans, MiniBatchKMeans, SpectralClustering, kmeans_plusplus
+from sklearn.cluster import (
+    DBSCAN,
+    HDBSCAN,
+    AgglomerativeClustering,
+    KMeans,
+    MiniBatchKMeans,
+    SpectralClustering,
+    kmeans_plusplus,
+)
 from sklearn.datasets import load_wine, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
@@ -20,7 +28,9 @@ by_definition("Cost")
 sourced("Lloyd 1982, the title and section I: quantization by the nearest of k values", "k-means")
 sourced("Arthur and Vassilvitskii 2007, theorem 1.1", "Is there a guarantee for k-means++?")
 sourced("Ester et al. 1996, KDD, the title: clusters in large spatial databases with noise", "DBSCAN, HDBSCAN")
-sourced("Dhillon and Modha 2001, section 3.1: concept vectors have unit length", "Can it cluster with cosine similarity?")
+sourced(
+    "Dhillon and Modha 2001, section 3.1: concept vectors have unit length", "Can it cluster with cosine similarity?"
+)
 
 
 def squared(X, c):
@@ -86,7 +96,10 @@ def check_by_hand():
     km = KMeans(2, init=np.array([[0.0], [1]]), n_init=1).fit(X)
     assert km.cluster_centers_.ravel().tolist() == [0.5, 4.5]
     stated("1.0", km.inertia_)
-    assert KMeans(2, init=np.array([[0.0], [1]]), n_init=1, max_iter=1).fit(X).cluster_centers_.ravel().tolist() != [0.5, 4.5]
+    assert KMeans(2, init=np.array([[0.0], [1]]), n_init=1, max_iter=1).fit(X).cluster_centers_.ravel().tolist() != [
+        0.5,
+        4.5,
+    ]
 
 
 @holds("Defaults", "Cost", "`KMeans(n_clusters=8).fit(X)`")
@@ -151,7 +164,10 @@ def check_units_and_lengths():
     model = KMeans(2, n_init=10, random_state=0)
     assert agreement(model, Z, y) < 0.3 and agreement(model, StandardScaler().fit_transform(Z), y) == 1
     texts = np.stack([np.where(y, 1, 0.2), np.where(y, 0.2, 1)], 1) * np.random.lognormal(2, 1.5, (100, 1))
-    assert agreement(model, texts, y) < 0.3 and agreement(model, texts / np.linalg.norm(texts, axis=1, keepdims=True), y) == 1
+    assert (
+        agreement(model, texts, y) < 0.3
+        and agreement(model, texts / np.linalg.norm(texts, axis=1, keepdims=True), y) == 1
+    )
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 100)
     topical = np.where(y[:, None] == np.arange(20) % 2, 0.06, 0.02)
@@ -169,22 +185,34 @@ def check_units_and_lengths():
 @holds("k-means", "Gaussian mixture", "DBSCAN, HDBSCAN")
 def check_what_cures_long_nested_and_unequal_groups():
     k_means = KMeans(2, n_init=10, random_state=0)
-    for X, y in (make_moons(200, noise=0.05, random_state=0), make_circles(300, noise=0.04, factor=0.4, random_state=0)):
+    for X, y in (
+        make_moons(200, noise=0.05, random_state=0),
+        make_circles(300, noise=0.04, factor=0.4, random_state=0),
+    ):
         assert agreement(k_means, X, y) < 0.5
-        for cure in (HDBSCAN(copy=True), DBSCAN(eps=0.2), SpectralClustering(2, affinity="nearest_neighbors", random_state=0)):
+        for cure in (
+            HDBSCAN(copy=True),
+            DBSCAN(eps=0.2),
+            SpectralClustering(2, affinity="nearest_neighbors", random_state=0),
+        ):
             assert agreement(cure, X, y) == 1
     X, y = make_moons(200, noise=0.05, random_state=0)
     assert agreement(DBSCAN(), X, y) == 0 and agreement(SpectralClustering(2, random_state=0), X, y) < 0.5
     X, y = make_moons(200, noise=0.05, random_state=7)
     near = lambda n: SpectralClustering(2, affinity="nearest_neighbors", n_neighbors=n, random_state=0)
     assert agreement(near(5), X, y) < 0.5 and agreement(near(10), X, y) == 1
-    X, y = make_moons(200, noise=0.2, random_state=0)      # no gap any more
+    X, y = make_moons(200, noise=0.2, random_state=0)  # no gap any more
     spectral = SpectralClustering(2, affinity="nearest_neighbors", random_state=0)
     assert all(agreement(failing, X, y) < 0.6 for failing in (HDBSCAN(copy=True), DBSCAN(eps=0.2), spectral))
     mixture = lambda **options: GaussianMixture(2, init_params="random_from_data", random_state=0, **options)
     y = np.repeat([0, 1], 200)
-    stretched = lambda length: np.random.default_rng(0).normal(size=(400, 2)) * [length, 0.5] + np.stack([0 * y, 4 * y], 1)
-    assert agreement(k_means, stretched(4), y) < 0.1 and agreement(GaussianMixture(2, random_state=0), stretched(4), y) < 0.1
+    stretched = lambda length: (
+        np.random.default_rng(0).normal(size=(400, 2)) * [length, 0.5] + np.stack([0 * y, 4 * y], 1)
+    )
+    assert (
+        agreement(k_means, stretched(4), y) < 0.1
+        and agreement(GaussianMixture(2, random_state=0), stretched(4), y) < 0.1
+    )
     assert agreement(mixture(n_init=10), stretched(4), y) == agreement(mixture(n_init=50), stretched(16), y) == 1
     assert agreement(mixture(n_init=10), stretched(16), y) < 0.1
     y = np.repeat([0, 1], [300, 100])
@@ -202,7 +230,10 @@ def check_choosing_k():
     assert np.diff(inertias, 2).argmax() + 2 == 3
     assert max(counts, key=lambda k: silhouette_score(X, fit(k).labels_)) == 3
     halves = [np.array_split(rng.permutation(180), 2) for _ in range(4)]
-    stability = {k: np.mean([adjusted_rand_score(*(fit(k, rows).predict(X) for rows in pair)) for pair in halves]) for k in counts}
+    stability = {
+        k: np.mean([adjusted_rand_score(*(fit(k, rows).predict(X) for rows in pair)) for pair in halves])
+        for k in counts
+    }
     assert max(stability, key=stability.get) == 3
 
 
@@ -227,12 +258,12 @@ def check_guarantee_of_seeding():
 def check_what_the_others_need_and_give():
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(m, 0.3, (40, 2)) for m in ((0, 0), (4, 0), (2, 4))] + [[[20.0, 20]]])
-    for model in (DBSCAN(eps=0.8), HDBSCAN(copy=True)):          # no number of clusters; the far point is noise
+    for model in (DBSCAN(eps=0.8), HDBSCAN(copy=True)):  # no number of clusters; the far point is noise
         labels = model.fit_predict(X)
         assert labels[-1] == -1 and len(set(labels[:120])) == 3 and "n_clusters" not in model.get_params()
     grid = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).reshape(-1, 2)
     uneven = np.concatenate([grid * step + [left, 0] for step, left in ((0.1, 0), (0.1, 1.7), (1.5, 10), (1.5, 30))])
-    y = np.repeat(range(4), 64)                                  # two dense and two sparse groups: no eps fits both
+    y = np.repeat(range(4), 64)  # two dense and two sparse groups: no eps fits both
     assert agreement(HDBSCAN(copy=True), uneven, y) == 1
     assert max(agreement(DBSCAN(eps=eps), uneven, y) for eps in np.geomspace(0.05, 20, 40)) < 0.8
     near = rng.normal(size=(80, 2)) + [2, 0] * rng.integers(2, size=(80, 1))
@@ -241,11 +272,16 @@ def check_what_the_others_need_and_give():
     assert np.allclose(shares.sum(1), 1) and ((shares > 1e-6) & (shares < 1 - 1e-6)).any()
     assert GaussianMixture().init_params == "kmeans" and mixture.score_samples(X[:1]).shape == (1,)
     cut = AgglomerativeClustering(n_clusters=None, distance_threshold=10).fit(X[:120])
-    assert cut.n_clusters_ == 3 == len(set(AgglomerativeClustering(3).fit_predict(X))) and cut.children_.shape == (119, 2)
+    assert cut.n_clusters_ == 3 == len(set(AgglomerativeClustering(3).fit_predict(X))) and cut.children_.shape == (
+        119,
+        2,
+    )
     y = np.repeat([0, 1], 100)
     rows = np.stack([np.tile(np.linspace(0, 10, 100), 2), 2.0 * y], 1)
-    single, ward = (adjusted_rand_score(y, AgglomerativeClustering(2, linkage=way).fit_predict(rows)) for way in ("single", "ward"))
-    assert single == 1 and ward < 0.5                           # which shapes are found depends on the linkage
+    single, ward = (
+        adjusted_rand_score(y, AgglomerativeClustering(2, linkage=way).fit_predict(rows)) for way in ("single", "ward")
+    )
+    assert single == 1 and ward < 0.5  # which shapes are found depends on the linkage
 
 
 @holds("Can it cluster with cosine similarity?")
@@ -254,7 +290,7 @@ def check_cosine_on_normalized_rows():
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(squared(rows, rows), 2 - 2 * rows @ rows.T, atol=1e-12)
     centres = KMeans(3, n_init=3).fit(rows).cluster_centers_
-    assert np.linalg.norm(centres, axis=1).max() < 0.99          # hence "nearly": means of unit vectors are shorter
+    assert np.linalg.norm(centres, axis=1).max() < 0.99  # hence "nearly": means of unit vectors are shorter
 
 
 @check

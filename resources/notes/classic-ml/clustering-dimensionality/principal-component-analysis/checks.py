@@ -27,7 +27,10 @@ SINGULAR = r"""
 """
 EXAMPLE = np.array([[0.0, 0], [1, 1], [2, 3], [3, 2], [4, 4]])
 
-sourced("Wattenberg et al., How to Use t-SNE Effectively (Distill 2016), section 3; Coenen and Pearce, Understanding UMAP", "t-SNE, UMAP")
+sourced(
+    "Wattenberg et al., How to Use t-SNE Effectively (Distill 2016), section 3; Coenen and Pearce, Understanding UMAP",
+    "t-SNE, UMAP",
+)
 
 
 def data():
@@ -43,7 +46,9 @@ def check_eigen():
         covariance = centred.T @ centred / (len(X) - 1)
         pca = PCA().fit(X)
         np.testing.assert_allclose(np.linalg.eigvalsh(covariance)[::-1], pca.explained_variance_, rtol=1e-8)
-        np.testing.assert_allclose(covariance @ pca.components_.T, pca.components_.T * pca.explained_variance_, atol=1e-8)
+        np.testing.assert_allclose(
+            covariance @ pca.components_.T, pca.components_.T * pca.explained_variance_, atol=1e-8
+        )
         assert (np.diff(pca.explained_variance_) <= 0).all() and (pca.explained_variance_ >= 0).all()
         assert math.isclose(pca.explained_variance_ratio_.sum(), 1)
 
@@ -56,7 +61,9 @@ def check_projection():
             new = np.random.randn(3, X.shape[1])
             Z = (new - X.mean(0)) @ pca.components_.T
             np.testing.assert_allclose(Z, pca.transform(new), atol=1e-9)
-            np.testing.assert_allclose(Z @ pca.components_ + X.mean(0), pca.inverse_transform(pca.transform(new)), atol=1e-9)
+            np.testing.assert_allclose(
+                Z @ pca.components_ + X.mean(0), pca.inverse_transform(pca.transform(new)), atol=1e-9
+            )
             white = PCA(k, whiten=True).fit(X)
             np.testing.assert_allclose(Z / np.sqrt(pca.explained_variance_), white.transform(new), atol=1e-8)
             np.testing.assert_allclose(white.transform(X).var(0, ddof=1), 1)
@@ -104,11 +111,18 @@ def check_contract():
     assert PCA().n_components is None and PCA().fit(X[:4]).n_components_ == 4 and KernelPCA().kernel == "linear"
     solver = lambda n, d, k=None: PCA(k).fit(np.random.randn(n, d))._fit_svd_solver
     assert (solver(500, 4), solver(30, 4), solver(600, 600, 3)) == ("covariance_eigh", "full", "randomized")
-    assert (solver(501, 60, 47), solver(501, 60, 48), solver(500, 60, 3), solver(501, 60)) == ("randomized", "full", "full", "full")
+    assert (solver(501, 60, 47), solver(501, 60, 48), solver(500, 60, 3), solver(501, 60)) == (
+        "randomized",
+        "full",
+        "full",
+        "full",
+    )
     assert (solver(9, 2), PCA(0.9).fit(np.random.randn(501, 60))._fit_svd_solver) == ("full", "full")
     share = PCA().fit(X).explained_variance_ratio_.cumsum()
     assert PCA(0.8).fit(X).n_components_ == (share < 0.8).sum() + 1 and PCA().fit(X).n_components_ == 5
-    np.testing.assert_allclose(PCA(1).fit(X * 1000).explained_variance_, PCA(1).fit(X).explained_variance_ * 1e6)    # no scaling
+    np.testing.assert_allclose(
+        PCA(1).fit(X * 1000).explained_variance_, PCA(1).fit(X).explained_variance_ * 1e6
+    )  # no scaling
     np.testing.assert_allclose(pca.mean_, X.mean(0))
     assert [x.shape for x in torch.pca_lowrank(torch.randn(2, 30, 9))] == [(2, 30, 6), (2, 6), (2, 9, 6)]
     U, S, V = torch.pca_lowrank(torch.tensor(X), q=5)
@@ -142,7 +156,9 @@ def check_signs_and_ratios():
     for X in data():
         pca = PCA(2).fit(X)
         V = -pca.components_
-        np.testing.assert_allclose((X - X.mean(0)) @ V.T @ V + X.mean(0), pca.inverse_transform(pca.transform(X)), atol=1e-9)
+        np.testing.assert_allclose(
+            (X - X.mean(0)) @ V.T @ V + X.mean(0), pca.inverse_transform(pca.transform(X)), atol=1e-9
+        )
         biased = np.linalg.eigvalsh(np.cov(X.T, bias=True))[::-1]
         n = len(X)
         np.testing.assert_allclose(biased[:2], pca.explained_variance_ * (n - 1) / n, rtol=1e-8)
@@ -216,7 +232,7 @@ def check_neighbours():
     descend(optimizer, lambda: ((layers[1](layers[0](data)) - data) ** 2).sum(1).mean(), 800)
     plane, axes = np.linalg.qr(layers[1].weight.detach().numpy())[0], PCA(2).fit(data.numpy()).components_
     assert np.linalg.svd(axes @ plane)[1].min() > 0.99
-    moved = data.numpy() + 9                                       # without biases: the best plane through the origin
+    moved = data.numpy() + 9  # without biases: the best plane through the origin
     assert np.linalg.svd(axes @ np.linalg.svd(moved)[2][:2].T)[1].min() < 0.9
 
 
@@ -247,7 +263,10 @@ def check_what_unrolls_an_arc_and_what_separates_rings():
     X, y = make_circles(300, noise=0.05, factor=0.3, random_state=0)
     score = lambda Z: LogisticRegression(C=1e4).fit(Z, y).score(Z, y)
     assert max(score(PCA(2).fit_transform(X)), score(KernelPCA(2).fit_transform(X))) < 0.7
-    assert score(KernelPCA(2, kernel="rbf").fit_transform(X)) < 0.7 and score(KernelPCA(2, kernel="rbf", gamma=5).fit_transform(X)) == 1
+    assert (
+        score(KernelPCA(2, kernel="rbf").fit_transform(X)) < 0.7
+        and score(KernelPCA(2, kernel="rbf", gamma=5).fit_transform(X)) == 1
+    )
     X, y = make_moons(300, noise=0.05, random_state=0)
     assert score(PCA(2).fit_transform(X)) < 0.92 and score(KernelPCA(2, kernel="rbf", gamma=15).fit_transform(X)) > 0.97
 
@@ -255,4 +274,6 @@ def check_what_unrolls_an_arc_and_what_separates_rings():
 @holds("TruncatedSVD")
 def check_sparse_input():
     X = np.random.randn(40, 6) * (np.random.rand(40, 6) < 0.3)
-    np.testing.assert_allclose(PCA(2).fit(csr_array(X)).explained_variance_, PCA(2).fit(X).explained_variance_, rtol=1e-6)
+    np.testing.assert_allclose(
+        PCA(2).fit(csr_array(X)).explained_variance_, PCA(2).fit(X).explained_variance_, rtol=1e-6
+    )

@@ -16,10 +16,17 @@ def example(panel) -> None:
     for point, foot in zip(X, flat):
         panel.plot(*zip(point, foot), color=QUIET, linewidth=1)
     panel.scatter(*X.T, s=22, color=INK, zorder=3)
-    for vector, length, colour, name in zip(pca.components_, np.sqrt(pca.explained_variance_), (ORANGE, BLUE), ("95%", "5%")):
+    for vector, length, colour, name in zip(
+        pca.components_, np.sqrt(pca.explained_variance_), (ORANGE, BLUE), ("95%", "5%")
+    ):
         vector = vector * np.sign(vector[1])
         tip = pca.mean_ + vector * length
-        panel.annotate("", tip, pca.mean_, arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 2, "shrinkA": 0, "shrinkB": 0})
+        panel.annotate(
+            "",
+            tip,
+            pca.mean_,
+            arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 2, "shrinkA": 0, "shrinkB": 0},
+        )
         panel.annotate(name, tip, xytext=(-32, 2), textcoords="offset points", color=colour)
     panel.set_aspect("equal")
     panel.set_xlim(-0.6, 4.6)
@@ -29,7 +36,10 @@ def example(panel) -> None:
 def ratios(panel) -> None:
     wine = load_wine().data
     k = np.arange(1, 14)
-    for name, X, colour, at in (("raw", wine, ORANGE, (2.1, 0.9)), ("standardised", StandardScaler().fit_transform(wine), BLUE, (5, 0.6))):
+    for name, X, colour, at in (
+        ("raw", wine, ORANGE, (2.1, 0.9)),
+        ("standardised", StandardScaler().fit_transform(wine), BLUE, (5, 0.6)),
+    ):
         shares = np.cumsum(PCA().fit(X).explained_variance_ratio_)
         assert (shares[0] > 0.99) == (name == "raw") and (name == "raw" or 0.3 < shares[0] < 0.4)
         panel.plot(k, shares, color=colour, marker="o", markersize=3.5)

@@ -52,14 +52,18 @@ def check_probability():
         moved = X.copy()
         moved[:, 1] += 1
         odds = lambda p: p[:, 1] / p[:, 0]
-        np.testing.assert_allclose(odds(model.predict_proba(moved)) / odds(model.predict_proba(X)), math.exp(model.coef_[0, 1]), rtol=1e-7)
+        np.testing.assert_allclose(
+            odds(model.predict_proba(moved)) / odds(model.predict_proba(X)), math.exp(model.coef_[0, 1]), rtol=1e-7
+        )
 
 
 @formula(OBJECTIVE)
 def check_objective():
     for X, y in problems():
         for C in (0.05, 1.0):
-            objective = lambda v: C * (np.logaddexp(0, X @ v[:-1] + v[-1]) - y * (X @ v[:-1] + v[-1])).sum() + (v[:-1] ** 2).sum() / 2
+            objective = lambda v: (
+                C * (np.logaddexp(0, X @ v[:-1] + v[-1]) - y * (X @ v[:-1] + v[-1])).sum() + (v[:-1] ** 2).sum() / 2
+            )
             found = minimize(objective, np.zeros(X.shape[1] + 1), tol=1e-12)
             model = fitted(X, y, C)
             np.testing.assert_allclose(found.x, np.append(model.coef_[0], model.intercept_), atol=2e-4)
@@ -73,7 +77,10 @@ def check_gradient():
     for X, y in problems():
         w, b, C = torch.randn(X.shape[1], dtype=torch.float64, requires_grad=True), 0.3, 0.7
         z = torch.tensor(X) @ w + b
-        (C * F.binary_cross_entropy_with_logits(z, torch.tensor(y, dtype=torch.float64), reduction="sum") + (w**2).sum() / 2).backward()
+        (
+            C * F.binary_cross_entropy_with_logits(z, torch.tensor(y, dtype=torch.float64), reduction="sum")
+            + (w**2).sum() / 2
+        ).backward()
         ours = C * ((sigmoid(z.detach().numpy()) - y)[:, None] * X).sum(0) + w.detach().numpy()
         np.testing.assert_allclose(ours, w.grad.numpy(), rtol=1e-9)
 
@@ -86,11 +93,11 @@ def check_softmax():
     assert model.coef_.shape == (3, 4) and model.intercept_.shape == (3,)
     e = np.exp(X @ model.coef_.T + model.intercept_)
     np.testing.assert_allclose(e / e.sum(1, keepdims=True), model.predict_proba(X), rtol=1e-8)
-    layer = torch.nn.Linear(4, 3).double()                      # a last linear layer under cross-entropy: the same model
+    layer = torch.nn.Linear(4, 3).double()  # a last linear layer under cross-entropy: the same model
     layer.weight.data, layer.bias.data = torch.tensor(model.coef_), torch.tensor(model.intercept_)
     loss = F.cross_entropy(layer(torch.tensor(X)), torch.tensor(y)).item()
     assert math.isclose(loss, -np.log(model.predict_proba(X)[np.arange(150), y]).mean())
-    v = np.random.randn(4)                                      # the penalty grows with any common shift, of either sign
+    v = np.random.randn(4)  # the penalty grows with any common shift, of either sign
     assert min(((model.coef_ + s * v) ** 2).sum() for s in (-0.1, 0.1)) > (model.coef_**2).sum()
     shifted = np.exp(X @ model.coef_.T + model.intercept_ + 5.0)
     np.testing.assert_allclose(shifted / shifted.sum(1, keepdims=True), model.predict_proba(X), rtol=1e-8)
@@ -117,7 +124,10 @@ def check_by_hand():
 def check_contract():
     model = LogisticRegression()
     assert model.C == 1.0 and model.solver == "lbfgs" and model.max_iter == 100
-    decays = [optimizer([torch.zeros(1, requires_grad=True)]).defaults["weight_decay"] for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)]
+    decays = [
+        optimizer([torch.zeros(1, requires_grad=True)]).defaults["weight_decay"]
+        for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+    ]
     assert decays == [0, 0, 0.01]
     X, y = next(problems())
     plain = [LogisticRegression(tol=1e-10, max_iter=5000).fit(Z, np.where(y, "b", "a")) for Z in (X, csr_array(X))]
@@ -125,7 +135,9 @@ def check_contract():
     z, size = plain[0].decision_function(X), (plain[0].coef_ ** 2).sum() / 2
     assert plain[0].classes_.tolist() == ["a", "b"] and ((plain[0].predict_proba(X)[:, 1] > 0.5) == (z > 0)).all()
     loss = torch.nn.BCEWithLogitsLoss(reduction="sum")(torch.tensor(z), torch.tensor(y, dtype=torch.float64)).item()
-    assert math.isclose(loss, np.logaddexp(0, np.where(y, -z, z)).sum()) and size > 0      # the loss has no term in the weights
+    assert (
+        math.isclose(loss, np.logaddexp(0, np.where(y, -z, z)).sum()) and size > 0
+    )  # the loss has no term in the weights
     model.fit(X, y)
     assert model.coef_.shape == (1, 2) and model.intercept_.shape == (1,) and model.predict_proba(X).shape == (40, 2)
     assert np.allclose(model.predict_proba(X).sum(1), 1)
@@ -147,7 +159,9 @@ def check_plain_maximum_likelihood():
 def check_liblinear_penalises_the_intercept():
     X, y = next(problems())
     options = {"C": 0.01, "tol": 1e-9, "max_iter": 20000}
-    free, penalised = (LogisticRegression(solver=s, **options).fit(X + 5, y).intercept_[0] for s in ("lbfgs", "liblinear"))
+    free, penalised = (
+        LogisticRegression(solver=s, **options).fit(X + 5, y).intercept_[0] for s in ("lbfgs", "liblinear")
+    )
     assert abs(penalised) < abs(free) / 2
 
 
@@ -161,7 +175,7 @@ def check_separable():
 
     far, z = np.array([9.0, 9.5, 10.5, 11.0]), lambda w, b: np.where(y, -1, 1) * (w * far + b)
     loss = lambda w, b: np.logaddexp(0, z(w, b)).sum()
-    assert loss(2, -20) < loss(1, -10) < loss(2, -10)    # the bias must grow with the weight
+    assert loss(2, -20) < loss(1, -10) < loss(2, -10)  # the bias must grow with the weight
 
     def descended(steps, decay=0.0, rate=1.0, kind=torch.optim.SGD):
         torch.manual_seed(0)
@@ -169,13 +183,18 @@ def check_separable():
         optimizer = kind(layer.parameters(), rate, weight_decay=decay)
         for _ in range(steps):
             optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(layer(torch.tensor(x))[:, 0], torch.tensor(y, dtype=torch.float64)).backward()
+            F.binary_cross_entropy_with_logits(
+                layer(torch.tensor(x))[:, 0], torch.tensor(y, dtype=torch.float64)
+            ).backward()
             optimizer.step()
         return layer.weight.item()
 
     assert descended(20) + 1.5 < descended(200) and descended(200) + 1.5 < descended(2000)
     assert abs(descended(200, decay=0.1) - descended(1000, decay=0.1)) < 1e-6
-    grown = [descended(800, 0.1, 0.1, kind) - descended(300, 0.1, 0.1, kind) for kind in (torch.optim.Adam, torch.optim.AdamW)]
+    grown = [
+        descended(800, 0.1, 0.1, kind) - descended(300, 0.1, 0.1, kind)
+        for kind in (torch.optim.Adam, torch.optim.AdamW)
+    ]
     assert abs(grown[0]) < 0.01 < 0.2 < grown[1]
 
 
@@ -185,7 +204,9 @@ def check_convergence_warning():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         LogisticRegression().fit(X, y)
-    assert any(issubclass(w.category, ConvergenceWarning) and "lbfgs failed to converge" in str(w.message) for w in caught)
+    assert any(
+        issubclass(w.category, ConvergenceWarning) and "lbfgs failed to converge" in str(w.message) for w in caught
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
@@ -203,12 +224,22 @@ def check_balanced_weights_shift_probabilities():
     corrected = sigmoid(balanced.decision_function(X) + correction)
     assert 0.8 * rate < corrected.mean() < 1.25 * rate
     found = lambda chosen: chosen[y == 1].mean()
-    assert found(plain.predict(X) == 1) < 0.3 and abs(found(plain.predict_proba(X)[:, 1] > rate) - found(balanced.predict(X) == 1)) < 0.1
+    assert (
+        found(plain.predict(X) == 1) < 0.3
+        and abs(found(plain.predict_proba(X)[:, 1] > rate) - found(balanced.predict(X) == 1)) < 0.1
+    )
     positive, negative = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
-    equal, three = (LogisticRegression().fit(X[rows], y[rows]) for rows in (np.r_[positive, negative[: m * len(positive)]] for m in (1, 3)))
+    equal, three = (
+        LogisticRegression().fit(X[rows], y[rows])
+        for rows in (np.r_[positive, negative[: m * len(positive)]] for m in (1, 3))
+    )
     assert abs(equal.predict_proba(X)[:, 1].mean() - rate) > 0.3
     assert 0.7 * rate < sigmoid(equal.decision_function(X) + correction).mean() < 1.4 * rate
-    assert abs(equal.intercept_[0] + correction - plain.intercept_[0]) < 0.6 < abs(three.intercept_[0] + correction - plain.intercept_[0])
+    assert (
+        abs(equal.intercept_[0] + correction - plain.intercept_[0])
+        < 0.6
+        < abs(three.intercept_[0] + correction - plain.intercept_[0])
+    )
 
 
 @check
@@ -230,19 +261,22 @@ def check_boundaries_and_outputs():
         log = model.fit(X, y).predict_log_proba(X)
         odds, design = log[:, 1] - log[:, 0], np.column_stack([X, np.ones(300)])
         np.testing.assert_allclose(design @ np.linalg.lstsq(design, odds, rcond=None)[0], odds, atol=1e-8)
-    once, tenfold = counts[:, :2] > 1, np.repeat(counts[:, :2] > 1, 10, axis=1)            # copies count as new evidence
+    once, tenfold = counts[:, :2] > 1, np.repeat(counts[:, :2] > 1, 10, axis=1)  # copies count as new evidence
     sure = lambda model, X: np.abs(model.fit(X, y).predict_proba(X)[:, 1] - 0.5).mean()
     truth = np.abs(LogisticRegression(C=np.inf).fit(once, y).predict_proba(once)[:, 1] - 0.5).mean()
     assert sure(BernoulliNB(), tenfold) > truth + 0.05 and abs(sure(LogisticRegression(), tenfold) - truth) < 0.03
     X = np.random.randn(200, 2)
-    y = (X[:, 0] * X[:, 1] > 0).astype(int)                                                # an interaction
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)  # an interaction
     for model in (LinearSVC(), Perceptron()):
         quietly(lambda: model.fit(X, y))
         np.testing.assert_allclose(model.decision_function(X), X @ model.coef_[0] + model.intercept_)
         assert not hasattr(model, "predict_proba")
     assert Perceptron().partial_fit(X[:1], y[:1], classes=[0, 1]).coef_.shape == (1, 2)
     assert LogisticRegression().fit(X, y).score(X, y) < 0.7
-    for model in (DecisionTreeClassifier(min_samples_leaf=10, random_state=0), RandomForestClassifier(20, random_state=0)):
+    for model in (
+        DecisionTreeClassifier(min_samples_leaf=10, random_state=0),
+        RandomForestClassifier(20, random_state=0),
+    ):
         shares = model.fit(X, y).predict_proba(X)
         assert model.score(X, y) > 0.8 and (model.fit(X * [1, 1024], y).predict_proba(X * [1, 1024]) == shares).all()
     tree = DecisionTreeClassifier(min_samples_leaf=10, random_state=0).fit(X, y)

@@ -30,7 +30,9 @@ def parallel_lines_and_sigmoid() -> Figure:
     line = np.linspace(z.min(), z.max(), 101)
     right.plot(line, 1 / (1 + np.exp(-line)), color=INK, linewidth=1.3)
     for label, colour, marker in ((0, ORANGE, "o"), (1, BLUE, "^")):
-        right.scatter(z[y == label], np.full(50, -0.1 + 1.2 * label), s=8, color=colour, marker=marker, linewidths=0, alpha=0.7)
+        right.scatter(
+            z[y == label], np.full(50, -0.1 + 1.2 * label), s=8, color=colour, marker=marker, linewidths=0, alpha=0.7
+        )
     right.axhline(0.5, color=INK, linestyle=":", linewidth=1)
     right.set_xlabel("score")
     right.set_title("probability of class 1")

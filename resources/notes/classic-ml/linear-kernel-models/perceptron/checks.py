@@ -49,7 +49,7 @@ def check_rule():
             model = Perceptron(shuffle=False, tol=None, max_iter=7, eta0=eta).fit(X, y)
             np.testing.assert_allclose(w, model.coef_[0], atol=1e-9)
             np.testing.assert_allclose(b, model.intercept_[0], atol=1e-9)
-    score = lambda w, b, x, label: label * (w @ x + b)          # a correction moves the score towards the class
+    score = lambda w, b, x, label: label * (w @ x + b)  # a correction moves the score towards the class
     assert score(w + y[0] * X[0], b + y[0], X[0], y[0]) > score(w, b, X[0], y[0])
     t = torch.randn(4, dtype=torch.float64, requires_grad=True)
     x = torch.randn(4, dtype=torch.float64)
@@ -76,7 +76,11 @@ def check_bound():
 @formula(NETWORK)
 @holds("`MLPClassifier`")
 def check_network():
-    for hidden, activation, phi in [(3, "tanh", np.tanh), (6, "relu", lambda z: np.maximum(z, 0)), (4, "identity", lambda z: z)]:
+    for hidden, activation, phi in [
+        (3, "tanh", np.tanh),
+        (6, "relu", lambda z: np.maximum(z, 0)),
+        (4, "identity", lambda z: z),
+    ]:
         X = np.random.randn(30, 4)
         y = (X[:, 0] * X[:, 1] > 0).astype(int)
         with warnings.catch_warnings():
@@ -117,22 +121,30 @@ def check_contract():
     X, y = np.random.randn(60, 3), np.random.randint(3, size=60)
     sparse = Perceptron().fit(csr_array(X), y)
     assert sparse.coef_.shape == (3, 3) and set(sparse.predict(csr_array(X))) <= {0, 1, 2}
-    one, rest = Perceptron(shuffle=False, tol=None, max_iter=5), (Perceptron(shuffle=False, tol=None, max_iter=5) for _ in range(3))
+    one, rest = (
+        Perceptron(shuffle=False, tol=None, max_iter=5),
+        (Perceptron(shuffle=False, tol=None, max_iter=5) for _ in range(3)),
+    )
     several = np.stack([quietly(lambda: m.fit(X, y == k)).coef_[0] for k, m in enumerate(rest)])
-    np.testing.assert_allclose(quietly(lambda: one.fit(X, y)).coef_, several)                      # one against the rest
+    np.testing.assert_allclose(quietly(lambda: one.fit(X, y)).coef_, several)  # one against the rest
     two = model.fit(X, y > 0)
     assert two.coef_.size + two.intercept_.size == 3 + 1
-    assert model.fit(X, y).decision_function(X).shape == (60, 3) and model.fit(X, y > 0).decision_function(X).shape == (60,)
+    assert model.fit(X, y).decision_function(X).shape == (60, 3) and model.fit(X, y > 0).decision_function(X).shape == (
+        60,
+    )
     other = SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, random_state=0).fit(X, y)
     np.testing.assert_allclose(Perceptron().fit(X, y).coef_, other.coef_)
 
 
-@pitfall("\"My MLP cannot learn XOR\"")
+@pitfall('"My MLP cannot learn XOR"')
 @holds("MLP")
 def check_xor():
     for seed in range(20):
         assert Perceptron(tol=None, max_iter=50, random_state=seed).fit(POINTS, XOR).score(POINTS, XOR) < 1
-    fit = lambda size: [MLPClassifier((size,), activation="tanh", solver="lbfgs", random_state=s).fit(POINTS, XOR).score(POINTS, XOR) for s in range(20)]
+    fit = lambda size: [
+        MLPClassifier((size,), activation="tanh", solver="lbfgs", random_state=s).fit(POINTS, XOR).score(POINTS, XOR)
+        for s in range(20)
+    ]
     two, eight = fit(2), fit(8)
     assert max(two) == 1 and {0.5, 0.75} < set(two) and min(eight) == 1
     for seed in range(3):
@@ -141,13 +153,18 @@ def check_xor():
         optimizer = torch.optim.SGD(net.parameters(), 0.01)
         for _ in range(500):
             optimizer.zero_grad()
-            torch.nn.functional.binary_cross_entropy_with_logits(net(torch.tensor(POINTS))[:, 0], torch.tensor(XOR).double()).backward()
+            torch.nn.functional.binary_cross_entropy_with_logits(
+                net(torch.tensor(POINTS))[:, 0], torch.tensor(XOR).double()
+            ).backward()
             optimizer.step()
         assert ((net(torch.tensor(POINTS))[:, 0] > 0).numpy() != XOR).any()
     for rate, learned in ((0.001, False), (0.05, True)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            adam = [MLPClassifier((8,), activation="tanh", learning_rate_init=rate, random_state=s).fit(POINTS, XOR) for s in range(5)]
+            adam = [
+                MLPClassifier((8,), activation="tanh", learning_rate_init=rate, random_state=s).fit(POINTS, XOR)
+                for s in range(5)
+            ]
         assert (min(model.score(POINTS, XOR) for model in adam) == 1) is learned
 
 
@@ -158,8 +175,13 @@ def check_rate_does_not_matter_from_zero():
     np.testing.assert_allclose(a.coef_ * 0.25, b.coef_, atol=1e-9)
     assert (a.predict(X) == b.predict(X)).all()
     whole = np.random.randint(2, size=(60, 8))
-    by_rate = [Perceptron(eta0=eta, tol=None, max_iter=20).fit(whole, np.arange(60) % 2).predict(whole) for eta in (1.0, 0.5, 0.1)]
-    assert (by_rate[0] == by_rate[1]).all() and (by_rate[0] != by_rate[2]).any()    # scores of exactly 0, rounded with 0.1
+    by_rate = [
+        Perceptron(eta0=eta, tol=None, max_iter=20).fit(whole, np.arange(60) % 2).predict(whole)
+        for eta in (1.0, 0.5, 0.1)
+    ]
+    assert (by_rate[0] == by_rate[1]).all() and (
+        by_rate[0] != by_rate[2]
+    ).any()  # scores of exactly 0, rounded with 0.1
     for other in (Perceptron(tol=None, max_iter=9, random_state=2), Perceptron(tol=None, max_iter=30, random_state=1)):
         assert (other.fit(X, y).predict(X) != a.predict(X)).any()
 
@@ -168,7 +190,9 @@ def check_rate_does_not_matter_from_zero():
 def check_tolerance_scales_with_the_rate():
     X = np.random.default_rng(0).normal(size=(200, 5))
     y = (X @ np.random.default_rng(1).normal(size=5) + 0.3 * np.random.default_rng(2).normal(size=200) > 0).astype(int)
-    tiny, usual = (np.mean([Perceptron(eta0=eta, random_state=s).fit(X, y).n_iter_ for s in range(10)]) for eta in (1e-5, 1.0))
+    tiny, usual = (
+        np.mean([Perceptron(eta0=eta, random_state=s).fit(X, y).n_iter_ for s in range(10)]) for eta in (1e-5, 1.0)
+    )
     assert tiny < usual
 
 
@@ -194,10 +218,18 @@ def check_what_to_do_on_data_that_overlap():
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(800, 5))
         y = (X @ rng.normal(size=5) + 0.7 * rng.normal(size=800) > 0).astype(int)
-        last, mean = (SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, random_state=0, average=a) for a in (False, True))
+        last, mean = (
+            SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None, random_state=0, average=a)
+            for a in (False, True)
+        )
         models = [model.fit(X[:400], y[:400]) for model in (last, mean, LogisticRegression(), SVC(kernel="linear"))]
-        passes = [quietly(lambda: Perceptron(tol=None, max_iter=n, random_state=0).fit(X[:400], y[:400])) for n in range(1, 31)]
-        assert max(model.score(X[:400], y[:400]) for model in passes) < 1 and (passes[-1].coef_ != passes[-2].coef_).any()
+        passes = [
+            quietly(lambda: Perceptron(tol=None, max_iter=n, random_state=0).fit(X[:400], y[:400]))
+            for n in range(1, 31)
+        ]
+        assert (
+            max(model.score(X[:400], y[:400]) for model in passes) < 1 and (passes[-1].coef_ != passes[-2].coef_).any()
+        )
         models.append(max(passes, key=lambda model: model.score(X[:400], y[:400])))
         scores.append([model.score(X[400:], y[400:]) for model in models])
     last, *cures = np.mean(scores, 0)
@@ -238,18 +270,23 @@ def check_losses():
     X[:, 0] += 0.2 * y
     w, b, mistakes = perceptron(X, y, 100)
     again = perceptron(X, y, 300)
-    assert again[2] == mistakes and (again[0] == w).all() and (y * (X @ w + b) > 0).all()       # separated: it stops
+    assert again[2] == mistakes and (again[0] == w).all() and (y * (X @ w + b) > 0).all()  # separated: it stops
     assert Perceptron().partial_fit(X[:1], y[:1], classes=[-1, 1]).coef_.shape == (1, 2)
     margins = lambda model: y * model.decision_function(X)
     svm, widest = SVC(kernel="linear", C=1.0, tol=1e-8).fit(X, y), SVC(kernel="linear", C=1e6).fit(X, y)
     hinge = lambda w, b: (w**2).sum() / 2 + np.maximum(0, 1 - y * (X @ w + b)).sum()
-    assert all(hinge(svm.coef_[0] + v[:2], svm.intercept_ + v[2]) >= hinge(svm.coef_[0], svm.intercept_) - 1e-6 for v in np.random.randn(99, 3) / 9)
+    assert all(
+        hinge(svm.coef_[0] + v[:2], svm.intercept_ + v[2]) >= hinge(svm.coef_[0], svm.intercept_) - 1e-6
+        for v in np.random.randn(99, 3) / 9
+    )
     assert margins(widest).min() / np.linalg.norm(widest.coef_) >= (y * (X @ w + b)).min() / np.linalg.norm(w) - 1e-6
     logistic = LogisticRegression(C=1.0).fit(X, y)
     assert logistic.predict_proba(X).shape == (80, 2)
-    np.testing.assert_allclose(-np.log(logistic.predict_proba(X)[np.arange(80), (y > 0) * 1]), np.log1p(np.exp(-margins(logistic))))
+    np.testing.assert_allclose(
+        -np.log(logistic.predict_proba(X)[np.arange(80), (y > 0) * 1]), np.log1p(np.exp(-margins(logistic)))
+    )
     target = torch.tensor(y, dtype=torch.float64)
-    for loss in (torch.nn.SoftMarginLoss(), torch.nn.MSELoss(), torch.nn.HuberLoss()):         # any differentiable one
+    for loss in (torch.nn.SoftMarginLoss(), torch.nn.MSELoss(), torch.nn.HuberLoss()):  # any differentiable one
         net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
         optimizer, seen = torch.optim.Adam(net.parameters(), 0.05), []
         for _ in range(60):

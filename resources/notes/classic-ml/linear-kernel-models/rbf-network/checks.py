@@ -54,7 +54,9 @@ def check_weights():
         X, C, y = np.random.randn(n, 2), np.random.randn(m, 2), np.random.randn(n)
         Phi = units(X, C, 1.0)
         ours = np.linalg.inv(Phi.T @ Phi + alpha * np.eye(m)) @ Phi.T @ y
-        np.testing.assert_allclose(ours, Ridge(alpha=alpha, fit_intercept=False).fit(Phi, y).coef_, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(
+            ours, Ridge(alpha=alpha, fit_intercept=False).fit(Phi, y).coef_, rtol=1e-6, atol=1e-9
+        )
 
 
 @formula(EXACT)
@@ -69,12 +71,16 @@ def check_exact():
         new = np.random.randn(4, d)
         np.testing.assert_allclose(units(new, X, 0.5) @ w, library(new), atol=1e-6)
         assert np.linalg.eigvalsh(K).min() > 0
-        with_constant = RBFInterpolator(X, y + 1000, kernel="gaussian", epsilon=1 / (0.5 * math.sqrt(2)))  # default degree
+        with_constant = RBFInterpolator(
+            X, y + 1000, kernel="gaussian", epsilon=1 / (0.5 * math.sqrt(2))
+        )  # default degree
         far = np.full((1, d), 1e3)
         assert with_constant(far)[0] > 100 and library(far)[0] == 0
         np.testing.assert_allclose(with_constant(X), y + 1000, atol=1e-4)
         ridge = KernelRidge(alpha=0.1, kernel="rbf", gamma=2.0).fit(X, y)
-        np.testing.assert_allclose(units(new, X, 0.5) @ np.linalg.solve(K + 0.1 * np.eye(n), y), ridge.predict(new), atol=1e-9)
+        np.testing.assert_allclose(
+            units(new, X, 0.5) @ np.linalg.solve(K + 0.1 * np.eye(n), y), ridge.predict(new), atol=1e-9
+        )
 
 
 @check
@@ -84,7 +90,9 @@ def check_by_hand():
     stated("0.8647", f(0.0))
     stated("0.6065", rbf_kernel([[1.0]], [[0.0]], gamma=0.5)[0, 0])
     assert f(1.0) == 0 and abs(f(10.0)) < 1e-13
-    assert math.isclose(rbf_kernel([[10.0]], [[0.0]], gamma=0.5)[0, 0], math.exp(-50)) and math.isclose(rbf_kernel([[10.0]], [[2.0]], gamma=0.5)[0, 0], math.exp(-32))
+    assert math.isclose(rbf_kernel([[10.0]], [[0.0]], gamma=0.5)[0, 0], math.exp(-50)) and math.isclose(
+        rbf_kernel([[10.0]], [[2.0]], gamma=0.5)[0, 0], math.exp(-32)
+    )
 
 
 LIMITED = """
@@ -130,7 +138,7 @@ def check_conditioning():
     y = np.sin(6 * X[:, 0]) + 0.01 * np.random.randn(12)
     largest = lambda s, alpha=0.0: abs(np.linalg.solve(units(X, X, s) + alpha * np.eye(12), y)).max()
     assert largest(3.0) > 1e8 and largest(3.0, alpha=1e-3) < 1e4 and largest(0.05) < 10
-    missed = lambda s, alpha: alpha * largest(s, alpha)                             # what the fit lacks at the training points
+    missed = lambda s, alpha: alpha * largest(s, alpha)  # what the fit lacks at the training points
     assert missed(3.0, 1e-3) > 0.3 > 0.01 > missed(0.05, 1e-3)
     Phi = units(twice, twice, 0.05)
     assert abs(Phi @ np.linalg.solve(Phi + 1e-3 * np.eye(13), np.append(y, y[0])) - np.append(y, y[0])).max() < 0.01
@@ -187,7 +195,11 @@ def check_width():
         Phi = lambda x, s: rbf_kernel(x, centres, gamma=1 / (2 * s**2))
         score = lambda s: cross_val_score(Ridge(alpha=1e-3), Phi(X, s), y).mean()
         scores = {factor: score(factor * distance) for factor in (0.05, 0.5, 1, 2, 100)}
-        assert scores[1] > max(scores.values()) - 0.02 and scores[1] > 0.95 and max(scores[0.05], scores[100]) < scores[1] - 0.2
+        assert (
+            scores[1] > max(scores.values()) - 0.02
+            and scores[1] > 0.95
+            and max(scores[0.05], scores[100]) < scores[1] - 0.2
+        )
         narrow, middles = Ridge(alpha=1e-3).fit(Phi(X, 0.05 * distance), y), (centres[1:] + centres[:-1]) / 2
         np.testing.assert_allclose(narrow.predict(Phi(middles, 0.05 * distance)), narrow.intercept_, atol=1e-6)
 
@@ -196,7 +208,7 @@ def check_width():
 def check_centres_make_it_nonconvex():
     x, y = torch.tensor([-2.0, 2.0]), torch.tensor([1.0, 0.0])
     loss = lambda c: ((torch.exp(-((x - c) ** 2) / 2) - y) ** 2).sum()
-    assert loss(torch.tensor(2.0)) > (loss(torch.tensor(-2.0)) + loss(torch.tensor(6.0))) / 2 + 0.1    # above its chord
+    assert loss(torch.tensor(2.0)) > (loss(torch.tensor(-2.0)) + loss(torch.tensor(6.0))) / 2 + 0.1  # above its chord
     X, y = (torch.tensor(part, dtype=torch.float32) for part in waves())
     centres = torch.tensor(KMeans(4, n_init=3, random_state=0).fit(X).cluster_centers_[:, 0])
     Phi = torch.exp(-((X - centres) ** 2) / (2 * 0.5**2))
@@ -217,7 +229,10 @@ def check_neighbours():
     X = np.random.randn(60, 2)
     y, new = (X[:, 0] * X[:, 1] + 0.3 * np.random.randn(60) > 0).astype(int), np.random.randn(5, 2)
     svm = SVC(gamma=0.7).fit(X, y)
-    np.testing.assert_allclose(rbf_kernel(new, svm.support_vectors_, gamma=0.7) @ svm.dual_coef_[0] + svm.intercept_, svm.decision_function(new))
+    np.testing.assert_allclose(
+        rbf_kernel(new, svm.support_vectors_, gamma=0.7) @ svm.dual_coef_[0] + svm.intercept_,
+        svm.decision_function(new),
+    )
     margins = np.where(y, 1, -1) * svm.decision_function(X)
     assert not set(np.flatnonzero(margins > 1.01)) & set(svm.support_) and len(svm.support_) < 60
     process = GaussianProcessRegressor(RBF(0.5), alpha=1e-6, optimizer=None).fit(X, X[:, 0])

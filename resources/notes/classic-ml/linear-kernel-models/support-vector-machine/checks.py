@@ -42,7 +42,9 @@ def check_primal():
             svm = SVC(kernel="linear", C=C, tol=1e-9).fit(X, y)
             ours = np.append(svm.coef_[0], svm.intercept_)
             best = objective(ours)
-            found = minimize(objective, ours + 0.05, method="Powell", options={"xtol": 1e-10, "ftol": 1e-14, "maxiter": 50000})
+            found = minimize(
+                objective, ours + 0.05, method="Powell", options={"xtol": 1e-10, "ftol": 1e-14, "maxiter": 50000}
+            )
             assert best <= found.fun + 1e-6
             for step in np.random.randn(300, len(ours)) * 0.05:
                 assert objective(ours + step) >= best - 1e-7
@@ -59,14 +61,18 @@ def check_dual():
             alpha = signed * y
             assert (alpha >= 0).all() and (alpha <= C + 1e-9).all() and abs(signed.sum()) < 1e-6
             new = np.random.randn(7, X.shape[1])
-            np.testing.assert_allclose(signed @ rbf_kernel(X, new, gamma=0.7) + svm.intercept_, svm.decision_function(new), atol=1e-9)
+            np.testing.assert_allclose(
+                signed @ rbf_kernel(X, new, gamma=0.7) + svm.intercept_, svm.decision_function(new), atol=1e-9
+            )
             assert (svm.predict(new) == np.sign(svm.decision_function(new))).all()
             outside = y * svm.decision_function(X) > 1 + 1e-4
             assert (alpha[outside] == 0).all() and outside.any()
             again = SVC(C=C, gamma=0.7, tol=1e-9).fit(X[svm.support_], y[svm.support_])
             np.testing.assert_allclose(again.decision_function(new), svm.decision_function(new), atol=1e-4)
             scaled = SVC(C=C).fit(X, y)
-            assert not math.isclose(SVC(C=C).fit(X[scaled.support_], y[scaled.support_])._gamma, scaled._gamma, rel_tol=1e-6)
+            assert not math.isclose(
+                SVC(C=C).fit(X[scaled.support_], y[scaled.support_])._gamma, scaled._gamma, rel_tol=1e-6
+            )
 
 
 @formula(RBF)
@@ -78,9 +84,11 @@ def check_kernel():
         np.testing.assert_allclose(ours, rbf_kernel(X, Z, gamma=0.3), rtol=1e-9)
         assert np.linalg.eigvalsh(rbf_kernel(X)).min() > -1e-12
         signs = np.where(np.random.rand(len(X)) < 0.5, 1, -1)
-        assert np.linalg.eigvalsh(rbf_kernel(X) * np.outer(signs, signs)).min() > -1e-12         # the dual's matrix
+        assert np.linalg.eigvalsh(rbf_kernel(X) * np.outer(signs, signs)).min() > -1e-12  # the dual's matrix
     X = np.random.randn(20, 2)
-    assert np.linalg.eigvalsh(sigmoid_kernel(X, gamma=1)).min() < -0.1 and len(SVC(kernel="sigmoid", gamma=1).fit(X, X[:, 0] > 0).support_)
+    assert np.linalg.eigvalsh(sigmoid_kernel(X, gamma=1)).min() < -0.1 and len(
+        SVC(kernel="sigmoid", gamma=1).fit(X, X[:, 0] > 0).support_
+    )
 
 
 @check
@@ -102,9 +110,15 @@ def check_defaults():
     assert math.isclose(svm._gamma, 1 / (3 * X.var())) and svm.decision_function(X).shape == (40, 3)
     assert SVC().fit(X, y > 0).decision_function(X).shape == (40,)
     four, in_pairs = np.arange(40) % 4, SVC(decision_function_shape="ovo")
-    assert in_pairs.fit(X, four).decision_function(X).shape == (40, 6) and SVC().fit(X, four).decision_function(X).shape == (40, 4)
-    np.testing.assert_allclose(SVC(gamma=0.2).fit(csr_array(X), y).decision_function(X), SVC(gamma=0.2).fit(X, y).decision_function(X), atol=1e-2)
-    scores = svm.decision_function(X)                           # signed and not summing to 1: no probabilities
+    assert in_pairs.fit(X, four).decision_function(X).shape == (40, 6) and SVC().fit(X, four).decision_function(
+        X
+    ).shape == (40, 4)
+    np.testing.assert_allclose(
+        SVC(gamma=0.2).fit(csr_array(X), y).decision_function(X),
+        SVC(gamma=0.2).fit(X, y).decision_function(X),
+        atol=1e-2,
+    )
+    scores = svm.decision_function(X)  # signed and not summing to 1: no probabilities
     assert scores.min() < 0 < 1 < scores.max() and np.abs(scores.sum(1) - 1).max() > 0.1
     assert SVC(kernel="linear").fit(X, np.arange(40) % 4).coef_.shape[0] == 6
 
@@ -122,7 +136,9 @@ def check_probability_is_deprecated_and_inconsistent():
             disagreements += (svm.predict_proba(X).argmax(1) != svm.predict(X)).sum()
             calibrated = CalibratedClassifierCV(SVC()).fit(X, y)
             assert (calibrated.predict_proba(X).argmax(1) == calibrated.predict(X)).all()
-    assert disagreements > 0 and any("probability" in str(w.message) and issubclass(w.category, FutureWarning) for w in caught)
+    assert disagreements > 0 and any(
+        "probability" in str(w.message) and issubclass(w.category, FutureWarning) for w in caught
+    )
 
 
 @pitfall("Poor accuracy with default settings")
@@ -153,7 +169,9 @@ def check_linear_svc_differs():
         LinearSVC(loss="hinge", intercept_scaling=100).fit(X, y)
     assert any("failed to converge" in str(w.message) for w in caught)
     four = np.arange(len(X)) % 4
-    assert len(quietly(lambda: LinearSVC().fit(X, four)).coef_) == 4 and len(SVC(kernel="linear").fit(X, four).coef_) == 6
+    assert (
+        len(quietly(lambda: LinearSVC().fit(X, four)).coef_) == 4 and len(SVC(kernel="linear").fit(X, four).coef_) == 6
+    )
     assert np.abs(close.coef_ - exact.coef_).max() < 0.01 and abs(close.intercept_ - exact.intercept_).max() < 0.01
 
 
@@ -173,6 +191,7 @@ def check_large_gamma():
 @holds("LinearSVC", "SVC, RBF")
 def check_cost_on_overlapping_classes():
     """Each iteration of the solver updates the gradient of up to n points, and the number of iterations grows with n too."""
+
     def spent(model, n):
         X, y = make_classification(n, 10, flip_y=0.3, class_sep=0.5, random_state=0)
         start = time.process_time()
@@ -196,7 +215,7 @@ def check_cost_on_overlapping_classes():
 def check_margin_is_weighed_against_violations():
     X, y = np.array([[0.0], [0], [0], [1.8], [3], [4], [4], [4]]), np.repeat([0, 1], 4)
     width = {C: 2 / abs(SVC(kernel="linear", C=C).fit(X, y).coef_[0, 0]) for C in (0.1, 1e6)}
-    assert width[0.1] > 3 > 1.3 > width[1e6] > 1.15            # the gap, 1.2 wide, is the street for a large C only
+    assert width[0.1] > 3 > 1.3 > width[1e6] > 1.15  # the gap, 1.2 wide, is the street for a large C only
 
 
 @holds("`LinearSVC`", "LinearSVC", "Logistic regression", "Random forest", "SVC, RBF")
@@ -211,15 +230,19 @@ def check_objectives_and_outputs():
     models = SVC(), LinearSVC(), LogisticRegression(), RandomForestClassifier(20, random_state=0)
     scores = [model.fit(X, y).score(X, y) for model in models]
     assert [hasattr(model, "predict_proba") for model in models] == [False, False, True, True]
-    assert scores[0] > max(scores[1:3]) + 0.05                     # curved against linear
+    assert scores[0] > max(scores[1:3]) + 0.05  # curved against linear
     for model in models[1:3]:
         np.testing.assert_allclose(model.decision_function(X), X @ model.coef_[0] + model.intercept_)
     forest = models[3]
     shares = np.mean([tree.predict_proba(X) for tree in forest.estimators_], 0)
     np.testing.assert_allclose(shares, forest.predict_proba(X))
     near = X[:1] + np.array([[1e-9, 0], [0, 1e-9]])
-    assert (forest.predict_proba(near) == forest.predict_proba(X[:1])).all() and len(np.unique(forest.predict_proba(X)[:, 0])) < 30   # steps
-    assert (RandomForestClassifier(20, random_state=0).fit(X * [1, 1024], y).predict_proba(X * [1, 1024]) == shares).all()
+    assert (forest.predict_proba(near) == forest.predict_proba(X[:1])).all() and len(
+        np.unique(forest.predict_proba(X)[:, 0])
+    ) < 30  # steps
+    assert (
+        RandomForestClassifier(20, random_state=0).fit(X * [1, 1024], y).predict_proba(X * [1, 1024]) == shares
+    ).all()
 
 
 @holds("How does it differ from logistic regression?")
@@ -229,7 +252,7 @@ def check_sparse_and_not_sparse():
     z = y * svm.decision_function(X)
     assert (np.maximum(0, 1 - z)[z > 1] == 0).all() and (np.log1p(np.exp(-z)) > 0).all() and len(svm.support_) < len(X)
     p = logistic.predict_proba(X)[:, 1]
-    shares = (y > 0) - p                                            # every sample has its share in w
+    shares = (y > 0) - p  # every sample has its share in w
     np.testing.assert_allclose(shares @ X, logistic.coef_[0], atol=1e-4)
     assert (np.abs(shares) > 1e-6).all()
     np.testing.assert_allclose(np.log(p / (1 - p)), logistic.decision_function(X))
@@ -238,5 +261,8 @@ def check_sparse_and_not_sparse():
 @holds("What does C do?")
 def check_c_multiplies_a_sum():
     X, y = next(problems())
-    once, twice = SVC(kernel="linear", C=2.0, tol=1e-9).fit(X, y), SVC(kernel="linear", C=1.0, tol=1e-9).fit(np.tile(X, (2, 1)), np.tile(y, 2))
+    once, twice = (
+        SVC(kernel="linear", C=2.0, tol=1e-9).fit(X, y),
+        SVC(kernel="linear", C=1.0, tol=1e-9).fit(np.tile(X, (2, 1)), np.tile(y, 2)),
+    )
     np.testing.assert_allclose(once.coef_, twice.coef_, atol=1e-3)

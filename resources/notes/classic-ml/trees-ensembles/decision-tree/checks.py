@@ -11,10 +11,12 @@ from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 SPLIT = r"(j^*, t^*) = \arg\min_{j, t} \left( \frac{n_L}{n} Q(L) + \frac{n_R}{n} Q(R) \right)"
 VARIANCE = r"Q(S) = \frac{1}{|S|} \sum_{i \in S} (y_i - \bar{y}_S)^2"
-PRUNING = r"R_\alpha(T) = \sum_{\ell \in \mathrm{leaves}(T)} \frac{n_\ell}{N}\, Q(\ell) + \alpha \, |\mathrm{leaves}(T)|"
+PRUNING = (
+    r"R_\alpha(T) = \sum_{\ell \in \mathrm{leaves}(T)} \frac{n_\ell}{N}\, Q(\ell) + \alpha \, |\mathrm{leaves}(T)|"
+)
 
 
-by_definition("Cost")                                           # each level sorts every feature of its samples
+by_definition("Cost")  # each level sorts every feature of its samples
 
 
 def variance(y):
@@ -46,7 +48,9 @@ def check_first_split():
             tree = model.fit(X, y).tree_
             score, j, t = best_split(X, y, impurity)
             of_library = (tree.weighted_n_node_samples[1:] * tree.impurity[1:]).sum() / n
-            assert math.isclose(score, of_library, abs_tol=1e-6) and math.isclose(tree.impurity[0], impurity(y), rel_tol=1e-6)
+            assert math.isclose(score, of_library, abs_tol=1e-6) and math.isclose(
+                tree.impurity[0], impurity(y), rel_tol=1e-6
+            )
             if impurity is variance:
                 assert tree.feature[0] == j and math.isclose(tree.threshold[0], t, abs_tol=1e-6)
 
@@ -108,7 +112,7 @@ def check_defaults():
     grown = lambda Z: DecisionTreeClassifier(random_state=0).fit(Z, y).apply(Z)
     np.testing.assert_array_equal(grown(X), grown(np.exp(X)))
     deep = DecisionTreeClassifier().fit(X, y)
-    assert deep.decision_path(X).sum(1).max() == deep.get_depth() + 1             # one node per level
+    assert deep.decision_path(X).sum(1).max() == deep.get_depth() + 1  # one node per level
 
 
 @pitfall("The same data give different trees")
@@ -139,13 +143,18 @@ def check_codes_have_an_order():
     one_hot = np.eye(3)[codes[:, 0].astype(int)]
     assert DecisionTreeClassifier(max_depth=1).fit(one_hot, y).score(one_hot, y) == 1
     codes, y = np.tile(codes, (8, 1)), np.tile(y, 8)
-    boosted = lambda **kinds: HistGradientBoostingClassifier(max_iter=10, max_leaf_nodes=2, **kinds).fit(codes, y).score(codes, y)
+    boosted = lambda **kinds: (
+        HistGradientBoostingClassifier(max_iter=10, max_leaf_nodes=2, **kinds).fit(codes, y).score(codes, y)
+    )
     assert boosted() < boosted(categorical_features=[0]) == 1
     many, good = np.arange(6000) % 100, np.random.rand(100) < 0.5
     boost = lambda kinds: HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=4, categorical_features=kinds)
     wrong, right = (boost(kinds).fit(many[:, None], good[many]) for kinds in (None, [0]))
     assert wrong.score(many[:, None], good[many]) < 0.9 < 0.99 < right.score(many[:, None], good[many])
-    assert DecisionTreeClassifier(max_depth=3).fit(np.eye(100)[many], good[many]).score(np.eye(100)[many], good[many]) < 0.75
+    assert (
+        DecisionTreeClassifier(max_depth=3).fit(np.eye(100)[many], good[many]).score(np.eye(100)[many], good[many])
+        < 0.75
+    )
 
 
 @pitfall("Training accuracy 100%, test accuracy mediocre")
@@ -154,7 +163,11 @@ def check_what_restrains_a_tree():
     for seed in range(3):
         X, y = make_moons(1000, noise=0.35, random_state=seed)
         tree = DecisionTreeClassifier(random_state=0)
-        grids = ({"min_samples_leaf": [1, 3, 10, 20, 40]}, {"max_depth": [2, 3, 5, 8, None]}, {"ccp_alpha": [0, 0.002, 0.005, 0.01, 0.02]})
+        grids = (
+            {"min_samples_leaf": [1, 3, 10, 20, 40]},
+            {"max_depth": [2, 3, 5, 8, None]},
+            {"ccp_alpha": [0, 0.002, 0.005, 0.01, 0.02]},
+        )
         models = [tree, *(GridSearchCV(tree, grid) for grid in grids), RandomForestClassifier(30, random_state=0)]
         scores.append([model.fit(X[:300], y[:300]).score(X[300:], y[300:]) for model in models])
         assert tree.score(X[:300], y[:300]) == 1
@@ -194,7 +207,7 @@ def check_xor():
     assert DecisionTreeClassifier(max_depth=2).fit(X, y).score(X, y) == 1
     assert DecisionTreeClassifier(min_impurity_decrease=1e-6).fit(X, y).get_n_leaves() == 1
     assert DecisionTreeClassifier(ccp_alpha=0.1).fit(X, y).score(X, y) == 1
-    assert DecisionTreeClassifier().fit(X[:4], y[:4]).tree_.impurity[:2].tolist() == [0.5, 0.5]      # split at gain 0
+    assert DecisionTreeClassifier().fit(X[:4], y[:4]).tree_.impurity[:2].tolist() == [0.5, 0.5]  # split at gain 0
 
 
 @holds("Do correlated features hurt?")
@@ -206,7 +219,10 @@ def check_a_copied_feature():
         alone, twice = (DecisionTreeClassifier(max_depth=4, random_state=seed).fit(Z[:300], y[:300]) for Z in (X, both))
         assert abs(alone.score(X[300:], y[300:]) - twice.score(both[300:], y[300:])) < 0.03
         pair = twice.feature_importances_[[0, 3]]
-        assert math.isclose(pair.sum(), alone.feature_importances_[0], abs_tol=0.05) and twice.tree_.feature[0] in (0, 3)
+        assert math.isclose(pair.sum(), alone.feature_importances_[0], abs_tol=0.05) and twice.tree_.feature[0] in (
+            0,
+            3,
+        )
         first.append(pair[0] / pair.sum())
     assert min(first) < 0.4 and max(first) > 0.6
     stump = DecisionTreeClassifier(max_depth=1, random_state=0).fit(both, y)
@@ -222,14 +238,26 @@ def check_what_the_siblings_are():
         shallow = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X[:300], y[:300])
         forest = RandomForestClassifier(30, random_state=0).fit(X[:300], y[:300])
         boosted = GradientBoostingClassifier(random_state=0).fit(X[:300], y[:300])
-        np.testing.assert_allclose(np.mean([one.predict_proba(X) for one in forest.estimators_], 0), forest.predict_proba(X))
-        total = sum(one.predict(X.astype(np.float32)) for (one,) in boosted.estimators_) * 0.1 + math.log(y[:300].mean() / (1 - y[:300].mean()))
+        np.testing.assert_allclose(
+            np.mean([one.predict_proba(X) for one in forest.estimators_], 0), forest.predict_proba(X)
+        )
+        total = sum(one.predict(X.astype(np.float32)) for (one,) in boosted.estimators_) * 0.1 + math.log(
+            y[:300].mean() / (1 - y[:300].mean())
+        )
         np.testing.assert_allclose(total, boosted.decision_function(X), atol=1e-6)
-        assert boosted.estimators_[0, 0].max_depth == 3 and boosted.feature_importances_.shape == forest.feature_importances_.shape == (2,)
+        assert boosted.estimators_[
+            0, 0
+        ].max_depth == 3 and boosted.feature_importances_.shape == forest.feature_importances_.shape == (2,)
         errors.append([1 - model.score(X[:300], y[:300]) for model in (shallow, boosted)])
-        votes = lambda model: [model.fit(X[part], y[part]).predict_proba(X[:200])[:, 1] for part in np.split(np.arange(200, 1000), 4)]
-        spread.append([np.var(votes(model), 0).mean() for model in (DecisionTreeClassifier(), RandomForestClassifier(30))])
-        assert len(np.unique(shallow.predict_proba(X)[:, 1])) <= shallow.get_n_leaves() and "feature_0 <=" in export_text(shallow)
+        votes = lambda model: [
+            model.fit(X[part], y[part]).predict_proba(X[:200])[:, 1] for part in np.split(np.arange(200, 1000), 4)
+        ]
+        spread.append(
+            [np.var(votes(model), 0).mean() for model in (DecisionTreeClassifier(), RandomForestClassifier(30))]
+        )
+        assert len(
+            np.unique(shallow.predict_proba(X)[:, 1])
+        ) <= shallow.get_n_leaves() and "feature_0 <=" in export_text(shallow)
         line = LogisticRegression().fit(X, y)
         np.testing.assert_allclose(1 / (1 + np.exp(-X @ line.coef_[0] - line.intercept_)), line.predict_proba(X)[:, 1])
     assert np.mean(errors, 0)[1] < np.mean(errors, 0)[0] - 0.02 and np.mean(spread, 0)[1] < 0.6 * np.mean(spread, 0)[0]

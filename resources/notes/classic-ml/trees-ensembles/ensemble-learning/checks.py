@@ -36,7 +36,10 @@ F_m(x) = F_{m-1}(x) + \nu\, h_m(x), \qquad h_m \approx -\frac{\partial \ell(y, F
 """
 
 sourced("Friedman 2001, section 5 (shrinkage)", "What do learning rate and number of rounds do together?")
-sourced("Hinton et al., arXiv 1503.02531; Izmailov et al., arXiv 1803.05407, abstract", "How do you ensemble without paying at prediction time?")
+sourced(
+    "Hinton et al., arXiv 1503.02531; Izmailov et al., arXiv 1803.05407, abstract",
+    "How do you ensemble without paying at prediction time?",
+)
 sourced("Srivastava et al. 2014, section 1: thinned networks that share weights, test by the full one", "Dropout")
 
 
@@ -60,7 +63,9 @@ def check_majority():
 def check_adaboost():
     for nu in (1.0, 0.5):
         X, y = make_moons(200, noise=0.4, random_state=1)
-        model = AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=6, learning_rate=nu, random_state=0).fit(X, y)
+        model = AdaBoostClassifier(
+            DecisionTreeClassifier(max_depth=1), n_estimators=6, learning_rate=nu, random_state=0
+        ).fit(X, y)
         w = np.full(200, 1 / 200)
         for member, weight, error in zip(model.estimators_, model.estimator_weights_, model.estimator_errors_):
             wrong = member.predict(X) != y
@@ -100,7 +105,9 @@ def check_log_loss_leaves_are_newton_steps():
 @holds("Why are trees the usual members?")
 def check_trees_need_no_scaling():
     X, y = make_moons(200, noise=0.4, random_state=0)
-    plain, scaled = (DecisionTreeClassifier(max_depth=4, random_state=0).fit(Z, y).predict(Z) for Z in (X, X * [1024, 1]))
+    plain, scaled = (
+        DecisionTreeClassifier(max_depth=4, random_state=0).fit(Z, y).predict(Z) for Z in (X, X * [1024, 1])
+    )
     assert (plain == scaled).all()
     X, y = make_moons(1000, noise=0.3, random_state=0)
 
@@ -118,7 +125,7 @@ def check_how_members_are_trained_and_combined():
     rows = []
 
     class Seen(DecisionTreeClassifier):
-        def fit(self, X, y):                                    # without sample_weight bagging hands over the drawn rows
+        def fit(self, X, y):  # without sample_weight bagging hands over the drawn rows
             rows.append(np.sort(X[:, 0]))
             return super().fit(X, y)
 
@@ -147,7 +154,7 @@ def check_how_members_are_trained_and_combined():
     votes = sum(a * (2 * m.predict(X) - 1) for m, a in zip(ada.estimators_, ada.estimator_weights_))
     np.testing.assert_allclose(2 * votes / ada.estimator_weights_.sum(), ada.decision_function(X), atol=1e-9)
     x, drop, layer = torch.randn(1, 6), torch.nn.Dropout(0.5), torch.nn.Linear(6, 1)
-    thinned = torch.stack([layer(drop(x)) for _ in range(4000)])                   # every call is another sub-network
+    thinned = torch.stack([layer(drop(x)) for _ in range(4000)])  # every call is another sub-network
     assert thinned.std() > 0.01 and abs(thinned.mean() - layer(x)) < 0.1 and (drop.eval()(x) == x).all()
 
 
@@ -160,19 +167,36 @@ def check_by_hand():
     assert math.isclose(0.7**3, 0.343) and math.isclose(3 * 0.49 * 0.3, 0.441)
 
 
-@holds("Input", "`BaggingClassifier`", "`AdaBoostClassifier`", "`GradientBoostingClassifier`", "`HistGradientBoostingClassifier`", "Boosting")
+@holds(
+    "Input",
+    "`BaggingClassifier`",
+    "`AdaBoostClassifier`",
+    "`GradientBoostingClassifier`",
+    "`HistGradientBoostingClassifier`",
+    "Boosting",
+)
 def check_defaults():
     bagging, boosting, hist = BaggingClassifier(), GradientBoostingClassifier(), HistGradientBoostingClassifier()
-    assert bagging.n_estimators == 10 and bagging.bootstrap and "n_jobs" in bagging.get_params() and hist.max_bins == 255
+    assert (
+        bagging.n_estimators == 10 and bagging.bootstrap and "n_jobs" in bagging.get_params() and hist.max_bins == 255
+    )
     assert not any("n_jobs" in model.get_params() for model in (AdaBoostClassifier(), boosting, hist))
     assert (boosting.n_estimators, boosting.learning_rate, boosting.max_depth) == (100, 0.1, 3)
     assert (hist.max_iter, hist.learning_rate, hist.max_leaf_nodes) == (100, 0.1, 31)
-    assert VotingClassifier([]).voting == "hard" and StackingClassifier([]).cv is None and AdaBoostClassifier().learning_rate == 1.0
+    assert (
+        VotingClassifier([]).voting == "hard"
+        and StackingClassifier([]).cv is None
+        and AdaBoostClassifier().learning_rate == 1.0
+    )
     X, y = np.random.randn(60, 2), np.random.randint(2, size=60)
     ada = AdaBoostClassifier().fit(X, y)
     assert ada.n_estimators == 50 and ada.estimators_[0].max_depth == 1
     drawn = bagging.fit(X, y).estimators_samples_[0]
-    assert len(drawn) == 60 > len(set(drawn)) and bagging.predict(X).shape == (60,) and ada.predict_proba(X).shape == (60, 2)
+    assert (
+        len(drawn) == 60 > len(set(drawn))
+        and bagging.predict(X).shape == (60,)
+        and ada.predict_proba(X).shape == (60, 2)
+    )
     X[0, 0] = np.nan
     assert hist.fit(X, y).predict_proba(X).shape == (60, 2)
 
@@ -200,7 +224,10 @@ def check_stacking_leak():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(800, 5))
     y = (X[:, 0] + rng.normal(size=800) > 0).astype(int)
-    tree, linear = DecisionTreeClassifier(random_state=0).fit(X[:200], y[:200]), LogisticRegression().fit(X[:200], y[:200])
+    tree, linear = (
+        DecisionTreeClassifier(random_state=0).fit(X[:200], y[:200]),
+        LogisticRegression().fit(X[:200], y[:200]),
+    )
     members = [("tree", tree), ("linear", linear)]
     leaking = StackingClassifier(members, LogisticRegression(), cv="prefit").fit(X[:200], y[:200])
     sound = StackingClassifier(members, LogisticRegression()).fit(X[:200], y[:200])
@@ -222,7 +249,7 @@ def check_voting_refits():
     both = [fitted, GaussianNB().fit(X[:25], y[:25])]
     soft = VotingClassifier([(str(i), FrozenEstimator(model)) for i, model in enumerate(both)], voting="soft").fit(X, y)
     np.testing.assert_allclose(np.mean([model.predict_proba(X) for model in both], 0), soft.predict_proba(X))
-    names = np.where(y == 1, "b", "a")                         # hard voting counts encoded classes, a frozen member answers with its own
+    names = np.where(y == 1, "b", "a")  # hard voting counts encoded classes, a frozen member answers with its own
     member = [("a", FrozenEstimator(LogisticRegression().fit(X, names)))]
     assert set(VotingClassifier(member, voting="soft").fit(X, names).predict(X)) <= {"a", "b"}
     raises(TypeError, lambda: VotingClassifier(member).fit(X, names).predict(X))
@@ -237,9 +264,15 @@ def check_boosting_overfits():
     assert test[-1] > 2 * min(test) and train[-1] < train[0]
     stopped = GradientBoostingClassifier(n_estimators=200, n_iter_no_change=5, random_state=0).fit(X[:200], y[:200])
     assert stopped.n_estimators_ < 200 and log_loss(y[200:], stopped.predict_proba(X[200:])) < test[-1]
-    default, asked = (HistGradientBoostingClassifier(max_iter=300, early_stopping=stop, random_state=0).fit(X, y) for stop in ("auto", True))
+    default, asked = (
+        HistGradientBoostingClassifier(max_iter=300, early_stopping=stop, random_state=0).fit(X, y)
+        for stop in ("auto", True)
+    )
     assert default.n_iter_ == 300 and asked.n_iter_ < 100
-    hist = [HistGradientBoostingClassifier(max_iter=300, early_stopping=stop, random_state=0).fit(X[:200], y[:200]) for stop in ("auto", True)]
+    hist = [
+        HistGradientBoostingClassifier(max_iter=300, early_stopping=stop, random_state=0).fit(X[:200], y[:200])
+        for stop in ("auto", True)
+    ]
     late, early = (log_loss(y[200:], model.predict_proba(X[200:])) for model in hist)
     assert late > 1.5 * early
 
@@ -247,7 +280,9 @@ def check_boosting_overfits():
 @holds("What do learning rate and number of rounds do together?")
 def check_a_tenth_of_the_rate_needs_ten_times_the_rounds():
     X, y = make_moons(400, noise=0.3, random_state=0)
-    loss = lambda rate, rounds: GradientBoostingClassifier(learning_rate=rate, n_estimators=rounds, random_state=0).fit(X, y).train_score_[-1]
+    loss = lambda rate, rounds: (
+        GradientBoostingClassifier(learning_rate=rate, n_estimators=rounds, random_state=0).fit(X, y).train_score_[-1]
+    )
     assert abs(loss(0.1, 30) / loss(0.01, 300) - 1) < 0.05
 
 
@@ -307,7 +342,12 @@ def check_weak_members_outvote_a_better_one():
     scores = []
     for seed in range(3):
         X, y = make_classification(1200, 15, n_informative=6, n_clusters_per_class=3, random_state=seed)
-        members = [("tree", DecisionTreeClassifier(max_depth=6, random_state=0)), ("bayes", GaussianNB()), ("linear", LogisticRegression()), ("near", KNeighborsClassifier())]
+        members = [
+            ("tree", DecisionTreeClassifier(max_depth=6, random_state=0)),
+            ("bayes", GaussianNB()),
+            ("linear", LogisticRegression()),
+            ("near", KNeighborsClassifier()),
+        ]
         models = [members[-1][1], VotingClassifier(members), StackingClassifier(members, LogisticRegression())]
         scores.append([model.fit(X[:500], y[:500]).score(X[500:], y[500:]) for model in models])
     best, vote, stack = np.mean(scores, 0)
@@ -326,7 +366,14 @@ def check_members_that_agree_and_hard_votes():
     score = lambda model: model.fit(views[:1000], y[:1000]).score(views[1000:], y[1000:])
     best = max(score(model) for _, model in alike + different)
     assert max(score(VotingClassifier(alike, voting=kind)) for kind in ("hard", "soft")) < best + 0.01
-    hard, soft, stacked = (score(m) for m in (VotingClassifier(different), VotingClassifier(different, voting="soft"), StackingClassifier(different)))
+    hard, soft, stacked = (
+        score(m)
+        for m in (
+            VotingClassifier(different),
+            VotingClassifier(different, voting="soft"),
+            StackingClassifier(different),
+        )
+    )
     assert hard > best + 0.02 and min(soft, stacked) > hard + 0.02
 
 

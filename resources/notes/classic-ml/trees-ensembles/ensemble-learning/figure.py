@@ -29,7 +29,9 @@ def rounds(panel) -> None:
     X, y = make_moons(1200, noise=0.4, random_state=0)
     losses = {}
     for rate, colour, style in ((1.0, ORANGE, "--"), (0.1, BLUE, "-")):
-        model = GradientBoostingClassifier(n_estimators=150, learning_rate=rate, max_depth=2, random_state=0).fit(X[:300], y[:300])
+        model = GradientBoostingClassifier(n_estimators=150, learning_rate=rate, max_depth=2, random_state=0).fit(
+            X[:300], y[:300]
+        )
         losses[rate] = [log_loss(y[300:], p) for p in model.staged_predict_proba(X[300:])]
         panel.plot(range(1, 151), losses[rate], color=colour, linestyle=style)
     assert losses[1.0][-1] > 1.5 * min(losses[1.0]) and min(losses[0.1]) < min(losses[1.0])

@@ -17,9 +17,16 @@ RATIO = r"""
 \mathrm{GainRatio}(S, A) = \frac{\mathrm{Gain}(S, A)}{\mathrm{SplitInfo}(S, A)}, \qquad
 \mathrm{SplitInfo}(S, A) = -\sum_{v} \frac{|S_v|}{|S|} \log_2 \frac{|S_v|}{|S|}
 """
-sourced("Quinlan 1986, sections 4 and 7 (ID3, gain ratio), and C4.5 (1993), section 2.2", "Algorithms", "Information gain", "Gain ratio")
+sourced(
+    "Quinlan 1986, sections 4 and 7 (ID3, gain ratio), and C4.5 (1993), section 2.2",
+    "Algorithms",
+    "Information gain",
+    "Gain ratio",
+)
 sourced("Yang and Pedersen, ICML 1997, section 2.2 (gain of words)", "Information gain")
-sourced("Breiman et al. 1984, sections 3.2 to 3.4, 4.1 to 4.3, 8.3", "Algorithms", "Gini", "Error rate", "Squared error")
+sourced(
+    "Breiman et al. 1984, sections 3.2 to 3.4, 4.1 to 4.3, 8.3", "Algorithms", "Gini", "Error rate", "Squared error"
+)
 OUTLOOK = np.repeat([0, 1, 2], [5, 4, 5])
 PLAY = np.array([1] * 2 + [0] * 3 + [1] * 4 + [1] * 3 + [0] * 2)
 
@@ -51,14 +58,16 @@ def check_impurities():
     X, names = np.random.randn(90, 1), np.array(["a", "b", "c"])[np.random.randint(3, size=90)]
     tree = DecisionTreeClassifier().fit(X, names)
     assert math.isclose(tree.tree_.impurity[0], gini(names)) and tree.criterion == "gini"
-    assert ((tree.tree_.children_left < 0) == (tree.tree_.children_right < 0)).all()         # two branches or none
-    for K in (2, 5):                                                                        # the ends of the ranges
+    assert ((tree.tree_.children_left < 0) == (tree.tree_.children_right < 0)).all()  # two branches or none
+    for K in (2, 5):  # the ends of the ranges
         assert bits(np.zeros(9)) == gini(np.zeros(9)) == 0
         assert math.isclose(bits(np.arange(K)), math.log2(K)) and math.isclose(gini(np.arange(K)), 1 - 1 / K)
     for y, _ in samples():
         X = np.random.randn(len(y), 1)
         for criterion, ours in (("entropy", bits(y)), ("log_loss", bits(y)), ("gini", gini(y))):
-            assert math.isclose(DecisionTreeClassifier(criterion=criterion).fit(X, y).tree_.impurity[0], ours, abs_tol=1e-10)
+            assert math.isclose(
+                DecisionTreeClassifier(criterion=criterion).fit(X, y).tree_.impurity[0], ours, abs_tol=1e-10
+            )
         p = shares(y)
         assert math.isclose((p * (1 - p)).sum(), gini(y), abs_tol=1e-12)
         assert 0 <= bits(y) <= math.log2(len(p)) + 1e-12 and 0 <= gini(y) <= 1 - 1 / len(p) + 1e-12
@@ -116,7 +125,9 @@ def check_identifier():
     assert gain(y, key) > 2 * gain(y, useful)
     X = np.stack([useful, key], 1)
     for criterion in ("entropy", "gini"):
-        tree = lambda **options: DecisionTreeClassifier(criterion=criterion, random_state=0, **options).fit(X[:200], y[:200])
+        tree = lambda **options: DecisionTreeClassifier(criterion=criterion, random_state=0, **options).fit(
+            X[:200], y[:200]
+        )
         free, cures = tree(), (tree(min_samples_leaf=20), tree(ccp_alpha=0.02))
         assert free.score(X[:200], y[:200]) == 1
         for cure in cures:
@@ -142,13 +153,19 @@ def check_three_ginis():
     credit = 2 * roc_auc_score(y, scores) - 1
     assert gini(y) == 0.5 < 0.7 < credit
     stepwise = np.append(np.zeros(99), 1.0)
-    assert math.isclose(np.abs(stepwise[:, None] - stepwise).mean() / (2 * stepwise.mean()), 0.99) and 0.4 < coefficient < 0.6
+    assert (
+        math.isclose(np.abs(stepwise[:, None] - stepwise).mean() / (2 * stepwise.mean()), 0.99)
+        and 0.4 < coefficient < 0.6
+    )
     assert 2 * roc_auc_score(y, y) - 1 == 1 and gini(np.arange(4)) == 1 - 1 / 4
 
 
 @pitfall("Gains are compared across nodes or data sets")
 def check_gain_depends_on_node_and_sample():
-    by_chance = [np.mean([gain(np.random.randint(2, size=n), np.random.randint(2, size=n)) for _ in range(100)]) for n in (20, 500)]
+    by_chance = [
+        np.mean([gain(np.random.randint(2, size=n), np.random.randint(2, size=n)) for _ in range(100)])
+        for n in (20, 500)
+    ]
     assert by_chance[0] > 10 * by_chance[1]
     uneven, even = np.repeat([0, 1], [95, 5]), np.repeat([0, 1], 50)
     assert gain(uneven, uneven) < 0.3 < 1 == gain(even, even)
@@ -158,7 +175,9 @@ def check_gain_depends_on_node_and_sample():
     weighted = np.zeros(3)
     for node in np.flatnonzero(tree.children_left >= 0):
         left, right = tree.children_left[node], tree.children_right[node]
-        weighted[tree.feature[node]] += share[node] * tree.impurity[node] - share[left] * tree.impurity[left] - share[right] * tree.impurity[right]
+        weighted[tree.feature[node]] += (
+            share[node] * tree.impurity[node] - share[left] * tree.impurity[left] - share[right] * tree.impurity[right]
+        )
     np.testing.assert_allclose(weighted / weighted.sum(), model.feature_importances_)
 
 
@@ -202,7 +221,9 @@ def check_many_values_are_favoured():
         y, target = np.random.randint(2, size=100), np.random.randn(100)
         for values, rows in scores.items():
             a = np.random.randint(values, size=100)
-            rows.append([gain(y, a), gain(y, a) / bits(a), gain(y, a, gini), gain(y, a, error), gain(target, a, np.var)])
+            rows.append(
+                [gain(y, a), gain(y, a) / bits(a), gain(y, a, gini), gain(y, a, error), gain(target, a, np.var)]
+            )
     few, many = np.mean(scores[2], 0), np.mean(scores[30], 0)
     assert (many > 2 * few).all() and many[1] / few[1] < 0.5 * many[0] / few[0], (few, many)
 

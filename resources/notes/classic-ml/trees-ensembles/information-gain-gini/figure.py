@@ -13,7 +13,9 @@ def impurities(panel) -> None:
     for count in ones:
         y = np.repeat([0, 1], [100 - count, count])
         for name, values in impurity.items():
-            values.append(DecisionTreeClassifier(criterion=name, max_depth=1).fit(np.zeros((100, 1)), y).tree_.impurity[0])
+            values.append(
+                DecisionTreeClassifier(criterion=name, max_depth=1).fit(np.zeros((100, 1)), y).tree_.impurity[0]
+            )
     half, gini = np.array(impurity["entropy"]) / 2, np.array(impurity["gini"])
     assert np.abs(half - gini).max() < 0.07 and gini.max() == 0.5
     p = ones / 100

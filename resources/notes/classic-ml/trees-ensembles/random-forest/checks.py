@@ -27,7 +27,9 @@ OOB = r"""
 """
 
 sourced("scikit-learn, What's New 1.4: missing values in random forests", "`RandomForestClassifier().fit(X, y)`")
-sourced("scikit-learn user guide, Extremely Randomized Trees: variance a bit more, slightly greater bias", "Extra trees")
+sourced(
+    "scikit-learn user guide, Extremely Randomized Trees: variance a bit more, slightly greater bias", "Extra trees"
+)
 
 
 def problem(n=120, d=5):
@@ -80,8 +82,11 @@ def check_left_out():
         share = 1 - np.mean([len(np.unique(rows)) / n for rows in forest.estimators_samples_])
         assert abs(share - (1 - 1 / n) ** n) < 0.01
     stated("0.3487", 0.9**10)
-    X, y = make_classification(1000, 10, weights=[0.9], random_state=0)    # the condition: these weights change the draws
-    share = [np.mean([y[rows].mean() for rows in RandomForestClassifier(20, class_weight=w).fit(X, y).estimators_samples_]) for w in (None, "balanced")]
+    X, y = make_classification(1000, 10, weights=[0.9], random_state=0)  # the condition: these weights change the draws
+    share = [
+        np.mean([y[rows].mean() for rows in RandomForestClassifier(20, class_weight=w).fit(X, y).estimators_samples_])
+        for w in (None, "balanced")
+    ]
     assert abs(share[0] - y.mean()) < 0.02 and abs(share[1] - 0.5) < 0.03
 
 
@@ -113,7 +118,11 @@ def check_by_hand():
     parity = np.arange(40) % 2
     assert RandomForestClassifier(5, max_features=1, bootstrap=False).fit(constant, parity).score(constant, parity) == 1
     mostly_constant = np.c_[np.random.randn(200, 5), np.zeros((200, 25))]
-    stumps = RandomForestClassifier(200, max_depth=1, random_state=0).fit(mostly_constant, mostly_constant[:, 0] > 0).estimators_
+    stumps = (
+        RandomForestClassifier(200, max_depth=1, random_state=0)
+        .fit(mostly_constant, mostly_constant[:, 0] > 0)
+        .estimators_
+    )
     assert 0.1 < np.mean([stump.tree_.feature[0] == 0 for stump in stumps]) < 0.4
 
 
@@ -131,15 +140,17 @@ def check_defaults():
 @holds("`RandomForestClassifier().fit(X, y)`")
 def check_cast_to_float32():
     forest = RandomForestClassifier(5, random_state=0)
-    X, y = 1 + 1e-9 * np.arange(40.0)[:, None], np.arange(40) > 19           # apart in float64, one value in float32
+    X, y = 1 + 1e-9 * np.arange(40.0)[:, None], np.arange(40) > 19  # apart in float64, one value in float32
     assert forest.fit(X, y).predict_proba(X).std() < 0.5 and len(np.unique(forest.predict_proba(X)[:, 0])) == 1
 
 
 @holds("Do features need scaling?")
 def check_scaling_changes_nothing():
     X, y = problem(400)
-    fit = lambda scale: RandomForestClassifier(30, random_state=0).fit(X[:200] * scale, y[:200]).predict_proba(X[200:] * scale)
-    assert np.array_equal(fit(1), fit(2.0 ** np.array([-3, 0, 4, 9, 13])))   # powers of two: no rounding
+    fit = lambda scale: (
+        RandomForestClassifier(30, random_state=0).fit(X[:200] * scale, y[:200]).predict_proba(X[200:] * scale)
+    )
+    assert np.array_equal(fit(1), fit(2.0 ** np.array([-3, 0, 4, 9, 13])))  # powers of two: no rounding
 
 
 @holds("Do features need scaling?")
@@ -163,9 +174,13 @@ def check_importance_of_noise():
     X = np.column_stack([X[:, :5], np.random.default_rng(0).normal(size=len(X))])
     forest = RandomForestClassifier(200, random_state=0).fit(X[::2], y[::2])
     assert forest.feature_importances_[-1] > 0.02
-    assert abs(permutation_importance(forest, X[1::2], y[1::2], n_repeats=10, random_state=0).importances_mean[-1]) < 0.01
+    assert (
+        abs(permutation_importance(forest, X[1::2], y[1::2], n_repeats=10, random_state=0).importances_mean[-1]) < 0.01
+    )
     y = np.random.randint(2, size=400)
-    X = np.c_[y ^ (np.random.rand(400) < 0.2), np.random.randint(2, size=400), np.random.randn(400)]    # two values, two, many
+    X = np.c_[
+        y ^ (np.random.rand(400) < 0.2), np.random.randint(2, size=400), np.random.randn(400)
+    ]  # two values, two, many
     forest = RandomForestClassifier(100, random_state=0).fit(X[:200], y[:200])
     assert forest.feature_importances_[2] > 0.4 > 0.1 > forest.feature_importances_[1]
     shuffled = permutation_importance(forest, X[200:], y[200:], random_state=0).importances_mean
@@ -192,9 +207,14 @@ def check_regressor_and_bagging():
     def first_and_correlation(ensemble):
         trees = ensemble.fit(X, y).estimators_
         errors = np.array([tree.predict(new) for tree in trees]) - 3 * new[:, 0] - new[:, 1]
-        return np.mean([tree.tree_.feature[0] == 0 for tree in trees]), np.corrcoef(errors)[np.triu_indices(60, 1)].mean()
+        return np.mean([tree.tree_.feature[0] == 0 for tree in trees]), np.corrcoef(errors)[
+            np.triu_indices(60, 1)
+        ].mean()
 
-    bagging, default = first_and_correlation(BaggingRegressor(n_estimators=60)), first_and_correlation(RandomForestRegressor(60))
+    bagging, default = (
+        first_and_correlation(BaggingRegressor(n_estimators=60)),
+        first_and_correlation(RandomForestRegressor(60)),
+    )
     assert bagging[0] == default[0] == 1 and abs(bagging[1] - default[1]) < 0.03
     for features in (1 / 3, "sqrt"):
         assert first_and_correlation(RandomForestRegressor(60, max_features=features))[0] < 0.6
@@ -204,7 +224,9 @@ def check_regressor_and_bagging():
         outputs = []
         for _ in range(runs):
             X = np.random.randn(100, 9)
-            forest = RandomForestRegressor(trees, max_features=features).fit(X, 3 * X[:, 0] + X[:, 1] + np.random.randn(100))
+            forest = RandomForestRegressor(trees, max_features=features).fit(
+                X, 3 * X[:, 0] + X[:, 1] + np.random.randn(100)
+            )
             outputs.append([tree.predict(new[:40]) for tree in forest.estimators_])
         apart = np.array(outputs) - np.mean(outputs, (0, 1))
         both = (apart.sum(1) ** 2 - (apart**2).sum(1)).mean() / (trees * (trees - 1))
@@ -235,20 +257,31 @@ def check_rare_class():
 
     broken = forest()
     chance = broken.predict_proba(X[3000:])[y[3000:] == 1, 1]
-    assert np.mean(chance < 0.5) > 0.95 and recall(broken.predict(X[3000:])) < 0.02 and recall(broken.predict_proba(X[3000:])[:, 1] > 0.05) > 0.2
+    assert (
+        np.mean(chance < 0.5) > 0.95
+        and recall(broken.predict(X[3000:])) < 0.02
+        and recall(broken.predict_proba(X[3000:])[:, 1] > 0.05) > 0.2
+    )
     weights_only = forest(class_weight="balanced_subsample")
     assert all(tree.tree_.impurity[tree.tree_.children_left < 0].max() < 1e-9 for tree in weights_only.estimators_)
     assert recall(weights_only.predict(X[3000:])) < 0.05
-    leaves = [recall(forest(class_weight="balanced_subsample", min_samples_leaf=size).predict(X[3000:])) for size in (5, 50)]
+    leaves = [
+        recall(forest(class_weight="balanced_subsample", min_samples_leaf=size).predict(X[3000:])) for size in (5, 50)
+    ]
     assert leaves[0] < 0.2 and leaves[1] > 0.35
 
 
 @check
 def check_class_weight_needs_larger_leaves():
     X, y = make_classification(4000, 10, n_informative=4, weights=[0.95], flip_y=0.05, class_sep=0.6, random_state=0)
-    recall = lambda **options: recall_score(y[2000:], RandomForestClassifier(60, random_state=0, **options).fit(X[:2000], y[:2000]).predict(X[2000:]))
+    recall = lambda **options: recall_score(
+        y[2000:], RandomForestClassifier(60, random_state=0, **options).fit(X[:2000], y[:2000]).predict(X[2000:])
+    )
     weighted = recall(class_weight="balanced_subsample")
-    assert weighted < recall() + 0.02 and recall(class_weight="balanced_subsample", min_samples_leaf=10) > max(weighted, recall()) + 0.05
+    assert (
+        weighted < recall() + 0.02
+        and recall(class_weight="balanced_subsample", min_samples_leaf=10) > max(weighted, recall()) + 0.05
+    )
 
 
 @pitfall("OOB or cross-validation scores are far too good")
@@ -258,7 +291,7 @@ def check_duplicates_deceive():
     alone = RandomForestClassifier(100, oob_score=True, random_state=0).fit(X, y)
     assert copies.oob_score_ > 0.95 and alone.oob_score_ < 0.75
     of, forest = np.tile(np.arange(60), 4), RandomForestClassifier(30, oob_score=True, random_state=0)
-    near = np.tile(X, (4, 1)) + 0.01 * np.random.randn(240, 4)                     # repeated measurements, labels by chance
+    near = np.tile(X, (4, 1)) + 0.01 * np.random.randn(240, 4)  # repeated measurements, labels by chance
     assert forest.fit(near, y[of]).oob_score_ > 0.95
     assert cross_val_score(forest, near, y[of], cv=KFold(5, shuffle=True, random_state=0)).mean() > 0.95
     assert cross_val_score(forest, near, y[of], groups=of, cv=GroupKFold(5)).mean() < 0.7
@@ -280,14 +313,19 @@ def check_no_extrapolation():
     trend = LinearRegression().fit(time[:150], y[:150])
     rest = RandomForestRegressor(50).fit(phase[:150], y[:150] - trend.predict(time[:150]))
     assert abs(trend.predict(time[150:]) + rest.predict(phase[150:]) - y[150:]).max() < 1
-    assert abs(trend.predict(time[150:]) - y[150:]).max() < 8                     # another model that extrapolates
+    assert abs(trend.predict(time[150:]) - y[150:]).max() < 8  # another model that extrapolates
 
 
 @holds("Cost")
 def check_cost():
     X, y = problem()
     size = lambda **options: len(pickle.dumps(RandomForestClassifier(random_state=0, **options).fit(X, y)))
-    leaves = [np.mean([t.get_n_leaves() for t in RandomForestClassifier(40, max_depth=d, random_state=0).fit(X, y).estimators_]) for d in (2, None)]
+    leaves = [
+        np.mean(
+            [t.get_n_leaves() for t in RandomForestClassifier(40, max_depth=d, random_state=0).fit(X, y).estimators_]
+        )
+        for d in (2, None)
+    ]
     assert 3.5 < size(n_estimators=200) / size(n_estimators=50) < 4.5 and leaves[1] > 3 * leaves[0]
     assert size(n_estimators=40) > 1.5 * size(n_estimators=40, max_depth=2)
     one, two = (RandomForestClassifier(10, random_state=0, n_jobs=jobs).fit(X, y).predict_proba(X) for jobs in (1, 2))
@@ -300,7 +338,9 @@ def check_four_kinds_of_trees():
     forest, extra = RandomForestClassifier(20).fit(X, y), ExtraTreesClassifier(20).fit(X, y)
     assert all(len(np.unique(rows)) < 200 for rows in forest.estimators_samples_)
     assert all(len(np.unique(rows)) == 200 for rows in extra.estimators_samples_)
-    assert {t.splitter for t in forest.estimators_} == {"best"} and {t.splitter for t in extra.estimators_} == {"random"}
+    assert {t.splitter for t in forest.estimators_} == {"best"} and {t.splitter for t in extra.estimators_} == {
+        "random"
+    }
     assert {t.max_features for t in [*forest.estimators_, *extra.estimators_]} == {"sqrt"}
     tree = DecisionTreeClassifier().fit(X, y)
     for one in (*forest.estimators_, *extra.estimators_, tree):
@@ -336,9 +376,13 @@ def check_bias_and_variance():
 def check_oob_and_cross_validation():
     X, y = make_moons(300, noise=0.35, random_state=0)
     forest = lambda trees, seed: RandomForestClassifier(trees, oob_score=True, random_state=seed)
-    outside = np.mean([len(np.setdiff1d(np.arange(300), rows)) / 300 for rows in forest(60, 0).fit(X, y).estimators_samples_])
+    outside = np.mean(
+        [len(np.setdiff1d(np.arange(300), rows)) / 300 for rows in forest(60, 0).fit(X, y).estimators_samples_]
+    )
     stated("37%", outside)
-    scores = [np.mean([quietly(lambda: forest(trees, seed).fit(X, y).oob_score_) for seed in range(6)]) for trees in (8, 150)]
+    scores = [
+        np.mean([quietly(lambda: forest(trees, seed).fit(X, y).oob_score_) for seed in range(6)]) for trees in (8, 150)
+    ]
     crossed = cross_val_score(RandomForestClassifier(150, random_state=0), X, y, cv=5).mean()
     assert abs(scores[1] - crossed) < 0.03 and scores[0] < scores[1] - 0.015
 
@@ -349,12 +393,19 @@ def check_deep_trees_fit_noise():
     X = rng.normal(size=(3400, 5))
     truth = (X[:, 0] > 0).astype(int)
     noisy = truth ^ (rng.random(3400) < 0.3)
-    deep, larger = (RandomForestClassifier(60, min_samples_leaf=n, random_state=0).fit(X[:400], noisy[:400]) for n in (1, 20))
-    assert deep.score(X[:400], noisy[:400]) > 0.98 and larger.score(X[400:], noisy[400:]) > deep.score(X[400:], noisy[400:]) + 0.02
+    deep, larger = (
+        RandomForestClassifier(60, min_samples_leaf=n, random_state=0).fit(X[:400], noisy[:400]) for n in (1, 20)
+    )
+    assert (
+        deep.score(X[:400], noisy[:400]) > 0.98
+        and larger.score(X[400:], noisy[400:]) > deep.score(X[400:], noisy[400:]) + 0.02
+    )
 
 
 @holds("Can more trees overfit?")
 def check_convergence_of_trees():
     X, y = problem(400)
-    scores = [RandomForestClassifier(B, random_state=0).fit(X[:200], y[:200]).score(X[200:], y[200:]) for B in (1, 100, 300)]
+    scores = [
+        RandomForestClassifier(B, random_state=0).fit(X[:200], y[:200]).score(X[200:], y[200:]) for B in (1, 100, 300)
+    ]
     assert scores[1] > scores[0] and abs(scores[2] - scores[1]) < 0.03

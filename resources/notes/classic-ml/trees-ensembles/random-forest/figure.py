@@ -12,7 +12,9 @@ def errors(panel) -> None:
     X, y = make_moons(900, noise=0.35, random_state=0)
     X = np.column_stack([X, np.random.default_rng(0).normal(size=(900, 4))])
     train, test = slice(300), slice(300, None)
-    tree = np.mean([1 - DecisionTreeClassifier(random_state=s).fit(X[train], y[train]).score(X[test], y[test]) for s in range(10)])
+    tree = np.mean(
+        [1 - DecisionTreeClassifier(random_state=s).fit(X[train], y[train]).score(X[test], y[test]) for s in range(10)]
+    )
     forest = RandomForestClassifier(300, random_state=0).fit(X[train], y[train])
     per_tree = np.stack([t.predict_proba(X) for t in forest.estimators_])
     unseen = np.ones((300, 300), bool)

@@ -66,20 +66,28 @@ def check_sections():
     stated("1,000,000", one[0])
     assert one[1] == zero[0] == 0 and zero[2] - small[2] < 64 and 1_000_000 <= one[2] - small[2] < 1_000_064
     stated("64", 4096 * 4096 * 4 / 2**20)
-    assert sections("int f() { static int n = 7; return ++n; }")[:2] == (4, 0)    # a constant value stands in the file
-    assert sections("extern const char a[1000000] = {1};")[:2] == (0, 0)    # `size` counts .rodata as text
-    late = sections("#include <cstdlib>\nint a = std::getenv(\"A\") ? 1 : 2;")
-    assert late[:2] == (8, 4)    # set by code at the start: an entry of .init_array, and the variable itself in .bss
+    assert sections("int f() { static int n = 7; return ++n; }")[:2] == (4, 0)  # a constant value stands in the file
+    assert sections("extern const char a[1000000] = {1};")[:2] == (0, 0)  # `size` counts .rodata as text
+    late = sections('#include <cstdlib>\nint a = std::getenv("A") ? 1 : 2;')
+    assert late[:2] == (8, 4)  # set by code at the start: an entry of .init_array, and the variable itself in .bss
 
 
 @pitfall("A returned reference holds garbage, or reading it crashes")
 def check_returned_reference():
     direct = "int& f() { int x = 1; return x; }"
     through = "int& f() { int x = 1; int* p = &x; return *p; }    // GCC does not see this one: no null, but garbage"
-    value, owner = "int f() { int x = 1; return x; }", "#include <memory>\nstd::unique_ptr<int> f() { return std::make_unique<int>(1); }"
+    value, owner = (
+        "int f() { int x = 1; return x; }",
+        "#include <memory>\nstd::unique_ptr<int> f() { return std::make_unique<int>(1); }",
+    )
     use = "\nvoid g() { volatile int a = 7, b = 7, c = 7, d = 7, e = 7, h = 7; (void)(a + b + c + d + e + h); }\nint main() { auto&& r = f(); g(); return %sr; }"
     assert "-Wreturn-local-addr" in compiled("int& f() { int x = 1; return x; } int main() {}")[0]
-    assert [ended(code + use % star)[0] for code, star in ((direct, ""), (through, ""), (value, ""), (owner, "*"))] == [-SIGSEGV, 7, 1, 1]
+    assert [ended(code + use % star)[0] for code, star in ((direct, ""), (through, ""), (value, ""), (owner, "*"))] == [
+        -SIGSEGV,
+        7,
+        1,
+        1,
+    ]
 
 
 @pitfall("A local sum starts at a strange number")
@@ -107,21 +115,33 @@ def check_large_array():
 
 @pitfall("A crash before `main` begins")
 def check_order_of_initialization():
-    user = "#include <map>\n#include <string>\nextern %s int used = registry%s[\"a\"] = 1;"
-    holder = "#include <map>\n#include <cstdio>\n#include <string>\n%s int main() { std::puts(\"main\"); }"
+    user = '#include <map>\n#include <string>\nextern %s int used = registry%s["a"] = 1;'
+    holder = '#include <map>\n#include <cstdio>\n#include <string>\n%s int main() { std::puts("main"); }'
     kind = "std::map<std::string, int>"
     variable = user % (f"{kind} registry;", ""), holder % f"{kind} registry;"
-    function = user % (f"{kind}& registry();", "()"), holder % f"{kind}& registry() {{ static {kind} made; return made; }}"
-    assert ended(*variable) == (-SIGSEGV, "") and ended(*variable[::-1]) == (0, "main\n")    # g++ keeps the order of the files
+    function = (
+        user % (f"{kind}& registry();", "()"),
+        holder % f"{kind}& registry() {{ static {kind} made; return made; }}",
+    )
+    assert ended(*variable) == (-SIGSEGV, "") and ended(*variable[::-1]) == (
+        0,
+        "main\n",
+    )  # g++ keeps the order of the files
     assert ended(*function) == ended(*function[::-1]) == (0, "main\n")
 
 
 @pitfall('Each source file sees its own "global"')
 @holds("What does `static` mean in its three places?")
 def check_internal_linkage():
-    for header, definition, wanted in (("static int n;", "", "0"), ("inline int n = 0;", "", "1"), ("extern int n;", "int n = 0;", "1")):
+    for header, definition, wanted in (
+        ("static int n;", "", "0"),
+        ("inline int n = 0;", "", "1"),
+        ("extern int n;", "int n = 0;", "1"),
+    ):
         first = f"{header} {definition} void set() {{ n = 1; }}"
-        assert ended(first, f'#include <cstdio>\n{header} void set(); int main() {{ set(); std::printf("%d", n); }}') == (0, wanted)
+        assert ended(
+            first, f'#include <cstdio>\n{header} void set(); int main() {{ set(); std::printf("%d", n); }}'
+        ) == (0, wanted)
 
 
 @holds("Global, namespace scope")
@@ -159,8 +179,13 @@ int main() {
 
 
 @holds(
-    "`new`, `std::vector` elements", "local", "`static` local", "global constant (`constexpr`)", "global variable",
-    "elements of a `std::vector`", "`thread_local`",
+    "`new`, `std::vector` elements",
+    "local",
+    "`static` local",
+    "global constant (`constexpr`)",
+    "global variable",
+    "elements of a `std::vector`",
+    "`thread_local`",
 )
 def check_lifetimes():
     code = """
@@ -192,7 +217,9 @@ int main(int argc, char**) {
     expected = "body ~local 0 ~block inthread ~thread 1 ~element ~element new3 ~element main ~static ~global "
     assert compiled(code)[1] == expected
     for declared in ("static int a[n];", "thread_local int a[n];", "int a[n];", "} int m = n(); int b[m]; void h() {"):
-        assert "error" in compiled(f"int n(); void g(int n) {{ {declared} }} int main() {{}}", "-pedantic-errors")[0], declared
+        assert "error" in compiled(f"int n(); void g(int n) {{ {declared} }} int main() {{}}", "-pedantic-errors")[0], (
+            declared
+        )
 
 
 @holds("Is the stack faster than the heap?")

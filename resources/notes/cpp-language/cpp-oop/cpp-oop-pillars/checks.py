@@ -61,7 +61,12 @@ int main() { D d; B& inner = d; auto at = (char*)&inner, from = (char*)&d; retur
 def check_access_control_costs_nothing():
     code = "class A { ACCESS: int x = 1, y = 2; public: int sum() const { return x + y; } }; int f(const A& a) { return a.sum(); }"
     made = [
-        subprocess.run(["g++", "-S", "-x", "c++", "-", "-o", "-"], input=code.replace("ACCESS", one), text=True, capture_output=True).stdout
+        subprocess.run(
+            ["g++", "-S", "-x", "c++", "-", "-o", "-"],
+            input=code.replace("ACCESS", one),
+            text=True,
+            capture_output=True,
+        ).stdout
         for one in LEVELS
     ]
     assert "ret" in made[0] and made[0] == made[1] == made[2]
@@ -82,14 +87,17 @@ def check_python_column():
 
     mean = Mean()
     assert mean._sum == 3 and [one.value() for one in (mean, Other())] == [3, 7]
-    Mean.value = lambda self: 9                                                     # looked up at the call
+    Mean.value = lambda self: 9  # looked up at the call
     assert mean.value() == 9
 
 
 @holds("Defaults", "Order")
 def check_defaults_and_order():
     for kind, fine in (("class", False), ("struct", True)):
-        for code in (f"{kind} A {{ int x = 0; }}; int main() {{ return A().x; }}", f"struct B {{ int x = 0; }}; {kind} D : B {{}}; int main() {{ return D().x; }}"):
+        for code in (
+            f"{kind} A {{ int x = 0; }}; int main() {{ return A().x; }}",
+            f"struct B {{ int x = 0; }}; {kind} D : B {{}}; int main() {{ return D().x; }}",
+        ):
             assert (compiled(code)[1] is not None) is fine
     assert compiled("struct B { int x = 0; }; struct D : B {}; int main() { D d; return d.x; }")[1] == ""
     code = """
@@ -103,7 +111,9 @@ int main() { D d; }
 
 @pitfall('"is inaccessible within this context" although the base member is public')
 def check_private_by_default():
-    code = "class B { public: int x = 0; int f() { return x; } }; class D : MODE B {}; int main() { D d; return d.f(); }"
+    code = (
+        "class B { public: int x = 0; int f() { return x; } }; class D : MODE B {}; int main() { D d; return d.f(); }"
+    )
     assert "is inaccessible within this context" in compiled(code.replace("MODE", ""))[0]
     assert compiled(code.replace("MODE", "public"))[1] == ""
 
@@ -135,7 +145,7 @@ class A { std::vector<double> data_{1}; public: CONST std::vector<double>& data(
 int main() { A a; CHANGE; return a.data()[0] < 0; }
 """
     write, through = "a.data()[0] = -2", "a.set(-2)"
-    assert ended(code.replace("CONST", "").replace("CHANGE", write))[0] == 1                 # the rule "positive" is broken
+    assert ended(code.replace("CONST", "").replace("CHANGE", write))[0] == 1  # the rule "positive" is broken
     assert compiled(code.replace("CONST", "const").replace("CHANGE", write))[1] is None
     assert ended(code.replace("CONST", "const").replace("CHANGE", through))[0] == 0
 
@@ -150,7 +160,10 @@ int main() { Rectangle r; Square s; return ASKED; }
 """
     inherits = ": Rectangle { void width(int x) override { w = h = x; } void height(int x) override { w = h = x; } };"
     holds = "{ void side(int x) { own.w = own.h = x; } int area() { return own.w * own.h; } private: Rectangle own; };"
-    assert [ended(code.replace("DERIVED", inherits).replace("ASKED", f"area({one})"))[0] for one in "rs"] == [6, 4]    # 6 was promised
+    assert [ended(code.replace("DERIVED", inherits).replace("ASKED", f"area({one})"))[0] for one in "rs"] == [
+        6,
+        4,
+    ]  # 6 was promised
     assert compiled(code.replace("DERIVED", holds).replace("ASKED", "area(s)"))[1] is None
     assert ended(code.replace("DERIVED", holds).replace("ASKED", "(s.side(2), 10 * area(r) + s.area())"))[0] == 64
 
@@ -188,15 +201,31 @@ template <class T> int ten(const T& t) { return 10 * t.get(); }
 int main() { return ten(A()) + ten(B()); }
 """
     assert ended(code)[0] == 30
-    assert "cannot be overloaded" in compiled("struct A { virtual int f() { return 1; } virtual int f() { return 2; } }; int main() {}")[0]
+    assert (
+        "cannot be overloaded"
+        in compiled("struct A { virtual int f() { return 1; } virtual int f() { return 2; } }; int main() {}")[0]
+    )
 
 
 @holds("Encapsulation", "Can an object read private members of another object of its class?", "What does a friend do?")
 def check_questions():
-    others = "class A { int s = 1; friend class F; }; class F { protected: int f(A a) { return a.s; } friend class G; };"
+    others = (
+        "class A { int s = 1; friend class F; }; class F { protected: int f(A a) { return a.s; } friend class G; };"
+    )
     assert compiled(f"{others} int main() {{}}")[1] == ""
-    for stranger in ("class C : F { int g(A a) { return a.s; } };", "class G { int g(A a) { return a.s; } };"):    # a child, a friend's friend
+    for stranger in (
+        "class C : F { int g(A a) { return a.s; } };",
+        "class G { int g(A a) { return a.s; } };",
+    ):  # a child, a friend's friend
         assert "private" in compiled(f"{others} {stranger} int main() {{}}")[0]
-    assert compiled("class A { int s = 1; public: bool same(const A& o) const { return s == o.s; } }; int main() { A a, b; return !a.same(b); }")[1] == ""
+    assert (
+        compiled(
+            "class A { int s = 1; public: bool same(const A& o) const { return s == o.s; } }; int main() { A a, b; return !a.same(b); }"
+        )[1]
+        == ""
+    )
     friend = "class A { int s = 1; friend int f(A); }; struct B : A { int t = 0; private: int u = 0; CHILD }; int f(A a) { return a.s; } int f(B b) { return b.u; } int main() {}"
-    assert "private" in compiled(friend.replace("CHILD", ""))[0] and compiled(friend.replace("CHILD", "friend int f(B);"))[1] == ""
+    assert (
+        "private" in compiled(friend.replace("CHILD", ""))[0]
+        and compiled(friend.replace("CHILD", "friend int f(B);"))[1] == ""
+    )

@@ -8,7 +8,12 @@ LEVELS = ("public", "protected", "private")
 
 
 def compiles(code: str) -> bool:
-    return subprocess.run(["g++", "-std=c++17", "-fsyntax-only", "-x", "c++", "-"], input=code, text=True, capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            ["g++", "-std=c++17", "-fsyntax-only", "-x", "c++", "-"], input=code, text=True, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def access(member: str, mode: str) -> str:
@@ -31,7 +36,15 @@ def access_after_inheritance() -> Figure:
     colours = {"public": GREEN, "protected": BLUE, "private": ORANGE, "inaccessible": QUIET}
     drawn, axes = plt.subplots(figsize=(5.6, 2.3))
     for (member, mode), result in found.items():
-        axes.text(LEVELS.index(mode), LEVELS.index(member), result, ha="center", va="center", color=colours[result], fontweight="bold")
+        axes.text(
+            LEVELS.index(mode),
+            LEVELS.index(member),
+            result,
+            ha="center",
+            va="center",
+            color=colours[result],
+            fontweight="bold",
+        )
     axes.set_xticks(range(3), LEVELS)
     axes.set_yticks(range(3), LEVELS)
     axes.set_xlim(-0.5, 2.5)

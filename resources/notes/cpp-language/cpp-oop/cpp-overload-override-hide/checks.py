@@ -114,19 +114,35 @@ def check_override_keyword():
     for bad in ("void f(int) override {}", "void f(long) const override {}", "void g() override {}"):
         assert "override" in compiled(f"{base} struct D : B {{ {bad} }}; int main() {{}}")[0], bad
         assert compiled(f"{base} struct D : B {{ {bad.replace('override', '')} }}; int main() {{}}")[0] == ""
-    assert compiled("struct B { virtual B* f() { return this; } }; struct D : B { D* f() override { return this; } }; int main() {}")[0] == ""
-    assert "conflicting return type" in compiled("struct B { virtual int f() { return 0; } }; struct D : B { long f() override { return 0; } }; int main() {}")[0]
+    assert (
+        compiled(
+            "struct B { virtual B* f() { return this; } }; struct D : B { D* f() override { return this; } }; int main() {}"
+        )[0]
+        == ""
+    )
+    assert (
+        "conflicting return type"
+        in compiled(
+            "struct B { virtual int f() { return 0; } }; struct D : B { long f() override { return 0; } }; int main() {}"
+        )[0]
+    )
     hiding = "struct B { virtual void f(int) {} void g(int) {} }; struct D : B { void f(double) {} void g(double) {} }; int main() {}"
     messages = compiled(hiding, "-Woverloaded-virtual")[0]
     assert "B::f(int)" in messages and "was hidden" in messages and "B::g" not in messages
 
 
 @holds(
-    "Return type", "Can functions be overloaded by return type or by `const`?", "Is a destructor overridden although its name differs?",
-    "Can a private virtual function be overridden?", "May a static member function be virtual?",
+    "Return type",
+    "Can functions be overloaded by return type or by `const`?",
+    "Is a destructor overridden although its name differs?",
+    "Can a private virtual function be overridden?",
+    "May a static member function be virtual?",
 )
 def check_questions():
-    assert "cannot be overloaded" in compiled("struct A { int f() { return 0; } long f() { return 0; } }; int main() {}")[0]
+    assert (
+        "cannot be overloaded"
+        in compiled("struct A { int f() { return 0; } long f() { return 0; } }; int main() {}")[0]
+    )
     code = """
 #include <cstdio>
 struct B { int at() const { return 1; } int at() { return 2; } virtual ~B() { std::printf("B"); }

@@ -4,7 +4,11 @@ from matplotlib.figure import Figure
 
 from figure_style import BLUE, QUIET, figure, plt
 
-BODIES = {"D declares nothing": "", "D declares f(int)": "void f(int) {}", "f(int), using B::f": "using B::f; void f(int) {}"}
+BODIES = {
+    "D declares nothing": "",
+    "D declares f(int)": "void f(int) {}",
+    "f(int), using B::f": "using B::f; void f(int) {}",
+}
 ARGUMENTS = {"int": "1", "string": "std::string()", "vector": "std::vector<int>()"}
 
 
@@ -14,7 +18,12 @@ def compiles(body: str, argument: str) -> bool:
         "struct B { void f(int) {} void f(std::string) {} void f(std::vector<int>) {} };"
         f"struct D : B {{ {body} }}; int main() {{ D d; d.f({argument}); }}"
     )
-    return subprocess.run(["g++", "-std=c++17", "-fsyntax-only", "-x", "c++", "-"], input=code, text=True, capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            ["g++", "-std=c++17", "-fsyntax-only", "-x", "c++", "-"], input=code, text=True, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 @figure("figure-visible.svg")
@@ -25,7 +34,14 @@ def calls_that_compile() -> Figure:
     drawn, axes = plt.subplots(figsize=(5.6, 2.2))
     for row, answer in enumerate(answers):
         for column, fine in enumerate(answer):
-            axes.plot(column, row, marker="o" if fine else "x", markersize=13 if fine else 9, color=BLUE if fine else QUIET, markeredgewidth=2)
+            axes.plot(
+                column,
+                row,
+                marker="o" if fine else "x",
+                markersize=13 if fine else 9,
+                color=BLUE if fine else QUIET,
+                markeredgewidth=2,
+            )
     axes.set_xticks(range(3), ARGUMENTS)
     axes.set_yticks(range(3), BODIES)
     axes.set_xlim(-0.5, 2.5)

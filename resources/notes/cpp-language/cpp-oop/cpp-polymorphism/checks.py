@@ -9,7 +9,10 @@ OBJECT = r"\mathrm{sizeof} = 8n + 8\,[v > 0] \ \text{bytes}"
 TABLE = r"T = 8\,(v + 2) \ \text{bytes}"
 
 by_definition("Static", "Dynamic", "virtual functions", "templates", "overloads")
-sourced("Stroustrup, C++ FAQ (virtual constructors); The C++ Programming Language, 23.4.6.2", "Can a constructor be virtual? A member template?")
+sourced(
+    "Stroustrup, C++ FAQ (virtual constructors); The C++ Programming Language, 23.4.6.2",
+    "Can a constructor be virtual? A member template?",
+)
 
 
 def symbol_sizes(code):
@@ -42,9 +45,16 @@ def check_sizes():
     (messages, printed), sizes = compiled(code), symbol_sizes(code)
     objects = [int(line) for line in printed.split()]
     assert objects[:-1] == [8 * n + 8 * (v > 0) for n, v in CASES], messages
-    tables = {(n, v): next((size for symbol, size in sizes.items() if symbol.startswith("_ZTV") and symbol.endswith(f"C{n}_{v}")), 0) for n, v in CASES}
+    tables = {
+        (n, v): next(
+            (size for symbol, size in sizes.items() if symbol.startswith("_ZTV") and symbol.endswith(f"C{n}_{v}")), 0
+        )
+        for n, v in CASES
+    }
     assert tables == {(n, v): 8 * (v + 2) if v else 0 for n, v in CASES}
-    assert next(size for symbol, size in sizes.items() if symbol.endswith("C2_3D") and symbol.startswith("_ZTV")) == 8 * (3 + 2 + 2)
+    assert next(
+        size for symbol, size in sizes.items() if symbol.endswith("C2_3D") and symbol.startswith("_ZTV")
+    ) == 8 * (3 + 2 + 2)
     stated("24", objects[CASES.index((2, 1))])
     stated("96", tables[2, 10])
     stated("8,000,000", (objects[CASES.index((2, 1))] - objects[CASES.index((2, 0))]) * 1_000_000)
@@ -66,7 +76,10 @@ int main() { DELETE }
     for delete, warned in ((raw, True), (owned, False)):
         messages, printed = compiled(code.replace("DESTRUCTOR", "").replace("DELETE", delete), "-Wall")
         assert ("-Wdelete-non-virtual-dtor" in messages) is warned and printed == ""
-        assert compiled(code.replace("DESTRUCTOR", "virtual ~B() = default;").replace("DELETE", delete), "-Wall") == ("", "freed")
+        assert compiled(code.replace("DESTRUCTOR", "virtual ~B() = default;").replace("DELETE", delete), "-Wall") == (
+            "",
+            "freed",
+        )
     shown = compiled(code.replace("DESTRUCTOR", "").replace("DELETE", owned), "-Wall", "-Wsystem-headers")[0]
     assert "-Wdelete-non-virtual-dtor" in shown and "unique_ptr.h" in shown
     plain = code.replace("virtual void f() {} DESTRUCTOR", "").replace("DELETE", raw)
@@ -96,7 +109,7 @@ int main() {
     assert "abstract" in compiled(abstract)[0]
     by_value = [line for line in abstract.split("\n") if "by_value(Layer" in line][0]
     without = abstract.replace(by_value, "").replace("by_value(relu), values[0].id()", "0, 0")
-    assert "abstract" in compiled(without)[0]                                          # the vector alone
+    assert "abstract" in compiled(without)[0]  # the vector alone
     assert compiled(without.replace("std::vector<Layer> values; values.push_back(Relu());", ""))[1] == "00 222"
 
 
@@ -110,7 +123,10 @@ struct D : B { int id() const override { return 2; } };
 template <class T> std::unique_ptr<B> make() { auto made = std::make_unique<T>(); made->start(); return made; }
 int main() { std::printf("%d %d", D().seen, make<D>()->seen); }
 """
-    assert compiled(code.replace("CALL", "start();"))[1] == "1 2" and compiled(code.replace("CALL", "seen = id();"))[1] == "1 2"
+    assert (
+        compiled(code.replace("CALL", "start();"))[1] == "1 2"
+        and compiled(code.replace("CALL", "seen = id();"))[1] == "1 2"
+    )
 
 
 @pitfall('"undefined reference" to a template')
@@ -120,7 +136,9 @@ def check_template_in_a_source_file():
             Path(folder, "t.h").write_text(header)
             Path(folder, "t.cpp").write_text(f'#include "t.h"\n{body}')
             Path(folder, "main.cpp").write_text('#include "t.h"\nint main() { return twice(21) != 42; }')
-            done = subprocess.run(["g++", "-std=c++17", "-o", "main", "main.cpp", "t.cpp"], cwd=folder, capture_output=True, text=True)
+            done = subprocess.run(
+                ["g++", "-std=c++17", "-o", "main", "main.cpp", "t.cpp"], cwd=folder, capture_output=True, text=True
+            )
             return done.stderr if done.returncode else subprocess.run([Path(folder, "main")], timeout=20).returncode
 
     declared, body = "template <class T> T twice(T x);", "template <class T> T twice(T x) { return 2 * x; }"
@@ -174,7 +192,9 @@ def assembly(code):
 def check_calls():
     """A call through the table goes by a register; one whose target is known is direct or inlined."""
     base = "struct B { virtual int f() const; int g() const { return f(); } };"
-    indirect = lambda code: any("*" in line for line in assembly(code).splitlines() if line.strip().startswith(("call", "jmp")))
+    indirect = lambda code: any(
+        "*" in line for line in assembly(code).splitlines() if line.strip().startswith(("call", "jmp"))
+    )
     for used in ("int h(const B& b) { return b.f(); }", "int h(const B* b) { return b->f(); }"):
         assert indirect(f"{base} {used}")
     assert not indirect(f"{base} int h(B b) {{ return b.f(); }}")
@@ -184,7 +204,7 @@ def check_calls():
     templates = "template <class F> int apply(F f, int x) { return f(x); } int h(int x) { return apply([](int y) { return y + 1; }, x); }"
     crtp = "template <class D> struct B { int g(int x) { return static_cast<D*>(this)->f(x); } }; struct D : B<D> { int f(int x) { return x + 1; } };"
     for code in (templates, f"{crtp} int h(int x) {{ D d; return d.g(x); }}"):
-        assert "call" not in assembly(code)                                            # inlined
+        assert "call" not in assembly(code)  # inlined
 
 
 @holds("Cost of templates")
@@ -203,7 +223,14 @@ def check_needs():
     assert "cannot convert" in compiled(f"{classes} int main() {{ A* a = new C; }}")[0]
 
 
-@holds("virtual functions", "templates", "CRTP `Base<Derived>`", "overloads", "`std::variant` + `std::visit`", "`std::function`")
+@holds(
+    "virtual functions",
+    "templates",
+    "CRTP `Base<Derived>`",
+    "overloads",
+    "`std::variant` + `std::visit`",
+    "`std::function`",
+)
 def check_six_ways():
     code = """
 #include <cstdio>
@@ -250,4 +277,9 @@ def check_questions():
         "struct A { virtual void f() = 0; }; struct B : A { void f() override {} }; int main() { B b; A a; }",
     ):
         assert "error" in compiled(bad)[0], bad
-    assert compiled("struct A { virtual void f() = 0; }; struct B : A { void f() override {} }; int main() { B b; b.f(); }")[0] == ""
+    assert (
+        compiled(
+            "struct A { virtual void f() = 0; }; struct B : A { void f() override {} }; int main() { B b; b.f(); }"
+        )[0]
+        == ""
+    )

@@ -21,7 +21,9 @@ def measured() -> tuple[list[int], list[int]]:
         source, program = Path(folder, "main.cpp"), Path(folder, "main")
         source.write_text("#include <cstdio>\n" + "\n".join(parts) + f"\nint main() {{ {' '.join(prints)} }}")
         subprocess.run(["g++", "-std=c++17", "-o", program, source], check=True)
-        objects = [int(one) for one in subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()]
+        objects = [
+            int(one) for one in subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+        ]
         symbols = subprocess.run(["nm", "-S", program], capture_output=True, text=True, check=True).stdout
     sizes = {parts[3]: int(parts[1], 16) for line in symbols.split("\n") if len(parts := line.split()) == 4}
     return objects, [sizes.get(f"_ZTV2C{v}", 0) for v in COUNTS]

@@ -33,7 +33,9 @@ def model():
 
 def anchors_and_counts(fcos, side=512):
     maps = [torch.zeros(1, 1, side // s, side // s) for s in (8, 16, 32, 64, 128)]
-    return fcos.anchor_generator(ImageList(torch.zeros(1, 3, side, side), [(side, side)]), maps), [m.shape[-1] ** 2 for m in maps]
+    return fcos.anchor_generator(ImageList(torch.zeros(1, 3, side, side), [(side, side)]), maps), [
+        m.shape[-1] ** 2 for m in maps
+    ]
 
 
 def objects(n, side=512):
@@ -80,7 +82,11 @@ def check_centerness_loss_and_score():
     anchors, counts = anchors_and_counts(fcos)
     total = sum(counts)
     boxes, labels = objects(8), torch.randint(0, 4, (8,))
-    out = {"cls_logits": torch.randn(1, total, 4), "bbox_regression": torch.rand(1, total, 4) * 5, "bbox_ctrness": torch.randn(1, total, 1)}
+    out = {
+        "cls_logits": torch.randn(1, total, 4),
+        "bbox_regression": torch.rand(1, total, 4) * 5,
+        "bbox_ctrness": torch.randn(1, total, 1),
+    }
     losses = fcos.compute_loss([{"boxes": boxes, "labels": labels}], out, anchors, counts)
     head = fcos.head.compute_loss
     fcos.head.compute_loss = lambda targets, o, a, matched: matched[0]
@@ -101,12 +107,18 @@ def check_centerness_loss_and_score():
 
 @holds("What does center-ness do that the class score does not?")
 def check_score_of_the_library():
-    box_operators.nms = lambda boxes, scores, threshold: scores.argsort(descending=True)    # this process only: keeps every box
+    box_operators.nms = lambda boxes, scores, threshold: scores.argsort(
+        descending=True
+    )  # this process only: keeps every box
     fcos = model()
     fcos.score_thresh = 0.0
     corner = torch.arange(6.0)[:, None] * 32 + 40
     anchors = torch.cat([corner, corner, corner + 32, corner + 32], 1)
-    raw = {"cls_logits": [torch.randn(1, 6, 4)], "bbox_regression": [torch.rand(1, 6, 4) + 0.1], "bbox_ctrness": [torch.randn(1, 6, 1)]}
+    raw = {
+        "cls_logits": [torch.randn(1, 6, 4)],
+        "bbox_regression": [torch.rand(1, 6, 4) + 0.1],
+        "bbox_ctrness": [torch.randn(1, 6, 1)],
+    }
     found = fcos.postprocess_detections(raw, [[anchors]], [(512, 512)])[0]
     ours = [
         math.sqrt(1 / (1 + math.exp(-float(z))) * 1 / (1 + math.exp(-float(raw["bbox_ctrness"][0][0, i, 0]))))
@@ -124,11 +136,19 @@ def check_by_hand_and_settings():
     norms = sum(p.numel() for m in fcos.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
     assert norms > 0
     stated("32,269,600", sum(p.numel() for p in fcos.parameters()) - norms)
-    assert (fcos.center_sampling_radius, fcos.score_thresh, fcos.nms_thresh, fcos.topk_candidates, fcos.detections_per_img) == (1.5, 0.2, 0.6, 1000, 100)
+    assert (
+        fcos.center_sampling_radius,
+        fcos.score_thresh,
+        fcos.nms_thresh,
+        fcos.topk_candidates,
+        fcos.detections_per_img,
+    ) == (1.5, 0.2, 0.6, 1000, 100)
     assert fcos.anchor_generator.sizes == ((8,), (16,), (32,), (64,), (128,))
     anchors, _ = anchors_and_counts(fcos, 128)
     assert ((anchors[0][0, :2] + anchors[0][0, 2:]) == 0).all()
-    p6 = fcos.anchor_generator(ImageList(torch.zeros(1, 3, 800, 800), [(800, 800)]), [torch.zeros(1, 1, n, n) for n in (100, 50, 25, 13, 7)])[0][-13 * 13 - 49:-49]
+    p6 = fcos.anchor_generator(
+        ImageList(torch.zeros(1, 3, 800, 800), [(800, 800)]), [torch.zeros(1, 1, n, n) for n in (100, 50, 25, 13, 7)]
+    )[0][-13 * 13 - 49 : -49]
     stated("61", p6[1, 0] - p6[0, 0])
     stated("64", p6[0, 2] - p6[0, 0])
 
@@ -146,13 +166,20 @@ def check_cost():
 def check_modes():
     box_operators.nms = lambda boxes, scores, threshold: scores.argsort(descending=True)
     fcos = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96)
-    images, target = [torch.rand(3, 64, 80), torch.rand(3, 64, 64)], {"boxes": torch.tensor([[5.0, 6.0, 40.0, 50.0]]), "labels": torch.tensor([1])}
+    images, target = (
+        [torch.rand(3, 64, 80), torch.rand(3, 64, 64)],
+        {"boxes": torch.tensor([[5.0, 6.0, 40.0, 50.0]]), "labels": torch.tensor([1])},
+    )
     losses = fcos(images, [target, target])
     assert set(losses) == {"classification", "bbox_regression", "bbox_ctrness"}
     found = fcos.eval()(images)
     assert len(found) == 2 and set(found[0]) == {"boxes", "scores", "labels"}
     out = fcos.head([torch.randn(1, 256, 4, 4)])
-    assert [out[key].shape for key in ("cls_logits", "bbox_regression", "bbox_ctrness")] == [(1, 16, 3), (1, 16, 4), (1, 16, 1)]
+    assert [out[key].shape for key in ("cls_logits", "bbox_regression", "bbox_ctrness")] == [
+        (1, 16, 3),
+        (1, 16, 4),
+        (1, 16, 1),
+    ]
     assert out["bbox_regression"].min() >= 0 > out["cls_logits"].min()
 
 
@@ -161,17 +188,21 @@ def levels_of(boxes):
     fcos = model()
     anchors, counts = anchors_and_counts(fcos)
     fcos.head.compute_loss = lambda targets, out, boxes, matched: matched[0]
-    matched = fcos.compute_loss([{"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64)}], {}, anchors, counts)
+    matched = fcos.compute_loss(
+        [{"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64)}], {}, anchors, counts
+    )
     return matched.split(counts)
 
 
 @holds("When do two objects still collide?", "Why is the regression range tied to the level?")
 def check_nested_objects():
-    large, similar, small = torch.tensor([[56.0, 56.0, 456.0, 456.0], [60.0, 70.0, 440.0, 450.0], [232.0, 232.0, 280.0, 280.0]])
+    large, similar, small = torch.tensor(
+        [[56.0, 56.0, 456.0, 456.0], [60.0, 70.0, 440.0, 450.0], [232.0, 232.0, 280.0, 280.0]]
+    )
     alone, both = levels_of(large[None]), levels_of(torch.stack([large, similar]))
     claimed = [(a >= 0) & (b >= 0) for a, b in zip(alone, levels_of(similar[None]))]
     assert sum(c.sum() for c in claimed) > 0 and all((b[c] == 1).all() for b, c in zip(both, claimed))
-    outer, inner = torch.tensor([[206.0, 206.0, 306.0, 306.0], [244.0, 244.0, 268.0, 268.0]])     # 100 and 24 pixels
+    outer, inner = torch.tensor([[206.0, 206.0, 306.0, 306.0], [244.0, 244.0, 268.0, 268.0]])  # 100 and 24 pixels
     claimed = (levels_of(outer[None])[0] >= 0) & (levels_of(inner[None])[0] >= 0)
     assert claimed.sum() > 0 and (levels_of(torch.stack([outer, inner]))[0][claimed] == 1).all()
     nested = levels_of(torch.stack([large, small]))
@@ -183,7 +214,9 @@ def check_nested_objects():
 def check_retinanet():
     with torch.device("meta"):
         retina = retinanet_resnet50_fpn(weights=None, weights_backbone=None)
-    assert set(retina.anchor_generator.num_anchors_per_location()) == {9} and retina.proposal_matcher.high_threshold == 0.5
+    assert (
+        set(retina.anchor_generator.num_anchors_per_location()) == {9} and retina.proposal_matcher.high_threshold == 0.5
+    )
     assert retina.proposal_matcher.allow_low_quality_matches
 
 
@@ -195,8 +228,10 @@ def check_distances_are_relu_times_stride():
     decoded = fcos.head.box_coder.decode(raw, anchors[0])
     side = anchors[0][:, 2] - anchors[0][:, 0]
     centre = (anchors[0][:, :2] + anchors[0][:, 2:]) / 2
-    assert torch.allclose(decoded[:, 0], centre[:, 0] - raw[:, 0] * side) and torch.allclose(decoded[:, 3], centre[:, 1] + raw[:, 3] * side)
-    centred = torch.cat([centre - side[:, None], centre + side[:, None]], 1)    # the same centres, sides doubled
+    assert torch.allclose(decoded[:, 0], centre[:, 0] - raw[:, 0] * side) and torch.allclose(
+        decoded[:, 3], centre[:, 1] + raw[:, 3] * side
+    )
+    centred = torch.cat([centre - side[:, None], centre + side[:, None]], 1)  # the same centres, sides doubled
     twice = fcos.head.box_coder.decode(raw, centred)
     assert torch.allclose(centre[:, 0] - twice[:, 0], 2 * (centre[:, 0] - decoded[:, 0]), atol=1e-4)
     features = [torch.randn(1, 256, 8, 8)]
@@ -218,7 +253,11 @@ def check_entropy_floor():
     anchors, counts = anchors_and_counts(fcos)
     targets = [{"boxes": objects(40), "labels": torch.zeros(40, dtype=torch.int64)}]
     logits = torch.zeros(1, sum(counts), 1, requires_grad=True)
-    out = {"cls_logits": torch.zeros(1, sum(counts), 4), "bbox_regression": torch.ones(1, sum(counts), 4), "bbox_ctrness": logits}
+    out = {
+        "cls_logits": torch.zeros(1, sum(counts), 4),
+        "bbox_regression": torch.ones(1, sum(counts), 4),
+        "bbox_ctrness": logits,
+    }
     optimizer = torch.optim.Adam([logits], 0.1)
     for _ in range(120):
         optimizer.zero_grad()
@@ -233,11 +272,15 @@ def check_thresholds():
     """nms keeps every box here, as the compiled operator is not at hand: the threshold stands before it."""
     box_operators.nms = lambda boxes, scores, threshold: scores.argsort(descending=True)
     p, c = 0.5, 0.3
-    raw = {"cls_logits": [torch.tensor([[[p]]]).logit()], "bbox_regression": [torch.ones(1, 1, 4)], "bbox_ctrness": [torch.tensor([[[c]]]).logit()]}
+    raw = {
+        "cls_logits": [torch.tensor([[[p]]]).logit()],
+        "bbox_regression": [torch.ones(1, 1, 4)],
+        "bbox_ctrness": [torch.tensor([[[c]]]).logit()],
+    }
     box = torch.tensor([[40.0, 40.0, 72.0, 72.0]])
     found = model().postprocess_detections(raw, [[box]], [(512, 512)])[0]["scores"]
     assert abs(found.item() - math.sqrt(p * c)) < 1e-5 and p * c < min(p, c)
-    assert p * c < model().score_thresh < found.item() and p * c > 0.1                 # 0.1: a lower threshold
+    assert p * c < model().score_thresh < found.item() and p * c > 0.1  # 0.1: a lower threshold
 
 
 @pitfall("Boxes shifted by half a stride after porting")
@@ -246,7 +289,7 @@ def check_location_conventions():
     anchors, counts = anchors_and_counts(fcos)
     here = anchors[0][: counts[0]]
     box, s = torch.tensor([100.0, 100.0, 160.0, 150.0]), 8
-    paper = here + s / 2                                              # locations in the middle of the cells
+    paper = here + s / 2  # locations in the middle of the cells
     middle = (paper[:, :2] + paper[:, 2:]) / 2
     distances = torch.cat([middle - box[:2], box[2:] - middle], 1) / s
     inside = distances.min(1).values > 0
@@ -261,13 +304,17 @@ def check_labels():
         fcos = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=num_classes)
         anchors, counts = anchors_and_counts(fcos)
         total, box = sum(counts), torch.tensor([[40.0, 40.0, 140.0, 130.0]])
-        out = {"cls_logits": torch.zeros(1, total, num_classes), "bbox_regression": torch.rand(1, total, 4), "bbox_ctrness": torch.zeros(1, total, 1)}
+        out = {
+            "cls_logits": torch.zeros(1, total, num_classes),
+            "bbox_regression": torch.rand(1, total, 4),
+            "bbox_ctrness": torch.zeros(1, total, 1),
+        }
         out["cls_logits"].requires_grad_()
         found = fcos.compute_loss([{"boxes": box, "labels": torch.tensor([label])}], out, anchors, counts)
         found["classification"].backward()
         return found["bbox_regression"].item(), (out["cls_logits"].grad[0] < 0).any(0).nonzero().flatten().tolist()
 
     raises(IndexError, lambda: losses(3, 3), "out of bounds")
-    for num_classes, label in ((3, 2), (4, 3), (3, 0)):                # labels from 0; one class more; 0 is a real class
+    for num_classes, label in ((3, 2), (4, 3), (3, 0)):  # labels from 0; one class more; 0 is a real class
         regression, rising = losses(num_classes, label)
         assert regression > 0 and rising == [label]

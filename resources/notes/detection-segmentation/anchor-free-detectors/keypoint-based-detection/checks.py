@@ -15,9 +15,25 @@ L = -\frac{1}{N} \sum_{q} \begin{cases} (1 - \hat{Y}_q)^{\alpha} \ln \hat{Y}_q &
 """
 
 by_definition("Parameters of CenterNet")
-sourced("Objects as Points, arXiv 1904.07850, sections 3 to 5", "Input", "Output of CenterNet", "Target", "Defaults (paper)", "Same in train and eval?")
-sourced("Objects as Points, arXiv 1904.07850, sections 4 and 6", "CenterNet (objects as points)", "Why does CenterNet need no NMS?")
-sourced("CornerNet, arXiv 1808.01244, sections 3.2 to 3.4 and 4.2", "CornerNet", "What do embeddings do in CornerNet?", "What does $\\beta$ do?")
+sourced(
+    "Objects as Points, arXiv 1904.07850, sections 3 to 5",
+    "Input",
+    "Output of CenterNet",
+    "Target",
+    "Defaults (paper)",
+    "Same in train and eval?",
+)
+sourced(
+    "Objects as Points, arXiv 1904.07850, sections 4 and 6",
+    "CenterNet (objects as points)",
+    "Why does CenterNet need no NMS?",
+)
+sourced(
+    "CornerNet, arXiv 1808.01244, sections 3.2 to 3.4 and 4.2",
+    "CornerNet",
+    "What do embeddings do in CornerNet?",
+    "What does $\\beta$ do?",
+)
 sourced("CenterNet: Keypoint Triplets, arXiv 1904.08189, sections 3 and 4.1", "CenterNet (keypoint triplets)")
 sourced("RepPoints, arXiv 1904.11490, sections 3.1 to 4.2", "RepPoints", "How do RepPoints get supervised?")
 sourced("FCOS, arXiv 1904.01355, sections 3.1 to 3.3", "FCOS")
@@ -71,10 +87,15 @@ def check_target():
     centres, radii = torch.rand(3, 2, dtype=torch.float64) * size, torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
     sigma = (2 * radii + 1) / 6
     grid = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), -1).double()
-    library = torch.exp(-((grid[None] - centres.floor()[:, None, None]) ** 2).sum(-1) / (2 * sigma[:, None, None] ** 2)).amax(0)
+    library = torch.exp(
+        -((grid[None] - centres.floor()[:, None, None]) ** 2).sum(-1) / (2 * sigma[:, None, None] ** 2)
+    ).amax(0)
     for y in range(size):
         for x in range(size):
-            ours = max(math.exp(-((x - math.floor(c[0])) ** 2 + (y - math.floor(c[1])) ** 2) / (2 * s * s)) for c, s in zip(centres.tolist(), sigma.tolist()))
+            ours = max(
+                math.exp(-((x - math.floor(c[0])) ** 2 + (y - math.floor(c[1])) ** 2) / (2 * s * s))
+                for c, s in zip(centres.tolist(), sigma.tolist())
+            )
             assert abs(ours - float(library[y, x])) < 1e-12
     assert (library == 1).sum() == 3
     off = torch.exp(-((grid - torch.tensor([8.4, 6.7])) ** 2).sum(-1) / 2)
@@ -88,10 +109,19 @@ def check_target():
 @holds("Cost")
 def check_loss():
     for n in (1, 3):
-        Y, guess = torch.rand(12, 12, dtype=torch.float64) * 0.98, torch.rand(12, 12, dtype=torch.float64).clamp(0.01, 0.99)
+        Y, guess = (
+            torch.rand(12, 12, dtype=torch.float64) * 0.98,
+            torch.rand(12, 12, dtype=torch.float64).clamp(0.01, 0.99),
+        )
         Y.view(-1)[torch.randperm(144)[:n]] = 1
         positive = (Y == 1).double()
-        library = -(positive * (1 - guess) ** 2 * guess.log() + (1 - positive) * (1 - Y) ** 4 * guess**2 * torch.log1p(-guess)).sum() / n
+        library = (
+            -(
+                positive * (1 - guess) ** 2 * guess.log()
+                + (1 - positive) * (1 - Y) ** 4 * guess**2 * torch.log1p(-guess)
+            ).sum()
+            / n
+        )
         ours = 0.0
         for y, p in zip(Y.flatten().tolist(), guess.flatten().tolist()):
             ours -= (1 - p) ** 2 * math.log(p) if y == 1 else (1 - y) ** 4 * p**2 * math.log(1 - p)
@@ -125,11 +155,20 @@ def heat_of(centres, size=24, sigma=5 / 6):
 @holds("Input", "Output of CenterNet", "Parameters of CenterNet", "Same in train and eval?", "Cost")
 def check_network():
     nn = torch.nn
-    backbone = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
-    heads = nn.ModuleList(nn.Sequential(nn.Conv2d(8, 16, 3, 1, 1), nn.ReLU(), nn.Conv2d(16, channels, 1)) for channels in (5, 2, 2))
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 8, 7, 2, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU()
+    )
+    heads = nn.ModuleList(
+        nn.Sequential(nn.Conv2d(8, 16, 3, 1, 1), nn.ReLU(), nn.Conv2d(16, channels, 1)) for channels in (5, 2, 2)
+    )
     x = 3 * torch.randn(2, 3, 64, 96) + 1
     heat, size, offset = (head(backbone(x)) for head in heads)
-    assert heat.shape == (2, 5, 16, 24) and size.shape == offset.shape == (2, 2, 16, 24) and 0 <= heat.sigmoid().min() and heat.sigmoid().max() <= 1
+    assert (
+        heat.shape == (2, 5, 16, 24)
+        and size.shape == offset.shape == (2, 2, 16, 24)
+        and 0 <= heat.sigmoid().min()
+        and heat.sigmoid().max() <= 1
+    )
     assert not torch.allclose(heat, heads[0](backbone.eval()(x)), atol=1e-3)
     raises(ValueError, lambda: backbone(x[0]), "expected 4D input")
     assert backbone(torch.zeros(1, 3, 512, 512)).shape[-2:].numel() == 16_384
@@ -147,7 +186,7 @@ def check_peaks():
 @holds("What do embeddings do in CornerNet?")
 def check_pull_and_push():
     """The two losses of CornerNet on four corners of two objects: pairs come together, the means stay apart by 1."""
-    corners = torch.randn(2, 2, requires_grad=True)                            # object, corner
+    corners = torch.randn(2, 2, requires_grad=True)  # object, corner
     optimizer = torch.optim.SGD([corners], 0.1)
     for _ in range(300):
         means = corners.mean(1)
@@ -173,7 +212,10 @@ def check_box_of_points():
 @holds("What does $\\beta$ do?")
 def check_beta():
     penalty = lambda y, beta: (1 - y) ** beta * 0.25 * math.log(2)
-    assert penalty(0.4868, 4) < penalty(0.4868, 2) / 3 < penalty(0.4868, 0) / 3 and abs(penalty(1e-6, 4) / penalty(1e-6, 0) - 1) < 1e-5
+    assert (
+        penalty(0.4868, 4) < penalty(0.4868, 2) / 3 < penalty(0.4868, 0) / 3
+        and abs(penalty(1e-6, 4) / penalty(1e-6, 0) - 1) < 1e-5
+    )
 
 
 @pitfall("Targets without any 1")
@@ -188,7 +230,7 @@ def check_floored_centre():
 
 @pitfall("Two objects, one peak")
 def check_shared_cell():
-    pixels = torch.tensor([[33.0, 41.0], [38.0, 47.0], [35.0, 42.0]])        # centres in an image; the output has stride 4
+    pixels = torch.tensor([[33.0, 41.0], [38.0, 47.0], [35.0, 42.0]])  # centres in an image; the output has stride 4
     peaks = lambda scale, which: int((heat_of((pixels[which] * scale / 4).floor()) == 1).sum())
     assert peaks(1, [0, 1]) == 2 and peaks(1, [0, 2]) == 1 and peaks(2, [0, 2]) == 2
 
@@ -203,7 +245,7 @@ def check_saturated_sigmoid_gives_infinity_or_nan():
     Y, last = torch.zeros(1, 1, 8, 8), torch.nn.Conv2d(4, 1, 1)
     Y.view(-1)[torch.randperm(64)[:2]] = 1
     loss = lambda guess: -(Y * (1 - guess) ** 2 * guess.log() + (1 - Y) * guess**2 * (1 - guess).log()).sum() / Y.sum()
-    wrong = torch.tensor([20.0, -20.0], requires_grad=True)                        # a negative and a positive cell
+    wrong = torch.tensor([20.0, -20.0], requires_grad=True)  # a negative and a positive cell
     kept = wrong.sigmoid().clamp(1e-4, 1 - 1e-4)
     clamped = -((1 - kept[0]).log() * kept[0] ** 2 + (1 - kept[1]) ** 2 * kept[1].log())
     p, logsigmoid = wrong.sigmoid(), torch.nn.functional.logsigmoid
@@ -214,6 +256,6 @@ def check_saturated_sigmoid_gives_infinity_or_nan():
     assert not torch.isfinite(loss(last(features).sigmoid()))
     assert torch.isfinite(loss(last(features).sigmoid().clamp(1e-4, 1 - 1e-4)))
     torch.nn.init.constant_(last.bias, -2.19)
-    assert not torch.isfinite(loss(last(features).sigmoid()))                      # the bias alone is no cure
+    assert not torch.isfinite(loss(last(features).sigmoid()))  # the bias alone is no cure
     assert loss(last(0 * features).sigmoid()) < loss(0 * Y + 0.5)
     assert abs(last(0 * features).sigmoid() - 0.1).max() < 1e-3

@@ -26,7 +26,9 @@ d = 1 - \frac{I}{w_1 h_1 + w_2 h_2 - I}, \qquad I = \min(w_1, w_2) \min(h_1, h_2
 
 by_definition("Anchors (Faster R-CNN)", "Points (FCOS)")
 sourced("Faster R-CNN, arXiv 1506.01497, section 3.1", "Anchors (Faster R-CNN)")
-sourced("YOLO9000, arXiv 1612.08242, section 2; YOLOv3, arXiv 1804.02767, section 2.1", "Clustered anchors (YOLO v2, v3)")
+sourced(
+    "YOLO9000, arXiv 1612.08242, section 2; YOLOv3, arXiv 1804.02767, section 2.1", "Clustered anchors (YOLO v2, v3)"
+)
 sourced("SSD, arXiv 1512.02325, sections 2.1 and 2.2", "Default boxes (SSD)")
 sourced("FCOS, arXiv 1904.01355, sections 3.1 and 3.2", "Points (FCOS)")
 sourced("DETR, arXiv 2005.12872, sections 3.1 and 3.2", "Queries (DETR)")
@@ -108,7 +110,9 @@ def check_by_hand():
     stated("−45.25", -64 * math.sqrt(0.5))
     stated("182", cell[2] - cell[0])
     stated("90", cell[3] - cell[1])
-    pair = torch.tensor([[0.0, 0.0, 40.0, 20.0], [0.0, 0.0, 20.0, 40.0], [0.0, 0.0, 400.0, 200.0], [0.0, 0.0, 380.0, 220.0]])
+    pair = torch.tensor(
+        [[0.0, 0.0, 40.0, 20.0], [0.0, 0.0, 20.0, 40.0], [0.0, 0.0, 400.0, 200.0], [0.0, 0.0, 380.0, 220.0]]
+    )
     iou = box_iou(pair, pair)
     stated("0.6667", 1 - iou[0, 1])
     stated("28.28", (pair[0] - pair[1]).norm())
@@ -116,11 +120,14 @@ def check_by_hand():
     assert iou[2, 3] > 0.85
 
 
-@pitfall("\"Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes\"")
+@pitfall('"Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes"')
 def check_tuple_pitfall():
     assert AnchorGenerator((32, 64, 128), (1.0,)).sizes == ((32,), (64,), (128,))
     maps = [torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)]
-    for wrong in (AnchorGenerator(((32, 64, 128),), ((1.0,),)), AnchorGenerator(((32,), (64,), (128,)))):   # the ratios must match, too
+    for wrong in (
+        AnchorGenerator(((32, 64, 128),), ((1.0,),)),
+        AnchorGenerator(((32,), (64,), (128,))),
+    ):  # the ratios must match, too
         raises(
             AssertionError,
             lambda: wrong(images(64, 64), maps),
@@ -130,7 +137,10 @@ def check_tuple_pitfall():
     one_map = lambda sizes: AnchorGenerator(sizes, ((1.0,),) * len(sizes))(images(64, 64), maps[:1])[0]
     assert one_map(((32, 64, 128),)).shape == (48, 4)
     raises(AssertionError, lambda: one_map((32, 64, 128)), "Anchors should be")
-    for sizes, fits in ((((32,), (64,), (128,)), True), (((32, 48), (64,), (128,)), False)):    # a shared head needs one count
+    for sizes, fits in (
+        (((32,), (64,), (128,)), True),
+        (((32, 48), (64,), (128,)), False),
+    ):  # a shared head needs one count
         generator = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 3)
         scores = RPNHead(4, generator.num_anchors_per_location()[0])([m.expand(1, 4, -1, -1) for m in maps])[0]
         assert (sum(s.numel() for s in scores) == len(generator(images(64, 64), maps)[0])) is fits
@@ -147,12 +157,16 @@ def check_batch_and_modes():
 
 @holds("Are anchors the predictions?", "Why several ratios at one position?")
 def check_matching():
-    person, car = [-12.0, -40.0, 12.0, 40.0], [-40.0, -12.0, 40.0, 12.0]               # one centre
+    person, car = [-12.0, -40.0, 12.0, 40.0], [-40.0, -12.0, 40.0, 12.0]  # one centre
     cells = lambda ratios: AnchorGenerator(((44,),), (ratios,)).cell_anchors[0]
-    matched = lambda anchors: Matcher(0.7, 0.3, allow_low_quality_matches=True)(box_iou(torch.tensor([person, car]), anchors)).tolist()
+    matched = lambda anchors: Matcher(0.7, 0.3, allow_low_quality_matches=True)(
+        box_iou(torch.tensor([person, car]), anchors)
+    ).tolist()
     assert len(matched(cells((1.0,)))) == 1 and matched(cells((0.3, 3.3))) == [1, 0]
-    decoded = BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(torch.tensor([[0.5, 0.0, 0.7, 0.0]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
-    assert decoded[0, 2] > 10.5                                                        # outside of its anchor
+    decoded = BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(
+        torch.tensor([[0.5, 0.0, 0.7, 0.0]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    )
+    assert decoded[0, 2] > 10.5  # outside of its anchor
 
 
 @holds("Why logarithms for width and height?")
@@ -180,7 +194,9 @@ def check_two_distances():
         return centres.min()
 
     euclidean = smallest_centre(lambda centres: torch.cdist(sizes, centres).argmin(1))
-    assert euclidean > 1.5 * smallest_centre(lambda centres: box_iou(pad(sizes, (2, 0)), pad(centres, (2, 0))).argmax(1))
+    assert euclidean > 1.5 * smallest_centre(
+        lambda centres: box_iou(pad(sizes, (2, 0)), pad(centres, (2, 0))).argmax(1)
+    )
 
 
 @check
@@ -191,8 +207,10 @@ def check_between_two_sizes():
 
 @pitfall("Wide anchors where tall ones were meant")
 def check_ratio():
-    shape = lambda ratio: box_convert(AnchorGenerator(((64,),), ((ratio,),)).cell_anchors[0], "xyxy", "cxcywh")[0, 2:].tolist()
-    meant = 0.5                                                # width / height of a tall box
+    shape = lambda ratio: box_convert(AnchorGenerator(((64,),), ((ratio,),)).cell_anchors[0], "xyxy", "cxcywh")[
+        0, 2:
+    ].tolist()
+    meant = 0.5  # width / height of a tall box
     wide, tall = shape(meant), shape(1 / meant)
     assert wide[0] > 1.9 * wide[1] and tall[1] > 1.9 * tall[0]
 
@@ -202,7 +220,7 @@ def check_shift_by_half_a_cell():
     """The offsets that a network trained with the other generator would give, decoded with each."""
     maps, size = [torch.zeros(1, 1, 8, 8)], 128
     here = AnchorGenerator(((64,),), ((1.0,),))(images(size, size), maps)[0]
-    there = here + size / 8 / 2                                # centred on the middle of the cells, as SSD's
+    there = here + size / 8 / 2  # centred on the middle of the cells, as SSD's
     ssd = DefaultBoxGenerator([[]], scales=[0.5, 0.5], clip=False)(images(size, size), maps)[0][::2]
     assert torch.allclose(ssd, there, atol=1e-4)
     coder, box = BoxCoder((1.0, 1.0, 1.0, 1.0)), torch.tensor([[30.0, 40.0, 90.0, 110.0]])
@@ -219,10 +237,10 @@ def check_first_centre_and_ssd():
     ssd = DefaultBoxGenerator([[2]], scales=[0.5, 0.9])
     boxes = ssd(images(64, 64), maps)[0]
     assert torch.allclose((boxes[0, :2] + boxes[0, 2:]) / 2, torch.tensor([8.0, 8.0]))
-    squares = box_convert(boxes[:2], "xyxy", "cxcywh")         # one more scale for squares
+    squares = box_convert(boxes[:2], "xyxy", "cxcywh")  # one more scale for squares
     assert torch.allclose(squares[:, 2], squares[:, 3]) and squares[1, 2] > squares[0, 2]
     wide = box_convert(boxes[2:3], "xyxy", "cxcywh")[0]
-    assert abs(float(wide[2] / wide[3]) - 2) < 1e-4            # ratio 2 is width / height there
+    assert abs(float(wide[2] / wide[3]) - 2) < 1e-4  # ratio 2 is width / height there
 
 
 @pitfall("Small objects get next to no positive anchors")
@@ -249,10 +267,15 @@ def check_small_object():
     clustered = round(centres.min().item())
     shares = [float(positives(*one)) for one in ((32, 4), (32, 2), (8, 2), (32, 4, 4), (clustered, 4))]
     assert shares[:2] == [0, 0] and min(shares[2:4]) > 0.5 and shares[4] > 0.1
-    assert positives(8, 32) == 0                               # the size alone, on a coarse map
+    assert positives(8, 32) == 0  # the size alone, on a coarse map
     for make in (fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn):
         with torch.device("meta"):
-            usual, larger = (make(weights=None, weights_backbone=None, **size).transform for size in ({}, {"min_size": 1600, "max_size": 2666}))
-        width = lambda resize, side: resize([torch.zeros(3, side, side)], [{"boxes": side / 64 * tiny}])[1][0]["boxes"][0, ::2].diff()
+            usual, larger = (
+                make(weights=None, weights_backbone=None, **size).transform
+                for size in ({}, {"min_size": 1600, "max_size": 2666})
+            )
+        width = lambda resize, side: resize([torch.zeros(3, side, side)], [{"boxes": side / 64 * tiny}])[1][0]["boxes"][
+            0, ::2
+        ].diff()
         once, beforehand, by_setting = width(usual, 64), width(usual, 256), width(larger, 64)
         assert torch.isclose(once, beforehand) and torch.isclose(2 * once, by_setting)

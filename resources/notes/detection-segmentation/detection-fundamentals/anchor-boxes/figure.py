@@ -11,7 +11,9 @@ def best_overlap() -> Figure:
     """Mean best IoU of objects of one size with the anchors of an FPN, at random places of a large image."""
     generator = AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), ((0.5, 1.0, 2.0),) * 5)
     maps = [torch.zeros(1, 1, n, n) for n in (256, 128, 64, 32, 16)]
-    levels = generator.grid_anchors([m.shape[-2:] for m in maps], [[torch.tensor(1024 // m.shape[-1])] * 2 for m in maps])
+    levels = generator.grid_anchors(
+        [m.shape[-2:] for m in maps], [[torch.tensor(1024 // m.shape[-1])] * 2 for m in maps]
+    )
     centres = 448 + 64 * torch.rand(24, 2)
     sizes = torch.logspace(0.9, 3.05, 44)
     drawn, axes = plt.subplots()

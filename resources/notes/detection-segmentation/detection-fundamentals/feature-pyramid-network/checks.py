@@ -6,7 +6,13 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, pad
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models.detection import fasterrcnn_resnet50_fpn, fcos_resnet50_fpn, maskrcnn_resnet50_fpn, retinanet_resnet50_fpn, ssd300_vgg16
+from torchvision.models.detection import (
+    fasterrcnn_resnet50_fpn,
+    fcos_resnet50_fpn,
+    maskrcnn_resnet50_fpn,
+    retinanet_resnet50_fpn,
+    ssd300_vgg16,
+)
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
@@ -61,7 +67,9 @@ def check_pyramid():
         for i in (3, 2, 1, 0):
             lateral = convolved(maps[i].numpy(), fpn.inner_blocks[i])
             merged = lateral if merged is None else lateral + nearest(merged, sizes[i])
-            np.testing.assert_allclose(convolved(merged, fpn.layer_blocks[i]), library[str(i)].detach().numpy(), atol=1e-9)
+            np.testing.assert_allclose(
+                convolved(merged, fpn.layer_blocks[i]), library[str(i)].detach().numpy(), atol=1e-9
+            )
 
 
 def level(w, h):
@@ -99,7 +107,10 @@ def check_parameters():
     stated("75%", areas[0] / sum(areas))
     assert fpn.extra_blocks is None and all(m.bias is not None for m in fpn.modules() if isinstance(m, nn.Conv2d))
     with torch.device("meta"):
-        large, maps = FeaturePyramidNetwork([256, 512, 1024, 2048], 256), [torch.zeros(1, 256 * 2**i, n, n) for i, n in enumerate((200, 100, 50, 25))]
+        large, maps = (
+            FeaturePyramidNetwork([256, 512, 1024, 2048], 256),
+            [torch.zeros(1, 256 * 2**i, n, n) for i, n in enumerate((200, 100, 50, 25))],
+        )
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         large(OrderedDict((str(i), m) for i, m in enumerate(maps)))
     assert 2 * 9 * 256**2 * sum(areas) > 0.8 * counter.get_total_flops()
@@ -123,7 +134,10 @@ def check_sum_and_blocks():
 @holds("Does every object use all levels?")
 def check_levels_and_context():
     """A finer level depends on a coarser map, the coarsest on no other; one-stage heads predict on every level."""
-    fpn, maps = FeaturePyramidNetwork([2, 3], 4), OrderedDict(a=torch.randn(1, 2, 8, 8, requires_grad=True), b=torch.randn(1, 3, 4, 4, requires_grad=True))
+    fpn, maps = (
+        FeaturePyramidNetwork([2, 3], 4),
+        OrderedDict(a=torch.randn(1, 2, 8, 8, requires_grad=True), b=torch.randn(1, 3, 4, 4, requires_grad=True)),
+    )
     out = fpn(maps)
     assert torch.autograd.grad(out["a"].square().sum(), maps["b"], retain_graph=True)[0].abs().sum() > 0
     assert torch.autograd.grad(out["b"].square().sum(), maps["a"], allow_unused=True)[0] is None
@@ -146,7 +160,9 @@ def check_examples():
     with torch.device("meta"):
         ssd = ssd300_vgg16(weights=None, weights_backbone=None)
         channels = {m.shape[1] for m in ssd.backbone(torch.zeros(1, 3, 300, 300)).values()}
-        models = [build(weights=None, weights_backbone=None) for build in (retinanet_resnet50_fpn, maskrcnn_resnet50_fpn)]
+        models = [
+            build(weights=None, weights_backbone=None) for build in (retinanet_resnet50_fpn, maskrcnn_resnet50_fpn)
+        ]
         for model in models:
             assert isinstance(model.backbone.fpn, FeaturePyramidNetwork)
             assert {m.shape[1] for m in model.backbone(torch.zeros(1, 3, 256, 256)).values()} == {256}
@@ -180,14 +196,16 @@ def check_odd_sizes():
 
     doubled = lambda x, finer: interpolate(x, scale_factor=2)
     sized = lambda x, finer: interpolate(x, size=finer.shape[-2:])
-    odd = torch.randn(1, 4, 68, 68)                                    # maps of 34, 17, 9
-    raises(RuntimeError, lambda: pyramid(odd, doubled), "The size of tensor a (17) must match the size of tensor b (18)")
+    odd = torch.randn(1, 4, 68, 68)  # maps of 34, 17, 9
+    raises(
+        RuntimeError, lambda: pyramid(odd, doubled), "The size of tensor a (17) must match the size of tensor b (18)"
+    )
     assert pyramid(odd, sized) == 34 and pyramid(pad(odd, (0, 4, 0, 4)), doubled) == 36
 
 
 @pitfall("`IndexError: list index out of range` in `MultiScaleRoIAlign`")
 def check_names():
-    torch.compiler.set_stance("force_eager")                           # torchvision would compile its RoIAlign first
+    torch.compiler.set_stance("force_eager")  # torchvision would compile its RoIAlign first
     pooled = lambda name: MultiScaleRoIAlign([name], 7, 2)(
         OrderedDict({"0": torch.rand(1, 4, 8, 8)}), [torch.tensor([[0.0, 0.0, 9.0, 9.0]])], [(32, 32)]
     )
@@ -242,7 +260,16 @@ def check_five_sizes():
     images, ratios = ImageList(torch.zeros(1, 3, 64, 64), [(64, 64)]), (0.5, 1.0, 2.0)
     sizes = tuple((side,) for side in (32, 64, 128, 256, 512))
     assert len(AnchorGenerator(sizes, (ratios,) * 5)(images, maps)) == 1
-    for wrong in (AnchorGenerator(sizes[:4], (ratios,) * 4), AnchorGenerator(sizes), AnchorGenerator(sizes, (ratios,) * 4)):
+    for wrong in (
+        AnchorGenerator(sizes[:4], (ratios,) * 4),
+        AnchorGenerator(sizes),
+        AnchorGenerator(sizes, (ratios,) * 4),
+    ):
         raises(AssertionError, lambda: wrong(images, maps), "match between the number of feature maps")
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
-    assert len(model.rpn.anchor_generator.sizes) == 5 and model.roi_heads.box_roi_pool.featmap_names == ["0", "1", "2", "3"]
+    assert len(model.rpn.anchor_generator.sizes) == 5 and model.roi_heads.box_roi_pool.featmap_names == [
+        "0",
+        "1",
+        "2",
+        "3",
+    ]

@@ -21,16 +21,24 @@ ATSS = r"t_g = \operatorname{mean}_{a \in C_g} q_{ga} + \operatorname{std}_{a \i
 SIMOTA = r"k_g = \max\left(1, \left\lfloor \sum_{a \in \text{top } 10} q_{ga} \right\rfloor \right)"
 
 by_definition("Parameters", "Same in train and eval?", "Cost", "ATSS")
-sourced("YOLOv3, arXiv 1804.02767, section 2.1; YOLO9000, arXiv 1612.08242, section 2",
-        "Cell of the centre, best-fitting anchor")
-sourced("FCOS, arXiv 1904.01355, sections 3.1 and 3.2; centre sampling: arXiv 2006.09214",
-        "Inside the box (later versions: centre region) and size range")
-sourced("YOLOX, arXiv 2107.08430, section 2; TOOD, arXiv 2108.07755; Ultralytics' TaskAlignedAssigner",
-        "SimOTA, task-aligned")
+sourced(
+    "YOLOv3, arXiv 1804.02767, section 2.1; YOLO9000, arXiv 1612.08242, section 2",
+    "Cell of the centre, best-fitting anchor",
+)
+sourced(
+    "FCOS, arXiv 1904.01355, sections 3.1 and 3.2; centre sampling: arXiv 2006.09214",
+    "Inside the box (later versions: centre region) and size range",
+)
+sourced(
+    "YOLOX, arXiv 2107.08430, section 2; TOOD, arXiv 2108.07755; Ultralytics' TaskAlignedAssigner",
+    "SimOTA, task-aligned",
+)
 sourced("DETR, arXiv 2005.12872, section 3.1", "Hungarian, one to one")
 sourced("ATSS, arXiv 1912.02424, abstract and section 3", "What did ATSS show?")
-sourced("Cascade R-CNN, arXiv 1712.00726, section 4: stages at 0.5, 0.6, 0.7",
-        "Why is an object's best anchor positive even below the threshold?")
+sourced(
+    "Cascade R-CNN, arXiv 1712.00726, section 4: stages at 0.5, 0.6, 0.7",
+    "Why is an object's best anchor positive even below the threshold?",
+)
 
 Q = np.array([[0.75, 0.5, 0.2, 0.1, 0.0], [0.1, 0.35, 0.45, 0.2, 0.05]])
 
@@ -49,7 +57,7 @@ def check_matcher():
     for objects, anchors in ((1, 1), (3, 12), (8, 200)):
         for t1, t0 in ((0.7, 0.3), (0.5, 0.5), (0.5, 0.4)):
             q = torch.rand(objects, anchors, dtype=torch.float64) ** 3
-            q[:, -1] = q[:, 0]                                       # ties for the best anchor
+            q[:, -1] = q[:, 0]  # ties for the best anchor
             for forced in (True, False):
                 assert Matcher(t1, t0, forced)(q).tolist() == matched(q.numpy(), t1, t0, forced)
     q = torch.tensor(Q)
@@ -162,16 +170,16 @@ def check_many_positives():
     target, anchors = torch.tensor([[0.0, 0.0, 64.0, 64.0]]), anchors_of(64, 4)
     q = box_iou(target, anchors)
     positive = Matcher(0.7, 0.3, True)(q) == 0
-    assert positive.sum() > 10                                       # each learns this object's box: duplicates
+    assert positive.sum() > 10  # each learns this object's box: duplicates
     assert boxes_kept(target.expand(int(positive.sum()), 4)) == [0]
-    assert len(linear_sum_assignment(-q.numpy())[1]) == 1            # one to one: a single positive
+    assert len(linear_sum_assignment(-q.numpy())[1]) == 1  # one to one: a single positive
 
 
 @holds("Why dynamic assignment?")
 def check_dynamic_assignment():
     target = torch.tensor([[0.0, 0.0, 30.0, 60.0]])
     anchors = torch.tensor([[0.0, 0.0, 40.0, 60.0], [-20.0, -10.0, 44.0, 54.0]])
-    predicted = torch.tensor([[-9.0, 0.0, 40.0, 60.0], [0.0, 1.0, 30.0, 60.0]])      # the second place already fits
+    predicted = torch.tensor([[-9.0, 0.0, 40.0, 60.0], [0.0, 1.0, 30.0, 60.0]])  # the second place already fits
     of_anchors, of_predictions = box_iou(target, anchors)[0], box_iou(target, predicted)[0]
     cost = F.binary_cross_entropy(torch.tensor([0.5, 0.5]), torch.ones(2), reduction="none") - 3 * of_predictions.log()
     assert of_anchors.argmax() == 0 and cost.argmin() == 1
@@ -182,7 +190,9 @@ def check_best_anchor():
     q = torch.tensor(Q)
     stated("0.45", q[1].max())
     assert 1 in Matcher(0.7, 0.3, True)(q).tolist() and 1 not in Matcher(0.7, 0.3, False)(q).tolist()
-    assert not fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).roi_heads.proposal_matcher.allow_low_quality_matches
+    assert not fasterrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None
+    ).roi_heads.proposal_matcher.allow_low_quality_matches
 
 
 @holds("IoU ≥ 0.5 + best anchor, 3 negatives a positive")

@@ -43,7 +43,9 @@ def positives_by_size() -> Figure:
     rows = []
     for size in sizes:
         centres = 400 + 200 * torch.rand(16, 2)
-        rows.append(torch.tensor([positives(torch.cat([c - size / 2, c + size / 2]), levels) for c in centres]).float().mean(0))
+        rows.append(
+            torch.tensor([positives(torch.cat([c - size / 2, c + size / 2]), levels) for c in centres]).float().mean(0)
+        )
     fixed, atss, fcos = torch.stack(rows).T
     assert (fixed[sizes < 45] == 0).all() and fixed[sizes > 50].min() > 1 and atss.min() > 3 and fcos.min() > 3
     drawn, axes = plt.subplots()

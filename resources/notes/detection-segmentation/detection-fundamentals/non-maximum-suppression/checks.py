@@ -3,7 +3,11 @@ import math
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn
+from torchvision.models.detection import (
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_resnet50_fpn,
+    retinanet_resnet50_fpn,
+)
 from torchvision.ops import boxes as library
 from torchvision.ops import box_convert, box_iou, clip_boxes_to_image
 
@@ -56,7 +60,7 @@ def by_deletion(boxes, scores, threshold):
         best = left[scores[left].argmax()]
         kept.append(int(best))
         iou = box_iou(boxes[best][None], boxes[left])[0]
-        left = left[~(iou > threshold) & (left != best)]    # as torchvision compares: NaN suppresses nothing
+        left = left[~(iou > threshold) & (left != best)]  # as torchvision compares: NaN suppresses nothing
     return kept
 
 
@@ -90,10 +94,12 @@ def check_rule_equals_deletion():
             iou = box_iou(boxes[kept], boxes[kept]) - torch.eye(len(kept))
             assert iou.max() <= threshold + 1e-9
             assert n < 80 or threshold > 0.5 or len(kept) < n
-    half = [[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0]]                  # IoU exactly 0.5
+    half = [[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 1.0, 1.0]]  # IoU exactly 0.5
     assert by_rule(half, [0.9, 0.8], 0.5) == [0, 1] and by_rule(half, [0.9, 0.8], 0.49) == [0]
     assert "IoU > iou_threshold" in library.nms.__doc__ and "int64" in library.nms.__doc__
-    assert float(box_iou(torch.tensor([[1.0, 1.0, 2.0, 3.0]]), torch.tensor([[0.0, 0.0, 2.0, 2.0]]))) > 0.2    # 1/5, rounded up
+    assert (
+        float(box_iou(torch.tensor([[1.0, 1.0, 2.0, 3.0]]), torch.tensor([[0.0, 0.0, 2.0, 2.0]]))) > 0.2
+    )  # 1/5, rounded up
 
 
 @formula(LINEAR, GAUSSIAN)
@@ -109,7 +115,10 @@ def check_soft_nms():
     iou = box_iou(HAND, HAND)
     assert abs(0.8 * float(torch.exp(-(iou[0, 1] ** 2 + iou[2, 1] ** 2) / 0.5)) - gauss[1]) < 1e-6
     boxes, scores = random_boxes(30), torch.rand(30)
-    assert all(after <= before + 1e-6 for after, before in zip(soft(boxes.tolist(), scores, lambda v: math.exp(-v * v / 0.5)), scores.tolist()))
+    assert all(
+        after <= before + 1e-6
+        for after, before in zip(soft(boxes.tolist(), scores, lambda v: math.exp(-v * v / 0.5)), scores.tolist())
+    )
 
 
 @check
@@ -137,14 +146,14 @@ def check_half_precision():
     half = box.half()
     area = (half[:, 2] - half[:, 0]) * (half[:, 3] - half[:, 1])
     assert torch.isinf(area).all() and box_iou(box, box)[0, 1] > 0.9
-    assert box_iou(half, half)[0, 1] > 0.9                                             # the library computes areas in float32
+    assert box_iou(half, half)[0, 1] > 0.9  # the library computes areas in float32
     offset = 80 * (1333 + 1)
     stated("106,720", offset)
     assert torch.isinf(torch.tensor(80.0).half() * torch.tensor(1334.0).half())
-    assert torch.isnan(torch.tensor([offset, offset]).half().diff()).all()             # widths after the shift are lost
+    assert torch.isnan(torch.tensor([offset, offset]).half().diff()).all()  # widths after the shift are lost
     inter = (half[:1, 2:].minimum(half[1:, 2:]) - half[:1, :2].maximum(half[1:, :2])).prod(1)
-    assert not inter / (area[0] + area[1] - inter) > 0.5                               # as it was: areas in float16
-    library.nms = reference_nms                                    # this process only: the operator is not compiled here
+    assert not inter / (area[0] + area[1] - inter) > 0.5  # as it was: areas in float16
+    library.nms = reference_nms  # this process only: the operator is not compiled here
     many = torch.cat([box, box + torch.tensor([1000.0, 400.0, 1023.0, 423.0])])
     scores, classes = torch.rand(4), torch.full((4,), 80)
     assert many.max() == 1333 and len(library._batched_nms_coordinate_trick(many.half(), scores, classes, 0.5)) == 4
@@ -155,13 +164,20 @@ def check_half_precision():
 @holds(BATCHED_CALL, "When are two kept boxes still above the threshold?")
 def check_classes():
     library.nms = reference_nms
-    boxes, scores, labels = torch.tensor([[0.0, 0.0, 40.0, 90.0], [2.0, 0.0, 42.0, 90.0]]), torch.tensor([0.9, 0.8]), torch.tensor([1, 0])
+    boxes, scores, labels = (
+        torch.tensor([[0.0, 0.0, 40.0, 90.0], [2.0, 0.0, 42.0, 90.0]]),
+        torch.tensor([0.9, 0.8]),
+        torch.tensor([1, 0]),
+    )
     assert reference_nms(boxes, scores, 0.5).tolist() == [0]
     for batched in (library._batched_nms_coordinate_trick, library._batched_nms_vanilla):
         assert batched(boxes, scores, labels, 0.5).tolist() == [0, 1]
         twice, images = torch.cat([boxes, boxes]), torch.tensor([0, 0, 1, 1])
         both = torch.tensor([0.9, 0.8, 0.7, 0.6]), torch.tensor([1, 0, 1, 0])
-        assert len(batched(twice, both[0], both[1], 0.5)) == 2 and len(batched(twice, both[0], images * 2 + both[1], 0.5)) == 4
+        assert (
+            len(batched(twice, both[0], both[1], 0.5)) == 2
+            and len(batched(twice, both[0], images * 2 + both[1], 0.5)) == 4
+        )
 
 
 @pitfall("`batched_nms` mixes classes all the same")
@@ -201,12 +217,16 @@ def check_crowd():
 @holds("Same in train and eval?", "Cost")
 def check_when_it_is_called():
     library.nms, calls, whole = reference_nms, [], library.batched_nms
-    library.batched_nms = lambda boxes, scores, idxs, threshold: calls.append(len(boxes)) or whole(boxes, scores, idxs, threshold)
+    library.batched_nms = lambda boxes, scores, idxs, threshold: (
+        calls.append(len(boxes)) or whole(boxes, scores, idxs, threshold)
+    )
     try:
         images = [torch.rand(3, 64, 64)]
         targets = [{"boxes": torch.tensor([[5.0, 5.0, 30.0, 40.0]]), "labels": torch.tensor([1])}]
         sizes = dict(weights=None, weights_backbone=None, min_size=64, max_size=64)
-        two = fasterrcnn_mobilenet_v3_large_320_fpn(**sizes, rpn_pre_nms_top_n_train=20, rpn_pre_nms_top_n_test=20, box_score_thresh=0)
+        two = fasterrcnn_mobilenet_v3_large_320_fpn(
+            **sizes, rpn_pre_nms_top_n_train=20, rpn_pre_nms_top_n_test=20, box_score_thresh=0
+        )
         one = retinanet_resnet50_fpn(**sizes, score_thresh=0, topk_candidates=9)
         counts = []
         with torch.no_grad():
@@ -218,8 +238,8 @@ def check_when_it_is_called():
     finally:
         library.batched_nms = whole
     assert [len(count) for count in counts] == [1, 2, 0, 1]
-    assert counts[0][0] <= 3 * 20 and counts[3][0] <= 5 * 9          # at most so many of each level
-    assert counts[1][0] <= 3 * 20 and counts[1][1] > 1000            # every class of every proposal: no such limit
+    assert counts[0][0] <= 3 * 20 and counts[3][0] <= 5 * 9  # at most so many of each level
+    assert counts[1][0] <= 3 * 20 and counts[1][1] > 1000  # every class of every proposal: no such limit
     comparisons = 0
 
     def counted(a, b):
@@ -248,9 +268,9 @@ def check_no_gradient():
 def check_distance():
     people = [[0.0, 0.0, 40.0, 100.0], [16.0, 0.0, 56.0, 100.0]]
     iou, penalty = overlap(*people), 16**2 / (56**2 + 100**2)
-    assert iou - penalty < 0.42 < iou and by_rule(people, [0.9, 0.8], 0.42) == [0]    # NMS deletes, DIoU-NMS does not
+    assert iou - penalty < 0.42 < iou and by_rule(people, [0.9, 0.8], 0.42) == [0]  # NMS deletes, DIoU-NMS does not
     nested = [[0.0, 0.0, 40.0, 100.0], [5.0, 12.5, 35.0, 87.5]]
-    assert overlap(*nested) > 0.5                                                     # same centre: no penalty, deleted
+    assert overlap(*nested) > 0.5  # same centre: no penalty, deleted
 
 
 @holds("Peaks of a heat map (keypoints)")
@@ -269,7 +289,7 @@ def average_precision(found, objects):
 
 @holds("Does NMS hurt average precision?")
 def check_average_precision():
-    assert average_precision([1, 0, 1], 2) < average_precision([1, 1], 2) == 1          # a duplicate between two objects
+    assert average_precision([1, 0, 1], 2) < average_precision([1, 1], 2) == 1  # a duplicate between two objects
     people = [[0.0, 0.0, 40.0, 100.0], [10.0, 0.0, 50.0, 100.0]]
     kept = by_rule(people, [0.9, 0.8], 0.5)
     assert kept == [0] and average_precision([1] * len(kept), 2) == 0.5
@@ -280,4 +300,4 @@ def check_one_query_per_object():
     from scipy.optimize import linear_sum_assignment  # the environment of the compiled operators has no SciPy
 
     cost = np.random.default_rng(0).random((3, 100))
-    assert len(set(linear_sum_assignment(cost)[1].tolist())) == 3                       # the other 97 learn "no object"
+    assert len(set(linear_sum_assignment(cost)[1].tolist())) == 3  # the other 97 learn "no object"

@@ -32,8 +32,12 @@ def two_sides() -> Figure:
     assert sorted(owner[keep].tolist()) == [0, 1]
     for i, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
         best = i in keep
-        colour, width = ((BLUE, 2.4) if best else (QUIET, 0.7))
-        left.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width, zorder=3 if best else 2))
+        colour, width = (BLUE, 2.4) if best else (QUIET, 0.7)
+        left.add_patch(
+            Rectangle(
+                (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width, zorder=3 if best else 2
+            )
+        )
     left.set_xlim(-25, 190)
     left.set_ylim(-25, 140)
     left.set_aspect("equal")
@@ -50,7 +54,13 @@ def two_sides() -> Figure:
             extra += len(kept(boxes, scores, threshold)) - found
         missed.append(lost / 300)
         doubled.append(extra / 300)
-    assert missed[0] > 0.2 and min(m + d for m, d in zip(missed, doubled)) > 0.01 and missed[-1] < 0.01 and doubled[0] < 0.02 and doubled[-1] > 1.5
+    assert (
+        missed[0] > 0.2
+        and min(m + d for m, d in zip(missed, doubled)) > 0.01
+        and missed[-1] < 0.01
+        and doubled[0] < 0.02
+        and doubled[-1] > 1.5
+    )
     right.plot(thresholds, missed, "--", color=ORANGE, label="missed objects")
     right.plot(thresholds, doubled, color=BLUE, label="duplicates")
     right.set_ylim(-0.05, 2)

@@ -17,11 +17,14 @@ from note_checks import by_definition, check, formula, holds, pitfall, raises, s
 by_definition("Detection, localisation, segmentation: what differs?", "Why no plain accuracy?", "One stage or two?")
 sourced("COCO, cocodataset.org/#format-data and #detection-eval", "`xywh` (COCO)", "Measure")
 sourced("Pascal VOC development kit, annotation format (xmin, ymin, xmax, ymax)", "Corners `xyxy` (VOC, torchvision)")
-sourced("Ultralytics documentation, detection data sets: class x_center y_center width height, normalised",
-        "YOLO text file")
+sourced(
+    "Ultralytics documentation, detection data sets: class x_center y_center width height, normalised", "YOLO text file"
+)
 sourced("Faster R-CNN, arXiv 1506.01497; Cascade R-CNN, arXiv 1712.00726, section 4", "Faster R-CNN, Cascade")
-sourced("SSD, arXiv 1512.02325; YOLO, arXiv 1506.02640; YOLOX, arXiv 2107.08430; YOLOv10, arXiv 2405.14458; EfficientDet, arXiv 1911.09070",
-        "SSD, YOLO, EfficientDet")
+sourced(
+    "SSD, arXiv 1512.02325; YOLO, arXiv 1506.02640; YOLOX, arXiv 2107.08430; YOLOv10, arXiv 2405.14458; EfficientDet, arXiv 1911.09070",
+    "SSD, YOLO, EfficientDet",
+)
 sourced("FCOS, arXiv 1904.01355; Objects as Points, arXiv 1904.07850, section 3", "FCOS, CenterNet")
 sourced("DETR, arXiv 2005.12872, abstract", "DETR and variants")
 sourced("Mask R-CNN, arXiv 1703.06870, section 3", "Mask R-CNN")
@@ -74,12 +77,12 @@ def check_stretching():
         boxed.append(v2.functional.resize(wrapped, [round(r * H), round(r * W)])[0].tolist())
     ratios = [[(x2 - x1) / (y2 - y1) for x1, y1, x2, y2 in group] for group in (stretched, boxed)]
     assert ratios[0][0] < 0.6 and ratios[0][1] > 1.7 and ratios[1] == [1, 1]
-    assert 640 * 360 < 640 * 640    # the padded part is computed for nothing
+    assert 640 * 360 < 640 * 640  # the padded part is computed for nothing
 
 
 @check
 def check_odd_padding():
-    assert round(0.64 * 667) == 427 and (640 - 427) % 2 == 1    # 1000×667 in 640: 106 above, 107 below
+    assert round(0.64 * 667) == 427 and (640 - 427) % 2 == 1  # 1000×667 in 640: 106 above, 107 below
     box = BoundingBoxes([[0.0, 0.0, 1000.0, 667.0]], format="XYXY", canvas_size=(667, 1000))
     padded = v2.functional.pad(v2.functional.resize(box, [427, 640]), [0, 106, 0, 107])
     assert padded.canvas_size == (640, 640) and padded.tolist() == [[0, 106, 640, 533]]
@@ -116,7 +119,12 @@ def check_augmentation():
         moved, target = transform(image, {"boxes": wrapped})
         assert within(moved, target["boxes"][0]) > 0.9
     wrong = BoundingBoxes(box, format="XYXY", canvas_size=(50, 40))
-    assert within(*(lambda moved, target: (moved, target["boxes"][0]))(*v2.RandomHorizontalFlip(1.0)(image, {"boxes": wrong}))) < 0.1
+    assert (
+        within(
+            *(lambda moved, target: (moved, target["boxes"][0]))(*v2.RandomHorizontalFlip(1.0)(image, {"boxes": wrong}))
+        )
+        < 0.1
+    )
 
 
 @pitfall("Augmentation makes the detector worse")
@@ -132,7 +140,9 @@ def check_argument_of_a_data_set():
         picture.save(root / "JPEGImages/a.jpg", quality=95)
         sides = "<xmin>8</xmin><ymin>8</ymin><xmax>24</xmax><ymax>24</ymax>"
         size = "<size><width>64</width><height>48</height><depth>3</depth></size>"
-        (root / "Annotations/a.xml").write_text(f"<annotation>{size}<object><name>dog</name><bndbox>{sides}</bndbox></object></annotation>")
+        (root / "Annotations/a.xml").write_text(
+            f"<annotation>{size}<object><name>dog</name><bndbox>{sides}</bndbox></object></annotation>"
+        )
         for argument, found in (("transform", False), ("transforms", True)):
             data = wrap_dataset_for_transforms_v2(VOCDetection(folder, image_set="train", **{argument: flip}))
             image, target = data[0]
@@ -153,7 +163,9 @@ def check_cropping():
     assert len(clean["boxes"]) == len(clean["labels"]) == 0
     with torch.no_grad():
         assert all(loss.isfinite() for loss in model([small], [clean]).values())
-    more = v2.SanitizeBoundingBoxes()(image, {"boxes": cut, "labels": torch.tensor([3]), "area": torch.ones(1), "iscrowd": torch.zeros(1)})[1]
+    more = v2.SanitizeBoundingBoxes()(
+        image, {"boxes": cut, "labels": torch.tensor([3]), "area": torch.ones(1), "iscrowd": torch.zeros(1)}
+    )[1]
     assert len(more["labels"]) == 0 and len(more["area"]) == len(more["iscrowd"]) == 1
 
 
@@ -167,7 +179,7 @@ def check_inclusive_pixels():
     voc = torch.tensor([[11.0, 21.0, 20.0, 24.0], [13.0, 21.0, 22.0, 25.0]])
     coco = torch.cat([voc[:, :2] - 1, voc[:, 2:] - voc[:, :2] + 1], 1)
     mask = torch.zeros(40, 40)
-    mask[20:24, 10:20] = 1    # pixels 11 to 20 and 21 to 24, counted from 1
+    mask[20:24, 10:20] = 1  # pixels 11 to 20 and 21 to 24, counted from 1
     x, y, w, h = (int(value) for value in coco[0])
     assert mask[y : y + h, x : x + w].sum() == mask.sum() == w * h
     corners = box_convert(coco, "xywh", "xyxy")
@@ -230,7 +242,12 @@ def check_targets():
             return model([torch.rand(3, 64, 64)], [{"boxes": torch.tensor([box]), "labels": torch.tensor([label])}])
 
     def predicted(label, num_classes):
-        return fastrcnn_loss(torch.randn(2, num_classes), torch.randn(2, num_classes * 4), [torch.tensor([0, label])], [torch.randn(2, 4)])
+        return fastrcnn_loss(
+            torch.randn(2, num_classes),
+            torch.randn(2, num_classes * 4),
+            [torch.tensor([0, label])],
+            [torch.randn(2, 4)],
+        )
 
     for wrong, error, text in (
         (lambda: predicted(90, 81), IndexError, "Target 90 is out of bounds"),

@@ -11,14 +11,20 @@ from note_checks import by_definition, check, formula, holds, pitfall, sourced, 
 from trainings import descend
 
 by_definition("Parameters", "Same in train and eval?")
-sourced("COCO, arXiv 1405.0312, and cocodataset.org/#detection-eval: area, measured as pixels of the segmentation mask",
-        "Small, medium, large (COCO)")
+sourced(
+    "COCO, arXiv 1405.0312, and cocodataset.org/#detection-eval: area, measured as pixels of the segmentation mask",
+    "Small, medium, large (COCO)",
+)
 sourced("Deformable DETR, arXiv 2010.04159, table 1", "Deformable DETR")
 sourced("Augmentation for small object detection, arXiv 1902.07296, sections 4 and 5", "Copy-paste, oversampling")
-sourced("A Normalized Gaussian Wasserstein Distance for Tiny Object Detection, arXiv 2110.13389, section 3.2 (the constant C)",
-        "Normalized Wasserstein distance in place of IoU")
-sourced("CrowdHuman, arXiv 1805.00123, section 3: full-body boxes, occluded parts included",
-        "Why can crowds be hard without NMS, too?")
+sourced(
+    "A Normalized Gaussian Wasserstein Distance for Tiny Object Detection, arXiv 2110.13389, section 3.2 (the constant C)",
+    "Normalized Wasserstein distance in place of IoU",
+)
+sourced(
+    "CrowdHuman, arXiv 1805.00123, section 3: full-body boxes, occluded parts included",
+    "Why can crowds be hard without NMS, too?",
+)
 
 SHIFTED = r"""
 \mathrm{IoU}_1 = \frac{s - d}{s + d}, \qquad \mathrm{IoU}_2 = \frac{(s - d)^2}{2 s^2 - (s - d)^2}
@@ -32,7 +38,10 @@ def check_shift():
     for s in (4.0, 8.0, 50.0):
         for d in (0.5, 2.0, 3.5):
             box = torch.tensor([[0.0, 0.0, s, s]], dtype=torch.float64)
-            one, two = (box_iou(box, box + d * torch.tensor(v, dtype=torch.float64)) for v in ([1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]))
+            one, two = (
+                box_iou(box, box + d * torch.tensor(v, dtype=torch.float64))
+                for v in ([1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0])
+            )
             assert abs((s - d) / (s + d) - float(one)) < 1e-9
             assert abs((s - d) ** 2 / (2 * s**2 - (s - d) ** 2) - float(two)) < 1e-9
     for s, text in ((8, "0.6"), (32, "0.8824"), (96, "0.9592")):
@@ -50,7 +59,7 @@ def check_tiles():
     for W, T, o in ((3840, 640, 128), (2160, 640, 128), (1000, 300, 77), (801, 400, 0), (641, 640, 128)):
         n = math.ceil((W - o) / (T - o))
         covered = [count * T - (count - 1) * o for count in (n, n - 1)]
-        assert covered[0] >= W > covered[1]    # enough, and one fewer is not
+        assert covered[0] >= W > covered[1]  # enough, and one fewer is not
         places = starts(W, T, o)
         assert places[0] == 0 and places[-1] + T == W
         assert all(b - a <= T - o for a, b in zip(places, places[1:]))
@@ -85,20 +94,24 @@ def check_survival():
 @holds("Soft-NMS, DIoU-NMS")
 def check_thresholds_in_a_crowd():
     left = 25.0 * torch.arange(8)
-    crowd = torch.stack([left, torch.zeros(8), left + 40, torch.full((8,), 100.0)], 1)    # neighbours overlap by 15/65
+    crowd = torch.stack([left, torch.zeros(8), left + 40, torch.full((8,), 100.0)], 1)  # neighbours overlap by 15/65
     scores = np.linspace(0.9, 0.8, 8)
     assert len(kept(crowd, scores, 0.1)) < len(kept(crowd, scores, 0.5)) == 8
-    closer = torch.stack([0.4 * left, torch.zeros(8), 0.4 * left + 40, torch.full((8,), 100.0)], 1)    # by 30/50
+    closer = torch.stack([0.4 * left, torch.zeros(8), 0.4 * left + 40, torch.full((8,), 100.0)], 1)  # by 30/50
     assert [len(kept(closer, scores, threshold)) for threshold in (0.3, 0.5, 0.7)] == [3, 4, 8]
     soft, iou, remaining = torch.tensor(scores), box_iou(closer, closer), list(range(8))
     while remaining:
         best = max(remaining, key=lambda i: soft[i])
         remaining.remove(best)
-        soft[remaining] *= torch.exp(-iou[best, remaining] ** 2 / 0.5)
+        soft[remaining] *= torch.exp(-(iou[best, remaining] ** 2) / 0.5)
     assert soft.min() > 0.1
-    twice = torch.tensor([[0.0, 0.0, 40.0, 100.0], [6.0, 0.0, 46.0, 100.0]])    # one person, found twice
+    twice = torch.tensor([[0.0, 0.0, 40.0, 100.0], [6.0, 0.0, 46.0, 100.0]])  # one person, found twice
     iou = float(box_iou(twice, twice)[0, 1])
-    assert len(kept(twice, [0.9, 0.8], 0.72)) == 1 and 0.8 * math.exp(-(iou**2) / 0.5) > 0.05 and iou - 36 / (46**2 + 100**2) < 0.739 < iou
+    assert (
+        len(kept(twice, [0.9, 0.8], 0.72)) == 1
+        and 0.8 * math.exp(-(iou**2) / 0.5) > 0.05
+        and iou - 36 / (46**2 + 100**2) < 0.739 < iou
+    )
     double = torch.cat([closer, closer + 2.0])
     assert len(kept(double, np.linspace(0.9, 0.8, 16), 0.5)) < 8 < len(kept(double, np.linspace(0.9, 0.8, 16), 0.95))
 
@@ -116,7 +129,15 @@ def pictures(count):
 
 
 def accuracy(width, prepare):
-    network = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(width, 2))
+    network = nn.Sequential(
+        nn.Conv2d(1, width, 3, 1, 1),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, 1, 1),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, 2),
+    )
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     (x, y), (new, truth) = pictures(64), pictures(64)
     descend(optimizer, lambda: F.cross_entropy(prepare(network, x), y), 30)
@@ -152,13 +173,13 @@ def check_merging():
 
     whole = lambda boxes, left, size: [box[0] == left and box[2] == left + size for box in boxes.tolist()]
     assert starts(1152, 640, 128) == [0, 512]
-    assert whole(found(590, 100, 0, True, False, W=1280), 590, 100) == [False, False]       # halves
-    assert whole(found(530, 100, 128, False, True), 530, 100) == [True, True]              # double
+    assert whole(found(590, 100, 0, True, False, W=1280), 590, 100) == [False, False]  # halves
+    assert whole(found(530, 100, 128, False, True), 530, 100) == [True, True]  # double
     assert whole(found(480, 100, 128, True, False), 480, 100) == [True]
-    assert whole(found(440, 100, 128, True, False), 440, 100) == [True, False]             # a sliver that NMS leaves
+    assert whole(found(440, 100, 128, True, False), 440, 100) == [True, False]  # a sliver that NMS leaves
     for left in range(0, 1152 - 100, 7):
         assert whole(found(left, 100, 128, True, True), left, 100) == [True]
-    assert len(found(500, 300, 128, False, True)) == 0                                     # longer than the overlap
+    assert len(found(500, 300, 128, False, True)) == 0  # longer than the overlap
 
 
 @holds("Defaults", "How large should the overlap of tiles be?")
@@ -214,13 +235,13 @@ def check_positives_need_smaller_anchors():
     y, x = torch.meshgrid(torch.arange(64.0) * 4, torch.arange(64.0) * 4, indexing="ij")
     centres, small = torch.stack([x, y, x, y], -1).view(-1, 4), torch.tensor([[101.0, 77.0, 117.0, 93.0]])
     best = [float(box_iou(small, centres + side / 2 * torch.tensor([-1.0, -1.0, 1.0, 1.0])).max()) for side in (32, 16)]
-    assert best[0] < 0.3 and best[1] > 0.7     # torchvision's finest FPN map, stride 4, has anchors of 32
+    assert best[0] < 0.3 and best[1] > 0.7  # torchvision's finest FPN map, stride 4, has anchors of 32
 
 
 @holds("Why are coarse maps hard for small objects?", "Larger input", "FPN with P2")
 def check_cells():
     assert (16 / 32) ** 2 == 0.25 and 32**2 == 1024
-    assert 36 // 32 == 56 // 32 and 50 // 32 != 70 // 32                # 20 pixels apart: one cell, or two
+    assert 36 // 32 == 56 // 32 and 50 // 32 != 70 // 32  # 20 pixels apart: one cell, or two
     fine, coarse = (nn.MaxPool2d(stride)(torch.zeros(1, 1, 256, 256)).numel() for stride in (4, 8))
     twice = nn.MaxPool2d(8)(torch.zeros(1, 1, 512, 512)).numel()
     assert fine == twice == 4 * coarse
@@ -230,9 +251,9 @@ def check_cells():
 def check_upscaling():
     picture = F.avg_pool2d(torch.rand(1, 1, 32, 32), 3, 1, 1)
     larger = F.interpolate(picture, scale_factor=2, mode="nearest")
-    assert torch.equal(larger[..., ::2, ::2], picture)                  # nothing in it that was not in the small one
+    assert torch.equal(larger[..., ::2, ::2], picture)  # nothing in it that was not in the small one
     anchor, small = torch.tensor([[0.0, 0.0, 32.0, 32.0]]), torch.tensor([[8.0, 8.0, 24.0, 24.0]])
     assert box_iou(anchor, small) == 0.25 and box_iou(anchor, 2 * small - 16) == 1
-    transform = retinanet_resnet50_fpn(weights=None, weights_backbone=None).transform      # resizes to 800 again
+    transform = retinanet_resnet50_fpn(weights=None, weights_backbone=None).transform  # resizes to 800 again
     shapes = [transform([torch.zeros(3, *size)])[0].tensors.shape for size in ((400, 500), (800, 1000))]
     assert shapes[0] == shapes[1]

@@ -22,7 +22,12 @@ def shift_and_tiles() -> Figure:
     drawn, (left, right) = plt.subplots(1, 2)
     sizes = torch.logspace(2, 8, 61, base=2)
     for d, colour, line in ((1, GREEN, "-."), (2, BLUE, "-"), (4, ORANGE, "--")):
-        values = torch.stack([box_iou(b := torch.tensor([[0.0, 0.0, s, s]]), b + torch.tensor([d, 0.0, d, 0.0]))[0, 0] for s in sizes.tolist()])
+        values = torch.stack(
+            [
+                box_iou(b := torch.tensor([[0.0, 0.0, s, s]]), b + torch.tensor([d, 0.0, d, 0.0]))[0, 0]
+                for s in sizes.tolist()
+            ]
+        )
         assert (values.diff() > 0).all() and values[-1] > 0.95
         left.plot(sizes, values, line, color=colour, label=f"shift {d}")
     left.set_xscale("log", base=2)

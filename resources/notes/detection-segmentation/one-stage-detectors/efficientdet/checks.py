@@ -13,8 +13,11 @@ from note_checks import check, formula, holds, pitfall, raises, sourced, stated,
 from trainings import descend, handwritten_digits
 
 PAPER = "EfficientDet, arXiv 1911.09070, "
-sourced(PAPER + "sections 3 and 4, table 1; google/automl, efficientdet/hparams_config.py: num_scales 3, 3 ratios",
-        "Raw output", "Defaults")
+sourced(
+    PAPER + "sections 3 and 4, table 1; google/automl, efficientdet/hparams_config.py: num_scales 3, 3 ratios",
+    "Raw output",
+    "Defaults",
+)
 sourced(PAPER + "section 5.1: alpha 0.25, gamma 1.5", "Defaults")
 sourced(PAPER + "section 4.1; google/automl, efficientdet: NMS in post-processing", "Same in train and eval?")
 sourced(PAPER + "sections 3.1 and 3.2 and figure 2", "FPN", "PANet", "BiFPN")
@@ -22,8 +25,10 @@ sourced("YOLOv4, arXiv 2004.10934, section 3.4: PAN with concatenation in place 
 sourced("NAS-FPN, arXiv 1904.07392, section 3", "NAS-FPN")
 sourced(PAPER + "sections 3.3 and 5.3, table 6", "Why not softmax?")
 sourced(PAPER + "section 5.4, figure 6", "Why scale everything together?")
-sourced(PAPER + "section 4.1; google/automl, efficientdet/tf2/efficientdet_keras.py, ClassNet and BoxNet",
-        "Are the heads separate for each level?")
+sourced(
+    PAPER + "section 4.1; google/automl, efficientdet/tf2/efficientdet_keras.py, ClassNet and BoxNet",
+    "Are the heads separate for each level?",
+)
 
 # verified: formula-only (no EfficientDet in torchvision): NumPy against tensor operations.
 FUSION = r"O = \sum_i \frac{w_i}{\varepsilon + \sum_j w_j}\, I_i"
@@ -55,7 +60,7 @@ def check_fusion():
     stated("1.9998", fused([1, -0.5], [2.0, 6.0]))
     assert fused([-1, -2], [2.0, 6.0]) == 0
     stated("0.99995", fused([1, 1], [1.0, 1.0]))
-    assert torch.isnan(torch.zeros(2) / torch.zeros(2).sum()).all()    # without it
+    assert torch.isnan(torch.zeros(2) / torch.zeros(2).sum()).all()  # without it
 
 
 @formula(LEVEL6)
@@ -66,7 +71,18 @@ def check_level_six():
     td = conv((a[0] * p6 + a[1] * interpolate(p7, (4, 4))) / (a.sum() + EPS))
     out = conv((b[0] * p6 + b[1] * td + b[2] * max_pool2d(p5out, 3, 2, 1)) / (b.sum() + EPS))
     up = p7.numpy().repeat(2, 2).repeat(2, 3)
-    down = np.stack([[[p5out.numpy()[0, c, max(0, 2 * i - 1) : 2 * i + 2, max(0, 2 * j - 1) : 2 * j + 2].max() for j in range(4)] for i in range(4)] for c in range(2)])[None]
+    down = np.stack(
+        [
+            [
+                [
+                    p5out.numpy()[0, c, max(0, 2 * i - 1) : 2 * i + 2, max(0, 2 * j - 1) : 2 * j + 2].max()
+                    for j in range(4)
+                ]
+                for i in range(4)
+            ]
+            for c in range(2)
+        ]
+    )[None]
     ours_td = fused(a.tolist(), [p6.numpy(), up])
     np.testing.assert_allclose(conv(torch.tensor(ours_td)).detach().numpy(), td.detach().numpy(), atol=1e-12)
     ours = fused(b.tolist(), [p6.numpy(), td.detach().numpy(), down])
@@ -88,12 +104,18 @@ def check_scaling():
 @holds("Input", "Same in train and eval?", "Why drop nodes with a single input?", "BiFPN")
 def check_layer():
     layer = article()["BiFPN"](8)
-    raises(ValueError, lambda: layer([torch.randn(8, n, n) for n in (64, 32, 16, 8, 4)]), "Please provide input tensor in (N, C")
+    raises(
+        ValueError,
+        lambda: layer([torch.randn(8, n, n) for n in (64, 32, 16, 8, 4)]),
+        "Please provide input tensor in (N, C",
+    )
     maps = [torch.randn(2, 8, n, n) for n in (32, 16, 8, 4, 2)]
     with torch.no_grad():
         assert not torch.allclose(layer.train()(maps)[0], layer.eval()(maps)[0], atol=1e-3)
     nodes = list(layer.down) + list(layer.up)
-    assert len(nodes) == 8 == 2 * 5 - 2 and min(len(node.v) for node in nodes) == 2    # no middle node at P7, one node at P3
+    assert (
+        len(nodes) == 8 == 2 * 5 - 2 and min(len(node.v) for node in nodes) == 2
+    )  # no middle node at P7, one node at P3
     assert all(node.v.requires_grad and node.conv[1].groups == 8 for node in nodes)
     assert not [name for name in torchvision.models.list_models() if "efficientdet" in name]
     assert all(resolution % 128 == 0 for resolution in (512, 640, 768, 896, 1024, 1280, 1536))
@@ -140,7 +162,7 @@ def check_uneven_sizes():
     padded = nn.functional.pad(torch.zeros(1, 3, 608, 608), [0, 32, 0, 32]).shape[-1]
     for maps in (by_two(pyramid(padded)), layer(pyramid(608))):
         assert len(maps) == 5
-    down = [torch.randn(2, 8, n, n) for n in (62, 31, 15, 7, 3)]    # a backbone that rounds down
+    down = [torch.randn(2, 8, n, n) for n in (62, 31, 15, 7, 3)]  # a backbone that rounds down
     raises(RuntimeError, lambda: layer(down), "must match the size of tensor b")
 
 
@@ -179,7 +201,15 @@ def check_small_batches():
     order = torch.randperm(len(y))
     x, y = x[order], y[order]
     old, new, test = slice(0, 800), slice(800, 1200), slice(1200, None)
-    network = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
+    network = nn.Sequential(
+        nn.Linear(64, 64),
+        nn.BatchNorm1d(64),
+        nn.ReLU(),
+        nn.Linear(64, 32),
+        nn.BatchNorm1d(32),
+        nn.ReLU(),
+        nn.Linear(32, 10),
+    )
     optimizer = torch.optim.SGD(network.parameters(), 0.5)
     descend(optimizer, lambda: cross_entropy(network(x[old]), y[old]), 60)
     start = {name: value.clone() for name, value in network.state_dict().items()}
@@ -206,7 +236,7 @@ def check_small_batches():
     assert tuned(0.002, frozen=True) > 0.93 and tuned(0.01, frozen=True, accumulate=16) > 0.93
     layer = nn.BatchNorm1d(64)
     seen = [layer(x[2 * i : 2 * i + 2])[0].detach() for i in range(16)]
-    assert torch.allclose(seen[3], nn.BatchNorm1d(64)(x[6:8])[0])    # calls before it, accumulated or not, change nothing
+    assert torch.allclose(seen[3], nn.BatchNorm1d(64)(x[6:8])[0])  # calls before it, accumulated or not, change nothing
 
 
 @check

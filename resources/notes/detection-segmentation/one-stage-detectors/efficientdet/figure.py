@@ -50,7 +50,15 @@ def who_sees_whom() -> Figure:
         for row in range(5):
             for column in range(5):
                 seen = bool(matrix[row, column])
-                panel.scatter(column, row, s=150, marker="s", color=colour if seen else "none", edgecolors=colour if seen else QUIET, linewidths=1)
+                panel.scatter(
+                    column,
+                    row,
+                    s=150,
+                    marker="s",
+                    color=colour if seen else "none",
+                    edgecolors=colour if seen else QUIET,
+                    linewidths=1,
+                )
         panel.set_xticks(range(5), names)
         panel.set_yticks(range(5), names)
         panel.set_xlim(-0.6, 4.6)

@@ -20,14 +20,17 @@ from torchvision.tv_tensors import BoundingBoxes, Image
 
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
-sourced("YOLO, arXiv 1506.02640, section 2; YOLO9000, arXiv 1612.08242, section 2; YOLOv3, arXiv 1804.02767, section 2",
-        "YOLO v1–v3")
+sourced(
+    "YOLO, arXiv 1506.02640, section 2; YOLO9000, arXiv 1612.08242, section 2; YOLOv3, arXiv 1804.02767, section 2",
+    "YOLO v1–v3",
+)
 sourced("Focal loss, arXiv 1708.02002, sections 3 and 4", "RetinaNet")
 sourced("Faster R-CNN, arXiv 1506.01497, section 3; Fast R-CNN, arXiv 1504.08083, section 2.3", "Faster R-CNN")
 sourced("FCOS, arXiv 1904.01355, section 3", "FCOS")
 sourced("YOLO, arXiv 1506.02640, section 2; SSD, arXiv 1512.02325, section 2", "How does SSD differ from YOLO v1?")
-sourced("SSD, arXiv 1512.02325, section 3.1: conv4_3 has a different feature scale",
-        "What is the scaling of conv4_3 for?")
+sourced(
+    "SSD, arXiv 1512.02325, section 3.1: conv4_3 has a different feature scale", "What is the scaling of conv4_3 for?"
+)
 
 BOXES = r"""
 c = \left( \frac{j + \frac12}{f},\; \frac{i + \frac12}{f} \right), \qquad
@@ -81,7 +84,9 @@ def check_loss():
         a, g = box_convert(anchors, "xyxy", "cxcywh").double(), box_convert(truth, "xyxy", "cxcywh").double()
         box = 0.0
         for i in P:
-            target = torch.cat([10 * (g[matched[i], :2] - a[i, :2]) / a[i, 2:], 5 * torch.log(g[matched[i], 2:] / a[i, 2:])])
+            target = torch.cat(
+                [10 * (g[matched[i], :2] - a[i, :2]) / a[i, 2:], 5 * torch.log(g[matched[i], 2:] / a[i, 2:])]
+            )
             d = (out["bbox_regression"][0, i].double() - target).abs()
             box += float(torch.where(d < 1, 0.5 * d**2, d - 0.5).sum())
         assert abs(score / len(P) - float(library["classification"])) < 1e-4
@@ -92,19 +97,38 @@ def check_loss():
 def check_settings():
     ssd = model(91)
     stated("35,641,826", sum(p.numel() for p in ssd.parameters()))
-    stated("3,440,060", sum(p.numel() for p in ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None).parameters()))
+    stated(
+        "3,440,060",
+        sum(p.numel() for p in ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None).parameters()),
+    )
     stated("34.9", SSD300_VGG16_Weights.COCO_V1.meta["_ops"])
     stated("0.58", SSDLite320_MobileNet_V3_Large_Weights.COCO_V1.meta["_ops"])
     assert (ssd.score_thresh, ssd.nms_thresh, ssd.topk_candidates, ssd.detections_per_img) == (0.01, 0.45, 400, 200)
     lite = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
-    assert (lite.score_thresh, lite.nms_thresh, lite.topk_candidates, lite.detections_per_img) == (0.001, 0.55, 300, 300)
+    assert (lite.score_thresh, lite.nms_thresh, lite.topk_candidates, lite.detections_per_img) == (
+        0.001,
+        0.55,
+        300,
+        300,
+    )
     assert lite.transform.fixed_size == (320, 320)
     stated("0.2", lite.anchor_generator.scales[0])
     stated("0.95", lite.anchor_generator.scales[-2])
-    assert ssd.neg_to_pos_ratio == 3 and ssd.box_coder.weights == (10.0, 10.0, 5.0, 5.0) and ssd.transform.fixed_size == (300, 300)
+    assert (
+        ssd.neg_to_pos_ratio == 3
+        and ssd.box_coder.weights == (10.0, 10.0, 5.0, 5.0)
+        and ssd.transform.fixed_size == (300, 300)
+    )
     generator = ssd.anchor_generator
     assert generator.scales == [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05] and generator.clip
-    assert generator.steps == [8, 16, 32, 64, 100, 300] and generator.aspect_ratios == [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
+    assert generator.steps == [8, 16, 32, 64, 100, 300] and generator.aspect_ratios == [
+        [2],
+        [2, 3],
+        [2, 3],
+        [2, 3],
+        [2],
+        [2],
+    ]
     assert (ssd.backbone.scale_weight == 20).all()
     resized, _ = ssd.transform([torch.rand(3, 100, 400)])
     assert resized.tensors.shape[-2:] == (300, 300)
@@ -122,7 +146,11 @@ def check_modes():
     assert set(losses) == {"bbox_regression", "classification"} and len(found) == 2
     for one in found:
         n = len(one["boxes"])
-        assert one["boxes"].shape == (n, 4) and one["labels"].shape == one["scores"].shape == (n,) and one["labels"].dtype == torch.int64
+        assert (
+            one["boxes"].shape == (n, 4)
+            and one["labels"].shape == one["scores"].shape == (n,)
+            and one["labels"].dtype == torch.int64
+        )
 
 
 @holds("Why an extra square of scale $\\sqrt{s_k s_{k+1}}$?")
@@ -136,7 +164,7 @@ def check_extra_square():
 
 @holds("Why are hard negatives chosen per step?")
 def check_changing_negatives():
-    losses = torch.rand(2, 500)    # of the same background boxes, under two states of the model
+    losses = torch.rand(2, 500)  # of the same background boxes, under two states of the model
     first, second = (set(loss.topk(30).indices.tolist()) for loss in losses)
     ssd, chosen = model(), []
     anchors = torch.tensor([[0.0, 0.0, 9.0, 9.0]]).expand(200, 4)
@@ -159,7 +187,9 @@ def check_by_hand():
     stated("30.74", 300 * math.sqrt(0.07 * 0.15))
     stated("29.70", 21 * math.sqrt(2))
     stated("14.85", 21 / math.sqrt(2))
-    boxes = model().anchor_generator(ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in maps])[0]
+    boxes = model().anchor_generator(
+        ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in maps]
+    )[0]
     stated("−6.5", boxes[0, 0])
     sizes = box_convert(boxes[:4], "xyxy", "cxcywh")[:, 2].tolist()
     assert all(abs(a - b) < 0.01 for a, b in zip(sizes, (21, 30.74, 29.70, 14.85)))
@@ -168,7 +198,11 @@ def check_by_hand():
 
 @pitfall('Fine-tuning fails: shape mismatch, or "expected value 91 but got 3"')
 def check_wrong_number_of_classes():
-    raises(ValueError, lambda: ssd300_vgg16(weights=SSD300_VGG16_Weights.COCO_V1, num_classes=3), "expected value 91 but got 3")
+    raises(
+        ValueError,
+        lambda: ssd300_vgg16(weights=SSD300_VGG16_Weights.COCO_V1, num_classes=3),
+        "expected value 91 but got 3",
+    )
     tuned = model(91)
     with torch.device("meta"):
         other = model(3)
@@ -194,9 +228,11 @@ def nms(boxes, scores, threshold):
 
 @pitfall("Up to 200 boxes per image, most of them weak")
 def check_weak_boxes():
-    box_operators.nms = nms    # this process only: the operator is not compiled here
+    box_operators.nms = nms  # this process only: the operator is not compiled here
     ssd = model()
-    boxes = ssd.anchor_generator(ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in (38, 19, 10, 5, 3, 1)])
+    boxes = ssd.anchor_generator(
+        ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in (38, 19, 10, 5, 3, 1)]
+    )
     logits = torch.cat([torch.full((1, 8732, 1), 4.0), 0.5 * torch.randn(1, 8732, 2)], 2)
     logits[0, 1000, 1] = 9.0
     out = {"bbox_regression": torch.zeros(1, 8732, 4), "cls_logits": logits}
@@ -207,7 +243,10 @@ def check_weak_boxes():
 @pitfall("Small objects are missed")
 def check_small_objects():
     """The size that is left of an object, and its best default box; no detector is trained here."""
-    photo, target = torch.zeros(3, 1200, 1200), {"boxes": torch.tensor([[600.0, 600.0, 620.0, 620.0]]), "labels": torch.tensor([1])}
+    photo, target = (
+        torch.zeros(3, 1200, 1200),
+        {"boxes": torch.tensor([[600.0, 600.0, 620.0, 620.0]]), "labels": torch.tensor([1])},
+    )
     ssd = model()
     with torch.device("meta"):
         fpn = retinanet_resnet50_fpn(weights=None, weights_backbone=None)
@@ -215,7 +254,9 @@ def check_small_objects():
     def side(network, image, box):
         return network.transform([image], [{"boxes": box, "labels": torch.tensor([1])}])[1][0]["boxes"]
 
-    boxes = ssd.anchor_generator(ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in (38, 19, 10, 5, 3, 1)])[0]
+    boxes = ssd.anchor_generator(
+        ImageList(torch.zeros(1, 3, 300, 300), [(300, 300)]), [torch.zeros(1, 1, f, f) for f in (38, 19, 10, 5, 3, 1)]
+    )[0]
     whole = side(ssd, photo, target["boxes"])
     stated("5", whole[0, 2] - whole[0, 0])
     tile = side(ssd, photo[:, 450:750, 450:750], target["boxes"] - 450)
@@ -230,11 +271,16 @@ def check_squeezed_objects():
     image, box = torch.rand(3, 100, 400), torch.tensor([[100.0, 40.0, 120.0, 60.0]])
 
     def shape(network, image, box):
-        x1, y1, x2, y2 = network.transform([image], [{"boxes": box, "labels": torch.tensor([1])}])[1][0]["boxes"][0].tolist()
+        x1, y1, x2, y2 = network.transform([image], [{"boxes": box, "labels": torch.tensor([1])}])[1][0]["boxes"][
+            0
+        ].tolist()
         return (x2 - x1) / (y2 - y1)
 
     with torch.device("meta"):
         ssd, faster = model(), fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     assert abs(shape(ssd, image, box) - 0.25) < 1e-4 and abs(shape(faster, image, box) - 1) < 0.01
     padded, moved = v2.Pad([0, 150])(Image(image), BoundingBoxes(box, format="XYXY", canvas_size=(100, 400)))
-    assert padded.shape[-2:] == (400, 400) and abs(shape(ssd, padded.as_subclass(torch.Tensor), moved.as_subclass(torch.Tensor)) - 1) < 1e-4
+    assert (
+        padded.shape[-2:] == (400, 400)
+        and abs(shape(ssd, padded.as_subclass(torch.Tensor), moved.as_subclass(torch.Tensor)) - 1) < 1e-4
+    )

@@ -14,7 +14,15 @@ def boxes_per_map() -> Figure:
     drawn, (left, right) = plt.subplots(1, 2)
     for row, pairs in enumerate(generator._wh_pairs):
         pairs = pairs.clamp(max=1) * 300
-        left.scatter(pairs[:, 0], pairs[:, 1], s=16, color=SERIES[row], marker="osD^vP"[row], linewidths=0, label=f"{maps[row]}×{maps[row]}")
+        left.scatter(
+            pairs[:, 0],
+            pairs[:, 1],
+            s=16,
+            color=SERIES[row],
+            marker="osD^vP"[row],
+            linewidths=0,
+            label=f"{maps[row]}×{maps[row]}",
+        )
     squares = [float(pair[0]) * 300 for pairs in generator._wh_pairs for pair in pairs[:2]]
     assert round(min(squares)) == 21 and round(max(squares)) == 287
     left.set_ylim(0, 450)

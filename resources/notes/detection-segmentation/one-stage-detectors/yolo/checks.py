@@ -70,10 +70,20 @@ def check_decoding():
                         tx, ty, tw, th = raw[a, :, cy, cx].tolist()
                         pw, ph = anchors[a].tolist()
                         if version == 3:
-                            ours = [stride * (sigmoid(tx) + cx), stride * (sigmoid(ty) + cy), pw * math.exp(tw), ph * math.exp(th)]
+                            ours = [
+                                stride * (sigmoid(tx) + cx),
+                                stride * (sigmoid(ty) + cy),
+                                pw * math.exp(tw),
+                                ph * math.exp(th),
+                            ]
                             assert cx * stride < ours[0] < (cx + 1) * stride
                         else:
-                            ours = [stride * (2 * sigmoid(tx) - 0.5 + cx), stride * (2 * sigmoid(ty) - 0.5 + cy), pw * (2 * sigmoid(tw)) ** 2, ph * (2 * sigmoid(th)) ** 2]
+                            ours = [
+                                stride * (2 * sigmoid(tx) - 0.5 + cx),
+                                stride * (2 * sigmoid(ty) - 0.5 + cy),
+                                pw * (2 * sigmoid(tw)) ** 2,
+                                ph * (2 * sigmoid(th)) ** 2,
+                            ]
                             assert (cx - 0.5) * stride < ours[0] < (cx + 1.5) * stride and ours[2] < 4 * pw
                         np.testing.assert_allclose(ours, library[a, :, cy, cx].numpy(), rtol=1e-9)
     assert (2 * sigmoid(0)) ** 2 == 1 and 3.99 < (2 * sigmoid(8)) ** 2 < 4
@@ -84,7 +94,9 @@ def check_decoding():
 def check_distance_from_bins():
     z = torch.randn(16, dtype=torch.float64) * 3
     ours = 8 * sum(i * math.exp(v) for i, v in enumerate(z.tolist())) / sum(math.exp(v) for v in z.tolist())
-    convolution = nn.Conv2d(16, 1, 1, bias=False).double()             # the usual implementation: softmax, then a fixed 1x1 convolution
+    convolution = nn.Conv2d(
+        16, 1, 1, bias=False
+    ).double()  # the usual implementation: softmax, then a fixed 1x1 convolution
     convolution.weight.data[:] = torch.arange(16.0).view(1, 16, 1, 1)
     assert abs(ours - 8 * float(convolution(z.softmax(0).view(1, 16, 1, 1)).detach())) < 1e-9
 
@@ -127,9 +139,15 @@ def check_label_lines():
         return (x1 + x2) / 2 / W, (y1 + y2) / 2 / H, (x2 - x1) / W, (y2 - y1) / H
 
     passes = lambda line: all(0 <= v <= 1 for v in line)
-    assert passes(centred(100, 100, 300, 200)) and passes((100 / W, 100 / H, 300 / W, 200 / H))    # divided corners go unnoticed
-    assert passes(centred(-20, 100, 300, 200)) and not passes(centred(-100, 0, 700, 480)) and not passes((200, 150, 200, 100))
-    assert centred(0, 0, 640, 480) == (0.5, 0.5, 1, 1)    # the larger box, clipped
+    assert passes(centred(100, 100, 300, 200)) and passes(
+        (100 / W, 100 / H, 300 / W, 200 / H)
+    )  # divided corners go unnoticed
+    assert (
+        passes(centred(-20, 100, 300, 200))
+        and not passes(centred(-100, 0, 700, 480))
+        and not passes((200, 150, 200, 100))
+    )
+    assert centred(0, 0, 640, 480) == (0.5, 0.5, 1, 1)  # the larger box, clipped
 
     def fixed(x1, y1, x2, y2):
         return centred(max(0, x1), max(0, y1), min(W, x2), min(H, y2))
@@ -138,7 +156,10 @@ def check_label_lines():
         line = fixed(*corners)
         assert passes(line) and line[0] - line[2] / 2 >= -1e-12 and line[0] + line[2] / 2 <= 1 + 1e-12
     misread = (100 / W, 100 / H, 300 / W, 200 / H)
-    assert abs((misread[0] - misread[2] / 2) * W - 100) > 100 and abs((fixed(100, 100, 300, 200)[0] - fixed(100, 100, 300, 200)[2] / 2) * W - 100) < 1e-9
+    assert (
+        abs((misread[0] - misread[2] / 2) * W - 100) > 100
+        and abs((fixed(100, 100, 300, 200)[0] - fixed(100, 100, 300, 200)[2] / 2) * W - 100) < 1e-9
+    )
 
 
 @pitfall("Boxes are shifted in wide images")
@@ -175,7 +196,9 @@ def clustered(boxes):
 
 @pitfall("Anchors do not fit after a change of input size")
 def check_anchors():
-    anchors = np.array([(10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326)], dtype=float)
+    anchors = np.array(
+        [(10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326)], dtype=float
+    )
     at_416 = anchors[np.random.randint(0, 9, 900)] * np.exp(0.1 * np.random.randn(900, 2))
     at_832 = 2 * at_416
     euclidean = KMeans(9, n_init=3, random_state=0).fit(at_832).cluster_centers_
@@ -211,7 +234,10 @@ def check_strides():
         exec(re.search(r"^```python\n(.*?)^```", subject.texts["en"], re.S | re.M)[1], names)
     darknet = names["darknet"]
     blocks = [module.body for module in darknet if hasattr(module, "body")]
-    assert all(b[0][0].kernel_size == (1, 1) and 2 * b[0][0].out_channels == b[0][0].in_channels == b[1][0].out_channels for b in blocks)
+    assert all(
+        b[0][0].kernel_size == (1, 1) and 2 * b[0][0].out_channels == b[0][0].in_channels == b[1][0].out_channels
+        for b in blocks
+    )
     halving = [module for module in darknet.modules() if isinstance(module, nn.Conv2d) and module.stride == (2, 2)]
     assert len(halving) == 5 and all(module.kernel_size == (3, 3) for module in halving)
     assert not any("Pool" in type(module).__name__ for module in darknet.modules())

@@ -3,7 +3,11 @@ import sys
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
-from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights, maskrcnn_resnet50_fpn
+from torchvision.models.detection import (
+    FasterRCNN_ResNet50_FPN_Weights,
+    MaskRCNN_ResNet50_FPN_Weights,
+    maskrcnn_resnet50_fpn,
+)
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import keypointrcnn_loss, maskrcnn_inference, maskrcnn_loss
@@ -19,13 +23,17 @@ sourced("YOLACT, arXiv 1904.02689, abstract; SOLOv2, arXiv 2003.10152, abstract"
 sourced("Mask2Former, arXiv 2112.01527, abstract and section 1", "Mask2Former")
 sourced("Panoptic Segmentation, arXiv 1801.00868, section 1", "Panoptic segmentation")
 sourced(PAPER + "table 2b: softmax 24.8, sigmoid 30.3", "Why sigmoid and not softmax over classes?")
-sourced(PAPER + "section 3.1, Inference: fewer, more accurate RoIs",
-        "Why are masks predicted from final boxes at test time, not from proposals?")
-sourced(PAPER + "section 4.3: due solely to the benefits of multi-task training",
-        "Does the mask branch help the boxes?")
+sourced(
+    PAPER + "section 3.1, Inference: fewer, more accurate RoIs",
+    "Why are masks predicted from final boxes at test time, not from proposals?",
+)
+sourced(
+    PAPER + "section 4.3: due solely to the benefits of multi-task training", "Does the mask branch help the boxes?"
+)
 sourced("V-Net, arXiv 1606.04797, section 3", "Which loss suits tiny foregrounds?")
-sourced(PAPER + "section 5: one-hot m x m masks, an m^2-way softmax, 56 x 56",
-        "How does the same design predict keypoints?")
+sourced(
+    PAPER + "section 5: one-hot m x m masks, an m^2-way softmax, 56 x 56", "How does the same design predict keypoints?"
+)
 
 LOSS = r"""
 L_{\text{mask}} = \frac{1}{28^2 N} \sum_{i=1}^{N} \sum_{p} \left( -y_{ip} \ln \sigma\big(z_{ip}^{(c_i)}\big) - (1 - y_{ip}) \ln\left(1 - \sigma\big(z_{ip}^{(c_i)}\big)\right) \right)
@@ -53,7 +61,7 @@ def check_loss():
     without_compiled_operators()
     for n, classes in ((1, 2), (6, 4)):
         logits, labels = torch.randn(n, classes, 28, 28), torch.randint(1, classes, (n,))
-        side = 28                                                       # a box of 28 pixels: the crop is the mask itself
+        side = 28  # a box of 28 pixels: the crop is the mask itself
         masks, boxes = torch.zeros(n, 64, 64), torch.zeros(n, 4)
         y = torch.randint(0, 2, (n, 30, 30)).float()
         for i in range(n):
@@ -88,10 +96,12 @@ def check_parameters():
     stated("44,401,393", meta["num_params"])
     with torch.device("meta"):
         plain = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
-    norms = sum(p.numel() for m in plain.backbone.body.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
+    norms = sum(
+        p.numel() for m in plain.backbone.body.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters()
+    )
     assert sum(p.numel() for p in plain.parameters()) - norms == meta["num_params"]
     stated("134", meta["_ops"])
-    assert meta["_ops"] == FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["_ops"]    # the listing counts no mask
+    assert meta["_ops"] == FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["_ops"]  # the listing counts no mask
     stated("37.9", meta["_metrics"]["COCO-val2017"]["box_map"])
     stated("37.0", FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["_metrics"]["COCO-val2017"]["box_map"])
     assert heads.mask_roi_pool.output_size == (14, 14)
@@ -110,7 +120,15 @@ def check_by_hand():
 
 def small_model():
     without_compiled_operators()
-    return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96, rpn_pre_nms_top_n_test=12, rpn_pre_nms_top_n_train=12)
+    return maskrcnn_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=3,
+        min_size=64,
+        max_size=96,
+        rpn_pre_nms_top_n_test=12,
+        rpn_pre_nms_top_n_train=12,
+    )
 
 
 @pitfall("Masks have an extra axis and are not binary")
@@ -125,7 +143,10 @@ def check_whole_model():
     assert binary.shape == (len(out["boxes"]), 40, 50) and binary.dtype == torch.bool
     masks = torch.zeros(1, 40, 50, dtype=torch.uint8)
     masks[0, 5:30, 5:40] = 1
-    losses = model.train()([torch.rand(3, 40, 50)], [{"boxes": torch.tensor([[5.0, 5.0, 40.0, 30.0]]), "labels": torch.tensor([1]), "masks": masks}])
+    losses = model.train()(
+        [torch.rand(3, 40, 50)],
+        [{"boxes": torch.tensor([[5.0, 5.0, 40.0, 30.0]]), "labels": torch.tensor([1]), "masks": masks}],
+    )
     assert len(losses) == 5 and losses["loss_mask"] > 0
     chosen = maskrcnn_inference(torch.randn(3, 4, 28, 28), [torch.tensor([1, 3, 2])])[0]
     assert chosen.shape == (3, 1, 28, 28)
@@ -136,22 +157,27 @@ def check_boxes_of_the_mask_branch():
     model, seen = small_model(), []
     assert model.roi_heads.detections_per_img == 100
     model.transform.postprocess = lambda result, shapes, sizes: result
-    model.roi_heads.mask_roi_pool.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1][0].detach()))
+    model.roi_heads.mask_roi_pool.register_forward_hook(
+        lambda module, inputs, output: seen.append(inputs[1][0].detach())
+    )
     found = model.eval()([torch.rand(3, 64, 64)])[0]
     assert torch.equal(seen[-1], found["boxes"])
     masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
     masks[0, 5:30, 5:40] = 1
     truth = torch.tensor([[5.0, 5.0, 40.0, 30.0]])
     model.train()([torch.rand(3, 64, 64)], [{"boxes": truth, "labels": torch.tensor([1]), "masks": masks}])
-    assert len(seen) == 2 and box_iou(seen[-1], truth).min() >= 0.5      # positive proposals, no detections
+    assert len(seen) == 2 and box_iou(seen[-1], truth).min() >= 0.5  # positive proposals, no detections
 
 
 @holds("Why sigmoid and not softmax over classes?", "Which loss suits tiny foregrounds?")
 def check_competition():
     logits = torch.zeros(1, 3, 28, 28)
     higher = logits.clone()
-    higher[:, 2] = 5                                                     # another class grows sure of the pixels
-    assert torch.equal(logits.sigmoid()[:, 1], higher.sigmoid()[:, 1]) and (higher.softmax(1)[:, 1] < logits.softmax(1)[:, 1]).all()
+    higher[:, 2] = 5  # another class grows sure of the pixels
+    assert (
+        torch.equal(logits.sigmoid()[:, 1], higher.sigmoid()[:, 1])
+        and (higher.softmax(1)[:, 1] < logits.softmax(1)[:, 1]).all()
+    )
     mask = torch.zeros(1, 40, 50)
     mask[0, 10:14, 20:23] = 1
     x1, y1, x2, y2 = (int(v) for v in masks_to_boxes(mask)[0])
@@ -165,7 +191,9 @@ def check_competition():
 def check_keypoints():
     logits, cell = torch.randn(1, 17, 56, 56), torch.randint(0, 56 * 56, (17,))
     truth = torch.stack([cell % 56 + 0.5, cell // 56 + 0.5, torch.ones(17)], 1)[None]
-    found = keypointrcnn_loss(logits, [torch.tensor([[0.0, 0.0, 56.0, 56.0]])], [truth], [torch.zeros(1, dtype=torch.int64)])
+    found = keypointrcnn_loss(
+        logits, [torch.tensor([[0.0, 0.0, 56.0, 56.0]])], [truth], [torch.zeros(1, dtype=torch.int64)]
+    )
     assert torch.isclose(found, -logits[0].flatten(1).log_softmax(1)[torch.arange(17), cell].mean())
 
 
@@ -177,10 +205,17 @@ def check_one_mask_per_object():
     each = objects == torch.arange(1, 3)[:, None, None]
     assert masks_to_boxes(semantic).tolist() == [[3, 4, 26, 15]] and len(masks_to_boxes(each)) == 2
     without_compiled_operators()
-    box = torch.tensor([[0.0, 2.0, 24.0, 18.0]])    # a proposal for the first object that reaches into the second
+    box = torch.tensor([[0.0, 2.0, 24.0, 18.0]])  # a proposal for the first object that reaches into the second
     beside = torch.full((1, 2, 28, 28), -9.0)
-    beside[:, :, :, :14] = 9.0                      # a mask that keeps the two apart
-    loss = [float(maskrcnn_loss(beside, [box], [masks], [torch.ones(1, dtype=torch.int64)], [torch.zeros(1, dtype=torch.int64)])) for masks in (semantic.float(), each.float())]
+    beside[:, :, :, :14] = 9.0  # a mask that keeps the two apart
+    loss = [
+        float(
+            maskrcnn_loss(
+                beside, [box], [masks], [torch.ones(1, dtype=torch.int64)], [torch.zeros(1, dtype=torch.int64)]
+            )
+        )
+        for masks in (semantic.float(), each.float())
+    ]
     assert loss[0] > loss[1] + 1
 
 
@@ -206,7 +241,11 @@ def check_both_predictors():
     pooled = torch.randn(2, 256, 14, 14)
     assert heads.mask_predictor(heads.mask_head(pooled)).shape[1] == 91
     heads.mask_predictor = MaskRCNNPredictor(256, 256, 3)
-    assert heads.mask_predictor(heads.mask_head(pooled)).shape[1] == 3 == heads.box_predictor(torch.zeros(1, 1024))[0].shape[1]
+    assert (
+        heads.mask_predictor(heads.mask_head(pooled)).shape[1]
+        == 3
+        == heads.box_predictor(torch.zeros(1, 1024))[0].shape[1]
+    )
 
 
 @pitfall("Boxes from masks lose a pixel")

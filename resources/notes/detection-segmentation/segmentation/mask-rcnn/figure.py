@@ -23,7 +23,10 @@ def restored(mask, size: int):
 def resolution() -> Figure:
     """Outline of a star and of its 28 x 28 version, and mask IoU against the resolution of the head."""
     masks, sizes = shapes(), (7, 14, 28, 56, 112)
-    iou = {name: [float((mask & restored(mask, n)).sum() / (mask | restored(mask, n)).sum()) for n in sizes] for name, mask in masks.items()}
+    iou = {
+        name: [float((mask & restored(mask, n)).sum() / (mask | restored(mask, n)).sum()) for n in sizes]
+        for name, mask in masks.items()
+    }
     assert iou["disc"][2] > 0.98 and iou["star"][2] < 0.93 and iou["star"][4] > iou["star"][2] + 0.03
     drawn, (left, right) = plt.subplots(1, 2)
     left.contour(masks["star"][::4, ::4].float(), levels=[0.5], colors=INK, linewidths=1)

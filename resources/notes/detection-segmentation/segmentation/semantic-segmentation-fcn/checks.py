@@ -8,15 +8,22 @@ from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.data import DataLoader
 from torchvision.models import ResNet50_Weights, resnet50
-from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, FCN_ResNet50_Weights, deeplabv3_mobilenet_v3_large, deeplabv3_resnet50, fcn_resnet50
+from torchvision.models.segmentation import (
+    DeepLabV3_ResNet50_Weights,
+    FCN_ResNet50_Weights,
+    deeplabv3_mobilenet_v3_large,
+    deeplabv3_resnet50,
+    fcn_resnet50,
+)
 
 from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 by_definition("Mask R-CNN")
 sourced("FCN, arXiv 1411.4038, section 4.2", "FCN-8s")
 sourced("U-Net, arXiv 1505.04597, abstract and section 2", "U-Net")
-sourced("SegFormer, arXiv 2105.15203, section 3.2; Mask2Former, arXiv 2112.01527, section 3.1",
-        "SegFormer, Mask2Former")
+sourced(
+    "SegFormer, arXiv 2105.15203, section 3.2; Mask2Former, arXiv 2112.01527, section 3.1", "SegFormer, Mask2Former"
+)
 
 LOSS = r"L = \frac{1}{|V|} \sum_{p \in V} -\ln \frac{e^{z_{p, y_p}}}{\sum_{k} e^{z_{p k}}}"
 MIOU = r"""
@@ -114,13 +121,24 @@ def check_sizes():
 def check_dilation():
     with torch.no_grad():
         x = torch.zeros(1, 3, 64, 64)
-        coarse, fine = (nn.Sequential(*list(resnet50(replace_stride_with_dilation=d).eval().children())[:-2])(x) for d in ([False] * 3, [False, True, True]))
+        coarse, fine = (
+            nn.Sequential(*list(resnet50(replace_stride_with_dilation=d).eval().children())[:-2])(x)
+            for d in ([False] * 3, [False, True, True])
+        )
     assert coarse.shape[-1] == 64 // 32 and fine.shape[-1] == 64 // 8 and fine.numel() == 16 * coarse.numel()
     with torch.device("meta"):
         fcn, deeplab = (build(weights=None, weights_backbone=None) for build in (fcn_resnet50, deeplabv3_resnet50))
-    rates = lambda part: {m.dilation[0] for m in part.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)} - {1}
-    assert rates(fcn.backbone) == rates(deeplab.backbone) == {2, 4} and not rates(fcn.classifier) and len(rates(deeplab.classifier)) == 3
-    assert all(len(kind.DEFAULT.meta["categories"]) == 21 for kind in (FCN_ResNet50_Weights, DeepLabV3_ResNet50_Weights))
+    rates = lambda part: (
+        {m.dilation[0] for m in part.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)} - {1}
+    )
+    assert (
+        rates(fcn.backbone) == rates(deeplab.backbone) == {2, 4}
+        and not rates(fcn.classifier)
+        and len(rates(deeplab.classifier)) == 3
+    )
+    assert all(
+        len(kind.DEFAULT.meta["categories"]) == 21 for kind in (FCN_ResNet50_Weights, DeepLabV3_ResNet50_Weights)
+    )
 
 
 @holds("What is the auxiliary head?")
@@ -128,7 +146,7 @@ def check_auxiliary_head():
     model = fcn_resnet50(weights=None, weights_backbone=None, num_classes=2, aux_loss=True).eval()
     x = torch.randn(1, 3, 32, 32)
     before = model(x)["out"]
-    assert model.aux_classifier[0].in_channels == 1024 < model.classifier[0].in_channels == 2048    # layer3, layer4
+    assert model.aux_classifier[0].in_channels == 1024 < model.classifier[0].in_channels == 2048  # layer3, layer4
     with torch.no_grad():
         for parameter in model.aux_classifier.parameters():
             parameter.zero_()
@@ -139,7 +157,10 @@ def check_auxiliary_head():
 def check_models():
     for build in (fcn_resnet50, deeplabv3_resnet50):
         defaults = inspect.signature(build).parameters
-        assert defaults["weights"].default is None and defaults["weights_backbone"].default is ResNet50_Weights.IMAGENET1K_V1
+        assert (
+            defaults["weights"].default is None
+            and defaults["weights_backbone"].default is ResNet50_Weights.IMAGENET1K_V1
+        )
 
     def count(build, **settings):
         return sum(p.numel() for p in build(weights=None, weights_backbone=None, **settings).parameters())
@@ -181,7 +202,9 @@ def check_unlabelled_pixels():
     scores, target = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
     target[:, 0] = 255
     raises(IndexError, lambda: cross_entropy(scores, target), "Target 255 is out of bounds")
-    assert torch.isclose(cross_entropy(scores, target, ignore_index=255), cross_entropy(scores[:, :, 1:], target[:, 1:]))
+    assert torch.isclose(
+        cross_entropy(scores, target, ignore_index=255), cross_entropy(scores[:, :, 1:], target[:, 1:])
+    )
     assert cross_entropy(scores, torch.full_like(target, 255), ignore_index=255).isnan()
 
 
@@ -206,7 +229,10 @@ def check_dict():
 @pitfall("mIoU differs between programs")
 def check_two_ways_to_average():
     def matrix(pairs, k=3):
-        return sum(np.array([[(np.logical_and(truth == j, guess == i)).sum() for i in range(k)] for j in range(k)]) for truth, guess in pairs)
+        return sum(
+            np.array([[(np.logical_and(truth == j, guess == i)).sum() for i in range(k)] for j in range(k)])
+            for truth, guess in pairs
+        )
 
     def mean_iou(n, absent):
         union = n.sum(0) + n.sum(1) - np.diag(n)
@@ -218,7 +244,7 @@ def check_two_ways_to_average():
     per_image = np.mean([mean_iou(matrix([pair]), "left out") for pair in (first, second)])
     together = matrix([first, second])
     assert abs(per_image - mean_iou(together, "left out")) > 0.15
-    assert abs(mean_iou(together, "left out") - mean_iou(together, "zero")) > 0.2    # no pixel has the third class
+    assert abs(mean_iou(together, "left out") - mean_iou(together, "zero")) > 0.2  # no pixel has the third class
     truth, guess = (np.concatenate(part) for part in zip(first, second))
     assert math.isclose(mean_iou(together, "left out"), jaccard_score(truth, guess, average="macro"))
     assert (together == confusion_matrix(truth, guess, labels=range(3))).all()
@@ -226,7 +252,7 @@ def check_two_ways_to_average():
 
 @holds("How do IoU and Dice relate?")
 def check_dice_and_iou():
-    one, two = np.array([1.0, 0.0]), np.array([0.55, 0.5])    # Dice of two models on two images
+    one, two = np.array([1.0, 0.0]), np.array([0.55, 0.5])  # Dice of two models on two images
     assert one.mean() < two.mean() and (one / (2 - one)).mean() > (two / (2 - two)).mean()
     stated("0.6667", 0.8 / (2 - 0.8))
     a, b = np.random.rand(300) > 0.5, np.random.rand(300) > 0.4

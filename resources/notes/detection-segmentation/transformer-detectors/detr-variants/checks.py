@@ -23,7 +23,7 @@ sourced("DETR, arXiv 2005.12872, section 4", "DETR")
 sourced(f"{DEFORMABLE}, section 5", "Deformable DETR")
 sourced("DAB-DETR, arXiv 2201.12329, sections 4 and 5", "DAB-DETR")
 sourced(f"{DN}, sections 3 to 5", "DN-DETR", "Why does denoising speed up training?")
-sourced(f"{DINO}, sections 3 and 4", "DINO", "What does \"mixed query selection\" mean in DINO?")
+sourced(f"{DINO}, sections 3 and 4", "DINO", 'What does "mixed query selection" mean in DINO?')
 sourced("RT-DETR, arXiv 2304.08069, sections 4 and 5", "RT-DETR")
 
 
@@ -42,7 +42,10 @@ def read(x, place):
 @formula(ATTENTION)
 def check_attention():
     d, heads, levels, points = 16, 8, 4, 4
-    offsets, weights = nn.Linear(d, heads * levels * points * 2).double(), nn.Linear(d, heads * levels * points).double()
+    offsets, weights = (
+        nn.Linear(d, heads * levels * points * 2).double(),
+        nn.Linear(d, heads * levels * points).double(),
+    )
     value, out = nn.Linear(d, d, bias=False).double(), nn.Linear(d, d, bias=False).double()
     maps = [torch.randn(d, h, w, dtype=torch.float64) for h, w in ((9, 13), (5, 7), (3, 4), (2, 2))]
     query, reference = torch.randn(3, d, dtype=torch.float64), torch.rand(3, 2, dtype=torch.float64)
@@ -169,13 +172,15 @@ def denoising_run(masked, steps=120):
     """Boxes of a network with denoising queries: its last training loss of the matching queries, and that without the true boxes."""
     attention, head = nn.MultiheadAttention(32, 4, batch_first=True), nn.Linear(32, 4)
     embed, learned, image = nn.Linear(4, 32), nn.Parameter(torch.randn(1, 2, 32)), nn.Linear(4, 32)
-    optimizer = torch.optim.Adam([*attention.parameters(), *head.parameters(), *embed.parameters(), learned, *image.parameters()], 5e-3)
-    blocked = torch.zeros(6, 6, dtype=torch.bool)               # two matching queries, two groups of two denoising queries
+    optimizer = torch.optim.Adam(
+        [*attention.parameters(), *head.parameters(), *embed.parameters(), learned, *image.parameters()], 5e-3
+    )
+    blocked = torch.zeros(6, 6, dtype=torch.bool)  # two matching queries, two groups of two denoising queries
     blocked[:2, 2:] = blocked[2:4, 4:] = blocked[4:, 2:4] = masked
 
     def losses(with_truth):
         boxes = torch.rand(96, 2, 4)
-        match = learned + image(boxes + 0.3 * torch.randn_like(boxes))         # what the image shows is vague
+        match = learned + image(boxes + 0.3 * torch.randn_like(boxes))  # what the image shows is vague
         noisy = [embed(boxes + 0.02 * torch.randn_like(boxes)) for _ in range(2)]
         queries = torch.cat([match, *noisy], 1) if with_truth else match
         mask = blocked[: queries.shape[1], : queries.shape[1]]
@@ -232,5 +237,9 @@ def check_default_start_of_offsets():
 @pitfall("\"No module named 'MultiScaleDeformableAttention'\"")
 def check_compiled_operator_is_missing():
     """The operator itself needs CUDA; that `grid_sample` computes the same sum is shown by `check_attention`."""
-    raises(ModuleNotFoundError, lambda: importlib.import_module("MultiScaleDeformableAttention"), "No module named 'MultiScaleDeformableAttention'")
+    raises(
+        ModuleNotFoundError,
+        lambda: importlib.import_module("MultiScaleDeformableAttention"),
+        "No module named 'MultiScaleDeformableAttention'",
+    )
     check_attention()

@@ -16,7 +16,11 @@ def reads_and_points() -> Figure:
     assert sum(math.ceil(800 / d) * math.ceil(1066 / d) for d in (8, 16, 32, 64)) == 17821
     assert points.unique().numel() == 1 and four[-1] > 100 * points[-1] and (four > one).all()
     drawn, (left, right) = plt.subplots(1, 2)
-    for values, colour, line, name in ((four, ORANGE, "--", "dense, 4 maps"), (one, GREEN, "-.", "dense, stride 32"), (points, BLUE, "-", "deformable")):
+    for values, colour, line, name in (
+        (four, ORANGE, "--", "dense, 4 maps"),
+        (one, GREEN, "-.", "dense, stride 32"),
+        (points, BLUE, "-", "deformable"),
+    ):
         left.plot(sides, values, line, color=colour, label=name)
     left.set_yscale("log")
     left.set_ylim(30, 2e6)

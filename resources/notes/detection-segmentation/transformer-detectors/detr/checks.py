@@ -78,14 +78,20 @@ def check_matching_and_loss():
             top, bottom = top - w * math.log(p[q, c]), bottom + w
         box = 0.0
         for i, q in enumerate(choice):
-            box += 5 * float((targets[i] - boxes[q]).abs().sum()) + 2 * (1 - giou(targets[i].tolist(), boxes[q].tolist()))
+            box += 5 * float((targets[i] - boxes[q]).abs().sum()) + 2 * (
+                1 - giou(targets[i].tolist(), boxes[q].tolist())
+            )
         ours = top / bottom + box / objects
         wanted = torch.full((queries,), classes)
         wanted[query] = labels[item]
         weight = torch.ones(classes + 1, dtype=torch.float64)
         weight[-1] = 0.1
         pair = [box_convert(b, "cxcywh", "xyxy") for b in (boxes[query], targets[item])]
-        library = cross_entropy(logits, wanted, weight) + (5 * l1_loss(boxes[query], targets[item], reduction="sum") + 2 * generalized_box_iou_loss(*pair).sum()) / objects
+        library = (
+            cross_entropy(logits, wanted, weight)
+            + (5 * l1_loss(boxes[query], targets[item], reduction="sum") + 2 * generalized_box_iou_loss(*pair).sum())
+            / objects
+        )
         assert abs(ours - float(library)) < 1e-5
 
 
@@ -108,7 +114,11 @@ def check_by_hand():
 def check_size():
     layers = nn.Transformer(256, 8, 6, 6, 2048, batch_first=True)
     backbone = resnet50()
-    body = sum(p.numel() for n, p in backbone.named_parameters() if not n.startswith("fc") and "bn" not in n and "downsample.1" not in n)
+    body = sum(
+        p.numel()
+        for n, p in backbone.named_parameters()
+        if not n.startswith("fc") and "bn" not in n and "downsample.1" not in n
+    )
     head = 256 * 92 + 92 + 2 * (256 * 256 + 256) + 256 * 4 + 4
     total = body + 2048 * 256 + 256 + sum(p.numel() for p in layers.parameters()) + 100 * 256 + head
     assert 41.0e6 < total < 41.7e6, total
@@ -128,14 +138,14 @@ def check_many_to_one_keeps_duplicates():
         distance = (position[:, None] - figure.OBJECTS).abs().amin(1)
         confident = score > 0.5
         assert int(confident.sum()) == kept and distance[confident].max() < 0.05
-        if not one_to_one:                                      # several queries on each object, and a low loss
+        if not one_to_one:  # several queries on each object, and a low loss
             nearest = (position[:, None] - figure.OBJECTS).abs().argmin(1)
             assert nearest.bincount().min() > 1 and -score.log().mean() + 5 * distance.mean() < 0.2
 
 
 @holds("Why L1 and GIoU together?")
 def check_loss_against_size():
-    wrong = torch.tensor([0.1, -0.05, 1.2, 0.9])                # the same relative error at both sizes
+    wrong = torch.tensor([0.1, -0.05, 1.2, 0.9])  # the same relative error at both sizes
     l1, overlap = [], []
     for size in (0.05, 0.5):
         box = torch.tensor([[0.4, 0.4, size, size]])
@@ -161,10 +171,10 @@ def class_loss(logits, wanted, no_object):
 
 @pitfall("Wrong number of classes")
 def check_no_object_is_the_last_logit():
-    for classes, correct in ((3, False), (4, True)):           # ids 0 to 3: 3 counts the highest id only
+    for classes, correct in ((3, False), (4, True)):  # ids 0 to 3: 3 counts the highest id only
         logits = torch.zeros(2, classes + 1, requires_grad=True)
         optimizer = torch.optim.SGD([logits], 10.0)
-        for _ in range(50):                                    # query 0 found an object of id 3, query 1 nothing
+        for _ in range(50):  # query 0 found an object of id 3, query 1 nothing
             loss = class_loss(logits, torch.tensor([3, classes]), 0.1)
             optimizer.zero_grad()
             loss.backward()
@@ -178,7 +188,10 @@ def small_detector(steps, network=None):
     generator = torch.Generator().manual_seed(0)
     places = torch.rand(64, 2, generator=generator)
     count = torch.randint(1, 3, (64,), generator=generator)
-    x = sum(torch.exp(-((torch.linspace(0, 1, 24) - places[:, i : i + 1]) ** 2) / 0.005) * (count > i)[:, None] for i in range(2))
+    x = sum(
+        torch.exp(-((torch.linspace(0, 1, 24) - places[:, i : i + 1]) ** 2) / 0.005) * (count > i)[:, None]
+        for i in range(2)
+    )
     network = network or nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Linear(64, 12))
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
     before, changed = None, []
@@ -218,17 +231,17 @@ def check_matching_settles_late_and_trained_weights_help():
 @pitfall("Boxes are nonsense")
 def check_relative_centre_and_size():
     predicted, real = torch.tensor([[0.25, 0.5, 0.1, 0.2]]), torch.tensor([[160.0, 192.0, 240.0, 288.0]])
-    size = torch.tensor([800.0, 480.0, 800.0, 480.0])          # W, H, W, H
+    size = torch.tensor([800.0, 480.0, 800.0, 480.0])  # W, H, W, H
     for wrong in (predicted, predicted * size):
         assert (wrong[:, 2:] < wrong[:, :2]).all() or wrong.max() < 1
     assert torch.allclose(box_convert(predicted, "cxcywh", "xyxy") * size, real)
 
 
-@pitfall("All predictions are \"no object\"")
+@pitfall('All predictions are "no object"')
 def check_weight_of_no_object():
     features, labels = torch.randn(2000, 8), torch.full((2000,), 3)
-    labels[:140] = torch.arange(140) % 3                       # 7 of 100 queries have an object
-    features[torch.arange(140), labels[:140]] += 1.5           # weak evidence, as early in training
+    labels[:140] = torch.arange(140) % 3  # 7 of 100 queries have an object
+    features[torch.arange(140), labels[:140]] += 1.5  # weak evidence, as early in training
     found, named = {}, {}
     for weight in (1.0, 0.1):
         layer = nn.Linear(8, 4)
@@ -237,7 +250,7 @@ def check_weight_of_no_object():
         p = layer(features).softmax(-1)
         found[weight], named[weight] = (p[:140].argmax(-1) < 3).float().mean(), p[:, :-1].argmax(-1)
     assert labels.bincount().argmax() == 3 and found[1.0] < 0.1 and found[0.1] > 0.45
-    shown = p[:, :-1].amax(-1) > 0.4                            # every query has a best class, few pass a threshold
+    shown = p[:, :-1].amax(-1) > 0.4  # every query has a best class, few pass a threshold
     assert len(named[0.1]) == 2000 and shown.float().mean() < 0.3 and shown[:140].float().mean() > 0.3
     assert named[0.1].max() < 3 and (named[0.1][:140] == labels[:140]).float().mean() > 0.6
 

@@ -16,7 +16,9 @@ def trained(one_to_one: bool):
     for _ in range(400):
         distance = (position[:, None] - OBJECTS).abs()
         if one_to_one:
-            query, item = (torch.as_tensor(i) for i in linear_sum_assignment((5 * distance - logit.sigmoid()[:, None]).detach()))
+            query, item = (
+                torch.as_tensor(i) for i in linear_sum_assignment((5 * distance - logit.sigmoid()[:, None]).detach())
+            )
         else:
             query, item = torch.arange(6), distance.argmin(1)
         wanted = torch.zeros(6)
@@ -38,7 +40,9 @@ def duplicates() -> Figure:
         confident.append(int((score > 0.5).sum()))
         for x in OBJECTS.tolist():
             panel.axvline(x, color=QUIET, linewidth=1.2, linestyle=":")
-        panel.scatter(position + 0.012 * (torch.arange(6) % 3 - 1), score, s=36, color=colour, zorder=3, alpha=0.8, linewidths=0)
+        panel.scatter(
+            position + 0.012 * (torch.arange(6) % 3 - 1), score, s=36, color=colour, zorder=3, alpha=0.8, linewidths=0
+        )
         panel.set_title(title)
         panel.set_xlim(0, 1)
         panel.set_ylim(-0.05, 1.08)

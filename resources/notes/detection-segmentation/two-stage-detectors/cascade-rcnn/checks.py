@@ -66,7 +66,7 @@ def check_loss():
             n, classes = 12, 4
             logits, u, target = torch.randn(n, classes), torch.randn(n, 4), torch.randn(n, 4)
             c = torch.randint(0, classes, (n,))
-            parts = fastrcnn_loss(logits, u.repeat(1, classes), [c], [target])       # class-agnostic: equal for each class
+            parts = fastrcnn_loss(logits, u.repeat(1, classes), [c], [target])  # class-agnostic: equal for each class
             library += weight * float(parts[0] + parts[1])
             p = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
             d = np.abs(u.numpy() - target.numpy())
@@ -152,15 +152,17 @@ def check_one_box_per_proposal():
 @pitfall("The box loss of later stages shrinks")
 def check_weights_of_the_stages():
     start = random_boxes(2000)
-    for beta in (1 / 9, 1.0):                                     # torchvision, MMDetection
+    for beta in (1 / 9, 1.0):  # torchvision, MMDetection
         losses = {False: [], True: []}
-        for stage in (1, 2, 3):                                   # offsets as the paper's stages meet them
+        for stage in (1, 2, 3):  # offsets as the paper's stages meet them
             spread = torch.tensor([0.1, 0.1, 0.2, 0.2]) / stage
             box = BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(spread * torch.randn(2000, 4), start)
             for adapted in losses:
                 k = stage if adapted else 1
                 target = BoxCoder((10.0 * k, 10.0 * k, 5.0 * k, 5.0 * k)).encode_single(box, start)
-                losses[adapted].append(float(torch.nn.functional.smooth_l1_loss(torch.zeros_like(target), target, beta=beta)))
+                losses[adapted].append(
+                    float(torch.nn.functional.smooth_l1_loss(torch.zeros_like(target), target, beta=beta))
+                )
         assert losses[False][2] < 0.4 * losses[False][0] and abs(losses[True][2] / losses[True][0] - 1) < 0.1
 
 

@@ -69,13 +69,20 @@ def stages() -> Figure:
     truth, start = proposals(3000)
     drawn, (left, right) = plt.subplots(1, 2)
     last = {}
-    for name, chain, colour, line in (("cascade", heads, BLUE, "-"), ("head 1, repeated", [heads[0]] * 3, ORANGE, "--")):
+    for name, chain, colour, line in (
+        ("cascade", heads, BLUE, "-"),
+        ("head 1, repeated", [heads[0]] * 3, ORANGE, "--"),
+    ):
         box, quality = start, [overlap(truth, start)]
         for one in chain:
             box = one(truth, box)
             quality.append(overlap(truth, box))
-        left.plot(range(4), [float(q.mean()) for q in quality], line, color=colour, marker="o", markersize=4, label=name)
-        right.plot(range(4), [float((q > 0.9).double().mean()) for q in quality], line, color=colour, marker="o", markersize=4)
+        left.plot(
+            range(4), [float(q.mean()) for q in quality], line, color=colour, marker="o", markersize=4, label=name
+        )
+        right.plot(
+            range(4), [float((q > 0.9).double().mean()) for q in quality], line, color=colour, marker="o", markersize=4
+        )
         last[name] = float((quality[3] > 0.9).double().mean())
     assert last["cascade"] > last["head 1, repeated"] + 0.15
     left.set_title("mean IoU")

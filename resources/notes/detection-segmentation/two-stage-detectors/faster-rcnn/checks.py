@@ -27,7 +27,9 @@ by_definition("R-CNN, Fast R-CNN", "Faster R-CNN", "Mask R-CNN", "Cascade R-CNN"
 
 
 def small_model(**settings):
-    return fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3, min_size=96, max_size=96, **settings)
+    return fasterrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=3, min_size=96, max_size=96, **settings
+    )
 
 
 def without_compiled_operators():
@@ -77,7 +79,14 @@ def check_second_stage_loss():
         library = fastrcnn_loss(logits, u, [c], [target])
         p = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
         score = -np.mean(np.log(p[np.arange(n), c]))
-        box = sum(ell(u[i, 4 * k : 4 * k + 4].numpy() - target[i].numpy()).sum() for i, k in enumerate(c.tolist()) if k >= 1) / n
+        box = (
+            sum(
+                ell(u[i, 4 * k : 4 * k + 4].numpy() - target[i].numpy()).sum()
+                for i, k in enumerate(c.tolist())
+                if k >= 1
+            )
+            / n
+        )
         assert abs(score - float(library[0])) < 1e-5 and abs(box - float(library[1])) < 1e-4
 
 
@@ -105,7 +114,7 @@ def check_settings():
     sides, places = (200, 100, 50, 25), 159882 // 3
     laterals = sum(256 * 256 * 2**k * side**2 for k, side in enumerate(sides))
     convolutions = 9 * 256**2 * (sum(side**2 for side in sides) + places) + 256 * 15 * places
-    boxes = 1000 * 1024 * (12544 + 1024 + 5 * 91)               # the head, for 1,000 proposals
+    boxes = 1000 * 1024 * (12544 + 1024 + 5 * 91)  # the head, for 1,000 proposals
     resnet = ResNet50_Weights.IMAGENET1K_V1.meta["_ops"] * (800 / 224) ** 2
     assert abs(resnet + (laterals + convolutions + boxes) / 1e9 - meta["_ops"]) < 1
     defaults = inspect.signature(fasterrcnn_resnet50_fpn).parameters
@@ -139,8 +148,8 @@ def target(boxes, *labels):
 @pitfall("One class is never found")
 def check_labels_start_at_one():
     model, images = quick_model(), [torch.rand(3, 60, 80)]
-    assert model.roi_heads.box_predictor.cls_score.out_features == 3            # 2 classes and background
-    assert model(images, target(BOX, 0))["loss_box_reg"] == 0                   # no error, but the object is background
+    assert model.roi_heads.box_predictor.cls_score.out_features == 3  # 2 classes and background
+    assert model(images, target(BOX, 0))["loss_box_reg"] == 0  # no error, but the object is background
     _, _, classes, _ = model.roi_heads.select_training_samples([BOX], target(BOX, 0))
     assert classes[0].max() == 0
     for label in (1, 2):
@@ -149,9 +158,13 @@ def check_labels_start_at_one():
     raises(IndexError, lambda: model(images, target(BOX, 3)), "Target 3 is out of bounds")
 
 
-@pitfall("\"All bounding boxes should have positive height and width\"")
+@pitfall('"All bounding boxes should have positive height and width"')
 def check_boxes_of_no_size():
-    model, images, words = quick_model(), [torch.rand(3, 60, 80)], "All bounding boxes should have positive height and width"
+    model, images, words = (
+        quick_model(),
+        [torch.rand(3, 60, 80)],
+        "All bounding boxes should have positive height and width",
+    )
     flat, sizes = torch.tensor([[10.0, 10.0, 10.0, 50.0]]), torch.tensor([[50.0, 30.0, 20.0, 20.0]])
     for boxes in (flat, sizes, torch.zeros(1, 4)):
         raises(AssertionError, lambda: model(images, target(boxes, 1)), words)
@@ -159,11 +172,12 @@ def check_boxes_of_no_size():
     kept = (corners[:, 2:] > corners[:, :2]).all(1)
     for boxes, labels in ((corners[kept], (1,)), (torch.zeros(0, 4), ())):
         assert all(torch.isfinite(loss) for loss in model(images, target(boxes, *labels)).values())
+
     def loss_with(*labels):
         torch.manual_seed(0)
         return model(images, target(corners[:1], *labels))["loss_classifier"].item()
 
-    assert loss_with(2, 1) == loss_with(2) != loss_with(1)         # the label of an empty box that stood first was left over
+    assert loss_with(2, 1) == loss_with(2) != loss_with(1)  # the label of an empty box that stood first was left over
 
 
 @pitfall("Good weights, poor detections")
@@ -194,7 +208,7 @@ def check_modes():
             losses = model(images, target(BOX, 1))
         assert set(losses) == names and not losses["loss_objectness"].requires_grad
         assert torch.equal(before, norm.running_mean) is not updates
-        for module in model.modules():                              # the cure
+        for module in model.modules():  # the cure
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
 
@@ -230,7 +244,7 @@ def check_share_of_background():
 def check_regressor_of_a_class():
     head = small_model().roi_heads.box_predictor
     scores, offsets = head(torch.randn(8, 1024))
-    classes = torch.tensor([0, 0, 1, 1, 1, 1, 0, 1])            # objects of class 1 and background only
+    classes = torch.tensor([0, 0, 1, 1, 1, 1, 0, 1])  # objects of class 1 and background only
     fastrcnn_loss(scores, offsets, [classes], [torch.randn(8, 4)])[1].backward()
     trained = head.bbox_pred.weight.grad.abs().amax(1) > 0
     assert offsets.shape == (8, 4 * 3) and trained.tolist() == [False] * 4 + [True] * 4 + [False] * 4

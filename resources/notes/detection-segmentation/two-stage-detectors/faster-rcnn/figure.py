@@ -10,7 +10,9 @@ def counts() -> Figure:
     """How many boxes each stage keeps at 800 x 800, and how few anchors are positive before sampling."""
     model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
     grids = (200, 100, 50, 25, 13)
-    levels = model.rpn.anchor_generator.grid_anchors([(n, n) for n in grids], [[torch.tensor(800 // n)] * 2 for n in grids])
+    levels = model.rpn.anchor_generator.grid_anchors(
+        [(n, n) for n in grids], [[torch.tensor(800 // n)] * 2 for n in grids]
+    )
     ranked = sum(min(len(level), model.rpn.pre_nms_top_n()) for level in levels)
     anchors = torch.cat(levels)
     stages = [len(anchors), ranked, model.rpn.post_nms_top_n(), model.roi_heads.detections_per_img]

@@ -20,7 +20,7 @@ MEAN = r"""
 y_{ij} = \frac{1}{n^2} \sum_{k, l} \sum_{p, q} F_{pq}\, \max(0,\, 1 - |y_{ik} - p|)\, \max(0,\, 1 - |x_{jl} - q|)
 """
 
-by_definition("Same in train and eval?", "Cost", "RoI pooling", "RoI Align", "Why is \"RoI wraping\" in some notes?")
+by_definition("Same in train and eval?", "Cost", "RoI pooling", "RoI Align", 'Why is "RoI wraping" in some notes?')
 sourced("Fast R-CNN, arXiv 1504.08083, section 2.1", "RoI pooling")
 sourced("Mask R-CNN, arXiv 1703.06870, section 3 (RoIWarp quantizes) and table 2c", "RoI warping", "RoI Align")
 sourced("Mask R-CNN, arXiv 1703.06870, section 3: pixel-accurate masks", "Why does RoI Align matter more for masks?")
@@ -46,7 +46,9 @@ def by_formula(F, box, P, s, n, delta):
             for k in range(n):
                 for m in range(n):
                     y, x = point(y1, y2, i, k), point(x1, x2, j, m)
-                    weight = np.maximum(0, 1 - abs(y - np.arange(H)))[:, None] * np.maximum(0, 1 - abs(x - np.arange(W)))
+                    weight = np.maximum(0, 1 - abs(y - np.arange(H)))[:, None] * np.maximum(
+                        0, 1 - abs(x - np.arange(W))
+                    )
                     out[i, j] += (F * weight).sum() / n**2
     return out
 
@@ -72,20 +74,31 @@ def check_adaptive_number_of_points_and_minimum():
     F = torch.randn(1, 1, 30, 30, dtype=torch.float64)
     box = torch.tensor([[2.0, 3.0, 21.0, 22.0]], dtype=torch.float64)
     n = math.ceil(19 / 4)
-    np.testing.assert_allclose(library_align(F, [box], 4, 1.0, -1, True).numpy(), library_align(F, [box], 4, 1.0, n, True).numpy())
-    assert not torch.allclose(library_align(F, [box], 4, 1.0, -1, True), library_align(F, [box], 4, 1.0, 1, True), atol=0.05)
+    np.testing.assert_allclose(
+        library_align(F, [box], 4, 1.0, -1, True).numpy(), library_align(F, [box], 4, 1.0, n, True).numpy()
+    )
+    assert not torch.allclose(
+        library_align(F, [box], 4, 1.0, -1, True), library_align(F, [box], 4, 1.0, 1, True), atol=0.05
+    )
     tiny = torch.tensor([[2.0, 3.0, 2.5, 3.5]], dtype=torch.float64)
     grown = torch.tensor([[2.0, 3.0, 3.0, 4.0]], dtype=torch.float64)
     assert torch.allclose(library_align(F, [tiny], 2, 1.0, 2, False), library_align(F, [grown], 2, 1.0, 2, False))
-    assert not torch.allclose(library_align(F, [tiny], 2, 1.0, 2, True), library_align(F, [grown], 2, 1.0, 2, True), atol=1e-3)
+    assert not torch.allclose(
+        library_align(F, [tiny], 2, 1.0, 2, True), library_align(F, [grown], 2, 1.0, 2, True), atol=1e-3
+    )
 
 
 # verified: formula-only for torchvision's compiled roi_pool; its bins are those of adaptive_max_pool2d on the rounded crop.
 @formula(POOL)
 def check_pool_bins():
-    for W, x1, x2, s, P in ((20, 33.0, 150.0, 0.1, 4), (20, 18.0, 61.0, 0.25, 3), (9, 1.4, 6.6, 1.0, 7), (9, 2.2, 2.4, 1.0, 2)):
+    for W, x1, x2, s, P in (
+        (20, 33.0, 150.0, 0.1, 4),
+        (20, 18.0, 61.0, 0.25, 3),
+        (9, 1.4, 6.6, 1.0, 7),
+        (9, 2.2, 2.4, 1.0, 2),
+    ):
         row = torch.randn(1, 1, 1, W)
-        a, b = math.floor(s * x1 + 0.5), math.floor(s * x2 + 0.5)    # halves away from zero, as C's round
+        a, b = math.floor(s * x1 + 0.5), math.floor(s * x2 + 0.5)  # halves away from zero, as C's round
         m = max(b - a + 1, 1)
         ours = []
         for j in range(P):
@@ -110,9 +123,16 @@ def check_by_hand():
 @holds("Input", "Output", "Parameters", "Defaults", "`MultiScaleRoIAlign`", "Adaptive pooling")
 def check_contract():
     parameters = inspect.signature(roi_align).parameters
-    assert parameters["spatial_scale"].default == 1.0 and parameters["sampling_ratio"].default == -1 and parameters["aligned"].default is False
+    assert (
+        parameters["spatial_scale"].default == 1.0
+        and parameters["sampling_ratio"].default == -1
+        and parameters["aligned"].default is False
+    )
     F = torch.randn(2, 3, 10, 10, dtype=torch.float64)
-    boxes = [torch.tensor([[1.0, 1.0, 5.0, 6.0]], dtype=torch.float64), torch.tensor([[0.0, 2.0, 8.0, 9.0], [1.0, 1.0, 5.0, 6.0]], dtype=torch.float64)]
+    boxes = [
+        torch.tensor([[1.0, 1.0, 5.0, 6.0]], dtype=torch.float64),
+        torch.tensor([[0.0, 2.0, 8.0, 9.0], [1.0, 1.0, 5.0, 6.0]], dtype=torch.float64),
+    ]
     out = library_align(F, boxes, 4)
     assert out.shape == (3, 3, 4, 4) and out.dtype == torch.float64
     numbered = torch.cat([torch.tensor([[0.0], [1.0], [1.0]], dtype=torch.float64), torch.cat(boxes)], 1)
@@ -122,7 +142,7 @@ def check_contract():
     assert "sampling_ratio" not in inspect.signature(roi_pool).parameters
     assert isinstance(resnet18().avgpool, torch.nn.AdaptiveAvgPool2d)
     five = torch.nn.functional.adaptive_avg_pool2d(torch.arange(5.0).view(1, 1, 1, 5), (1, 2)).flatten()
-    assert five.tolist() == [1.0, 3.0]                           # bins of whole cells: 0 to 2 and 2 to 4
+    assert five.tolist() == [1.0, 3.0]  # bins of whole cells: 0 to 2 and 2 to 4
     stated("8", 16 / 2)
     from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
 
@@ -132,7 +152,7 @@ def check_contract():
     levels = {f"{k}": torch.full((1, 1, 256 // 2**k, 256 // 2**k), float(k)) for k in range(4)}
     sides = torch.tensor([[8.0, 8.0, 40.0, 40.0], [0.0, 0.0, 1000.0, 1000.0]])
     read = MultiScaleRoIAlign(list(levels), 1, 2)(levels, [sides], [(1024, 1024)]).flatten()
-    assert read.tolist() == [0.0, 3.0]   # a small box reads the fine map
+    assert read.tolist() == [0.0, 3.0]  # a small box reads the fine map
 
 
 @pitfall("Values are half a cell off")
@@ -140,6 +160,7 @@ def check_half_a_cell():
     """On a ramp over cells that are measured from their edges, the value at (x, y) is 6 (y - 1/2) + x - 1/2."""
     F = torch.arange(36.0).view(1, 1, 6, 6)
     for x1, y1, x2, y2 in ((0.0, 2.0, 2.0, 4.0), (1.5, 1.0, 4.5, 5.0)):
+
         def at_centre(shift):
             x, y = x1 + (x2 - x1) / 4 + shift, y1 + (y2 - y1) / 4 + shift
             return 6 * (y - 0.5) + x - 0.5
@@ -157,10 +178,12 @@ def check_half_a_cell():
 def check_number_of_the_image_comes_first():
     """Swapped columns; the compiled operator is not run."""
     F = torch.stack([torch.full((1, 8, 8), 10.0), torch.arange(64.0).view(1, 8, 8)])
-    last = torch.tensor([[1.0, 2.0, 5.0, 6.0, 0.0]])               # meant for image 0: corners (1, 2) and (5, 6)
+    last = torch.tensor([[1.0, 2.0, 5.0, 6.0, 0.0]])  # meant for image 0: corners (1, 2) and (5, 6)
     wrong = library_align(F, last, 1)
-    assert wrong.item() != 10.0                                     # reads image 1
-    assert torch.equal(wrong, library_align(F[1:], [torch.tensor([[2.0, 5.0, 6.0, 6.0]])], 1))   # height 0 - 5, raised to 1
+    assert wrong.item() != 10.0  # reads image 1
+    assert torch.equal(
+        wrong, library_align(F[1:], [torch.tensor([[2.0, 5.0, 6.0, 6.0]])], 1)
+    )  # height 0 - 5, raised to 1
     right = library_align(F, [torch.tensor([[1.0, 2.0, 5.0, 6.0]]), torch.zeros(0, 4)], 1)
     assert right.item() == 10.0
 
@@ -192,14 +215,14 @@ def check_gradient_of_the_box():
 
 @pitfall("Outputs are zero, or come from the wrong place")
 def check_scale_is_cells_per_pixel():
-    F = 1 + torch.arange(100.0).view(1, 1, 10, 10)                 # stride 16: an image of 160 x 160 pixels
+    F = 1 + torch.arange(100.0).view(1, 1, 10, 10)  # stride 16: an image of 160 x 160 pixels
     for box, place in (([64.0, 64.0, 128.0, 128.0], None), ([2.0, 2.0, 8.0, 8.0], 5), ([4.0, 4.0, 6.0, 6.0], 5)):
         pixels = torch.tensor([box])
         wrong = library_align(F, [pixels], 1, sampling_ratio=2, aligned=True).flatten()
         right = library_align(F, [pixels], 1, spatial_scale=1 / 16, sampling_ratio=2, aligned=True).flatten()
         assert torch.allclose(right, library_align(F, [pixels / 16], 1, sampling_ratio=2, aligned=True).flatten())
         if place is None:
-            assert wrong.item() in (0, 100) and right.item() == 1 + 11 * 5.5      # compiled: 0; in Python: the corner cell
+            assert wrong.item() in (0, 100) and right.item() == 1 + 11 * 5.5  # compiled: 0; in Python: the corner cell
         else:
             assert abs(wrong.item() - (1 + 11 * (place - 0.5))) < 1e-4 and right.item() == 1
 
@@ -221,7 +244,7 @@ def check_cells_that_are_skipped():
             read = float((F.grad != 0).float().mean())
             assert (read == 1) is (everything and (factor == 1 or points == -1))
             assert points == -1 or read == min(1, (2 * points / 4 / factor) ** 2)
-    for side in (32, 64, 128, 224, 447, 800):   # cells per bin on the level that is chosen
+    for side in (32, 64, 128, 224, 447, 800):  # cells per bin on the level that is chosen
         stride = 4 * 2 ** min(3, max(0, math.floor(4 + math.log2(side / 224) + 1e-6) - 2))
         assert side / stride / 7 < 4.1
 

@@ -49,7 +49,12 @@ def check_parameters_do_not_depend_on_the_input():
 @holds("MACs, FLOPs", "Defaults of counters")
 @formula(CONV)
 def check_convolution_and_linear():
-    for K, C_in, C_out, g, stride, size in [(3, 8, 16, 1, 1, 9), (7, 3, 64, 1, 2, 15), (5, 12, 6, 3, 2, 14), (1, 4, 4, 4, 1, 3)]:
+    for K, C_in, C_out, g, stride, size in [
+        (3, 8, 16, 1, 1, 9),
+        (7, 3, 64, 1, 2, 15),
+        (5, 12, 6, 3, 2, 14),
+        (1, 4, 4, 4, 1, 3),
+    ]:
         conv, x = nn.Conv2d(C_in, C_out, K, stride=stride, padding=K // 2, groups=g), torch.zeros(1, C_in, size, size)
         H, W = conv(x).shape[2:]
         assert parameters(conv) == (K**2 * C_in // g + 1) * C_out
@@ -69,6 +74,7 @@ def check_recurrent():
 @formula(BERT)
 def check_bert():
     """Embeddings, norm, encoder and pooler put together from PyTorch's layers."""
+
     def built(V, T, D, heads, L):
         parts = [nn.Embedding(V, D), nn.Embedding(T, D), nn.Embedding(2, D), nn.LayerNorm(D), nn.Linear(D, D)]
         parts += [nn.TransformerEncoderLayer(D, heads, 4 * D) for _ in range(L)]
@@ -92,15 +98,17 @@ def check_numbers():
     stated("118,013,952", flops(stem, torch.zeros(1, 3, 224, 224)) / 2)
 
 
-@pitfall("ResNet-50 has 4 \"GFLOPs\" here and 8 there")
+@pitfall('ResNet-50 has 4 "GFLOPs" here and 8 there')
 def check_multiply_adds_and_flops():
     """The convolutions and the last layer by the formula, against the counter: half of what it reports."""
     net, macs = model("resnet50"), 0
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
+
             def add(layer, _, out):
                 nonlocal macs
                 macs += layer.weight.numel() * out[0].numel() // out.shape[1]
+
             module.register_forward_hook(add)
     counted = flops(net, torch.zeros(1, 3, 224, 224, device="meta"))
     assert counted == 2 * macs
@@ -141,7 +149,9 @@ def check_what_a_file_holds():
     layer(torch.randn(2, 300)).sum().backward()
     optimizer.step()
     checkpoint = {"model": layer.state_dict(), "optimizer": optimizer.state_dict()}
-    held = sum(v.numel() for state in optimizer.state_dict()["state"].values() for v in state.values()) + parameters(layer)
+    held = sum(v.numel() for state in optimizer.state_dict()["state"].values() for v in state.values()) + parameters(
+        layer
+    )
     assert file_size(checkpoint) > 2.9 * 4 * parameters(layer) and abs(file_size(checkpoint) / (4 * held) - 1) < 0.02
     tied = nn.ModuleDict({"embed": nn.Embedding(700, 300), "out": nn.Linear(300, 700, bias=False)})
     tied["out"].weight = tied["embed"].weight
@@ -163,7 +173,7 @@ def check_small_kernels_cost_more_than_their_flops():
     assert 2000 * 2 * 8**3 < 0.5 * one.get_total_flops()
     small_ones, one_product = processor_seconds(many, lambda: large @ large)
     assert small_ones > 2 * one_product
-    intensity = {}                                                # multiply-adds per number that is read or written
+    intensity = {}  # multiply-adds per number that is read or written
     for groups in (1, 64):
         conv, x = nn.Conv2d(64, 64, 3, padding=1, groups=groups), torch.zeros(1, 64, 28, 28)
         intensity[groups] = flops(conv, x) / 2 / (2 * x.numel() + parameters(conv))
@@ -215,6 +225,6 @@ def check_image_size():
         net = model(name)
         small, large = (flops(net, torch.zeros(1, 3, s, s, device="meta")) for s in (224, 448))
         assert 3.9 < large / small <= 4
-    product = lambda q: (q @ q.mT) @ q                              # the two products of attention, a token per pixel
+    product = lambda q: (q @ q.mT) @ q  # the two products of attention, a token per pixel
     small, large = (flops(product, torch.zeros(1, side**2, 8)) for side in (8, 16))
     assert large == 16 * small

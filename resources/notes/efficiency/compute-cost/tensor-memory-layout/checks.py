@@ -45,7 +45,7 @@ def check_results_in_both_layouts():
     with torch.no_grad():
         first, last = conv(x), conv.to(memory_format=LAST)(x.to(memory_format=LAST))
     assert last.is_contiguous(memory_format=LAST) and torch.allclose(first, last, atol=1e-4)
-    numbers = torch.randn(10_000)                                  # the order of adding changes the last digits
+    numbers = torch.randn(10_000)  # the order of adding changes the last digits
     sums = {numbers[torch.randperm(10_000)].sum().item() for _ in range(30)}
     assert len(sums) > 1 and max(sums) - min(sums) < 0.05
 
@@ -58,7 +58,7 @@ def check_view_and_reshape():
     copied = moved.reshape(-1)
     copied.zero_()
     assert x.sum() == 276
-    x.reshape(-1)[:] = 0                                          # where strides suffice, reshape is a view
+    x.reshape(-1)[:] = 0  # where strides suffice, reshape is a view
     assert x.sum() == 0
 
 
@@ -97,7 +97,7 @@ def check_blocked_layout():
         for n, c, h, w in np.ndindex(N, C, H, W):
             assert line[4 * (((n * math.ceil(C / 4) + c // 4) * H + h) * W + w) + c % 4] == x[n, c, h, w]
         same = [torch.equal(blocked(b).flatten(), blocked(b).movedim(1, 0).flatten()) for b in (x[:1], x)]
-        assert same == [True, C <= 4 or N == 1]                        # the block axis before N: C4NHW4
+        assert same == [True, C <= 4 or N == 1]  # the block axis before N: C4NHW4
 
 
 @check
@@ -113,7 +113,11 @@ def check_when_four_strides_suffice():
 @check
 def check_by_hand():
     x = torch.arange(120.0).view(2, 3, 4, 5)
-    for text, line in (("103", memory(x)), ("71", memory(x.to(memory_format=LAST))), ("94", blocked(x + 1).flatten().numpy() - 1)):
+    for text, line in (
+        ("103", memory(x)),
+        ("71", memory(x.to(memory_format=LAST))),
+        ("94", blocked(x + 1).flatten().numpy() - 1),
+    ):
         stated(text, int(np.flatnonzero(line == float(x[1, 2, 0, 3]))[0]))
     stated("160", blocked(x).numel())
     stated("120", x.numel())
@@ -121,7 +125,7 @@ def check_by_hand():
 
 @pitfall("The image becomes coloured noise")
 def check_permute_and_reshape():
-    a = np.full((4, 6, 3), (200, 20, 90), dtype=np.uint8)           # one colour everywhere, as PIL and OpenCV give it
+    a = np.full((4, 6, 3), (200, 20, 90), dtype=np.uint8)  # one colour everywhere, as PIL and OpenCV give it
     for wrong in (torch.from_numpy(a).reshape(3, 4, 6), torch.from_numpy(a).view(3, 4, 6)):
         assert len(torch.unique(wrong.flatten(1).T, dim=0)) > 1
     right = torch.from_numpy(a).permute(2, 0, 1)
@@ -131,7 +135,7 @@ def check_permute_and_reshape():
     assert view.data_ptr() == x.data_ptr() and copy.data_ptr() != x.data_ptr()
 
 
-@pitfall("\"expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead\"")
+@pitfall('"expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead"')
 def check_wrong_shape():
     x, conv = torch.randn(1, 224, 224, 3), nn.Conv2d(3, 8, 3)
     message = "expected input[1, 224, 224, 3] to have 3 channels, but got 224 channels instead"
@@ -140,7 +144,7 @@ def check_wrong_shape():
     mended = x.permute(0, 3, 1, 2)
     assert mended.is_contiguous(memory_format=LAST) and mended.data_ptr() == x.data_ptr()
     assert torch.allclose(conv(mended), conv(mended.contiguous()), atol=1e-5)
-    view = torch.randn(1, 3, 8, 8).permute(0, 2, 3, 1)                 # not contiguous: NCHW strides come back
+    view = torch.randn(1, 3, 8, 8).permute(0, 2, 3, 1)  # not contiguous: NCHW strides come back
     assert not view.permute(0, 3, 1, 2).is_contiguous(memory_format=LAST)
 
 

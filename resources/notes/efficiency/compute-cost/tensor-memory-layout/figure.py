@@ -23,11 +23,23 @@ def layouts() -> Figure:
     """The same 2 by 2 image with three channels in the order of memory, in three layouts."""
     drawn, panel = plt.subplots(figsize=(5.8, 2.3))
     rows = lines()
-    assert rows["NCHW"][:4] == [0, 1, 2, 3] and rows["NHWC"][:4] == [0, 10, 20, 1] and rows["NC4HW4"][:5] == [0, 10, 20, 30, 1]
+    assert (
+        rows["NCHW"][:4] == [0, 1, 2, 3]
+        and rows["NHWC"][:4] == [0, 10, 20, 1]
+        and rows["NC4HW4"][:5] == [0, 10, 20, 30, 1]
+    )
     for row, (name, values) in enumerate(rows.items()):
         for place, value in enumerate(values):
             channel, pixel = divmod(value, 10)
-            panel.barh(-row, 0.92, left=place + 0.04, height=0.66, color=COLOURS[channel], alpha=0.35 if channel < 3 else 0.2, linewidth=0)
+            panel.barh(
+                -row,
+                0.92,
+                left=place + 0.04,
+                height=0.66,
+                color=COLOURS[channel],
+                alpha=0.35 if channel < 3 else 0.2,
+                linewidth=0,
+            )
             text = f"{'RGB'[channel]}{pixel}" if channel < 3 else "0"
             panel.text(place + 0.5, -row, text, ha="center", va="center", color=INK, fontsize=9)
     panel.set_yticks([0, -1, -2], list(rows))

@@ -98,7 +98,10 @@ def check_reductions():
     stated("1,000", F.kl_div(log_p, q, reduction="batchmean") / mean)
     v, z = torch.randn(2, 5, 7), torch.randn(2, 5, 7)
     log_p, q = F.log_softmax(v, -1), F.softmax(z, -1)
-    assert torch.allclose(F.kl_div(log_p, q, reduction="batchmean"), 5 * F.kl_div(log_p.flatten(0, 1), q.flatten(0, 1), reduction="batchmean"))
+    assert torch.allclose(
+        F.kl_div(log_p, q, reduction="batchmean"),
+        5 * F.kl_div(log_p.flatten(0, 1), q.flatten(0, 1), reduction="batchmean"),
+    )
 
 
 @pitfall("The loss is negative, or training goes the wrong way")
@@ -106,13 +109,15 @@ def check_argument_order_and_logs():
     z, v = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0, 1.0]])
     assert F.kl_div(F.softmax(v, -1), F.softmax(z, -1), reduction="batchmean") < 0
     right = F.kl_div(F.log_softmax(v, -1), F.softmax(z, -1), reduction="batchmean")
-    assert torch.allclose(right, F.kl_div(F.log_softmax(v, -1), F.log_softmax(z, -1), reduction="batchmean", log_target=True))
+    assert torch.allclose(
+        right, F.kl_div(F.log_softmax(v, -1), F.log_softmax(z, -1), reduction="batchmean", log_target=True)
+    )
     assert not torch.allclose(right, F.kl_div(F.log_softmax(z, -1), F.softmax(v, -1), reduction="batchmean"), atol=0.01)
     for good in (True, False):
         v = torch.zeros(1, 3, requires_grad=True)
         for _ in range(300):
             p = F.log_softmax(v, -1) if good else F.softmax(v, -1)
-            gradient, = torch.autograd.grad(F.kl_div(p, F.softmax(z, -1), reduction="batchmean"), v)
+            (gradient,) = torch.autograd.grad(F.kl_div(p, F.softmax(z, -1), reduction="batchmean"), v)
             v = (v - gradient).detach().requires_grad_()
         top = F.softmax(v, -1).max()
         assert torch.allclose(F.softmax(v, -1), F.softmax(z, -1), atol=0.01) if good else top > 0.98
@@ -125,8 +130,8 @@ def check_gradient_without_the_factor_falls_as_one_over_t_squared():
     for T in (8.0, 16.0, 32.0):
         for factor in share:
             v = torch.tensor([[0.0, 1.0, 0.5, -1.0]], requires_grad=True)
-            soft, = torch.autograd.grad(alpha * soft_loss(v, z, T) / (1 if factor else T**2), v)
-            hard, = torch.autograd.grad((1 - alpha) * F.cross_entropy(v, torch.tensor([0])), v)
+            (soft,) = torch.autograd.grad(alpha * soft_loss(v, z, T) / (1 if factor else T**2), v)
+            (hard,) = torch.autograd.grad((1 - alpha) * F.cross_entropy(v, torch.tensor([0])), v)
             share[factor].append(float(soft.norm() / hard.norm()))
     fallen = share[False]
     assert 3.6 < fallen[0] / fallen[1] < 4.4 and 3.8 < fallen[1] / fallen[2] < 4.2 and fallen[2] < 0.05
@@ -138,7 +143,7 @@ def check_teacher_in_training_mode():
     x = torch.randn(16, 8)
     for layer in (nn.Dropout(0.5), nn.BatchNorm1d(8)):
         teacher = nn.Sequential(layer, nn.Linear(8, 3))
-        with torch.no_grad():                                      # alone it is no cure
+        with torch.no_grad():  # alone it is no cure
             for others in (x[:8], x[8:]):
                 teacher(others)
             jumping = (teacher(x)[:8] - teacher(x[:8])).abs().max()
@@ -188,15 +193,15 @@ def check_student_without_labels():
     teacher = fitted(lambda net: F.cross_entropy(net(x[:700]), y[:700]), 64, 100)
     with torch.no_grad():
         z = teacher(x[700:1400])
-    student = fitted(lambda net: soft_loss(net(x[700:1400]), z, 4.0), 32, 100)   # no label enters
+    student = fitted(lambda net: soft_loss(net(x[700:1400]), z, 4.0), 32, 100)  # no label enters
     assert (student(x[1400:]).argmax(1) == y[1400:]).float().mean() > 0.8
 
 
 @holds("Is cross-entropy with soft targets the same as KL?")
 def check_cross_entropy_has_the_same_gradient():
     v, z = torch.randn(3, 5, requires_grad=True), torch.randn(3, 5)
-    first, = torch.autograd.grad(F.cross_entropy(v, F.softmax(z, -1)), v)
-    second, = torch.autograd.grad(soft_loss(v, z, 1.0), v)
+    (first,) = torch.autograd.grad(F.cross_entropy(v, F.softmax(z, -1)), v)
+    (second,) = torch.autograd.grad(soft_loss(v, z, 1.0), v)
     assert torch.allclose(first, second, atol=1e-6)
     gap = F.cross_entropy(v, F.softmax(z, -1)) - soft_loss(v, z, 1.0)
     assert torch.allclose(gap, torch.distributions.Categorical(logits=z).entropy().mean(), atol=1e-5)

@@ -28,7 +28,7 @@ def norms(z: torch.Tensor, temperatures) -> tuple[list[float], list[float], floa
     for T in temperatures:
         v = torch.zeros_like(z, requires_grad=True)
         loss = F.kl_div(F.log_softmax(v / T, -1), F.softmax(z / T, -1), reduction="batchmean")
-        gradient, = torch.autograd.grad(loss, v)
+        (gradient,) = torch.autograd.grad(loss, v)
         without.append(float(gradient.norm()))
         with_factor.append(float(gradient.norm() * T**2))
     return with_factor, without, float(((z - z.mean()) / z.numel()).norm())

@@ -7,7 +7,16 @@ from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from note_checks import (
-    by_definition, check, formula, holds, pitfall, processor_seconds, quietly, raises, sourced, stated,
+    by_definition,
+    check,
+    formula,
+    holds,
+    pitfall,
+    processor_seconds,
+    quietly,
+    raises,
+    sourced,
+    stated,
 )
 
 MASK = r"""
@@ -52,7 +61,7 @@ def check_what_is_left():
     raises(ValueError, lambda: prune.ln_structured(nn.Linear(3, 3), "bias", amount=1, n=2, dim=0), "multidimensional")
     prune.ln_structured(conv, "weight", amount=2, n=2, dim=0)
     assert conv.weight.shape[0] == 6 and multiplications(conv, x) == before[1]
-    small = nn.Conv2d(8, 4, 3, bias=False)                         # rebuilt without the two channels
+    small = nn.Conv2d(8, 4, 3, bias=False)  # rebuilt without the two channels
     small.weight.data = conv.weight[conv.weight_mask.flatten(1).any(1)].detach()
     assert multiplications(layer, torch.randn(1, 20)) == before[0] and multiplications(small, x) == before[1] * 4 // 6
 
@@ -64,13 +73,13 @@ def check_exact_zeros_of_an_l1_penalty():
         w = torch.zeros(20, requires_grad=True)
         for _ in range(300):
             loss = (x @ w - y).pow(2).mean() + (0 if proximal else 0.2 * w.abs().sum())
-            gradient, = torch.autograd.grad(loss, w)
+            (gradient,) = torch.autograd.grad(loss, w)
             w = w - 0.05 * gradient
             if proximal:
                 w = w.sign() * (w.abs() - 0.05 * 0.2).clamp(min=0)
             w = w.detach().requires_grad_()
         assert ((w == 0).sum() > 5) == proximal and (w.abs() < 0.05).sum() > 5
-        assert ((w * (w.abs() > 0.05)) == 0).sum() > 5             # a threshold gives zeros in both
+        assert ((w * (w.abs() > 0.05)) == 0).sum() > 5  # a threshold gives zeros in both
 
 
 @formula(MASK)
@@ -92,7 +101,9 @@ def check_gradient_and_density():
     layer, x, upstream = nn.Linear(6, 3), torch.randn(4, 6), torch.randn(4, 3)
     prune.l1_unstructured(layer, "weight", amount=0.5)
     (layer(x) * upstream).sum().backward()
-    np.testing.assert_allclose(layer.weight_orig.grad.numpy(), layer.weight_mask.numpy() * (upstream.T @ x).numpy(), atol=1e-6)
+    np.testing.assert_allclose(
+        layer.weight_orig.grad.numpy(), layer.weight_mask.numpy() * (upstream.T @ x).numpy(), atol=1e-6
+    )
     for a, r in ((0.5, 3), (0.2, 4)):
         layer = nn.Linear(250, 160)
         for _ in range(r):
@@ -148,12 +159,12 @@ def check_file_sizes():
         flat, buffer = torch.zeros(10**6), io.BytesIO()
         flat[torch.randperm(10**6)[: round((1 - share) * 10**6)]] = 1.5
         quietly(lambda: torch.save(flat.view(1000, 1000).to_sparse_csr(), buffer))
-        assert (buffer.tell() / 1e6 < 4.0) is smaller    # the column numbers are saved with those of the rows
+        assert (buffer.tell() / 1e6 < 4.0) is smaller  # the column numbers are saved with those of the rows
         stated("20", (buffer.tell() - 8_008) / ((1 - share) * 1e6))
     first, second, x = nn.Linear(1000, 1000), nn.Linear(1000, 10), torch.randn(4, 1000)
     prune.ln_structured(first, "weight", amount=0.9, n=2, dim=0)
     keep = first.weight_mask.any(1)
-    first.bias.data[~keep] = 0                                      # the weights' mask leaves the bias
+    first.bias.data[~keep] = 0  # the weights' mask leaves the bias
     small, narrow = nn.Linear(1000, 100), nn.Linear(100, 10)
     small.weight.data, small.bias.data = first.weight.detach()[keep], first.bias.detach()[keep]
     narrow.weight.data, narrow.bias.data = second.weight.detach()[:, keep], second.bias.detach()
@@ -223,7 +234,7 @@ def check_assignment():
     layer.weight = nn.Parameter(torch.ones(3, 3))
     raises(TypeError, lambda: layer(torch.ones(3)), "as parameter 'weight'")
     layer.weight_orig.data = torch.full((3, 3), 7.0)
-    raises(TypeError, lambda: layer(torch.ones(3)))                 # the assigned parameter must go first
+    raises(TypeError, lambda: layer(torch.ones(3)))  # the assigned parameter must go first
     del layer.weight
     layer(torch.ones(3))
     assert torch.equal(layer.weight, 7 * layer.weight_mask)
@@ -235,7 +246,7 @@ def check_global_pruning_takes_more_from_small_layers():
     small.weight.data *= 1e-6
     prune.global_unstructured([(big, "weight"), (small, "weight")], prune.L1Unstructured, amount=0.5)
     assert (small.weight == 0).all() and (big.weight == 0).sum() == 0
-    assert big.weight_orig.abs().min() > small.weight_orig.abs().max()   # one threshold lies between the layers
+    assert big.weight_orig.abs().min() > small.weight_orig.abs().max()  # one threshold lies between the layers
 
 
 @holds("Same in train and eval?")

@@ -46,7 +46,9 @@ def accuracy_and_memory() -> Figure:
         kept = flat.clone()
         kept[: round(share * len(flat))] = 0
         csr = kept.view(500, 500).to_sparse_csr()
-        ratios.append(sum(t.numel() * t.element_size() for t in (csr.values(), csr.col_indices(), csr.crow_indices())) / dense)
+        ratios.append(
+            sum(t.numel() * t.element_size() for t in (csr.values(), csr.col_indices(), csr.crow_indices())) / dense
+        )
     assert ratios[4] > 1 > ratios[5]
 
     drawn, (left, right) = plt.subplots(1, 2, figsize=(6.2, 2.8))

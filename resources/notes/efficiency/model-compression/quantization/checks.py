@@ -20,7 +20,8 @@ warnings.simplefilter("ignore")
 by_definition("What is shared", "Train and eval")
 sourced(
     "GPTQ, arXiv 2210.17323, sections 1 (limitations), 4 (128 segments of C4) and 5 (generation)",
-    "Weight-only PTQ", "Does quantization always make inference faster?",
+    "Weight-only PTQ",
+    "Does quantization always make inference faster?",
 )
 sourced(
     "Deep Compression, arXiv 1510.00149; Polino et al., Model compression via distillation and quantization, arXiv 1802.05668",
@@ -41,9 +42,14 @@ def check_quantize():
         for shape in ((7,), (3, 5), (2, 3, 4), ()):
             x = torch.randn(shape) * 40 * s + z
             ours = quantized(x.numpy(), s, z, low, high)[1]
-            np.testing.assert_array_equal(ours.astype(np.float32), torch.fake_quantize_per_tensor_affine(x, s, z, low, high).numpy())
+            np.testing.assert_array_equal(
+                ours.astype(np.float32), torch.fake_quantize_per_tensor_affine(x, s, z, low, high).numpy()
+            )
         ties = torch.arange(-9, 9) * 0.5 * s
-        np.testing.assert_array_equal(quantized(ties.numpy(), s, z, low, high)[1], torch.fake_quantize_per_tensor_affine(ties, s, z, low, high).numpy())
+        np.testing.assert_array_equal(
+            quantized(ties.numpy(), s, z, low, high)[1],
+            torch.fake_quantize_per_tensor_affine(ties, s, z, low, high).numpy(),
+        )
         inside = torch.empty(1000).uniform_(s * (low - z), s * (high - z))
         assert (torch.fake_quantize_per_tensor_affine(inside, s, z, low, high) - inside).abs().max() <= s / 2 + 1e-5
 
@@ -69,8 +75,14 @@ def check_integer_product():
     for rows, inner, columns in ((3, 5, 2), (1, 64, 1), (8, 17, 4)):
         a, b = torch.randn(rows, inner), torch.randn(inner, columns)
         (sa, za), (sb, zb) = (0.03125, 9), (0.0625, -4)
-        product = torch.fake_quantize_per_tensor_affine(a, sa, za, 0, 255).double() @ torch.fake_quantize_per_tensor_affine(b, sb, zb, -128, 127).double()
-        qa, qb = quantized(a.numpy(), sa, za, 0, 255)[0].astype(np.int32), quantized(b.numpy(), sb, zb, -128, 127)[0].astype(np.int32)
+        product = (
+            torch.fake_quantize_per_tensor_affine(a, sa, za, 0, 255).double()
+            @ torch.fake_quantize_per_tensor_affine(b, sb, zb, -128, 127).double()
+        )
+        qa, qb = (
+            quantized(a.numpy(), sa, za, 0, 255)[0].astype(np.int32),
+            quantized(b.numpy(), sb, zb, -128, 127)[0].astype(np.int32),
+        )
         np.testing.assert_allclose(sa * sb * ((qa - za) @ (qb - zb)), product.numpy(), atol=1e-9)
 
 
@@ -113,7 +125,7 @@ def check_integers_of_the_same_shape():
 def check_cross_term():
     qa, za, qb = np.random.randint(0, 256, (3, 8)), 9, np.random.randint(-128, 128, 8)
     for zb in (0, 5):
-        cross = zb * (qa - za).sum(1)                              # another value for each input
+        cross = zb * (qa - za).sum(1)  # another value for each input
         np.testing.assert_array_equal((qa - za) @ (qb - zb), (qa - za) @ qb - cross)
         assert (len(set(cross)) == 1) == (zb == 0)
 
@@ -123,7 +135,7 @@ def check_dynamic_ranges():
     from torch.ao.quantization import quantize_dynamic
 
     linear, lstm, x = nn.Linear(64, 16), nn.LSTM(64, 16), torch.randn(8, 2, 64)
-    for size in (1.0, 10.0, 100.0):                                # no calibration, and each call finds its own range
+    for size in (1.0, 10.0, 100.0):  # no calibration, and each call finds its own range
         dynamic = quantize_dynamic(nn.Sequential(linear), dtype=torch.qint8)
         wanted = F.linear(x * size, linear.weight)
         assert (dynamic(x * size) - linear.bias - wanted).norm() < 0.05 * wanted.norm()
@@ -155,10 +167,13 @@ def check_dynamic_quantization_skips_convolutions():
     static = nn.Sequential(QuantStub(), *cnn, DeQuantStub())
     static.qconfig = get_default_qconfig("x86")
     static = prepare(static)
-    static(x)                                                      # calibration
+    static(x)  # calibration
     static = convert(static)
     assert bytes_on_disk(static) < 0.35 * bytes_on_disk(cnn) and (static(x) - cnn(x)).norm() < 0.1 * cnn(x).norm()
-    weights = {name: (t / (t.abs().max() / 127)).round().to(torch.int8) if t.dim() > 1 else t for name, t in cnn.state_dict().items()}
+    weights = {
+        name: (t / (t.abs().max() / 127)).round().to(torch.int8) if t.dim() > 1 else t
+        for name, t in cnn.state_dict().items()
+    }
     assert sum(t.nbytes for t in weights.values()) < 0.3 * sum(t.nbytes for t in cnn.state_dict().values())
 
     model = quantize_dynamic(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2)), dtype=torch.qint8)
@@ -176,7 +191,10 @@ def check_worst_channel():
     x, w = torch.randn(32, 64), torch.randn(16, 64) * torch.logspace(-2, 0, 16)[:, None]
     s = w.abs().max() / 127
     sx = x.abs().max() / 127
-    y = torch.fake_quantize_per_tensor_affine(x, sx.item(), 0, -127, 127) @ torch.fake_quantize_per_tensor_affine(w, s.item(), 0, -127, 127).T
+    y = (
+        torch.fake_quantize_per_tensor_affine(x, sx.item(), 0, -127, 127)
+        @ torch.fake_quantize_per_tensor_affine(w, s.item(), 0, -127, 127).T
+    )
     stated("68%", ((y - x @ w.T).norm(dim=0) / (x @ w.T).norm(dim=0)).max())
 
 
@@ -205,15 +223,19 @@ def check_quantization_aware_training_at_two_bits():
 @pitfall("Accuracy collapses with one scale per tensor")
 def check_scale_per_channel_saves_the_accuracy():
     model, x, y = digits_network()
-    ranges = torch.logspace(-2, 2, 64)                             # as folding leaves them: the function stays the same
+    ranges = torch.logspace(-2, 2, 64)  # as folding leaves them: the function stays the same
     model[0].weight.mul_(ranges[:, None]), model[0].bias.mul_(ranges), model[2].weight.div_(ranges)
     weights = model[0].weight.clone()
     accuracy = lambda: (model(x).argmax(1) == y).float().mean()
     before = accuracy()
-    model[0].weight.copy_(torch.fake_quantize_per_tensor_affine(weights, weights.abs().max().item() / 127, 0, -127, 127))
+    model[0].weight.copy_(
+        torch.fake_quantize_per_tensor_affine(weights, weights.abs().max().item() / 127, 0, -127, 127)
+    )
     per_tensor = accuracy()
     scales = weights.abs().amax(1) / 127
-    model[0].weight.copy_(torch.fake_quantize_per_channel_affine(weights, scales, torch.zeros(64, dtype=torch.int32), 0, -127, 127))
+    model[0].weight.copy_(
+        torch.fake_quantize_per_channel_affine(weights, scales, torch.zeros(64, dtype=torch.int32), 0, -127, 127)
+    )
     assert before > 0.97 and per_tensor < before - 0.1 and accuracy() > before - 0.01, (before, per_tensor, accuracy())
 
 
@@ -221,12 +243,17 @@ def check_scale_per_channel_saves_the_accuracy():
 def check_outlier():
     x = torch.randn(10000)
     x[0] = 1000.0
-    error = lambda top: (torch.fake_quantize_per_tensor_affine(x, top / 127, 0, -127, 127) - x)
+    error = lambda top: torch.fake_quantize_per_tensor_affine(x, top / 127, 0, -127, 127) - x
     full, clipped = error(1000.0), error(x.abs().quantile(0.999).item())
     assert full[1:].std() > 0.9 and clipped[1:].std() < 0.02 and clipped[0] < -990
     assert x[:100].abs().quantile(0.999) > 800 and x[:100].abs().quantile(0.95) < 4
-    assert full.square().mean() < clipped.square().mean()          # so least squares keeps the outlier
-    apart = torch.cat([x[:1].half().float(), torch.fake_quantize_per_tensor_affine(x[1:], x[1:].abs().max().item() / 127, 0, -127, 127)])
+    assert full.square().mean() < clipped.square().mean()  # so least squares keeps the outlier
+    apart = torch.cat(
+        [
+            x[:1].half().float(),
+            torch.fake_quantize_per_tensor_affine(x[1:], x[1:].abs().max().item() / 127, 0, -127, 127),
+        ]
+    )
     assert apart[0] == 1000 and (apart - x)[1:].std() < 0.02
 
 
@@ -253,18 +280,20 @@ def check_deprecation():
         warnings.simplefilter("always")
         quantize_dynamic(nn.Sequential(nn.Linear(2, 2)))
     assert any("torch.ao.quantization is deprecated" in str(one.message) for one in caught)
-    torch.set_warn_always(True)                                    # else once per process
+    torch.set_warn_always(True)  # else once per process
     for dtype in (torch.quint8, torch.qint8, torch.qint32, None):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            torch.ones(2).div(0.1).round().to(torch.int8) if dtype is None else torch.quantize_per_tensor(torch.ones(2), 0.1, 0, dtype)
+            torch.ones(2).div(0.1).round().to(torch.int8) if dtype is None else torch.quantize_per_tensor(
+                torch.ones(2), 0.1, 0, dtype
+            )
         assert any("184982" in str(one.message) for one in caught) == (dtype is not None)
 
 
 @holds("Do different functions round alike?")
 def check_ties():
     for z in range(1, 7):
-        halves = torch.arange(0.5, 20)                             # x / s
+        halves = torch.arange(0.5, 20)  # x / s
         separate = torch.fake_quantize_per_tensor_affine(halves * 0.5, 0.5, z, 0, 255) / 0.5 + z
         assert torch.equal(separate, halves.round() + z)
         together = torch.quantize_per_tensor(halves * 0.5, 0.5, z, torch.quint8).int_repr()

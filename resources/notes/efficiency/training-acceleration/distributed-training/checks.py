@@ -19,10 +19,17 @@ BUBBLE = r"\text{bubble} = \frac{S - 1}{M + S - 1}"
 
 by_definition("Effective batch", "Accumulation")
 sourced("pytorch.org docs, torchrun (elastic launch) and torch.distributed: which backend to use", "Start", "Backends")
-sourced("ZeRO, arXiv 1910.02054, sections 5 and 7 (parameters gathered, gradients reduced part by part)", "ZeRO-3, FSDP")
-sourced("Narayanan et al., arXiv 2104.04473, section 3.2, takeaway 1; Megatron-LM, arXiv 1909.08053, section 3",
-        "Tensor parallel", "Pipeline")
-sourced("Li et al., arXiv 2006.15704, section 3.2 (bucketing, overlap)", "How can communication hide behind computation?")
+sourced(
+    "ZeRO, arXiv 1910.02054, sections 5 and 7 (parameters gathered, gradients reduced part by part)", "ZeRO-3, FSDP"
+)
+sourced(
+    "Narayanan et al., arXiv 2104.04473, section 3.2, takeaway 1; Megatron-LM, arXiv 1909.08053, section 3",
+    "Tensor parallel",
+    "Pipeline",
+)
+sourced(
+    "Li et al., arXiv 2006.15704, section 3.2 (bucketing, overlap)", "How can communication hide behind computation?"
+)
 
 
 # The ranks meet in a file, so no port is fixed; gloo takes free ones.
@@ -140,7 +147,7 @@ def check_ring_all_reduce():
                     sent[r] += values.nbytes
         np.testing.assert_allclose(data, np.broadcast_to(total, data.shape), atol=1e-12)
         np.testing.assert_allclose(sent, 2 * (R - 1) / R * total.nbytes)
-        assert 2 * R - 2 == (phase + 1) * (step + 1)                          # messages of one rank
+        assert 2 * R - 2 == (phase + 1) * (step + 1)  # messages of one rank
         assert sent.max() < 2 * total.nbytes
 
 
@@ -154,7 +161,11 @@ def check_bytes_per_parameter():
     state = sum(optimizer.state[p][name].untyped_storage().nbytes() for name in ("exp_avg", "exp_avg_sq")) / 840
     for R in (2, 4, 8):
         for stage, ours in enumerate((16, 8 + 8 / R, 4 + 12 / R, 16 / R)):
-            parts = (weight / (R if stage >= 3 else 1), gradient / (R if stage >= 2 else 1), state / (R if stage >= 1 else 1))
+            parts = (
+                weight / (R if stage >= 3 else 1),
+                gradient / (R if stage >= 2 else 1),
+                state / (R if stage >= 1 else 1),
+            )
             assert math.isclose(sum(parts), ours)
     stated("112", (weight + gradient + state) * 7)
     stated("14", (weight + gradient + state) / 8 * 7)
@@ -176,15 +187,17 @@ def check_bubble():
 @holds("Does DDP broadcast weights after each step?")
 def check_what_is_broadcast():
     means, changed = printed_by_ranks(SHARES, "twice", "changed")
-    np.testing.assert_allclose(means, [0.19, 0.29], rtol=1e-5)             # rank 1 went on from rank 0's mean, 0.1
-    np.testing.assert_allclose(changed[1] - changed[0], 1, rtol=1e-4)      # a difference in the weights stays
+    np.testing.assert_allclose(means, [0.19, 0.29], rtol=1e-5)  # rank 1 went on from rank 0's mean, 0.1
+    np.testing.assert_allclose(changed[1] - changed[0], 1, rtol=1e-4)  # a difference in the weights stays
 
 
 @check
 def check_buckets_hold_copies_by_default():
     parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     assert parameters["gradient_as_bucket_view"].default is False
-    assert parameters["forward_sync_buffers"].default is None and parameters["broadcast_buffers"].default is None  # both mean True
+    assert (
+        parameters["forward_sync_buffers"].default is None and parameters["broadcast_buffers"].default is None
+    )  # both mean True
 
 
 @check
@@ -214,9 +227,13 @@ def check_sampler():
 @holds("Train and eval")
 def check_evaluation_without_padding():
     right = np.array([1.0, 1.0, 0.0, 0.0, 1.0])
-    padded = lambda R: np.mean([right[list(DistributedSampler(range(5), R, rank, shuffle=False))].mean() for rank in range(R)])
+    padded = lambda R: np.mean(
+        [right[list(DistributedSampler(range(5), R, rank, shuffle=False))].mean() for rank in range(R)]
+    )
     assert padded(1) == right.mean() and padded(2) > right.mean() + 0.05 and padded(3) > right.mean() + 0.05
-    assert abs((right[0::2].mean() + right[1::2].mean()) / 2 - right.mean()) > 0.01  # the ranks' averages of unpadded shares
+    assert (
+        abs((right[0::2].mean() + right[1::2].mean()) / 2 - right.mean()) > 0.01
+    )  # the ranks' averages of unpadded shares
     evaluated, own, sent = printed_by_ranks(SHARES, "evaluate", "own", "sent")
     np.testing.assert_allclose(evaluated, right.mean(), rtol=1e-6)
     np.testing.assert_allclose([own, sent], [[0.1, 0.2], [0.1, 0.1]], rtol=1e-6)  # running means
@@ -247,7 +264,11 @@ def accuracy_on_digits(ranks, rate, warmup=0):
 @pitfall("More GPUs, worse result")
 def check_effective_batch_and_local_statistics():
     """SyncBatchNorm across ranks takes no CPU tensors; what it computes is batch normalization over all ranks' rows."""
-    one, eight, retuned = accuracy_on_digits(1, 0.03), accuracy_on_digits(8, 0.03), accuracy_on_digits(8, 0.24, warmup=20)
+    one, eight, retuned = (
+        accuracy_on_digits(1, 0.03),
+        accuracy_on_digits(8, 0.03),
+        accuracy_on_digits(8, 0.24, warmup=20),
+    )
     assert one > 0.9 and eight < 0.8 and retuned > 0.9, (one, eight, retuned)
     x, normalize = torch.randn(32, 50), nn.BatchNorm1d(50)
     local = torch.cat([normalize(part) for part in x.split(2)])

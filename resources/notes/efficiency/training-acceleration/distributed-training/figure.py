@@ -21,7 +21,10 @@ def memory_and_bubble() -> Figure:
     """Bytes per parameter on each of eight GPUs, and the idle share of a pipeline."""
     weight, gradient, state = bytes_per_parameter()
     names = ("DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3")
-    held = [[part / (8 if stage >= first else 1) for stage in range(4)] for part, first in ((weight, 3), (gradient, 2), (state, 1))]
+    held = [
+        [part / (8 if stage >= first else 1) for stage in range(4)]
+        for part, first in ((weight, 3), (gradient, 2), (state, 1))
+    ]
     totals = [sum(column) for column in zip(*held)]
     assert totals == [16, 9, 5.5, 2]
     drawn, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.8))

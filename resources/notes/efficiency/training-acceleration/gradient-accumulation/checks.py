@@ -33,7 +33,13 @@ def library(w, losses):
 def groups():
     for sizes in ((3, 1), (4, 4, 4), (1, 7, 2, 5), (6,)):
         N = sum(sizes)
-        yield sizes, np.random.randn(4, 3), np.random.randn(N, 3), np.random.randint(0, 4, N), np.split(np.arange(N), np.cumsum(sizes)[:-1])
+        yield (
+            sizes,
+            np.random.randn(4, 3),
+            np.random.randn(N, 3),
+            np.random.randint(0, 4, N),
+            np.split(np.arange(N), np.cumsum(sizes)[:-1]),
+        )
 
 
 def mean_loss(x, y, part, factor):
@@ -47,7 +53,7 @@ def check_weighted_sum():
         full = item_gradients(w, x, y).mean(0)
         accumulated = library(w, [mean_loss(x, y, part, len(part) / sum(sizes)) for part in parts])
         np.testing.assert_allclose(accumulated, full, atol=1e-12)
-        sums = library(w, [mean_loss(x, y, part, len(part)) for part in parts])      # counted first, divided last
+        sums = library(w, [mean_loss(x, y, part, len(part)) for part in parts])  # counted first, divided last
         np.testing.assert_allclose(sums / sum(sizes), full, atol=1e-12)
 
 
@@ -130,7 +136,12 @@ def check_mean_losses_of_uneven_sequences():
         by_k = library(w, [mean_loss(x, y, part, 1 / len(parts)) for part in parts])
         if len(set(sizes)) > 1:
             assert np.abs(by_k - each.mean(0)).max() > 0.01
-        summed = lambda divisor: [lambda weight, part=part: F.cross_entropy(torch.tensor(x[part]) @ weight.T, torch.tensor(y[part]), reduction="sum") / divisor for part in parts]
+        summed = lambda divisor: [
+            lambda weight, part=part: (
+                F.cross_entropy(torch.tensor(x[part]) @ weight.T, torch.tensor(y[part]), reduction="sum") / divisor
+            )
+            for part in parts
+        ]
         np.testing.assert_allclose(library(w, summed(N)), each.mean(0), atol=1e-12)
         np.testing.assert_allclose(library(w, summed(1)) / N, each.mean(0), atol=1e-12)
 
@@ -158,7 +169,7 @@ def check_undivided_loss_clipping_and_its_cure():
         summed = accumulated_steps(kind, 1, none) - start
         assert torch.allclose(summed, moved * (4 if kind is torch.optim.SGD else 1), rtol=1e-3)
         assert not torch.allclose(accumulated_steps(kind, 1, 0.5), accumulated_steps(kind, 4, 0.5), rtol=1e-4)
-    expected = start - 0.01 * slopes * (0.5 / slopes.norm() + 0.1)       # the mean gradient, clipped, then a tenth of it
+    expected = start - 0.01 * slopes * (0.5 / slopes.norm() + 0.1)  # the mean gradient, clipped, then a tenth of it
     assert torch.allclose(accumulated_steps(torch.optim.SGD, 4, 0.5), expected, atol=1e-5)
     assert not torch.allclose(accumulated_steps(torch.optim.SGD, 4, 0.5, clip_each=True), expected, atol=1e-5)
 
@@ -197,12 +208,12 @@ def check_work_and_memory():
         return counter.get_total_flops(), model[0].weight.grad.clone()
 
     (whole, wanted), (pieces, other) = run(model, 1), run(model, 4)
-    assert whole == pieces and not torch.allclose(wanted, other, rtol=1e-2)       # batch norm sees the pieces
-    assert model[0].weight.grad is not None                                       # and stays until zero_grad()
+    assert whole == pieces and not torch.allclose(wanted, other, rtol=1e-2)  # batch norm sees the pieces
+    assert model[0].weight.grad is not None  # and stays until zero_grad()
     twice, same = run(lambda part: checkpoint(model, part, use_reentrant=False), 1)
-    forward = 3 * 2 * 64 * 16 * 16                                                # whose last layer saves nothing new
+    forward = 3 * 2 * 64 * 16 * 16  # whose last layer saves nothing new
     assert twice == whole + forward * 2 // 3
-    assert torch.allclose(same, wanted, atol=1e-6)                                # with the statistics of the whole batch
+    assert torch.allclose(same, wanted, atol=1e-6)  # with the statistics of the whole batch
 
     def saved(forward):
         sizes, own = {}, {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -260,19 +271,26 @@ def check_gradients_of_layers_and_losses_that_mix_items():
     for layer, same in ((nn.BatchNorm1d(4), False), (nn.LayerNorm(4), True), (nn.GroupNorm(2, 4), True)):
         model = nn.Sequential(nn.Linear(4, 4), layer)
         loss = lambda rows: model(x[rows]).pow(3).sum() / 8
-        assert torch.allclose(accumulated(model, [loss(torch.arange(8))]), accumulated(model, map(loss, parts)), atol=1e-5) == same
+        assert (
+            torch.allclose(accumulated(model, [loss(torch.arange(8))]), accumulated(model, map(loss, parts)), atol=1e-5)
+            == same
+        )
     a, b, model = x, x + 0.1 * torch.randn(8, 4), nn.Linear(4, 4)
     info_nce = lambda u, v: F.cross_entropy(u @ v.T, torch.arange(len(u)))
     full = accumulated(model, [info_nce(model(a), model(b))])
-    assert not torch.allclose(full, accumulated(model, (info_nce(model(a[rows]), model(b[rows])) / 2 for rows in parts)), atol=1e-2)
+    assert not torch.allclose(
+        full, accumulated(model, (info_nce(model(a[rows]), model(b[rows])) / 2 for rows in parts)), atol=1e-2
+    )
     cached_a, cached_b = model(a).detach(), model(b).detach()
-    through = lambda rows: info_nce(cached_a.index_copy(0, rows, model(a[rows])), cached_b.index_copy(0, rows, model(b[rows])))
+    through = lambda rows: info_nce(
+        cached_a.index_copy(0, rows, model(a[rows])), cached_b.index_copy(0, rows, model(b[rows]))
+    )
     assert torch.allclose(full, accumulated(model, map(through, parts)), atol=1e-5)
 
 
 @pitfall("Warm-up ends too early or the tail of the epoch is lost")
 def check_scheduler_and_the_last_group():
-    K, slopes = 4, torch.arange(1.0, 11.0)                               # ten batches: groups of 4, 4 and 2
+    K, slopes = 4, torch.arange(1.0, 11.0)  # ten batches: groups of 4, 4 and 2
     for per_micro_batch, tail in ((True, False), (False, True)):
         p = nn.Parameter(torch.zeros(1))
         optimizer = torch.optim.SGD([p], lr=1.0)
@@ -287,11 +305,13 @@ def check_scheduler_and_the_last_group():
                 used.append(p.grad.item())
                 optimizer.step(), optimizer.zero_grad()
             if last or per_micro_batch:
-                quietly(scheduler.step)                                  # PyTorch warns of the wrong order here
+                quietly(scheduler.step)  # PyTorch warns of the wrong order here
         if tail:
             assert used == [2.5, 6.5, 9.5] and np.allclose(rates, [0.1, 0.25, 0.4])
         else:
-            assert used == [2.5, 6.5] and rates[1] == 1.0 and p.grad is not None   # the last two gradients were never applied
+            assert (
+                used == [2.5, 6.5] and rates[1] == 1.0 and p.grad is not None
+            )  # the last two gradients were never applied
 
 
 @check

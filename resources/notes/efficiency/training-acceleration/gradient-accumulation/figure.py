@@ -11,7 +11,10 @@ COUNTS = (1, 2, 4, 8, 16, 32)
 
 def held(count: int, backward_each: bool) -> float:
     """Largest number of KiB of saved activations that are alive at once for a batch of 64 in `count` pieces."""
-    model, x = nn.Sequential(*(layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh()))), torch.randn(64, 64)
+    model, x = (
+        nn.Sequential(*(layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh()))),
+        torch.randn(64, 64),
+    )
     parameters, alive, peak, total = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}, 0, 0
 
     def pack(tensor):

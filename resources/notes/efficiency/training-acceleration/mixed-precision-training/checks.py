@@ -30,7 +30,11 @@ def check_formats():
         info = torch.finfo(dtype)
         assert (2 - 2.0**-f) * 2.0**b == info.max and 2.0 ** (1 - b) == info.smallest_normal and 2.0**-f == info.eps
         tiny = torch.tensor(2.0 ** (1 - b - f), dtype=torch.float64)
-        assert float(tiny.to(dtype)) == float(tiny) and float((0.49 * tiny).to(dtype)) == 0 and float((1.4 * tiny).to(dtype)) == float(tiny)
+        assert (
+            float(tiny.to(dtype)) == float(tiny)
+            and float((0.49 * tiny).to(dtype)) == 0
+            and float((1.4 * tiny).to(dtype)) == float(tiny)
+        )
     eighth = torch.finfo(torch.float8_e4m3fn)
     stated("448", eighth.max)
     assert eighth.max > (2 - 2.0**-3) * 2.0**7
@@ -116,7 +120,12 @@ def check_defaults():
         a = torch.randn(4, 4)
         assert a.dtype == torch.float32 and (a @ a).dtype == torch.bfloat16 and a.exp().dtype == torch.float32
     scaler = torch.amp.GradScaler("cpu")
-    assert (scaler.get_scale(), scaler.get_growth_factor(), scaler.get_backoff_factor(), scaler.get_growth_interval()) == (65536, 2, 0.5, 2000)
+    assert (
+        scaler.get_scale(),
+        scaler.get_growth_factor(),
+        scaler.get_backoff_factor(),
+        scaler.get_growth_interval(),
+    ) == (65536, 2, 0.5, 2000)
     assert torch.get_autocast_dtype("cuda") == torch.float16 and torch.get_autocast_dtype("cpu") == torch.bfloat16
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -137,7 +146,7 @@ def check_copies_of_weights():
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), torch.autocast("cpu", dtype=torch.bfloat16):
         layer(x), layer(x)
     assert len(copies) == 2 and all(t.dtype == torch.bfloat16 for t in copies) and layer.weight.dtype == torch.float32
-    assert copies[0].untyped_storage().data_ptr() == copies[1].untyped_storage().data_ptr()     # one copy, kept
+    assert copies[0].untyped_storage().data_ptr() == copies[1].untyped_storage().data_ptr()  # one copy, kept
 
 
 @holds("Memory", "Does mixed precision halve the memory of training?")
@@ -153,7 +162,10 @@ def check_state_stays_float32_and_activations_shrink():
                 kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
             return t
 
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+        with (
+            torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled),
+        ):
             y = model(x)
         y.float().sum().backward()
         return sum(kept.values())
@@ -182,12 +194,12 @@ def check_clipping_before_unscaling():
     nn.utils.clip_grad_norm_([p], 1.0)
     scaler.step(optimizer)
     assert abs(p.item() + 0.1) < 1e-3
-    entry = 1 / 65536 / 25_000_000**0.5                                  # norm 1 spread over 25 million, then divided
+    entry = 1 / 65536 / 25_000_000**0.5  # norm 1 spread over 25 million, then divided
     stated("3e−9", entry)
     p = nn.Parameter(torch.zeros(1))
     p.grad = torch.tensor([entry])
     torch.optim.Adam([p], lr=0.1).step()
-    assert 0.02 < -p.item() < 0.03                                       # not 0.1: eps outweighs the gradient
+    assert 0.02 < -p.item() < 0.03  # not 0.1: eps outweighs the gradient
     p = nn.Parameter(torch.zeros(1))
     optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
     scaler.scale((3 * p).sum()).backward()
@@ -230,7 +242,12 @@ def check_scheduler_warning_when_the_first_step_is_skipped():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             scheduler.step()
-        assert sum("Detected call of `lr_scheduler.step()` before `optimizer.step()`" in str(one.message) for one in caught) == expected
+        assert (
+            sum(
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`" in str(one.message) for one in caught
+            )
+            == expected
+        )
     p = nn.Parameter(torch.ones(1))
     optimizer, scaler = torch.optim.SGD([p], lr=1.0), torch.amp.GradScaler("cpu")
     scheduler, stepped = torch.optim.lr_scheduler.StepLR(optimizer, 10), 0
@@ -250,8 +267,12 @@ def check_scheduler_warning_when_the_first_step_is_skipped():
 
 def trained_with_adam(pure_half):
     torch.manual_seed(0)
-    model, x, y = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)), torch.rand(32, 64), torch.randint(0, 4, (32,))
-    x[:, 0] = 0                                                          # a dead pixel: its gradients are 0
+    model, x, y = (
+        nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)),
+        torch.rand(32, 64),
+        torch.randint(0, 4, (32,)),
+    )
+    x[:, 0] = 0  # a dead pixel: its gradients are 0
     model, x = (model.half(), x.half()) if pure_half else (model, x)
     optimizer, scaler = torch.optim.Adam(model.parameters()), torch.amp.GradScaler("cpu", enabled=not pure_half)
     for step in range(30):
@@ -282,7 +303,11 @@ def check_pure_half_breaks():
     assert torch.isfinite(fused).all() and fused[1] < 1
     assert torch.tensor(1.0).half() - torch.tensor(1e-4).half() == 1
     one = torch.tensor(1.0).bfloat16()
-    assert one - torch.tensor(0.001).bfloat16() == 1 and one - torch.tensor(0.0019).bfloat16() == 1 and one - torch.tensor(0.0021).bfloat16() < 1
+    assert (
+        one - torch.tensor(0.001).bfloat16() == 1
+        and one - torch.tensor(0.0019).bfloat16() == 1
+        and one - torch.tensor(0.0021).bfloat16() < 1
+    )
 
 
 @pitfall('"binary_cross_entropy and BCELoss are unsafe to autocast"')
@@ -294,7 +319,9 @@ def check_gradients_of_losses_on_probabilities_and_on_logits():
     with torch.autocast("cpu", dtype=torch.float16):
         half = nn.Linear(1, 1)(z[:, None])
         loss = nn.functional.binary_cross_entropy_with_logits(half, torch.ones(1, 1))
-        assert half.dtype == torch.float16 and torch.allclose(loss, nn.functional.softplus(-half.float()).mean(), rtol=1e-3)
+        assert half.dtype == torch.float16 and torch.allclose(
+            loss, nn.functional.softplus(-half.float()).mean(), rtol=1e-3
+        )
     loss.backward()
     assert torch.isfinite(z.grad).all() and z.grad != 0
 
@@ -306,7 +333,7 @@ def check_dtype_after_the_block():
         y = layer(x)
     raises(RuntimeError, lambda: layer(y), "same dtype")
     raises(RuntimeError, lambda: nn.Conv1d(4, 4, 1)(y[..., None]), "should be the same")
-    nn.LayerNorm(4)(y), nn.BatchNorm1d(4)(y)                       # these take both
+    nn.LayerNorm(4)(y), nn.BatchNorm1d(4)(y)  # these take both
     assert layer(y.float()).dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert layer(layer(x)).dtype == torch.bfloat16                   # the wider block
+        assert layer(layer(x)).dtype == torch.bfloat16  # the wider block

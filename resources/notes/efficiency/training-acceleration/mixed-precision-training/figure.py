@@ -10,7 +10,9 @@ SCALE = 2.0**16
 def activation_gradients() -> torch.Tensor:
     """Gradients of the mean loss with respect to all layer outputs of a small network, in float64."""
     torch.manual_seed(0)
-    model = nn.Sequential(*(layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh())), nn.Linear(64, 10)).double()
+    model = nn.Sequential(
+        *(layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh())), nn.Linear(64, 10)
+    ).double()
     h, outputs = torch.randn(2048, 64).double(), []
     for layer in model:
         h = layer(h)
@@ -33,7 +35,9 @@ def gradients_against_float16() -> Figure:
     panel.axvspan(-14, 16, color=QUIET, alpha=0.22, linewidth=0)
     panel.axvspan(-25, -14, color=QUIET, alpha=0.10, linewidth=0)
     for values, colour in ((logs, ORANGE), (logs + 16, BLUE)):
-        panel.hist(values, bins=range(-36, 20), weights=[1 / len(values)] * len(values), color=colour, alpha=0.8, linewidth=0)
+        panel.hist(
+            values, bins=range(-36, 20), weights=[1 / len(values)] * len(values), color=colour, alpha=0.8, linewidth=0
+        )
     top = panel.get_ylim()[1]
     panel.set_ylim(0, top * 1.34)
     for x, text in ((-30.5, "becomes 0"), (-19.5, "coarse"), (9, "full precision")):

@@ -23,7 +23,9 @@ TARGET = r"e_c = \frac{\sum_{i:\, x_i = c} y_i + m\,\bar{y}}{n_c + m}"
 
 by_definition("Engineered features", "Embeddings", "Feature selection")
 sourced("Bengio et al., Representation learning, arXiv 1206.5538, section 2", "Learned representations")
-sourced("scikit-learn user guide, preprocessing data, and its example 'Importance of Feature Scaling'", "Feature scaling")
+sourced(
+    "scikit-learn user guide, preprocessing data, and its example 'Importance of Feature Scaling'", "Feature scaling"
+)
 
 
 @formula(COUNT)
@@ -41,7 +43,9 @@ def check_distance_on_the_circle():
     for P in (24.0, 7.0, 365.25):
         phi = lambda t: np.array([np.sin(2 * np.pi * t / P), np.cos(2 * np.pi * t / P)])
         for t, other in np.random.uniform(-500, 500, (50, 2)):
-            assert math.isclose(np.linalg.norm(phi(t) - phi(other)), 2 * abs(math.sin(math.pi * (t - other) / P)), abs_tol=1e-9)
+            assert math.isclose(
+                np.linalg.norm(phi(t) - phi(other)), 2 * abs(math.sin(math.pi * (t - other) / P)), abs_tol=1e-9
+            )
     phi = lambda t: np.array([np.sin(2 * np.pi * t / 24), np.cos(2 * np.pi * t / 24)])
     stated("0.2611", np.linalg.norm(phi(23) - phi(0)))
 
@@ -95,7 +99,7 @@ def check_leak():
     stated("0.66", np.mean(correlations))
     assert np.corrcoef(leaking, y)[0, 1] > 0.55
     assert max(abs(np.corrcoef(one, y)[0, 1]) for one in crossed) < 0.15
-    hint, used = y ^ (rng.random(600) < 0.2), rng.integers(0, 2, 600)   # a column that is right four times in five
+    hint, used = y ^ (rng.random(600) < 0.2), rng.integers(0, 2, 600)  # a column that is right four times in five
     table, new = np.c_[X.astype(int), hint], np.c_[X.astype(int), used ^ (rng.random(600) < 0.2)]
     encoder = lambda: ColumnTransformer([("category", TargetEncoder(random_state=0), [0])], remainder="passthrough")
     leaky = quietly(lambda: encoder().fit(table, y))
@@ -112,7 +116,9 @@ def check_unknown_category():
         lambda: OneHotEncoder().fit([["a"], ["b"]]).transform([["c"]]),
         "Found unknown categories ['c'] in column 0 during transform",
     )
-    assert OneHotEncoder(handle_unknown="ignore").fit([["a"], ["b"]]).transform([["c"]]).toarray().tolist() == [[0.0, 0.0]]
+    assert OneHotEncoder(handle_unknown="ignore").fit([["a"], ["b"]]).transform([["c"]]).toarray().tolist() == [
+        [0.0, 0.0]
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         both = OneHotEncoder(handle_unknown="ignore", drop="first").fit([["a"], ["b"]]).transform([["c"], ["a"]])
@@ -121,7 +127,7 @@ def check_unknown_category():
 
 @pitfall("Integer codes for names")
 def check_integer_codes():
-    city, y = np.arange(60)[:, None] % 3, np.tile([0.0, 10.0, 0.0], 20)   # paris, rome, oslo
+    city, y = np.arange(60)[:, None] % 3, np.tile([0.0, 10.0, 0.0], 20)  # paris, rome, oslo
     coded = LinearRegression().fit(city, y).predict([[0], [1], [2]])
     assert math.isclose(coded[1], (coded[0] + coded[2]) / 2) and abs(coded[1] - 10) > 5
     indicated = make_pipeline(OneHotEncoder(), LinearRegression()).fit(city, y)
@@ -138,7 +144,7 @@ def check_growth_and_its_cures():
     with_product = np.c_[X, X[:, 0] * X[:, 1]]
     assert with_product.shape[1] == 101 and LogisticRegression().fit(with_product, y).score(with_product, y) > 0.95
     assert PolynomialFeatures(2).fit(X).n_output_features_ == 5151
-    assert polynomial_kernel(X, degree=3).shape == (300, 300)            # 300 numbers a row in place of 176,851
+    assert polynomial_kernel(X, degree=3).shape == (300, 300)  # 300 numbers a row in place of 176,851
     few = X[:, :2]
     assert LogisticRegression().fit(few, y).score(few, y) < 0.65
     for model in (SVC(kernel="poly", degree=2, coef0=1), DecisionTreeClassifier(max_depth=6)):
@@ -152,11 +158,11 @@ def check_shipped_pipeline_and_time_of_prediction():
     y, truth = X[:, 0] > 5, new[:, 0] > 5
     fitted = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     shipped = pickle.loads(pickle.dumps(fitted))
-    rewritten = fitted[1].predict(StandardScaler().fit_transform(new))   # another program scales by the new batch
+    rewritten = fitted[1].predict(StandardScaler().fit_transform(new))  # another program scales by the new batch
     assert (shipped.predict(new) == truth).mean() > 0.95 and (rewritten == truth).mean() < 0.8
-    sales = np.random.randn(400)                                         # nothing predicts them
-    mean_of_three = np.convolve(sales, np.ones(3) / 3)[: len(sales)]     # of this day and the two before
-    later, known = mean_of_three[3:, None], mean_of_three[2:-1, None]    # `known` ends the day before
+    sales = np.random.randn(400)  # nothing predicts them
+    mean_of_three = np.convolve(sales, np.ones(3) / 3)[: len(sales)]  # of this day and the two before
+    later, known = mean_of_three[3:, None], mean_of_three[2:-1, None]  # `known` ends the day before
     assert LinearRegression().fit(later, sales[3:]).score(later, sales[3:]) > 0.2
     assert LinearRegression().fit(known, sales[3:]).score(known, sales[3:]) < 0.05
 
@@ -201,7 +207,7 @@ def check_trees_ignore_monotone_transforms():
     plain = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
     bent = DecisionTreeClassifier(max_depth=4, random_state=0).fit(np.exp(5 * X), y)
     np.testing.assert_array_equal(plain.apply(X), bent.apply(np.exp(5 * X)))
-    for unseen in (1e-8 * X, X + 1e9):                             # gaps below 1e-7; gaps that float32 rounds away
+    for unseen in (1e-8 * X, X + 1e9):  # gaps below 1e-7; gaps that float32 rounds away
         assert DecisionTreeClassifier().fit(unseen, y).get_n_leaves() == 1 < plain.get_n_leaves()
         assert all(tree.get_n_leaves() == 1 for tree in RandomForestClassifier(5).fit(unseen, y).estimators_)
         half = X[:, 0] > 0.5

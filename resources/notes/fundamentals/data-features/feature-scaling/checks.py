@@ -15,7 +15,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
-    MaxAbsScaler, MinMaxScaler, Normalizer, QuantileTransformer, RobustScaler, StandardScaler,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
 )
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
@@ -32,8 +37,10 @@ r = \frac{x - \mathrm{median}}{Q_3 - Q_1}
 MOMENTS = r"\mu = \frac{1}{n} \sum_{i=1}^{n} x_i, \qquad \sigma = \sqrt{\frac{1}{n} \sum_{i=1}^{n} (x_i - \mu)^2}"
 RATE = r"\frac{\kappa - 1}{\kappa + 1}"
 
-sourced("LeCun et al., Efficient BackProp, section 4.3 (inputs of one sign, zigzag)",
-        "Why normalize images to mean 0, if pixels are already in [0, 1]?")
+sourced(
+    "LeCun et al., Efficient BackProp, section 4.3 (inputs of one sign, zigzag)",
+    "Why normalize images to mean 0, if pixels are already in [0, 1]?",
+)
 
 
 @formula(SCALERS, MOMENTS)
@@ -53,11 +60,22 @@ def check_scalers():
         assert scaled.shape == shape and MinMaxScaler().fit_transform(X).min() == 0
         assert MinMaxScaler().fit(X).transform(high[None] + 1).min() > 1
     for n in (5, 8, 41):
-        for low in range(math.ceil(n / 4)):                        # over three quarters are equal, wherever the others lie
+        for low in range(math.ceil(n / 4)):  # over three quarters are equal, wherever the others lie
             rest = math.ceil(n / 4) - 1 - low
-            assert RobustScaler().fit([[-float(i + 1)] for i in range(low)] + [[0.0]] * (n - low - rest) + [[float(i + 1)] for i in range(rest)]).scale_[0] == 1
+            assert (
+                RobustScaler()
+                .fit(
+                    [[-float(i + 1)] for i in range(low)]
+                    + [[0.0]] * (n - low - rest)
+                    + [[float(i + 1)] for i in range(rest)]
+                )
+                .scale_[0]
+                == 1
+            )
     assert RobustScaler().fit([[1.0], [2.0], [3.0], [4.0]] + [[9.0]] * 6).scale_[0] > 1
-    assert math.isclose(torch.std(torch.tensor([2.0, 4.0, 6.0, 8.0])).item(), np.std([2, 4, 6, 8], ddof=1), rel_tol=1e-6)
+    assert math.isclose(
+        torch.std(torch.tensor([2.0, 4.0, 6.0, 8.0])).item(), np.std([2, 4, 6, 8], ddof=1), rel_tol=1e-6
+    )
     constant = np.full((6, 1), 3.0)
     for scaler in (StandardScaler(), MinMaxScaler(), RobustScaler()):
         assert scaler.fit(constant).scale_[0] == 1 and scaler.transform([[5.0]])[0, 0] in (2.0, 5.0 - 3.0)
@@ -75,7 +93,9 @@ def check_rate():
             optimizer.zero_grad()
             (0.5 * (torch.tensor([largest, smallest]) * x**2).sum()).backward()
             optimizer.step()
-            assert math.isclose(x.detach().norm().item(), before * (kappa - 1) / (kappa + 1), rel_tol=1e-9, abs_tol=1e-12)
+            assert math.isclose(
+                x.detach().norm().item(), before * (kappa - 1) / (kappa + 1), rel_tol=1e-9, abs_tol=1e-12
+            )
     X = np.random.randn(50, 2)
     X = np.linalg.qr(X - X.mean(0))[0] * [3.0, 0.5]
     eigenvalues = np.linalg.eigvalsh(X.T @ X)
@@ -112,11 +132,11 @@ def check_what_a_change_of_unit_changes():
         before, after = (build().fit(X * u, y).predict(new * u) for u in (1, unit))
         assert not np.allclose(before, after, atol=1e-3)
     groups = [KMeans(3, random_state=0).fit(X * u).predict(new * u) for u in (1, unit)]
-    assert len(set(zip(*groups))) > 3                              # not a renaming of the same clusters
+    assert len(set(zip(*groups))) > 3  # not a renaming of the same clusters
     first = [abs(PCA(1).fit(X * u).components_[0, 0]) for u in (1, unit)]
     assert first[0] < 0.5 and first[1] > 0.99
     descended = []
-    for u in (1, 5):                                               # gradient descent, same steps and rate
+    for u in (1, 5):  # gradient descent, same steps and rate
         w, a = torch.zeros(2, requires_grad=True), torch.randn(2000, 2)
         b = a @ torch.tensor([1.0, 1.0])
         descend(torch.optim.SGD([w], 0.01), lambda: ((a * torch.tensor([u, 1.0])) @ w - b).square().mean(), 50)
@@ -147,15 +167,26 @@ def check_scaling_before_the_split():
     honest = cross_val_score(make_pipeline(MinMaxScaler(), neighbours), X, y, cv=folds)
     assert leaked[1] > honest[1] + 0.05 and leaked.mean() > honest.mean() + 0.02, (leaked, honest)
     wine, kinds = load_wine(return_X_y=True)
-    scores = [cross_val_score(*arguments, kinds).mean() for arguments in (
-        (neighbours, StandardScaler().fit_transform(wine)), (make_pipeline(StandardScaler(), neighbours), wine))]
+    scores = [
+        cross_val_score(*arguments, kinds).mean()
+        for arguments in (
+            (neighbours, StandardScaler().fit_transform(wine)),
+            (make_pipeline(StandardScaler(), neighbours), wine),
+        )
+    ]
     assert abs(scores[0] - scores[1]) < 0.02
     noise, coins, linear = np.random.randn(80, 2000), np.random.randint(0, 2, 80), LogisticRegression()
     assert cross_val_score(linear, SelectKBest(k=20).fit_transform(noise, coins), coins).mean() > 0.75
     assert cross_val_score(make_pipeline(SelectKBest(k=20), linear), noise, coins).mean() < 0.65
-    model, scaler, new = LogisticRegression(), StandardScaler().fit(X[:, :1]), np.full((20, 1), 1.0) + 0.1 * np.random.randn(20, 1)
+    model, scaler, new = (
+        LogisticRegression(),
+        StandardScaler().fit(X[:, :1]),
+        np.full((20, 1), 1.0) + 0.1 * np.random.randn(20, 1),
+    )
     model.fit(scaler.transform(X[:, :1]), y)
-    assert model.predict(scaler.transform(new)).all() and model.predict(StandardScaler().fit_transform(new)).mean() < 0.8
+    assert (
+        model.predict(scaler.transform(new)).all() and model.predict(StandardScaler().fit_transform(new)).mean() < 0.8
+    )
 
 
 @pitfall("`ToTensor` did not divide by 255")
@@ -166,7 +197,10 @@ def check_to_tensor():
     tensor = to_tensor(image)
     assert tensor.shape == (3, 4, 5) and tensor.dtype == torch.float32
     np.testing.assert_allclose(tensor.numpy(), image.transpose(2, 0, 1) / 255, rtol=1e-6)
-    assert to_tensor(image.astype(np.float32)).max() == image.max() and to_tensor(image.astype(np.float64)).max() == image.max()
+    assert (
+        to_tensor(image.astype(np.float32)).max() == image.max()
+        and to_tensor(image.astype(np.float64)).max() == image.max()
+    )
     from PIL import Image
     from torchvision.transforms import v2
 
@@ -176,7 +210,9 @@ def check_to_tensor():
     converted = v2.ToDtype(torch.float32, scale=True)(torch.tensor(image).permute(2, 0, 1))
     assert torch.allclose(converted, tensor)
     both = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
-    assert torch.allclose(both(image), tensor) and v2.ToDtype(torch.float32, scale=True)(image) is image    # alone it leaves an array as it is
+    assert (
+        torch.allclose(both(image), tensor) and v2.ToDtype(torch.float32, scale=True)(image) is image
+    )  # alone it leaves an array as it is
 
 
 def coloured_images(count):
@@ -204,11 +240,17 @@ def check_normalization_and_channel_order_of_a_trained_network():
         p = network(torch.stack(prepared)).softmax(1)
         return (p.argmax(1) == classes).float().mean(), p.max(1).values.mean()
 
-    bgr = images[..., ::-1].copy()                                 # as OpenCV reads them
-    for wrong in ([transforms.ToTensor()(image) for image in images], [preset(Image.fromarray(image)) for image in bgr]):
+    bgr = images[..., ::-1].copy()  # as OpenCV reads them
+    for wrong in (
+        [transforms.ToTensor()(image) for image in images],
+        [preset(Image.fromarray(image)) for image in bgr],
+    ):
         accuracy, confidence = result(wrong)
         assert accuracy < 0.6 and confidence > 0.75, (accuracy, confidence)
-    for right in ([preset(Image.fromarray(image)) for image in images], [preset(Image.fromarray(image[..., ::-1])) for image in bgr]):
+    for right in (
+        [preset(Image.fromarray(image)) for image in images],
+        [preset(Image.fromarray(image[..., ::-1])) for image in bgr],
+    ):
         assert result(right)[0] > 0.98
 
 
@@ -230,7 +272,7 @@ def check_outlier():
         inside = scaler.fit_transform(far)
         fixed = scaler is ranks or isinstance(scaler, MinMaxScaler)
         assert (0 <= inside.min() and inside.max() <= 1 + 1e-12) == fixed
-    many = np.random.randn(5000, 1)                                # more values than quantiles: not quite only the ranks
+    many = np.random.randn(5000, 1)  # more values than quantiles: not quite only the ranks
     moved = np.where(many == many.max(), 1e6, many)
     change = np.abs(np.subtract(*(QuantileTransformer().fit_transform(rows) for rows in (many, moved)))).max()
     assert 1e-6 < change < 2e-3, change
@@ -241,10 +283,15 @@ def check_outlier():
     clipped = np.clip(values, *np.quantile(values, [0.05, 0.95]))
     assert spread(MinMaxScaler().fit_transform(clipped)) > 0.99
     halfway = np.clip(values, *np.quantile(values, [0.01, 0.99]))
-    assert halfway.max() > 30 and spread(MinMaxScaler().fit_transform(halfway)) < 0.3 > spread(MinMaxScaler().fit_transform(np.log(values)))
+    assert halfway.max() > 30 and spread(MinMaxScaler().fit_transform(halfway)) < 0.3 > spread(
+        MinMaxScaler().fit_transform(np.log(values))
+    )
     skewed = np.exp(3 * np.random.randn(500, 1))
     middle = lambda scaled: np.subtract(*np.quantile(scaled, [0.75, 0.25]))
-    assert middle(MinMaxScaler().fit_transform(skewed)) < 0.02 and middle(MinMaxScaler().fit_transform(np.log(skewed))) > 0.1
+    assert (
+        middle(MinMaxScaler().fit_transform(skewed)) < 0.02
+        and middle(MinMaxScaler().fit_transform(np.log(skewed))) > 0.1
+    )
 
 
 @check
@@ -254,7 +301,7 @@ def check_preset_takes_bgr_after_reordering():
 
     preset = ResNet18_Weights.DEFAULT.transforms()
     bgr = np.zeros((256, 256, 3), np.uint8)
-    bgr[..., 2] = 255                                              # pure red
+    bgr[..., 2] = 255  # pure red
     reordered = preset(Image.fromarray(bgr[..., ::-1]))
     assert reordered[0].min() > 2 and reordered[2].max() < 0 < preset(Image.fromarray(bgr))[2].min()
     raises(TypeError, lambda: preset(bgr))
@@ -296,5 +343,7 @@ def check_target_is_scaled_only_with_a_transformer():
             raw, good = (quietly(lambda: one.fit(X, size * y).score(X, size * y)) for one in (model, scaled))
             assert raw < 0.3 and good > 0.7, (model, size, raw, good)
     X, y = np.arange(6.0)[:, None], np.arange(6.0) * 100
-    seen = lambda **options: TransformedTargetRegressor(DummyRegressor(), **options).fit(X, y).regressor_.constant_.item()
+    seen = lambda **options: (
+        TransformedTargetRegressor(DummyRegressor(), **options).fit(X, y).regressor_.constant_.item()
+    )
     assert seen() == 250 and abs(seen(transformer=StandardScaler())) < 1e-12

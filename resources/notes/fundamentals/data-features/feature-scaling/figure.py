@@ -34,7 +34,9 @@ def valley(panel) -> None:
 def outlier(panel) -> None:
     values = np.append(np.random.default_rng(0).normal(10, 1, 49), 60)[:, None]
     names = []
-    for row, (scaler, colour) in enumerate([(MinMaxScaler(), ORANGE), (StandardScaler(), GREEN), (RobustScaler(), BLUE)]):
+    for row, (scaler, colour) in enumerate(
+        [(MinMaxScaler(), ORANGE), (StandardScaler(), GREEN), (RobustScaler(), BLUE)]
+    ):
         scaled = scaler.fit_transform(values)[:-1, 0]
         if row == 0:
             assert np.ptp(scaled) < 0.1

@@ -6,7 +6,13 @@ from scipy.stats import chi2_contingency
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import (
-    RFE, SelectFromModel, SelectKBest, SequentialFeatureSelector, chi2, f_classif, mutual_info_classif,
+    RFE,
+    SelectFromModel,
+    SelectKBest,
+    SequentialFeatureSelector,
+    chi2,
+    f_classif,
+    mutual_info_classif,
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -100,7 +106,9 @@ def check_selection_outside_and_inside():
     stated("85%", cross_val_score(LogisticRegression(), chosen, y, cv=5).mean())
     model = make_pipeline(SelectKBest(f_classif, k=20), LogisticRegression())
     stated("48%", cross_val_score(model, X, y, cv=5).mean())
-    assert abs(model.fit(X, y).score(rng.normal(size=(1000, 5000)), rng.integers(0, 2, 1000)) - 0.5) < 0.05     # it is useless
+    assert (
+        abs(model.fit(X, y).score(rng.normal(size=(1000, 5000)), rng.integers(0, 2, 1000)) - 0.5) < 0.05
+    )  # it is useless
     search = GridSearchCV(model, {"selectkbest__k": [5, 20, 80]}, cv=5)
     assert abs(cross_val_score(search, X, y, cv=5).mean() - 0.5) < 0.12
 
@@ -131,7 +139,7 @@ def check_columns_that_act_together_or_differ_in_spread():
         backward = SequentialFeatureSelector(model, n_features_to_select=2, direction="backward").fit(X, y)
         assert backward.get_support(indices=True).tolist() == [0, 1]
     assert cross_val_score(DecisionTreeClassifier(max_depth=2, random_state=0), X, y).mean() < 0.7
-    singly = [cross_val_score(SVC(), X[:, [j]], y).mean() for j in range(6)]        # what forward search sees first
+    singly = [cross_val_score(SVC(), X[:, [j]], y).mean() for j in range(6)]  # what forward search sees first
     assert max(singly[:2]) < 0.6 and max(singly[:2]) < max(singly[2:]) + 0.1
     deaf = SequentialFeatureSelector(LogisticRegression(), n_features_to_select=2, direction="backward").fit(X, y)
     assert cross_val_score(LogisticRegression(), X[:, deaf.get_support()], y).mean() < 0.65
@@ -153,7 +161,9 @@ def check_copies():
     assert left[SelectKBest(f_classif, k=2).fit(X[:, left], y).get_support()].tolist() == [0, 10]
     forward = SequentialFeatureSelector(LogisticRegression(), n_features_to_select=2).fit(X, y)
     assert 10 in forward.get_support(indices=True)
-    assert SequentialFeatureSelector(LogisticRegression()).fit(X[:, 5:11], y).get_support()[:5].sum() >= 2     # the default: 3 of 6
+    assert (
+        SequentialFeatureSelector(LogisticRegression()).fit(X[:, 5:11], y).get_support()[:5].sum() >= 2
+    )  # the default: 3 of 6
 
 
 @holds("Input → output", "Filters")
@@ -163,7 +173,7 @@ def check_defaults_and_copies():
     table, y = np.random.randn(300, 30), np.arange(300) % 2
     kept = selector.fit_transform(table, y)
     assert kept.shape == (300, 10) and np.array_equal(kept, table[:, selector.get_support()])
-    table[:, 0] = np.where(y, 1, 3) * np.random.randn(300)         # the classes have the same mean
+    table[:, 0] = np.where(y, 1, 3) * np.random.randn(300)  # the classes have the same mean
     assert mutual_info_classif(table, y, random_state=0).argmax() == 0
     X, y = data(2)
     doubled = np.c_[X[:, 2], X[:, 2], X[:, :2]]
@@ -192,7 +202,7 @@ def check_embedded_selection():
 def check_pca_mixes():
     base = np.random.randn(200, 2)
     X = base @ np.random.randn(2, 6) + 0.01 * np.random.randn(200, 6)
-    found = PCA(2).fit(X)                                          # no labels
+    found = PCA(2).fit(X)  # no labels
     assert (abs(found.components_) > 1e-3).sum() > 6 and found.explained_variance_ratio_.sum() > 0.99
 
 

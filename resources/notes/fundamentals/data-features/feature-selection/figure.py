@@ -18,8 +18,12 @@ def leak_and_interaction() -> Figure:
     for _ in range(6):
         X, y = rng.normal(size=(100, 2000)), rng.permutation(np.arange(100) % 2)
         for k in KEPT:
-            scores.append(cross_val_score(LogisticRegression(), SelectKBest(f_classif, k=k).fit_transform(X, y), y, cv=5).mean())
-            scores.append(cross_val_score(make_pipeline(SelectKBest(f_classif, k=k), LogisticRegression()), X, y, cv=5).mean())
+            scores.append(
+                cross_val_score(LogisticRegression(), SelectKBest(f_classif, k=k).fit_transform(X, y), y, cv=5).mean()
+            )
+            scores.append(
+                cross_val_score(make_pipeline(SelectKBest(f_classif, k=k), LogisticRegression()), X, y, cv=5).mean()
+            )
     before, inside = np.array(scores).reshape(6, len(KEPT), 2).mean(0).T
     assert before.min() > 0.7 and abs(inside - 0.5).max() < 0.1, (before, inside)
     bits = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 25)

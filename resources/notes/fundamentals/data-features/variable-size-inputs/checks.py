@@ -34,7 +34,9 @@ def check_adaptive_pooling():
         np.testing.assert_allclose(pooled(x.numpy(), O), nn.AdaptiveAvgPool1d(O)(x[None])[0].numpy(), atol=1e-12)
         y = torch.randn(2, H, H + 3, dtype=torch.float64)
         rows = np.apply_along_axis(pooled, 1, y.numpy(), O)
-        np.testing.assert_allclose(np.apply_along_axis(pooled, 2, rows, O), nn.AdaptiveAvgPool2d(O)(y).numpy(), atol=1e-12)
+        np.testing.assert_allclose(
+            np.apply_along_axis(pooled, 2, rows, O), nn.AdaptiveAvgPool2d(O)(y).numpy(), atol=1e-12
+        )
 
 
 @formula(PYRAMID)
@@ -87,7 +89,7 @@ def check_what_each_way_keeps():
     from torchvision.transforms.functional import center_crop, resize
 
     image = torch.randn(1, 3, 9, 14)
-    assert resize(image, (6, 6)).shape == center_crop(image, (6, 6)).shape == (1, 3, 6, 6)      # 14:9 becomes 1:1
+    assert resize(image, (6, 6)).shape == center_crop(image, (6, 6)).shape == (1, 3, 6, 6)  # 14:9 becomes 1:1
     assert torch.equal(center_crop(image, (6, 6)), image[..., 2:8, 4:10])
     x = torch.randn(1, 1, 6, 6, requires_grad=True)
     nn.AdaptiveAvgPool2d(2)(x).sum().backward()
@@ -123,7 +125,10 @@ def check_flattening():
     fixed = nn.Sequential(body, nn.Flatten(), nn.Linear(800, 2))
     assert fixed(small).shape == (1, 2)
     raises(RuntimeError, lambda: fixed(large), "mat1 and mat2 shapes cannot be multiplied")
-    for head in ([nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 2)], [nn.Conv2d(8, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]):
+    for head in (
+        [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 2)],
+        [nn.Conv2d(8, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()],
+    ):
         assert nn.Sequential(body, *head)(small).shape == nn.Sequential(body, *head)(large).shape == (1, 2)
 
 
@@ -134,7 +139,11 @@ def check_collation():
     images = [torch.randn(3, 6, 8), torch.randn(3, 9, 5)]
     loaded = lambda data, **how: next(iter(torch.utils.data.DataLoader(data, batch_size=2, **how)))
     raises(RuntimeError, lambda: loaded(images), "stack expects each tensor to be equal size")
-    raises(RuntimeError, lambda: loaded([Resize(6)(image) for image in images]), "stack expects each tensor to be equal size")
+    raises(
+        RuntimeError,
+        lambda: loaded([Resize(6)(image) for image in images]),
+        "stack expects each tensor to be equal size",
+    )
     for same in (Resize((6, 6)), CenterCrop(5)):
         assert len(loaded([same(image) for image in images])) == 2
 
@@ -144,7 +153,9 @@ def check_collation():
 
     batch, mask = loaded([torch.ones(2), torch.ones(4)], collate_fn=padded)
     assert batch.shape == (2, 4) and torch.equal(batch.bool(), mask)
-    detector = torchvision.models.detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, min_size=32, max_size=64).eval()
+    detector = torchvision.models.detection.retinanet_resnet50_fpn(
+        weights=None, weights_backbone=None, min_size=32, max_size=64
+    ).eval()
     with torch.no_grad():
         assert len(detector(loaded(images, collate_fn=list))) == 2
 
@@ -163,10 +174,10 @@ def check_padding_and_masks():
     assert torch.allclose(nn.AdaptiveAvgPool2d(1)(wide), nn.AdaptiveAvgPool2d(1)(x) / 2, atol=1e-6)
     layers = [nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()]
     network = nn.Sequential(*layers)
-    network(torch.randn(20, 3, 8, 8) + 1), network.eval()               # statistics that are not 0 and 1
+    network(torch.randn(20, 3, 8, 8) + 1), network.eval()  # statistics that are not 0 and 1
     alone = network(x).mean((2, 3))
     masked_mean = lambda h: (h * mask).sum((2, 3)) / (mask.sum() * h.shape[2])
-    assert (masked_mean(network(wide)) - alone).abs().max() > 1e-3      # the mean alone does not suffice
+    assert (masked_mean(network(wide)) - alone).abs().max() > 1e-3  # the mean alone does not suffice
     h = wide
     for layer in layers:
         h = layer(h * mask) if isinstance(layer, nn.Conv2d) else layer(h)
@@ -183,7 +194,11 @@ def check_onnx_export():
     """The package onnx is missing here, so the cure is that the translation passes and only the writing of the file fails."""
     x = torch.randn(1, 2, 9, 6)
     exported = lambda O, **how: torch.onnx.export(nn.AdaptiveAvgPool2d(O), (x,), io.BytesIO(), dynamo=False, **how)
-    raises(torch.onnx.errors.SymbolicValueError, lambda: exported(2), "adaptive_avg_pool2d, output size that are not factor of input size")
+    raises(
+        torch.onnx.errors.SymbolicValueError,
+        lambda: exported(2),
+        "adaptive_avg_pool2d, output size that are not factor of input size",
+    )
     unknown = dict(input_names=["x"], dynamic_axes={"x": {2: "H", 3: "W"}})
     raises(torch.onnx.errors.SymbolicValueError, lambda: exported(3, **unknown), "adaptive_avg_pool2d")
     for O, how in ((1, {}), (1, unknown), (3, {})):
@@ -216,7 +231,14 @@ def check_sizes_of_training():
 
     def convolutional():
         torch.manual_seed(0)
-        layers = nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()
+        layers = (
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding=1),
+            nn.ReLU(),
+        )
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, 10))
 
     network = convolutional()

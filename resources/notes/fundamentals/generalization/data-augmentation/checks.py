@@ -18,8 +18,10 @@ NOISE = r"\mathrm{E}_N \lVert y - (X + N) w \rVert_2^2 = \lVert y - Xw \rVert_2^
 by_definition("Flip, crop, colour", "Mixup, CutMix", "Weight penalties", "Does augmentation enlarge the dataset?")
 sourced("RandAugment, arXiv 1909.13719, section 3; TrivialAugment, arXiv 2103.10158", "RandAugment, TrivialAugment")
 sourced("SpecAugment, arXiv 1904.08779, section 2", "Masking")
-sourced("Zhang et al., mixup, arXiv 1710.09412, abstract and section 3.4",
-        "Why does mixup help, though mixed images look unnatural?")
+sourced(
+    "Zhang et al., mixup, arXiv 1710.09412, abstract and section 3.4",
+    "Why does mixup help, though mixed images look unnatural?",
+)
 
 
 @formula(RISK)
@@ -77,7 +79,7 @@ def check_by_hand():
 
 @holds("What is test-time augmentation?")
 def check_average_of_views():
-    views, y = torch.randn(5, 30, 4).softmax(-1), torch.randint(0, 4, (30,))     # five views of thirty images
+    views, y = torch.randn(5, 30, 4).softmax(-1), torch.randint(0, 4, (30,))  # five views of thirty images
     losses = torch.stack([torch.nn.functional.nll_loss(p.log(), y) for p in views])
     assert torch.nn.functional.nll_loss(views.mean(0).log(), y) < losses.mean()
 
@@ -102,7 +104,10 @@ def check_defaults():
         assert x.shape == (4, 3, 8, 8) and y.shape == (4, 3) and torch.allclose(y.sum(1), torch.ones(4))
         assert mix.alpha == 1.0
     for _ in range(40):
-        assert v2.RandAugment()(torch.rand(3, 16, 16)).shape == transforms.RandAugment()(torch.zeros(3, 16, 16, dtype=torch.uint8)).shape
+        assert (
+            v2.RandAugment()(torch.rand(3, 16, 16)).shape
+            == transforms.RandAugment()(torch.zeros(3, 16, 16, dtype=torch.uint8)).shape
+        )
     try:
         for _ in range(200):
             transforms.RandAugment()(torch.rand(3, 16, 16))
@@ -114,14 +119,20 @@ def check_defaults():
     assert type(v2.RandomErasing(1.0)(picture)) is type(picture)
     for refused, error in (
         (lambda: transforms.RandomErasing(1.0)(picture), AttributeError),
-        (lambda: v2.MixUp(num_classes=3)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2, 0])), RuntimeError),
+        (
+            lambda: v2.MixUp(num_classes=3)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2, 0])),
+            RuntimeError,
+        ),
     ):
         try:
             refused()
         except error:
             continue
         raise AssertionError("expected an error")
-    assert v2.CutMix(num_classes=3)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2, 0]))[0].dtype == torch.uint8
+    assert (
+        v2.CutMix(num_classes=3)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 2, 0]))[0].dtype
+        == torch.uint8
+    )
     model_free = transforms.RandomHorizontalFlip(1.0)
     assert torch.equal(model_free(x[0]), x[0].flip(-1))
 
@@ -152,7 +163,7 @@ def check_boxes():
     image, box = torch.rand(3, 8, 8), tv_tensors.BoundingBoxes([[1, 2, 3, 5]], format="XYXY", canvas_size=(8, 8))
     assert v2.RandomHorizontalFlip(1.0)(image, box)[1].tolist() == [[5, 2, 7, 5]]
     image = torch.zeros(3, 8, 8)
-    image[:, 2:5, 1:3] = 1                                         # the object in the box
+    image[:, 2:5, 1:3] = 1  # the object in the box
     mask, share = tv_tensors.Mask(image[0].bool()), lambda picture, x1, y1, x2, y2: picture[0, y1:y2, x1:x2].mean()
     old = transforms.RandomHorizontalFlip(1.0)
     assert share(image, *box[0].tolist()) == 1 and share(old(image), *box[0].tolist()) == 0
@@ -168,7 +179,7 @@ def check_labels_that_a_change_breaks():
     b = np.array([[1, 0, 0], [1, 0, 0], [1, 1, 1], [1, 0, 1], [1, 1, 1]])
     d = b[:, ::-1]
     red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1).expand(3, 4, 4)
-    assert torch.allclose(transforms.functional.adjust_hue(red, -1 / 3), red.flip(0), atol=0.01)   # blue
+    assert torch.allclose(transforms.functional.adjust_hue(red, -1 / 3), red.flip(0), atol=0.01)  # blue
     small = torch.zeros(1, 32, 32)
     small[:, 2:6, 2:6] = 1
     shown = [bool(transforms.RandomResizedCrop(32, antialias=True)(small).max() > 0) for _ in range(200)]
@@ -176,7 +187,11 @@ def check_labels_that_a_change_breaks():
     letters = lambda n: (np.stack([b, d] * n) + 0.3 * np.random.randn(2 * n, 5, 3), np.tile([0, 1], n))
     (train, classes), (held_out, truth) = letters(40), letters(100)
     score = {}
-    for name, change in {"none": lambda x: x, "flip": lambda x: x[:, :, ::-1], "shift": lambda x: np.roll(x, 1, 1)}.items():
+    for name, change in {
+        "none": lambda x: x,
+        "flip": lambda x: x[:, :, ::-1],
+        "shift": lambda x: np.roll(x, 1, 1),
+    }.items():
         images = np.concatenate([train, change(train)]).reshape(-1, 15)
         score[name] = LogisticRegression().fit(images, np.tile(classes, 2)).score(held_out.reshape(-1, 15), truth)
     assert score["flip"] < 0.75 and max(score, key=score.get) != "flip" and max(score.values()) > 0.95, score
@@ -184,7 +199,7 @@ def check_labels_that_a_change_breaks():
 
 @pitfall("Validation data are augmented too, or augmented copies leak")
 def check_split_and_validation_pipeline():
-    photos, coins = np.random.randn(200, 30), np.random.randint(0, 2, 200)     # labels that nothing predicts
+    photos, coins = np.random.randn(200, 30), np.random.randint(0, 2, 200)  # labels that nothing predicts
     copies, labels = np.concatenate([photos + 0.1 * np.random.randn(200, 30) for _ in range(4)]), np.tile(coins, 4)
     order = np.random.permutation(800)
     nearest = KNeighborsClassifier(1)
@@ -196,7 +211,10 @@ def check_split_and_validation_pipeline():
     assert not torch.equal(shared(image), shared(image)) and torch.equal(fixed(image), fixed(image))
     X, y = load_digits(return_X_y=True)
     X = torch.tensor(X / 16).view(-1, 1, 8, 8)
-    model, moved = SVC(C=10, gamma=0.05).fit(X[:900].flatten(1), y[:900]), transforms.RandomAffine(0, translate=(0.25, 0.25))
+    model, moved = (
+        SVC(C=10, gamma=0.05).fit(X[:900].flatten(1), y[:900]),
+        transforms.RandomAffine(0, translate=(0.25, 0.25)),
+    )
     together = model.score(torch.stack([moved(image) for image in X[900:]]).flatten(1), y[900:])
     assert together < model.score(X[900:].flatten(1), y[900:]) - 0.1
 
@@ -233,14 +251,16 @@ def own_generator(worker):
 
 @pitfall('All workers produce the same "random" images')
 def check_seeds_of_workers():
-    loaded = lambda data, **how: list(torch.utils.data.DataLoader(data, batch_size=2, num_workers=2, multiprocessing_context="fork", **how))
+    loaded = lambda data, **how: list(
+        torch.utils.data.DataLoader(data, batch_size=2, num_workers=2, multiprocessing_context="fork", **how)
+    )
     for data in (Draws(), StoredTorchDraws()):
         (global_a, stored_a), (global_b, stored_b) = loaded(data)
         assert not torch.equal(global_a, global_b) and torch.equal(stored_a, stored_b)
     for data, how in ((TorchDraws(), {}), (Draws(), dict(worker_init_fn=own_generator))):
         first, second = loaded(data, **how), loaded(data, **how)
         (_, stored_a), (_, stored_b) = first
-        assert not torch.equal(stored_a, stored_b) and not torch.equal(first[0][1], second[0][1])   # nor the next epoch
+        assert not torch.equal(stored_a, stored_b) and not torch.equal(first[0][1], second[0][1])  # nor the next epoch
 
 
 @check

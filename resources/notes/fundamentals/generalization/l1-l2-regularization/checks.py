@@ -49,7 +49,9 @@ def check_objectives():
             pairs = (Ridge(alpha=alpha, fit_intercept=False), ridge), (lasso(alpha), lassoed), (elastic, mixed)
             for model, objective in pairs:
                 best = model.fit(X, y).coef_
-                found = minimize(objective, best + 0.1, method="Powell", options={"xtol": 1e-10, "ftol": 1e-14, "maxiter": 50000})
+                found = minimize(
+                    objective, best + 0.1, method="Powell", options={"xtol": 1e-10, "ftol": 1e-14, "maxiter": 50000}
+                )
                 assert objective(best) <= found.fun + 1e-8 and np.allclose(best, found.x, atol=1e-3)
 
 
@@ -68,8 +70,12 @@ def check_orthogonal():
         y = np.random.randn(n) * 2
         w0 = X.T @ y / n
         for alpha in (0.1, 0.6):
-            np.testing.assert_allclose(Ridge(alpha=alpha, fit_intercept=False).fit(X, y).coef_, w0 / (1 + alpha / n), atol=1e-9)
-            np.testing.assert_allclose(lasso(alpha).fit(X, y).coef_, np.sign(w0) * np.maximum(np.abs(w0) - alpha, 0), atol=1e-6)
+            np.testing.assert_allclose(
+                Ridge(alpha=alpha, fit_intercept=False).fit(X, y).coef_, w0 / (1 + alpha / n), atol=1e-9
+            )
+            np.testing.assert_allclose(
+                lasso(alpha).fit(X, y).coef_, np.sign(w0) * np.maximum(np.abs(w0) - alpha, 0), atol=1e-6
+            )
 
 
 @formula(DECAY)
@@ -105,7 +111,11 @@ def check_by_hand():
 def check_defaults():
     assert Ridge().alpha == Lasso().alpha == ElasticNet().alpha == 1.0 and ElasticNet().l1_ratio == 0.5
     p = [torch.nn.Parameter(torch.zeros(1))]
-    decays = {make: inspect.signature(make).parameters.get("weight_decay") for make in vars(torch.optim).values() if inspect.isclass(make)}
+    decays = {
+        make: inspect.signature(make).parameters.get("weight_decay")
+        for make in vars(torch.optim).values()
+        if inspect.isclass(make)
+    }
     named = {torch.optim.AdamW: 0.01, torch.optim.Muon: 0.1}
     assert all(decay is None or decay.default == named.get(make, 0) for make, decay in decays.items())
     assert not [make for make in decays if any("l1" in name for name in inspect.signature(make).parameters)]
@@ -177,7 +187,7 @@ def check_units():
 def check_soft_threshold_after_the_step():
     """The sign of the weight in the gradient leaves small weights about zero; the threshold after the step, or pruning, zeroes them."""
     kept = lasso(0.3).fit(3**0.5 * np.eye(3), 3**0.5 * np.array([1.0, 0.31, 0.0])).coef_
-    assert 0 < kept[1] < 2 * 0.05 * 0.3 and kept[2] == 0             # pruning below the threshold used here would cut this one too
+    assert 0 < kept[1] < 2 * 0.05 * 0.3 and kept[2] == 0  # pruning below the threshold used here would cut this one too
     for X, y in problems():
         alpha = 0.3 * np.abs(X.T @ y).max() / len(y)
         w = torch.nn.Parameter(torch.full((X.shape[1],), 0.37, dtype=torch.float64))
@@ -258,7 +268,7 @@ def check_no_zeros_from_dropout():
     pixels, classes = handwritten_digits()
     net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(32, 10))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    for rows in torch.randperm(1500).split(100):    # one epoch: stopped early
+    for rows in torch.randperm(1500).split(100):  # one epoch: stopped early
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(net(pixels[rows]), classes[rows]).backward()
         optimizer.step()
@@ -270,8 +280,10 @@ def check_priors():
     """The mode of the posterior, found from the densities that SciPy has, is the penalised minimum."""
     for X, y in list(problems())[:2]:
         likelihood = lambda w: stats.norm(X @ w, 0.5).logpdf(y).sum()
-        for prior, model in ((stats.norm(0, 0.7), Ridge(alpha=0.5**2 / 0.7**2, fit_intercept=False)),
-                             (stats.laplace(0, 0.3), lasso(0.5**2 / (0.3 * len(y))))):
+        for prior, model in (
+            (stats.norm(0, 0.7), Ridge(alpha=0.5**2 / 0.7**2, fit_intercept=False)),
+            (stats.laplace(0, 0.3), lasso(0.5**2 / (0.3 * len(y)))),
+        ):
             negative = lambda w: -likelihood(w) - prior.logpdf(w).sum()
             coef = model.fit(X, y).coef_
             found = minimize(negative, coef + 0.1, method="Powell", options={"xtol": 1e-7, "ftol": 1e-11})
@@ -285,7 +297,7 @@ def check_collinear():
     eigenvalues = np.linalg.eigvalsh(X.T @ X)
     assert np.allclose(np.linalg.eigvalsh(X.T @ X + 2 * np.eye(2)), eigenvalues + 2) and eigenvalues[0] < 0.1
     assert np.linalg.eigvalsh(np.linalg.inv(X.T @ X + 2 * np.eye(2))).max() < 1 / 2
-    noisy = x + 0.3 * np.random.randn(50, 200)    # 200 draws of the noise
+    noisy = x + 0.3 * np.random.randn(50, 200)  # 200 draws of the noise
     models = LinearRegression(fit_intercept=False), Ridge(2.0, fit_intercept=False)
     plain, ridge = (model.fit(X, noisy).coef_.std(0).max() for model in models)
     assert plain > 10 * ridge

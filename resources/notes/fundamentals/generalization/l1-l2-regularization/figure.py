@@ -10,7 +10,11 @@ def shrinkage(panel) -> None:
     X = np.linalg.qr(np.random.default_rng(0).normal(size=(n, 1)))[0] * np.sqrt(n)
     lasso = np.array([Lasso(alpha=1, fit_intercept=False).fit(X, X[:, 0] * w).coef_[0] for w in wanted])
     ridge = np.array([Ridge(alpha=n, fit_intercept=False).fit(X, X[:, 0] * w).coef_[0] for w in wanted])
-    assert (lasso[np.abs(wanted) < 0.99] == 0).all() and (lasso[np.abs(wanted) > 1.01] != 0).all() and np.allclose(ridge, wanted / 2)
+    assert (
+        (lasso[np.abs(wanted) < 0.99] == 0).all()
+        and (lasso[np.abs(wanted) > 1.01] != 0).all()
+        and np.allclose(ridge, wanted / 2)
+    )
     panel.plot(wanted, wanted, color=INK, linestyle=":", linewidth=1)
     panel.plot(wanted, lasso, color=ORANGE)
     panel.plot(wanted, ridge, color=BLUE, linestyle="--")

@@ -48,7 +48,7 @@ def check_average():
     for M, rho, v in [(2, 0.0, 1.0), (5, 0.3, 2.0), (10, 0.9, 0.5), (1, 0.4, 3.0)]:
         covariance = v * (rho * np.ones((M, M)) + (1 - rho) * np.eye(M))
         assert math.isclose(np.ones(M) @ covariance @ np.ones(M) / M**2, rho * v + (1 - rho) / M * v)
-        drawn = np.random.multivariate_normal(np.full(M, 0.5), covariance, 200_000).mean(1)    # each is wrong by 0.5
+        drawn = np.random.multivariate_normal(np.full(M, 0.5), covariance, 200_000).mean(1)  # each is wrong by 0.5
         assert abs(drawn.var() / (rho * v + (1 - rho) / M * v) - 1) < 0.03 and abs(drawn.mean() - 0.5) < 0.02
 
 
@@ -69,7 +69,8 @@ def check_larger_families_fit_better():
     x = np.random.uniform(-1, 1, (20, 1))
     y = np.sin(3 * x[:, 0]) + 0.3 * np.random.randn(20)
     errors = [
-        ((make_pipeline(PolynomialFeatures(d), LinearRegression()).fit(x, y).predict(x) - y) ** 2).mean() for d in range(1, 11)
+        ((make_pipeline(PolynomialFeatures(d), LinearRegression()).fit(x, y).predict(x) - y) ** 2).mean()
+        for d in range(1, 11)
     ]
     assert all(later <= earlier + 1e-9 for earlier, later in zip(errors, errors[1:]))
 
@@ -100,14 +101,23 @@ def check_validation_below_training():
     fair = lambda net, data: F.cross_entropy(net.eval()(data[0]), data[1]).item()
     network = lambda rate: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(rate), nn.Linear(64, 10))
     noisy = lambda batch: batch + 0.7 * torch.randn_like(batch)
-    for rate, options, warm in ((0.8, {}, 20), (0.0, {"change": noisy}, 20), (0.0, {"penalty": 0.002}, 20), (0.0, {}, 0)):
+    for rate, options, warm in (
+        (0.8, {}, 20),
+        (0.0, {"change": noisy}, 20),
+        (0.0, {"penalty": 0.002}, 20),
+        (0.0, {}, 0),
+    ):
         net = network(rate)
         for _ in range(warm):
             an_epoch(net, *train, **options)
         logged = an_epoch(net.train(), *train, **options)
         assert fair(net, held_out) < 0.9 * logged and fair(net, train) < 1.05 * fair(net, held_out)
-    losses = F.cross_entropy(net(held_out[0]), held_out[1], reduction="none")   # what is left: an easier split, a small one
-    assert losses.sort().values[:200].mean() < fair(net, train) and min(part.mean() for part in losses.split(10)) < fair(net, train)
+    losses = F.cross_entropy(
+        net(held_out[0]), held_out[1], reduction="none"
+    )  # what is left: an easier split, a small one
+    assert losses.sort().values[:200].mean() < fair(net, train) and min(
+        part.mean() for part in losses.split(10)
+    ) < fair(net, train)
 
 
 @pitfall("The test score was 62%, the field result 50%")
@@ -222,6 +232,7 @@ def check_signs():
 @holds("Lowers variance", "low")
 def check_what_lowers_variance():
     """Each measure alone, on a polynomial of degree 12; averaged models see samples of their own."""
+
     def augmented(x, y):
         return np.concatenate([x + 0.05 * np.random.randn(*x.shape) for _ in range(20)]), np.tile(y, 20)
 
@@ -244,6 +255,7 @@ def check_what_lowers_bias():
 
     class Descent(LinearRegression):
         """Gradient descent on the features, for some steps."""
+
         def __init__(self, steps=0):
             super().__init__()
             self.steps = steps
@@ -275,9 +287,9 @@ def check_low_training_error():
     some = list(best[1])
     assert best[0] > 0.62 and best[0] - model.fit(x[:, some], y).score(t[:, some], w) > 0.04
     both, labels = np.concatenate([x, v]), np.concatenate([y, u])
-    assert model.fit(both, labels).score(v, u) == 1                       # duplicates
+    assert model.fit(both, labels).score(v, u) == 1  # duplicates
     leaked = [np.c_[data, 20 * target] for data, target in ((x, y), (v, u))]
-    assert model.fit(leaked[0], y).score(leaked[1], u) == 1               # a feature that is the target
+    assert model.fit(leaked[0], y).score(leaked[1], u) == 1  # a feature that is the target
     X, fresh, truth = np.random.randn(40, 30), np.random.randn(1000, 30), np.random.randn(30) / 5
     y = X @ truth + np.random.randn(40)
     error = lambda coef: ((fresh @ coef - fresh @ truth) ** 2).mean()

@@ -41,7 +41,9 @@ def training_and_test_error() -> Figure:
     left.text(8.0, 0.27, "test", color=ORANGE)
     left.text(5.0, 0.06, "training", color=BLUE)
     left.set_ylabel("mean squared error")
-    right.stackplot(DEGREES, [SIGMA**2 + 0 * test, bias, variance], colors=[QUIET, GREEN, ORANGE], alpha=0.7, linewidth=0)
+    right.stackplot(
+        DEGREES, [SIGMA**2 + 0 * test, bias, variance], colors=[QUIET, GREEN, ORANGE], alpha=0.7, linewidth=0
+    )
     right.plot(DEGREES, test, color=INK, linewidth=1)
     for at, name in [((6.5, 0.07), "noise"), ((1.9, 0.36), "bias²"), ((8.4, 0.185), "variance")]:
         right.text(*at, name)

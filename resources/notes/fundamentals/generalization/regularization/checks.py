@@ -76,7 +76,7 @@ def check_first_order_agreement():
     for h in (1e-4, 1e-3):
         assert abs((1 - (1 - eta * h) ** t) / (h / (h + 1 / (eta * t))) - 1) < 2 * h * eta * t
     assert 1 - (1 - eta * 90) ** t > 0.99 and 90 / (90 + 1 / (eta * t)) > 0.99
-    for steps in (1, 10):    # below 1/eta, the largest rate allowed, the penalty keeps less than t/(t + 1)
+    for steps in (1, 10):  # below 1/eta, the largest rate allowed, the penalty keeps less than t/(t + 1)
         assert 99 / (99 + 1 / (eta * steps)) < steps / (steps + 1)
 
 
@@ -93,12 +93,21 @@ def check_mlp_restores_the_best_weights():
     y = (X[:, 0] + 0.8 * np.random.randn(200) > 0).astype(int)
     worse_at_the_end = 0
     for seed in range(4):
-        net = MLPClassifier((20,), early_stopping=True, n_iter_no_change=15, learning_rate_init=0.05, max_iter=200, random_state=seed).fit(X, y)
+        net = MLPClassifier(
+            (20,), early_stopping=True, n_iter_no_change=15, learning_rate_init=0.05, max_iter=200, random_state=seed
+        ).fit(X, y)
         worse_at_the_end += net.validation_scores_[-1] < max(net.validation_scores_)
         assert net.best_validation_score_ == max(net.validation_scores_)
         assert all(np.array_equal(a, b) for a, b in zip(net.coefs_, net._best_coefs))
     assert worse_at_the_end > 0
-    assert getattr(MLPClassifier((5,), solver="lbfgs", early_stopping=True, max_iter=2000, random_state=0).fit(X, y), "validation_scores_", None) is None
+    assert (
+        getattr(
+            MLPClassifier((5,), solver="lbfgs", early_stopping=True, max_iter=2000, random_state=0).fit(X, y),
+            "validation_scores_",
+            None,
+        )
+        is None
+    )
 
 
 @holds("`SGDClassifier`")
@@ -109,7 +118,8 @@ def check_sgd_keeps_the_last_weights():
     stopped = SGDClassifier(early_stopping=True, random_state=0).fit(X, y)
     assert 5 < stopped.n_iter_ < 1000
     ended, best = (
-        SGDClassifier(early_stopping=True, random_state=0, tol=None, max_iter=epochs).fit(X, y) for epochs in (stopped.n_iter_, stopped.n_iter_ - 5)
+        SGDClassifier(early_stopping=True, random_state=0, tol=None, max_iter=epochs).fit(X, y)
+        for epochs in (stopped.n_iter_, stopped.n_iter_ - 5)
     )
     assert np.array_equal(stopped.coef_, ended.coef_) and not np.array_equal(stopped.coef_, best.coef_)
 
@@ -168,7 +178,7 @@ def check_the_best_checkpoint():
 
     trained(net, train, 60, rate=0.1, after=after)
     epoch = int(np.argmin(losses))
-    stopped = losses[epoch + 5]    # where patience 5 ends
+    stopped = losses[epoch + 5]  # where patience 5 ends
     assert stopped > 1.05 * min(losses) and loss_on(net, held_out) == losses[-1] > stopped
     net.load_state_dict(best)
     assert loss_on(net, held_out) == min(losses)
@@ -205,10 +215,10 @@ def check_plateaus():
         schedule.step()
         losses.append(F.mse_loss(net(x[1])[:, 0], x[1] @ clean).item())
         precise.append(F.mse_loss(net(many)[:, 0], many @ clean).item())
-    for curve in (losses, precise):       # more data do not end the plateau, patience and the best checkpoint do
+    for curve in (losses, precise):  # more data do not end the plateau, patience and the best checkpoint do
         epoch, best = stop(curve, 3)
         assert epoch < 25 and max(min(curve), curve[stop(curve, 30)[1]]) < 0.5 * curve[best]
-    net, losses = nn.Linear(20, 1), []    # a warm-up of 30 epochs, each judged by 50 new rows
+    net, losses = nn.Linear(20, 1), []  # a warm-up of 30 epochs, each judged by 50 new rows
     optimizer = torch.optim.SGD(net.parameters(), 0.05)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-5, total_iters=30)
     for _ in range(60):
@@ -313,6 +323,6 @@ def check_retraining_on_all_data():
         trained(net, train, 40, rate=0.03, after=lambda: losses.append((loss_on(net, held_out), loss_on(net, test))))
         epochs = 1 + min(range(40), key=losses.__getitem__)
         both = tuple(torch.cat(part) for part in zip(train, held_out))
-        again = trained(dense(64), both, math.ceil(epochs / 2), rate=0.03)    # twice the data: half the epochs
+        again = trained(dense(64), both, math.ceil(epochs / 2), rate=0.03)  # twice the data: half the epochs
         gains.append(losses[epochs - 1][1] - loss_on(again, test))
     assert np.mean(gains) > 0.03, gains

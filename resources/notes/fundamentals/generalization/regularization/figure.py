@@ -10,7 +10,9 @@ def trained() -> tuple[list[float], list[float]]:
     torch.manual_seed(3)
     x, v = torch.rand(40, 1) * 2 - 1, torch.rand(400, 1) * 2 - 1
     y, u = (torch.sin(4 * data) + 0.5 * torch.randn_like(data) for data in (x, v))
-    net = torch.nn.Sequential(torch.nn.Linear(1, 200), torch.nn.Tanh(), torch.nn.Linear(200, 200), torch.nn.Tanh(), torch.nn.Linear(200, 1))
+    net = torch.nn.Sequential(
+        torch.nn.Linear(1, 200), torch.nn.Tanh(), torch.nn.Linear(200, 200), torch.nn.Tanh(), torch.nn.Linear(200, 1)
+    )
     optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
     train, validation = [], []
     for _ in range(600):

@@ -95,7 +95,9 @@ def check_contract():
     assert Categorical(logits=torch.zeros(7)).entropy().shape == ()
     assert entropy(np.ones((4, 6))).shape == (6,)
     stated("1.3863", entropy([1, 1, 1, 1]))
-    assert math.isclose(Categorical(probs=torch.tensor([2.0, 1.0, 1.0])).entropy().item(), 1.5 * math.log(2), rel_tol=1e-6)
+    assert math.isclose(
+        Categorical(probs=torch.tensor([2.0, 1.0, 1.0])).entropy().item(), 1.5 * math.log(2), rel_tol=1e-6
+    )
     p, q = np.array([0.2, 0.8]), np.array([0.5, 0.5])
     assert math.isclose(entropy(p, q), (p * np.log(p / q)).sum())
 
@@ -117,9 +119,12 @@ def check_zero_probability():
     assert torch.isnan(-(p * p.log()).sum())
     for value in (torch.special.entr(p).sum(), Categorical(logits=torch.tensor([0.0, 0.0, -torch.inf])).entropy()):
         assert math.isclose(float(value), math.log(2), rel_tol=1e-6)
-    shifted = torch.tensor([0.1, 0.9])    # what a constant in the logarithm changes
+    shifted = torch.tensor([0.1, 0.9])  # what a constant in the logarithm changes
     assert not math.isclose(-(shifted * (shifted + 0.01).log()).sum().item(), ours([0.1, 0.9]), rel_tol=0.01)
-    for function, finite in ((lambda z: Categorical(logits=z).entropy(), True), (lambda z: torch.special.entr(z.softmax(-1)).sum(), False)):
+    for function, finite in (
+        (lambda z: Categorical(logits=z).entropy(), True),
+        (lambda z: torch.special.entr(z.softmax(-1)).sum(), False),
+    ):
         z = torch.tensor([0.0, 1.0, -torch.inf], requires_grad=True)
         function(z).backward()
         assert z.grad.isfinite().all() == finite
@@ -138,7 +143,7 @@ def check_units_of_trees():
         stated("0.6931", nats / tree.tree_.impurity[0])
         assert math.isclose(nats / math.log(2), 1, rel_tol=1e-6)
     assert entropy([2, 2], base=2) == 1
-    assert math.isclose(math.exp(entropy(np.ones(6))), 6)      # perplexity
+    assert math.isclose(math.exp(entropy(np.ones(6))), 6)  # perplexity
 
 
 @holds("Range")
@@ -150,7 +155,7 @@ def check_density():
     stated("2.3026", norm(scale=1.0).entropy() - norm(scale=0.1).entropy())
     differences = [norm(scale=3 * unit).entropy() - norm(scale=unit).entropy() for unit in (0.1, 1.0)]
     divergences = [kl_divergence(Normal(0.0, unit), Normal(unit, 3 * unit)).item() for unit in (0.1, 1.0)]
-    mixed = norm(scale=3).entropy() - norm(scale=0.1).entropy()         # metres against another unit
+    mixed = norm(scale=3).entropy() - norm(scale=0.1).entropy()  # metres against another unit
     assert mixed > differences[0] + 2
     for values in (differences, divergences):
         assert values[0] > 0 and math.isclose(*values, rel_tol=1e-6)
@@ -168,8 +173,11 @@ def check_small_samples():
     assert math.log2(16) == 4
 
 
-@holds("Why is the uniform distribution the maximum?", "Can conditioning raise the entropy?",
-       "Does minimising cross-entropy minimise the entropy of the labels?")
+@holds(
+    "Why is the uniform distribution the maximum?",
+    "Can conditioning raise the entropy?",
+    "Does minimising cross-entropy minimise the entropy of the labels?",
+)
 def check_questions():
     for K in (2, 5):
         p = np.random.dirichlet(np.ones(K))
@@ -180,7 +188,7 @@ def check_questions():
     cross = torch.nn.functional.cross_entropy(torch.tensor(np.log(q)), torch.tensor(p)).item()
     assert math.isclose(cross, entropy(p) + entropy(p, q))
     z = torch.tensor(np.log(q), requires_grad=True)
-    for _ in range(300):    # training ends at H(p), not at 0
+    for _ in range(300):  # training ends at H(p), not at 0
         loss = torch.nn.functional.cross_entropy(z, torch.tensor(p))
         z = (z - torch.autograd.grad(loss, z)[0]).detach().requires_grad_()
     learned = z.softmax(0).detach().numpy()

@@ -19,9 +19,16 @@ GAUSSIANS = r"""
 \log\frac{\sigma_2}{\sigma_1} + \frac{\sigma_1^2 + (\mu_1 - \mu_2)^2}{2\sigma_2^2} - \frac{1}{2}
 """
 
-sourced("InstructGPT, arXiv 2203.02155, section 3.5: log(policy / SFT model), averaged over the policy's answers", "Reverse KL")
+sourced(
+    "InstructGPT, arXiv 2203.02155, section 3.5: log(policy / SFT model), averaged over the policy's answers",
+    "Reverse KL",
+)
 sourced("Generative Adversarial Nets, arXiv 1406.2661, theorem 1", "Jensen-Shannon")
-sourced("Hinton et al., Distilling the Knowledge, arXiv 1503.02531, section 2", "KL", "Why multiply the distillation loss by $T^2$?")
+sourced(
+    "Hinton et al., Distilling the Knowledge, arXiv 1503.02531, section 2",
+    "KL",
+    "Why multiply the distillation loss by $T^2$?",
+)
 
 
 def pair(n):
@@ -44,7 +51,9 @@ def check_kl():
         np.testing.assert_allclose(scipy.special.rel_entr(a, b).sum(), library, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(scipy.stats.entropy(3 * a, 5 * b), library, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(kl_divergence(Categorical(p), Categorical(q)).item(), library, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(F.kl_div(q.log(), p.log(), reduction="sum", log_target=True).item(), library, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            F.kl_div(q.log(), p.log(), reduction="sum", log_target=True).item(), library, rtol=1e-9, atol=1e-12
+        )
         assert library > 0 and abs(kl(a, a)) < 1e-12 and abs(kl(a, b) - kl(b, a)) > 1e-9
     zero = F.kl_div(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.0, 1.0]), reduction="sum")
     assert abs(zero.item() - math.log(2)) < 1e-6
@@ -67,12 +76,16 @@ def check_f_divergences():
         np.testing.assert_allclose(d(lambda t: (t - 1) ** 2), (q * weights**2).sum() - 1, rtol=1e-8)
         assert 0 < js < math.log(2) and 0.5 * np.abs(p - q).sum() < 1
         back = lambda f: (p * f(q / p)).sum()
-        kinds = {"kl": lambda t: t * np.log(t), "reverse": lambda t: -np.log(t), "chi": lambda t: (t - 1) ** 2,
-                 "js": lambda t: 0.5 * t * np.log(t) - (t + 1) / 2 * np.log((t + 1) / 2),
-                 "tv": lambda t: 0.5 * np.abs(t - 1)}
+        kinds = {
+            "kl": lambda t: t * np.log(t),
+            "reverse": lambda t: -np.log(t),
+            "chi": lambda t: (t - 1) ** 2,
+            "js": lambda t: 0.5 * t * np.log(t) - (t + 1) / 2 * np.log((t + 1) / 2),
+            "tv": lambda t: 0.5 * np.abs(t - 1),
+        }
         for name, f in kinds.items():
             assert d(f) > 0 and math.isclose(d(f), back(f), rel_tol=1e-6) == (name in ("js", "tv"))
-        told = 0.5 * (p[p > q].sum() + q[p <= q].sum())    # the best guess which of the two a sample comes from
+        told = 0.5 * (p[p > q].sum() + q[p <= q].sum())  # the best guess which of the two a sample comes from
         assert math.isclose(told, 0.5 + 0.5 * d(kinds["tv"]), rel_tol=1e-9)
     apart = jensenshannon([1.0, 0.0], [0.0, 1.0]) ** 2
     assert abs(apart - math.log(2)) < 1e-12
@@ -126,7 +139,11 @@ def check_reductions():
     stated("1,000", round((batchmean / mean).item()))
     assert torch.allclose(batchmean, kl_divergence(Categorical(p), Categorical(q)).mean(), rtol=1e-4)
     for reduction, ratio in ("batchmean", 1000), ("sum", 1):
-        assert torch.allclose(ratio * F.kl_div(q[0].log(), p[0], reduction=reduction), kl_divergence(Categorical(p[0]), Categorical(q[0])), rtol=1e-3)
+        assert torch.allclose(
+            ratio * F.kl_div(q[0].log(), p[0], reduction=reduction),
+            kl_divergence(Categorical(p[0]), Categorical(q[0])),
+            rtol=1e-3,
+        )
     p3, q3 = p.view(2, 2, 1000), q.view(2, 2, 1000)
     assert torch.allclose(F.kl_div(q3.log(), p3, reduction="batchmean"), 2 * batchmean)
     flat = F.kl_div(q3.log().flatten(0, 1), p3.flatten(0, 1), reduction="batchmean")
@@ -192,7 +209,7 @@ def check_estimate_from_samples():
     assert plain.min() < 0 and safe.min() >= -1e-12
     assert abs(plain.mean() - exact) < 2e-3 and abs(safe.mean() - exact) < 2e-3
     assert (plain.view(-1, 20).mean(1) < 0).any() and (safe.view(-1, 20).mean(1) >= 0).all()
-    r = torch.full((10,), 0.5)    # p uniform on [0, 1], q on [0, 2], where p is zero on half: not ln 2
+    r = torch.full((10,), 0.5)  # p uniform on [0, 1], q on [0, 2], where p is zero on half: not ln 2
     assert abs((r - 1 - r.log()).mean() - math.log(2)) > 0.4
 
 
@@ -204,4 +221,6 @@ def check_disjoint_supports():
         assert np.isinf(scipy.stats.entropy(p, q)) and np.isinf(scipy.stats.entropy(q, p))
         assert abs(jensenshannon(p, q) ** 2 - math.log(2)) < 1e-12 and 0.5 * np.abs(p - q).sum() == 1
     positions = np.arange(4)
-    assert scipy.stats.wasserstein_distance(positions, positions, p, far) > scipy.stats.wasserstein_distance(positions, positions, p, near)
+    assert scipy.stats.wasserstein_distance(positions, positions, p, far) > scipy.stats.wasserstein_distance(
+        positions, positions, p, near
+    )

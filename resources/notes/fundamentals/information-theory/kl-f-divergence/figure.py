@@ -10,7 +10,9 @@ def both_directions() -> Figure:
     """The best single Gaussian for a mixture of two, for both directions of the divergence (grid search)."""
     x = torch.linspace(-8, 8, 1601, dtype=torch.float64)
     step = x[1] - x[0]
-    log_p = torch.logaddexp(Normal(-2.0, 0.7).log_prob(x) + torch.tensor(0.6).log(), Normal(2.5, 0.7).log_prob(x) + torch.tensor(0.4).log())
+    log_p = torch.logaddexp(
+        Normal(-2.0, 0.7).log_prob(x) + torch.tensor(0.6).log(), Normal(2.5, 0.7).log_prob(x) + torch.tensor(0.4).log()
+    )
     p = log_p.exp()
     centres, spreads = torch.linspace(-4, 4, 161).double(), torch.linspace(0.4, 3.5, 125).double()
     mu, sigma = (t.reshape(-1, 1) for t in torch.meshgrid(centres, spreads, indexing="ij"))

@@ -105,13 +105,18 @@ def check_estimates_depend_on_the_scale():
     generator = np.random.default_rng(0)
     x = generator.normal(size=2000)
     y = x + generator.normal(size=2000)
-    plain, skewed = (mutual_info_regression(f(x)[:, None], y, random_state=0)[0] for f in (lambda v: v, lambda v: np.exp(10 * v)))
+    plain, skewed = (
+        mutual_info_regression(f(x)[:, None], y, random_state=0)[0] for f in (lambda v: v, lambda v: np.exp(10 * v))
+    )
     assert abs(plain - 0.5 * math.log(2)) < 0.05 and skewed < 0.1
 
 
 @check
 def check_constant_labels():
-    assert normalized_mutual_info_score([0, 0, 0], [5, 5, 5]) == 1 and normalized_mutual_info_score([0, 0, 0], [5, 5, 6]) == 0
+    assert (
+        normalized_mutual_info_score([0, 0, 0], [5, 5, 5]) == 1
+        and normalized_mutual_info_score([0, 0, 0], [5, 5, 6]) == 0
+    )
 
 
 @pitfall("Independent float columns score ln n")
@@ -123,7 +128,9 @@ def check_floats_are_labels():
         stated("4.6052", mutual_info_score(a, b))
         assert np.isclose(normalized_mutual_info_score([1.25, 2.25, 1.73], [1.65, 1.43, 1.12]), 1)
     assert mutual_info_regression(a[:, None], b, random_state=0)[0] < 0.1
-    three = lambda rows: mutual_info_regression(np.array([[1.25], [2.25], [1.73], [0.4]])[:rows], np.array([1.65, 1.43, 1.12, 2.0])[:rows])
+    three = lambda rows: mutual_info_regression(
+        np.array([[1.25], [2.25], [1.73], [0.4]])[:rows], np.array([1.65, 1.43, 1.12, 2.0])[:rows]
+    )
     raises(ValueError, lambda: three(3), "n_neighbors")
     assert three(4)[0] < 0.5
     classes = generator.integers(0, 2, 100)
@@ -166,7 +173,7 @@ def check_parabola_and_xor():
 def check_quotient():
     p = np.array([[0.5, 0.25], [0.0, 0.25]])
     h_x, h_y, h_xy = (entropy(part, base=2) for part in (p.sum(1), p.sum(0), p.ravel()))
-    assert abs(h_y - h_y / h_x - 0.3113) > 0.5    # a negative "information"
+    assert abs(h_y - h_y / h_x - 0.3113) > 0.5  # a negative "information"
     stated("0.3113", h_y - (h_xy - h_x))
 
 
@@ -209,7 +216,7 @@ def check_what_each_sees():
     assert pearsonr(x, curved)[0] < 0.5 and math.isclose(spearmanr(x, curved)[0], 1)
     for correlation in (pearsonr, spearmanr):
         assert math.isclose(correlation(x, 2 * x + 1)[0], 1) and math.isclose(correlation(x, 1 - 2 * x)[0], -1)
-        assert abs(correlation(x, x**2)[0]) < 0.2    # neither linear nor monotone
+        assert abs(correlation(x, x**2)[0]) < 0.2  # neither linear nor monotone
     assert mutual_info_regression(x[:, None], x**2, random_state=0)[0] > 1
     assert math.isclose(mutual_info_score([0, 0, 1, 1], [0, 0, 1, 1]), mutual_info_score([0, 0, 1, 1], [1, 1, 0, 0]))
 

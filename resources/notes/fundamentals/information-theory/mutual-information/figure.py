@@ -28,7 +28,11 @@ def diagram(panel) -> None:
     panel.add_patch(Circle((0, 0), r, facecolor=ORANGE, edgecolor=ORANGE, alpha=0.45))
     panel.add_patch(Circle((distance, 0), s, facecolor=BLUE, edgecolor=BLUE, alpha=0.45))
     left, right = distance - s, r
-    for at, name, value in [((left - r) / 2, "H(X|Y)", x - shared), ((left + right) / 2, "I(X;Y)", shared), ((right + distance + s) / 2, "H(Y|X)", y - shared)]:
+    for at, name, value in [
+        ((left - r) / 2, "H(X|Y)", x - shared),
+        ((left + right) / 2, "I(X;Y)", shared),
+        ((right + distance + s) / 2, "H(Y|X)", y - shared),
+    ]:
         panel.text(at, 0.04, name, ha="center", va="center", fontsize=9)
         panel.text(at, -0.1, f"{value:.3f}", ha="center", va="center", fontsize=9)
     panel.text(-0.1, r + 0.06, f"H(X) = {x:.3f}", ha="center", color=INK)

@@ -19,7 +19,7 @@ F2 = r"""
 """
 
 by_definition("Learned", "Training", "Is it machine learning at all?")
-by_definition("table, few thousand rows", "images", "video", "text", "speech, series")    # a possible start
+by_definition("table, few thousand rows", "images", "video", "text", "speech, series")  # a possible start
 sourced("Telgarsky, Benefits of depth in neural networks, arXiv 1602.04485, theorem 1.1", "Why deep instead of wide?")
 sourced("Grinsztajn, Oyallon, Varoquaux, arXiv 2207.08815, sections 3 and 4", "When is deep learning the wrong tool?")
 
@@ -31,7 +31,11 @@ def arrays(layer):
 @holds("Input → output")
 @formula(F0)
 def check_composition():
-    for sizes, module, phi in [((3, 5, 4, 2), nn.Tanh, np.tanh), ((2, 1), nn.ReLU, None), ((4, 6, 3), nn.ReLU, lambda v: np.maximum(v, 0))]:
+    for sizes, module, phi in [
+        ((3, 5, 4, 2), nn.Tanh, np.tanh),
+        ((2, 1), nn.ReLU, None),
+        ((4, 6, 3), nn.ReLU, lambda v: np.maximum(v, 0)),
+    ]:
         layers = [nn.Linear(a, b).double() for a, b in zip(sizes, sizes[1:])]
         parts = [part for layer in layers[:-1] for part in (layer, module())] + [layers[-1]]
         x = torch.randn(7, sizes[0]).double()
@@ -47,7 +51,9 @@ def check_composition():
 def check_linear_layers_collapse():
     first, second, x = nn.Linear(4, 9).double(), nn.Linear(9, 3).double(), torch.randn(5, 4).double()
     (W_1, b_1), (W_2, b_2) = arrays(first), arrays(second)
-    np.testing.assert_allclose(x.numpy() @ (W_2 @ W_1).T + W_2 @ b_1 + b_2, second(first(x)).detach().numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        x.numpy() @ (W_2 @ W_1).T + W_2 @ b_1 + b_2, second(first(x)).detach().numpy(), atol=1e-12
+    )
     assert not torch.allclose(second(first(x).relu()), second(first(x)))
 
 
@@ -95,7 +101,9 @@ def check_double_softmax():
     assert math.isclose(floor, math.log(1 + math.exp(-1)), rel_tol=1e-6)
     assert F.cross_entropy(torch.tensor([[30.0, 0.0]]), torch.tensor([0])) < 1e-6
     p = torch.rand(1000, 1)
-    assert (F.cross_entropy(torch.cat([p, 1 - p], 1), torch.zeros(1000, dtype=torch.long), reduction="none") >= floor).all()
+    assert (
+        F.cross_entropy(torch.cat([p, 1 - p], 1), torch.zeros(1000, dtype=torch.long), reduction="none") >= floor
+    ).all()
 
 
 @pitfall("A deep network behaves like a linear model")
@@ -118,8 +126,12 @@ def check_existence_is_not_learning():
     x, y = torch.randn(260, 10), torch.randint(2, (260,))
     net = nn.Sequential(nn.Linear(10, 200), nn.ReLU(), nn.Linear(200, 2))
     assert trained(net, x[:60], y[:60], F.cross_entropy, rate=0.01) < 0.01
-    assert F.cross_entropy(net(x[60:]), y[60:]) > math.log(2)    # worse on new data than a constant answer: validation tells
-    grid = np.linspace(0, 1, 4097)    # six times the tent of two units: 12 units, 64 straight pieces; one layer needs 63 kinks
+    assert F.cross_entropy(net(x[60:]), y[60:]) > math.log(
+        2
+    )  # worse on new data than a constant answer: validation tells
+    grid = np.linspace(
+        0, 1, 4097
+    )  # six times the tent of two units: 12 units, 64 straight pieces; one layer needs 63 kinks
     h = grid
     for _ in range(6):
         h = 2 * np.maximum(h, 0) - 4 * np.maximum(h - 0.5, 0)
@@ -137,13 +149,13 @@ def check_gradients_add_up():
     layer.zero_grad()
     assert layer.weight.grad is None
     norms, X, y = [], torch.randn(64, 2), torch.randn(64, 1)
-    for _ in range(6):                                     # without zero_grad they grow, but do not explode
+    for _ in range(6):  # without zero_grad they grow, but do not explode
         F.mse_loss(layer(X), y).backward()
         norms.append(float(layer.weight.grad.norm()))
         torch.optim.SGD(layer.parameters(), 0.01).step()
     assert norms == sorted(norms) and norms[-1] < 10 * norms[0]
     rises = {}
-    for cleared in (True, False):                          # later the loss swings
+    for cleared in (True, False):  # later the loss swings
         net, losses = nn.Linear(2, 1), []
         for _ in range(300):
             if cleared:
@@ -203,6 +215,6 @@ def check_ten_samples():
         return F.cross_entropy(net(x), y).item()
 
     assert end(make(), x) < 0.05
-    assert end(make(nn.ReLU(), nn.Softmax(1)), x) > 1                             # model and loss do not fit
-    assert end(make(), x, parameters=make().parameters()) > 1                     # the optimizer of another net
-    assert end(make(), torch.zeros_like(x)) > 1                                   # no data arrive
+    assert end(make(nn.ReLU(), nn.Softmax(1)), x) > 1  # model and loss do not fit
+    assert end(make(), x, parameters=make().parameters()) > 1  # the optimizer of another net
+    assert end(make(), torch.zeros_like(x)) > 1  # no data arrive

@@ -131,7 +131,7 @@ def check_few_pairs():
     tuned = fitted(nn.Sequential(reader, nn.Softmax(1), rule), x[:20], even[:20], steps=50, rate=0.001)
     scores = [score(model(x).argmax(1)) for model in (joint, tuned)]
     assert scores[0] < 0.87 and min(pipeline, scores[1]) > 0.92, (pipeline, scores)
-    assert (reader(x[1000:]).argmax(1) == digit[1000:]).float().mean() > 0.85    # a part tested on its own
+    assert (reader(x[1000:]).argmax(1) == digit[1000:]).float().mean() > 0.85  # a part tested on its own
 
 
 @pitfall("The joint model fails and nobody knows where")
@@ -140,7 +140,10 @@ def check_auxiliary_loss():
     x, digit = handwritten_digits()
     even, at_joint = digit % 2, {}
     for weight in (0.0, 1.0):
-        first, second = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), nn.Sequential(nn.ReLU(), nn.Linear(10, 2))
+        first, second = (
+            nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)),
+            nn.Sequential(nn.ReLU(), nn.Linear(10, 2)),
+        )
         optimizer = torch.optim.Adam([*first.parameters(), *second.parameters()], 0.01)
         for _ in range(150):
             optimizer.zero_grad()
@@ -172,7 +175,9 @@ def check_better_stage_needs_a_refitted_successor():
     old, new = 0.7 * z + 0.5 + 0.1 * np.random.randn(1000), z + 0.05 * np.random.randn(1000)
     fit = lambda h: np.polyfit(h, 2 * z, 1)
     error = lambda line, h: ((np.polyval(line, h) - 2 * z) ** 2).mean()
-    assert ((new - z) ** 2).mean() < ((old - z) ** 2).mean() and error(fit(old), new) > error(fit(old), old) > error(fit(new), new)
+    assert ((new - z) ** 2).mean() < ((old - z) ** 2).mean() and error(fit(old), new) > error(fit(old), old) > error(
+        fit(new), new
+    )
 
 
 @check
@@ -182,7 +187,7 @@ def check_straight_through():
     hard = nn.functional.one_hot(logits.argmax(1), 3).float()
     passed = hard + soft - soft.detach()
     assert torch.allclose(passed, hard, atol=1e-6)
-    wanted, = torch.autograd.grad((soft * weights).sum(), logits, retain_graph=True)
+    (wanted,) = torch.autograd.grad((soft * weights).sum(), logits, retain_graph=True)
     (passed * weights).sum().backward()
     assert torch.allclose(logits.grad, wanted) and (wanted != 0).any()
 
@@ -190,7 +195,10 @@ def check_straight_through():
 @holds("Input → output", "Cost", "Same in train and eval?")
 def check_contract():
     raises(RuntimeError, lambda: torch.zeros(2, dtype=torch.long, requires_grad=True), "floating point")
-    first, second = nn.Sequential(nn.Linear(8, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Dropout(0.5))
+    first, second = (
+        nn.Sequential(nn.Linear(8, 6), nn.Tanh()),
+        nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Dropout(0.5)),
+    )
     x = torch.randn(4, 8)
 
     def kept(work):

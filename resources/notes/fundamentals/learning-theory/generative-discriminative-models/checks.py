@@ -20,8 +20,13 @@ w = \Sigma^{-1}(\mu_1 - \mu_0), \qquad b = \tfrac{1}{2}\,\mu_0^\top \Sigma^{-1} 
 """
 
 by_definition("Examples, generative", "Examples, discriminative", "Same in train and test?")
-by_definition("HMM, Bayesian network", "MRF", "CRF", "Why is an HMM generative and a CRF discriminative?",
-              "Is a language model generative although trained like a classifier?")
+by_definition(
+    "HMM, Bayesian network",
+    "MRF",
+    "CRF",
+    "Why is an HMM generative and a CRF discriminative?",
+    "Is a language model generative although trained like a classifier?",
+)
 sourced("Nigam et al., Text Classification from Labeled and Unlabeled Documents using EM, 2000", "Input")
 
 
@@ -67,7 +72,9 @@ def check_by_hand():
     stated("0.5", posterior(1, 0.5))
     stated("−4.1972", -2 + math.log(1 / 9))
     stated("0.4509", posterior(2, 0.1))
-    assert math.isclose(expit(2 * 2 - 2), posterior(2, 0.5)) and math.isclose(expit(4 - 2 + math.log(1 / 9)), posterior(2, 0.1))
+    assert math.isclose(expit(2 * 2 - 2), posterior(2, 0.5)) and math.isclose(
+        expit(4 - 2 + math.log(1 / 9)), posterior(2, 0.1)
+    )
 
 
 def classes(count, covariance, shift):
@@ -91,7 +98,9 @@ def check_learning_curves():
         for model in (GaussianNB(), LogisticRegression(C=1e6, max_iter=2000)):
             _, _, held_out = learning_curve(model, X, y, train_sizes=sizes, cv=4, shuffle=True, random_state=0)
             scores[name, type(model).__name__] = held_out.mean(1)
-    gain = {name: scores[name, "GaussianNB"] - scores[name, "LogisticRegression"] for name in ("right", "wrong", "slightly")}
+    gain = {
+        name: scores[name, "GaussianNB"] - scores[name, "LogisticRegression"] for name in ("right", "wrong", "slightly")
+    }
     assert gain["slightly"][0] > 0.02 and gain["slightly"][1] < -0.02
     assert gain["right"][1] > -0.01 and (gain["wrong"] < -0.1).all(), gain
 
@@ -108,14 +117,20 @@ def check_both_need_independent_samples():
         train, test, labels, wanted = train_test_split(X, y, random_state=0)
         drawn = model.fit(train, labels).score(test, wanted)
         assert later < 0.75 and drawn > 0.82, (later, drawn)
-    both = 3 * y[:, None] + np.random.randn(2000, 2)    # what naive Bayes assumes of features: independent given the class only
+    both = 3 * y[:, None] + np.random.randn(
+        2000, 2
+    )  # what naive Bayes assumes of features: independent given the class only
     assert np.corrcoef(both.T)[0, 1] > 0.5 and all(abs(np.corrcoef(both[y == c].T)[0, 1]) < 0.1 for c in (0, 1))
 
 
 @pitfall('"An HMM fills in missing data by itself, so it wins with few samples"')
 def check_nothing_is_filled_in():
     """A two-state HMM: a gap is summed over and tells nothing; assumptions help with few samples where they fit only."""
-    start, move, emit = np.array([0.6, 0.4]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    start, move, emit = (
+        np.array([0.6, 0.4]),
+        np.array([[0.9, 0.1], [0.2, 0.8]]),
+        np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]),
+    )
 
     def probability(symbols, gap=None):
         forward = start * emit[:, symbols[0]]
@@ -131,7 +146,9 @@ def check_nothing_is_filled_in():
         shift = np.where(np.arange(D) < 3, 0.8, 0.0)
         test = classes(4000, covariance, shift)
         for model in (GaussianNB(), QuadraticDiscriminantAnalysis()):
-            held_out[name, type(model).__name__] = np.mean([model.fit(*classes(30, covariance, shift)).score(*test) for _ in range(20)])
+            held_out[name, type(model).__name__] = np.mean(
+                [model.fit(*classes(30, covariance, shift)).score(*test) for _ in range(20)]
+            )
     naive, free = "GaussianNB", "QuadraticDiscriminantAnalysis"
     assert held_out["fits", naive] > held_out["fits", free] + 0.05
     assert held_out["violated", naive] < held_out["violated", free] - 0.06
@@ -146,13 +163,26 @@ def check_copies_make_naive_bayes_sure():
     stated("0.9", one)
     assert GaussianNB().fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] > 0.999
     rows = np.repeat([[2.0], [3.0]], 10, 1)
-    isotonic, sigmoid = (CalibratedClassifierCV(GaussianNB(), method=m).fit(np.repeat(X, 10, 1), y).predict_proba(rows)[:, 1] for m in ("isotonic", "sigmoid"))
+    isotonic, sigmoid = (
+        CalibratedClassifierCV(GaussianNB(), method=m).fit(np.repeat(X, 10, 1), y).predict_proba(rows)[:, 1]
+        for m in ("isotonic", "sigmoid")
+    )
     assert abs(isotonic[0] - one) < 0.03 and isotonic[1] > 0.97 and np.ptp(sigmoid) < 1e-3 and sigmoid[1] < 0.9
-    tied = CalibratedClassifierCV(GaussianNB(), method="isotonic").fit(np.repeat(X, 100, 1), y).predict_proba(np.repeat(rows, 10, 1))[:, 1]
-    assert tied[0] == tied[1] and (GaussianNB().fit(np.repeat(X, 100, 1), y).predict_proba(np.repeat(rows, 10, 1))[:, 1] == 1).all()
+    tied = (
+        CalibratedClassifierCV(GaussianNB(), method="isotonic")
+        .fit(np.repeat(X, 100, 1), y)
+        .predict_proba(np.repeat(rows, 10, 1))[:, 1]
+    )
+    assert (
+        tied[0] == tied[1]
+        and (GaussianNB().fit(np.repeat(X, 100, 1), y).predict_proba(np.repeat(rows, 10, 1))[:, 1] == 1).all()
+    )
     direct = LogisticRegression(C=1e6).fit(np.repeat(X, 100, 1), y).predict_proba(np.repeat(rows, 10, 1))[:, 1]
     assert abs(direct[0] - one) < 0.03 and direct[1] > 0.97
-    assert abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one) < 0.03
+    assert (
+        abs(LogisticRegression(C=1e6).fit(np.repeat(X, 10, 1), y).predict_proba(np.full((1, 10), 2.0))[0, 1] - one)
+        < 0.03
+    )
 
 
 @holds("Output for one sample", "SVM")
@@ -165,10 +195,16 @@ def check_tiny_prior_and_svm_without_probabilities():
         assert model.fit(X, y).predict([[5.2, 3.6, 1.5, 0.3]])[0] == 0
     for kind in (GaussianNB, LinearDiscriminantAnalysis):
         for c in range(3):
-            tiny = kind(priors=np.where(np.arange(3) == c, 1e-12, (1 - 1e-12) / 2)).fit(X, y).predict(X[kind().fit(X, y).predict(X) == c])
+            tiny = (
+                kind(priors=np.where(np.arange(3) == c, 1e-12, (1 - 1e-12) / 2))
+                .fit(X, y)
+                .predict(X[kind().fit(X, y).predict(X) == c])
+            )
             assert (tiny == c).mean() > 0.9 if c == 0 else (tiny == c).mean() < 0.1
     sure = LogisticRegression(max_iter=1000).fit(X, y)
-    assert (sure.predict_proba(X[y == 0])[:, 0] > 0.9).all() and (sure.predict(X[y == 0]) == 0).all()    # clear, and right
+    assert (sure.predict_proba(X[y == 0])[:, 0] > 0.9).all() and (
+        sure.predict(X[y == 0]) == 0
+    ).all()  # clear, and right
     assert not hasattr(SVC().fit(X, y), "predict_proba") and SVC().fit(X, y).decision_function(X).shape == (150, 3)
 
 

@@ -15,7 +15,10 @@ from trainings import descend
 
 by_definition("supervised", "semi-supervised", "self-supervised", "transfer", "unsupervised", "reinforcement")
 by_definition("Where does semi-supervised differ from active learning?")
-sourced("Zhou 2018, A brief introduction to weakly supervised learning, sections 1 to 4", "Is weakly supervised learning another paradigm?")
+sourced(
+    "Zhou 2018, A brief introduction to weakly supervised learning, sections 1 to 4",
+    "Is weakly supervised learning another paradigm?",
+)
 
 F0 = r"""
 R(f) = \frac{1}{n} \sum_{i=1}^{n} \ell(f(x_i), y_i)
@@ -36,7 +39,9 @@ def check_risk():
     for n, C in [(1, 2), (7, 5)]:
         z, y = torch.randn(n, C).double(), torch.randint(0, C, (n,))
         loss = lambda scores, label: -(scores[label] - np.log(np.exp(scores).sum()))
-        np.testing.assert_allclose(sum(loss(z[i].numpy(), int(y[i])) for i in range(n)) / n, F.cross_entropy(z, y).item())
+        np.testing.assert_allclose(
+            sum(loss(z[i].numpy(), int(y[i])) for i in range(n)) / n, F.cross_entropy(z, y).item()
+        )
 
 
 @formula(F1)
@@ -90,12 +95,20 @@ def check_unlabelled_marker():
     y[0] = 0
     model = SelfTrainingClassifier(LogisticRegression()).fit(X, y)
     assert -1 not in model.classes_ and set(model.classes_) == {0, 1}
-    raises(ValueError, lambda: SelfTrainingClassifier(LogisticRegression()).fit(X, np.array(["a", "b"] * 20)), "use dtype object")
+    raises(
+        ValueError,
+        lambda: SelfTrainingClassifier(LogisticRegression()).fit(X, np.array(["a", "b"] * 20)),
+        "use dtype object",
+    )
     texts = np.array(["a"] + [-1] * 19 + ["b"] * 20, dtype=object)
     assert set(SelfTrainingClassifier(LogisticRegression()).fit(X, texts).classes_) == {"a", "b"}
     for spreading in (LabelSpreading(), LabelPropagation()):
         assert -1 not in spreading.fit(X, y).classes_
-        for mixed, kind in ((texts, TypeError), (texts[::-1], TypeError), (np.roll(texts, -1), ValueError)):    # depends on the first label
+        for mixed, kind in (
+            (texts, TypeError),
+            (texts[::-1], TypeError),
+            (np.roll(texts, -1), ValueError),
+        ):  # depends on the first label
             raises(kind, lambda: spreading.fit(X, mixed))
     truth, known = np.repeat([0, 1], 20), np.array([0, 1, 20, 21])
     encoded = np.full(40, -1)
@@ -120,7 +133,7 @@ def check_cluster_names():
 def check_spreading_can_lose_where_classes_are_not_dense_regions():
     rng, baseline, spreading, compared = np.random.default_rng(0), [], [], []
     for _ in range(20):
-        X = rng.random((160, 2))    # one uniform cloud, cut in two
+        X = rng.random((160, 2))  # one uniform cloud, cut in two
         y = (X[:, 0] > 0.5).astype(int)
         known = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:2] for c in (0, 1)])
         held_out, rest = np.split(rng.permutation(np.setdiff1d(np.arange(160), known)), [40])
@@ -144,7 +157,7 @@ def check_spreading_can_lose_where_classes_are_not_dense_regions():
 
 
 @holds("Self-supervised")
-@pitfall("\"Self-supervised is just unsupervised\"")
+@pitfall('"Self-supervised is just unsupervised"')
 def check_targets_made_from_the_data():
     """A supervised loss without human labels: the next character of a text, and a hidden pixel of a digit."""
     text = torch.tensor(list(b"to be or not to be that is the question"))
@@ -154,13 +167,16 @@ def check_targets_made_from_the_data():
     assert loss < 0.3 * np.log(128)
     X = load_digits().data
     seen, hidden = np.delete(X, 36, axis=1), X[:, 36] > 8
-    assert LogisticRegression(max_iter=3000).fit(seen[::2], hidden[::2]).score(seen[1::2], hidden[1::2]) > hidden.mean() + 0.1
+    assert (
+        LogisticRegression(max_iter=3000).fit(seen[::2], hidden[::2]).score(seen[1::2], hidden[1::2])
+        > hidden.mean() + 0.1
+    )
 
 
 @holds("Supervised", "Unsupervised", "One sample")
 def check_what_each_is_given():
     X = np.random.randn(20, 3)
-    for y in (X[:, 0] > 0, X[:, 0]):    # classes as integers, then numbers
+    for y in (X[:, 0] > 0, X[:, 0]):  # classes as integers, then numbers
         model = LogisticRegression().fit(X, y.astype(int)) if y.dtype == bool else LinearRegression().fit(X, y)
         assert model.predict(X[:1]).shape == (1,)
         raises(ValueError, lambda: model.predict(X[0]), "Expected 2D array")
@@ -175,6 +191,7 @@ def check_what_each_is_given():
 @holds("Reinforcement", "How does reinforcement learning differ from supervised?")
 def check_late_rewards_and_states_that_depend_on_the_policy():
     """Nine cells, start in the middle; the first action decides, the reward comes four steps later at the right end."""
+
     def walk(policy):
         cell, states, rewards = 4, [], []
         while 0 < cell < 8:

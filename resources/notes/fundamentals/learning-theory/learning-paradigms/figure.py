@@ -23,7 +23,9 @@ def three_signals() -> Figure:
     assert right[0] < 0.92 and right[1] < 0.92 and right[2] == 1, right
 
     drawn, panels = plt.subplots(1, 3, figsize=(5.6, 2.1), sharey=True)
-    for panel, found, title, labelled in zip(panels, (supervised, groups, semi), ("4 labels", "no labels", "4 labels + 156 points"), (True, False, True)):
+    for panel, found, title, labelled in zip(
+        panels, (supervised, groups, semi), ("4 labels", "no labels", "4 labels + 156 points"), (True, False, True)
+    ):
         for c, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "s")):
             panel.plot(*X[found == c].T, marker, markersize=2.4, color=colour, markeredgewidth=0)
         if labelled:

@@ -11,7 +11,14 @@ from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegress
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDRegressor
 from sklearn.metrics import adjusted_rand_score, log_loss, mean_squared_error, precision_score, recall_score
-from sklearn.model_selection import KFold, LeaveOneOut, StratifiedKFold, cross_val_predict, cross_val_score, train_test_split
+from sklearn.model_selection import (
+    KFold,
+    LeaveOneOut,
+    StratifiedKFold,
+    cross_val_predict,
+    cross_val_score,
+    train_test_split,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -24,8 +31,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from note_checks import by_definition, check, figure_of, formula, holds, pitfall, quietly, sourced, stated
 
 by_definition("Learned", "Chosen", "Judged", "When is machine learning not needed?")
-sourced("Wolpert 1996, The Lack of A Priori Distinctions Between Learning Algorithms, abstract", "Which algorithm is best?")
-sourced("Wu et al. 2008, Top 10 algorithms in data mining, abstract", "Which are the \"ten algorithms\"?")
+sourced(
+    "Wolpert 1996, The Lack of A Priori Distinctions Between Learning Algorithms, abstract", "Which algorithm is best?"
+)
+sourced("Wu et al. 2008, Top 10 algorithms in data mining, abstract", 'Which are the "ten algorithms"?')
 sourced("scikit-learn 1.9, documentation of SVC: fit time", "SVM")
 
 F0 = r"""
@@ -47,7 +56,9 @@ def check_penalized_risk():
         labels = np.arange(n) % 2
         log_loss = lambda w: np.mean(np.log1p(np.exp(-(2 * labels - 1) * (X @ w)))) + strength * (w**2).sum()
         found = minimize(log_loss, np.zeros(d), tol=1e-12).x
-        library = LogisticRegression(C=1 / (2 * n * strength), fit_intercept=False, tol=1e-12, max_iter=10_000).fit(X, labels)
+        library = LogisticRegression(C=1 / (2 * n * strength), fit_intercept=False, tol=1e-12, max_iter=10_000).fit(
+            X, labels
+        )
         np.testing.assert_allclose(found, library.coef_[0], atol=1e-4)
 
 
@@ -106,7 +117,10 @@ def check_sorted_rows():
     assert KFold().shuffle is False and (cross_val_score(model, X, y, cv=KFold(3)) == 0).all()
     for train, test in KFold(3).split(X):
         assert len(set(y[test])) == 1 and not set(y[test]) & set(y[train])
-    assert cross_val_score(model, X, y, cv=StratifiedKFold(3)).min() > 0.9 and cross_val_score(model, X, y, cv=3).min() > 0.9
+    assert (
+        cross_val_score(model, X, y, cv=StratifiedKFold(3)).min() > 0.9
+        and cross_val_score(model, X, y, cv=3).min() > 0.9
+    )
     assert cross_val_score(model, X, y, cv=KFold(3, shuffle=True, random_state=0)).min() > 0.9
 
 
@@ -115,7 +129,9 @@ def check_sign():
     X, y = load_breast_cancer(return_X_y=True)
     scores = cross_val_score(Ridge(), X, y, scoring="neg_mean_squared_error", cv=KFold(5))
     train, test = next(KFold(5).split(X))
-    assert (scores < 0).all() and np.isclose(-scores[0], mean_squared_error(y[test], Ridge().fit(X[train], y[train]).predict(X[test])))
+    assert (scores < 0).all() and np.isclose(
+        -scores[0], mean_squared_error(y[test], Ridge().fit(X[train], y[train]).predict(X[test]))
+    )
 
 
 @pitfall("63% correct, nothing learned")
@@ -138,8 +154,10 @@ def check_contract():
     whole = (10 * X).astype(int)
     assert LogisticRegression(max_iter=5000).fit(whole, y).predict(whole[:1]).shape == (1,)
     model = LogisticRegression(max_iter=1000).fit(X, np.array(["a", "b", "c"])[y])
-    assert model.predict(X).shape == (150,) and model.predict_proba(X).shape == (150, 3) and model.predict(X[:1]) == ["a"]
-    assert LinearRegression().fit(X, y).predict(X).shape == (150,)            # integer targets
+    assert (
+        model.predict(X).shape == (150,) and model.predict_proba(X).shape == (150, 3) and model.predict(X[:1]) == ["a"]
+    )
+    assert LinearRegression().fit(X, y).predict(X).shape == (150,)  # integer targets
     assert LinearRegression().fit(X[:, :2], X[:, 2:]).predict(X[:, :2]).shape == (150, 2)
     try:
         model.predict(X[0])
@@ -153,16 +171,23 @@ def agreement(model, scale):
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     factor = np.where(np.arange(X.shape[1]) % 3 == 0, scale, 1.0)
-    return (model.fit(X[::2], y[::2]).predict(X[1::2]) == model.fit(X[::2] * factor, y[::2]).predict(X[1::2] * factor)).mean()
+    return (
+        model.fit(X[::2], y[::2]).predict(X[1::2]) == model.fit(X[::2] * factor, y[::2]).predict(X[1::2] * factor)
+    ).mean()
 
 
 @holds("naive Bayes", "k-nearest neighbors", "SVM", "decision tree", "random forest", "boosting", "neural network")
 def check_which_methods_need_scaling():
     """Where a third of the columns counts 1,024 times as much."""
     boosting = GradientBoostingClassifier(n_estimators=20, random_state=0)
-    for model in (GaussianNB(), DecisionTreeClassifier(random_state=0), RandomForestClassifier(20, random_state=0), boosting):
+    for model in (
+        GaussianNB(),
+        DecisionTreeClassifier(random_state=0),
+        RandomForestClassifier(20, random_state=0),
+        boosting,
+    ):
         assert agreement(model, 1024.0) > 0.99
-    assert agreement(GaussianNB(), 2.0**20) < 0.97           # var_smoothing follows the largest variance
+    assert agreement(GaussianNB(), 2.0**20) < 0.97  # var_smoothing follows the largest variance
     for model in (KNeighborsClassifier(), SVC(), MLPClassifier((16,), max_iter=100, random_state=0)):
         assert quietly(lambda: agreement(model, 1024.0)) < 0.985
 
@@ -187,8 +212,12 @@ def check_repeated_features():
     rng = np.random.default_rng(0)
     y = np.arange(2000) % 2
     X = (rng.standard_normal(2000) + y)[:, None]
-    once, often = (GaussianNB().fit(rows[:1000], y[:1000]).predict_proba(rows[1000:]) for rows in (X, np.repeat(X, 10, 1)))
-    assert log_loss(y[1000:], often) > 1.5 * log_loss(y[1000:], once) and np.median(often.max(1)) > 0.95 > np.median(once.max(1))
+    once, often = (
+        GaussianNB().fit(rows[:1000], y[:1000]).predict_proba(rows[1000:]) for rows in (X, np.repeat(X, 10, 1))
+    )
+    assert log_loss(y[1000:], often) > 1.5 * log_loss(y[1000:], once) and np.median(often.max(1)) > 0.95 > np.median(
+        once.max(1)
+    )
 
 
 @holds("k-nearest neighbors")
@@ -212,13 +241,20 @@ def check_wide_margin():
 def check_trees_change_with_the_sample():
     X, y = load_breast_cancer(return_X_y=True)
     disagree = {}
-    for name, model in (("tree", DecisionTreeClassifier(random_state=0)), ("forest", RandomForestClassifier(40, random_state=0))):
-        found = [model.fit(X[rows], y[rows]).predict(X[400:]) for rows in np.random.default_rng(0).integers(0, 400, (5, 400))]
+    for name, model in (
+        ("tree", DecisionTreeClassifier(random_state=0)),
+        ("forest", RandomForestClassifier(40, random_state=0)),
+    ):
+        found = [
+            model.fit(X[rows], y[rows]).predict(X[400:]) for rows in np.random.default_rng(0).integers(0, 400, (5, 400))
+        ]
         disagree[name] = np.mean([(a != b).mean() for a, b in itertools.combinations(found, 2)])
     assert disagree["tree"] > 1.4 * disagree["forest"]
-    assert DecisionTreeClassifier().fit(X, y).tree_.feature.ndim == 1     # one feature per cut
+    assert DecisionTreeClassifier().fit(X, y).tree_.feature.ndim == 1  # one feature per cut
     forest = RandomForestClassifier(5, random_state=0).fit(X, y)
-    np.testing.assert_allclose(forest.predict_proba(X), np.mean([tree.predict_proba(X) for tree in forest.estimators_], 0))
+    np.testing.assert_allclose(
+        forest.predict_proba(X), np.mean([tree.predict_proba(X) for tree in forest.estimators_], 0)
+    )
 
 
 @holds("boosting")
@@ -230,7 +266,9 @@ def check_each_tree_fits_what_is_left():
     for _ in range(2):
         sums = sums + 0.5 * DecisionTreeRegressor(max_depth=2, random_state=0).fit(X, y - sums).predict(X)
     np.testing.assert_allclose(model.predict(X), sums, atol=1e-8)
-    left = lambda rate, trees: GradientBoostingRegressor(learning_rate=rate, n_estimators=trees, random_state=0).fit(X, y).train_score_[-1]
+    left = lambda rate, trees: (
+        GradientBoostingRegressor(learning_rate=rate, n_estimators=trees, random_state=0).fit(X, y).train_score_[-1]
+    )
     assert left(0.01, 50) > 3 * left(0.1, 50) and left(0.01, 500) < 1.3 * left(0.1, 50)
 
 
@@ -252,7 +290,7 @@ def check_units():
     groups = lambda rows: KMeans(2, n_init=5, random_state=0).fit_predict(rows)
     assert adjusted_rand_score(y, groups(X)) > 0.9 and adjusted_rand_score(y, groups(X * [1, 1000])) < 0.1
     assert abs(PCA(1).fit(X).components_[0, 0]) > 0.9 > 0.1 > abs(PCA(1).fit(X * [1, 1000]).components_[0, 0])
-    long = np.c_[rng.standard_normal(200) * 20, rng.standard_normal(200) + 6 * y]      # two long groups are no round ones
+    long = np.c_[rng.standard_normal(200) * 20, rng.standard_normal(200) + 6 * y]  # two long groups are no round ones
     assert adjusted_rand_score(y, groups(long)) < 0.1
 
 

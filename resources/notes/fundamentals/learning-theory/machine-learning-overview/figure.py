@@ -47,15 +47,64 @@ def branches() -> list[tuple[str, str, str, str, str, float]]:
     semi = LabelSpreading(kernel="rbf", gamma=2, max_iter=200).fit(np.concatenate([A, B]), partial).transduction_
     pca = PCA(16).fit(A)
     return [
-        ("supervised", "classification", "logistic regression", "linear", "accuracy", LogisticRegression(max_iter=2000).fit(A, a).score(B, b)),
-        ("supervised", "classification", "random forest", "other", "accuracy", RandomForestClassifier(100, random_state=0).fit(A, a).score(B, b)),
+        (
+            "supervised",
+            "classification",
+            "logistic regression",
+            "linear",
+            "accuracy",
+            LogisticRegression(max_iter=2000).fit(A, a).score(B, b),
+        ),
+        (
+            "supervised",
+            "classification",
+            "random forest",
+            "other",
+            "accuracy",
+            RandomForestClassifier(100, random_state=0).fit(A, a).score(B, b),
+        ),
         ("supervised", "classification", "neural network", "deep", "accuracy", deep),
-        ("supervised", "regression", "k neighbors", "other", "R²", KNeighborsRegressor(5).fit(A[:, :32], ink(A)).score(B[:, :32], ink(B))),
-        ("supervised", "structured", "k neighbors", "other", "R²", KNeighborsRegressor(5).fit(A[:, :32], A[:, 32:]).score(B[:, :32], B[:, 32:])),
-        ("semi-supervised", "classification", "label spreading", "other", "accuracy", (semi == np.concatenate([a, b]))[50:].mean()),
+        (
+            "supervised",
+            "regression",
+            "k neighbors",
+            "other",
+            "R²",
+            KNeighborsRegressor(5).fit(A[:, :32], ink(A)).score(B[:, :32], ink(B)),
+        ),
+        (
+            "supervised",
+            "structured",
+            "k neighbors",
+            "other",
+            "R²",
+            KNeighborsRegressor(5).fit(A[:, :32], A[:, 32:]).score(B[:, :32], B[:, 32:]),
+        ),
+        (
+            "semi-supervised",
+            "classification",
+            "label spreading",
+            "other",
+            "accuracy",
+            (semi == np.concatenate([a, b]))[50:].mean(),
+        ),
         ("transfer", "classification", "fine-tuned network", "deep", "accuracy", network.score(shifted[50:], b[50:])),
-        ("unsupervised", "clustering", "k-means", "other", "adjusted Rand", adjusted_rand_score(b, KMeans(10, n_init=10, random_state=0).fit(A).predict(B))),
-        ("unsupervised", "reduction", "PCA, 16 of 64", "linear", "R²", r2_score(B, pca.inverse_transform(pca.transform(B)), multioutput="variance_weighted")),
+        (
+            "unsupervised",
+            "clustering",
+            "k-means",
+            "other",
+            "adjusted Rand",
+            adjusted_rand_score(b, KMeans(10, n_init=10, random_state=0).fit(A).predict(B)),
+        ),
+        (
+            "unsupervised",
+            "reduction",
+            "PCA, 16 of 64",
+            "linear",
+            "R²",
+            r2_score(B, pca.inverse_transform(pca.transform(B)), multioutput="variance_weighted"),
+        ),
         ("reinforcement", "decisions", "Q-learning", "other", "share of best", corridor()),
     ]
 
@@ -65,9 +114,15 @@ def map_of_branches() -> Figure:
     """Scenarios, their tasks and one method each, with the score that the method reaches."""
     rows = branches()
     score = {(r[0], r[1], r[2]): r[5] for r in rows}
-    assert all(score["supervised", "classification", m] > 0.95 for m in ("logistic regression", "random forest", "neural network")), score
+    assert all(
+        score["supervised", "classification", m] > 0.95
+        for m in ("logistic regression", "random forest", "neural network")
+    ), score
     assert 0.8 < score["semi-supervised", "classification", "label spreading"] < 0.95, score
-    assert score["transfer", "classification", "fine-tuned network"] < score["semi-supervised", "classification", "label spreading"]
+    assert (
+        score["transfer", "classification", "fine-tuned network"]
+        < score["semi-supervised", "classification", "label spreading"]
+    )
     assert 0.5 < score["unsupervised", "clustering", "k-means"] < 0.75, score
     assert score["reinforcement", "decisions", "Q-learning"] == 1, score
 
@@ -80,11 +135,19 @@ def map_of_branches() -> Figure:
         panel.text(at, -0.9, name, fontsize=8, color=QUIET, va="center")
 
     middle = lambda keep: np.mean([i for i, row in enumerate(rows) if keep(row)])
+
     def link(x0, y0, x1, y1):
         panel.plot([x0, x0 + 0.08, x1 - 0.14, x1 - 0.06], [y0, y0, y1, y1], color=QUIET, linewidth=0.9)
 
     ends = {"supervised": 0.72, "semi-supervised": 1.09, "transfer": 0.56, "unsupervised": 0.9, "reinforcement": 0.97}
-    tails = {"classification": 0.76, "regression": 0.65, "structured": 0.63, "clustering": 0.6, "reduction": 0.6, "decisions": 0.62}
+    tails = {
+        "classification": 0.76,
+        "regression": 0.65,
+        "structured": 0.63,
+        "clustering": 0.6,
+        "reduction": 0.6,
+        "decisions": 0.62,
+    }
     for scenario in dict.fromkeys(row[0] for row in rows):
         centre = middle(lambda row: row[0] == scenario)
         panel.text(x["scenario"], centre, scenario, fontsize=8, va="center", weight="bold")

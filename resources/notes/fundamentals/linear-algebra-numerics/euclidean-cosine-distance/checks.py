@@ -35,7 +35,12 @@ def check_definitions():
     for a, b in pairs():
         d, c = math.sqrt(((a - b) ** 2).sum()), (a @ b) / math.sqrt((a @ a) * (b @ b))
         ta, tb = torch.tensor(a), torch.tensor(b)
-        for value in (euclidean(a, b), torch.cdist(ta[None], tb[None]).item(), euclidean_distances([a], [b])[0, 0], torch.dist(ta, tb).item()):
+        for value in (
+            euclidean(a, b),
+            torch.cdist(ta[None], tb[None]).item(),
+            euclidean_distances([a], [b])[0, 0],
+            torch.dist(ta, tb).item(),
+        ):
             assert math.isclose(value, d, rel_tol=1e-9)
         for value in (1 - cosine(a, b), F.cosine_similarity(ta, tb, dim=0).item(), cosine_similarity([a], [b])[0, 0]):
             assert math.isclose(value, c, rel_tol=1e-9, abs_tol=1e-12)
@@ -52,7 +57,11 @@ def check_expanded():
 def check_sphere():
     for a, b in pairs():
         ta, tb = F.normalize(torch.tensor(a), dim=0), F.normalize(torch.tensor(b), dim=0)
-        assert math.isclose((ta - tb).square().sum().item(), 2 - 2 * F.cosine_similarity(torch.tensor(a), torch.tensor(b), dim=0).item(), abs_tol=1e-9)
+        assert math.isclose(
+            (ta - tb).square().sum().item(),
+            2 - 2 * F.cosine_similarity(torch.tensor(a), torch.tensor(b), dim=0).item(),
+            abs_tol=1e-9,
+        )
     x, y = (F.normalize(torch.randn(30, 6, dtype=torch.float64), dim=1) for _ in range(2))
     assert (torch.cdist(x, y).argsort(1) == (-(x @ y.T)).argsort(1)).all()
 
@@ -66,17 +75,33 @@ def check_by_hand():
     stated("0.08", euclidean(a / 5, c / 5) ** 2)
 
 
-@holds("`F.cosine_similarity(x1, x2)`", "`F.pairwise_distance(x1, x2)`", "`torch.cdist(x1, x2)`", "`scipy.spatial.distance.cosine`")
+@holds(
+    "`F.cosine_similarity(x1, x2)`",
+    "`F.pairwise_distance(x1, x2)`",
+    "`torch.cdist(x1, x2)`",
+    "`scipy.spatial.distance.cosine`",
+)
 def check_contract():
     x = torch.randn(4, 6)
     raises(ValueError, lambda: cosine(x.numpy(), x.numpy()), "1-D")
-    raises(RuntimeError, lambda: F.cosine_similarity(torch.ones(3, dtype=torch.long), torch.ones(3, dtype=torch.long), dim=0), "floating")
-    assert F.cosine_similarity(x[:, None], x[None, :3], dim=-1).shape == (4, 3) and F.cosine_similarity(x[0], x[1], dim=-1).shape == ()
+    raises(
+        RuntimeError,
+        lambda: F.cosine_similarity(torch.ones(3, dtype=torch.long), torch.ones(3, dtype=torch.long), dim=0),
+        "floating",
+    )
+    assert (
+        F.cosine_similarity(x[:, None], x[None, :3], dim=-1).shape == (4, 3)
+        and F.cosine_similarity(x[0], x[1], dim=-1).shape == ()
+    )
     assert torch.allclose(torch.cdist(x, x[:3], p=2.0), torch.cdist(x, x[:3]))
-    assert F.cosine_similarity(x, x).shape == (4,) and F.cosine_similarity(torch.randn(4, 6, 3), torch.randn(4, 6, 3)).shape == (4, 3)
+    assert F.cosine_similarity(x, x).shape == (4,) and F.cosine_similarity(
+        torch.randn(4, 6, 3), torch.randn(4, 6, 3)
+    ).shape == (4, 3)
     raises(IndexError, lambda: F.cosine_similarity(x[0], x[1]))
     assert F.pairwise_distance(x, x).shape == (4,) and F.pairwise_distance(x[0], x[1]).shape == ()
-    assert torch.cdist(torch.randn(2, 4, 6), torch.randn(2, 5, 6)).shape == (2, 4, 5) and torch.cdist(x, x[:3]).shape == (4, 3)
+    assert torch.cdist(torch.randn(2, 4, 6), torch.randn(2, 5, 6)).shape == (2, 4, 5) and torch.cdist(
+        x, x[:3]
+    ).shape == (4, 3)
     for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         zero = F.cosine_similarity(torch.zeros(3, dtype=dtype), torch.ones(3, dtype=dtype), dim=0)
         assert zero.isnan() if dtype == torch.float16 else zero == 0
@@ -104,15 +129,27 @@ def check_cancellation():
     assert torch.cdist(several, several)[0, 1] != exact
     others = several[:7] + 3
     common = several.mean(0)
-    assert torch.allclose(torch.cdist(several - common, others - common), torch.cdist(several.double(), others.double()).float())
-    assert not torch.allclose(torch.cdist(several - common, others - others.mean(0)), torch.cdist(several.double(), others.double()).float())
+    assert torch.allclose(
+        torch.cdist(several - common, others - common), torch.cdist(several.double(), others.double()).float()
+    )
+    assert not torch.allclose(
+        torch.cdist(several - common, others - others.mean(0)), torch.cdist(several.double(), others.double()).float()
+    )
     centred = several - several.mean(0)
     for value in (torch.cdist(centred, centred), torch.cdist(several.double(), several.double())):
         assert math.isclose(value[0, 1].item(), exact, rel_tol=1e-6)
     assert torch.cdist(several, several, compute_mode="donot_use_mm_for_euclid_dist")[0, 1] == exact
-    apart = torch.cat([torch.randn(40, 3), torch.randn(40, 3) + 5000])    # two groups: one mean lies far from both
-    truth, common = torch.cdist(apart.double(), apart.double(), compute_mode="donot_use_mm_for_euclid_dist"), apart.mean(0)
-    assert error(torch.cdist(apart - common, apart - common)) > 0.5 > 0.01 > error(torch.cdist(apart.double(), apart.double()))
+    apart = torch.cat([torch.randn(40, 3), torch.randn(40, 3) + 5000])  # two groups: one mean lies far from both
+    truth, common = (
+        torch.cdist(apart.double(), apart.double(), compute_mode="donot_use_mm_for_euclid_dist"),
+        apart.mean(0),
+    )
+    assert (
+        error(torch.cdist(apart - common, apart - common))
+        > 0.5
+        > 0.01
+        > error(torch.cdist(apart.double(), apart.double()))
+    )
     assert error(torch.cdist(apart, apart, compute_mode="donot_use_mm_for_euclid_dist")) < 0.01
     small = torch.cdist(far[:25], far[:25])
     assert torch.equal(small, torch.cdist(far[:25], far[:25], compute_mode="donot_use_mm_for_euclid_dist"))
@@ -122,7 +159,9 @@ def check_cancellation():
 def check_distance_to_itself():
     for D in (3, 100):
         x = torch.randn(2, D, dtype=torch.float64)
-        assert torch.allclose(F.pairwise_distance(x, x), torch.full((2,), 1e-6 * math.sqrt(D), dtype=torch.float64), rtol=1e-3)
+        assert torch.allclose(
+            F.pairwise_distance(x, x), torch.full((2,), 1e-6 * math.sqrt(D), dtype=torch.float64), rtol=1e-3
+        )
         assert (F.pairwise_distance(x, x, eps=0) == 0).all() and (torch.linalg.vector_norm(x - x, dim=-1) == 0).all()
 
 
@@ -190,7 +229,7 @@ def check_concentration():
     metres = np.array([1.6, 70.0]), np.array([1.9, 71.0])  # height and weight: the larger numbers take over
     height = lambda unit: (0.3 * unit) ** 2 / euclidean(*(v * [unit, 1] for v in metres)) ** 2
     assert height(1) < 0.1 and height(1000) > 0.99
-    rows = np.random.randn(100, 2) * [100.0, 10.0] + [1700.0, 70.0]    # millimetres and kilograms
+    rows = np.random.randn(100, 2) * [100.0, 10.0] + [1700.0, 70.0]  # millimetres and kilograms
     share = lambda values: values.var(0)[0] / values.var(0).sum()
     assert share(rows) > 0.95 and math.isclose(share(StandardScaler().fit_transform(rows)), 0.5)
 
@@ -236,7 +275,9 @@ def check_same_neighbours():
     unit = lambda rows: rows / np.linalg.norm(rows, axis=1, keepdims=True)
     by_cosine = NearestNeighbors(n_neighbors=7, metric="cosine").fit(X).kneighbors(query)[1]
     for rows, asked, same in ((unit(X), unit(query), True), (3 * unit(X), 3 * unit(query), True), (X, query, False)):
-        assert (NearestNeighbors(n_neighbors=7, algorithm="kd_tree").fit(rows).kneighbors(asked)[1] == by_cosine).all() == same
+        assert (
+            NearestNeighbors(n_neighbors=7, algorithm="kd_tree").fit(rows).kneighbors(asked)[1] == by_cosine
+        ).all() == same
 
 
 @holds("Why normalize and divide by a temperature in contrastive learning?")
@@ -246,7 +287,7 @@ def check_temperature():
     assert scores.softmax(0)[0] < 0.05 and (scores / 0.07).softmax(0)[0] > 0.999
     stated("0.07", 0.07)
     query, keys = torch.randn(6), torch.randn(10, 6)
-    keys[0] = keys[(keys @ query).argmax()] + query                # the positive scores highest
+    keys[0] = keys[(keys @ query).argmax()] + query  # the positive scores highest
     loss = lambda length: F.cross_entropy(length * keys @ query, torch.tensor(0))
     assert loss(2.0) < loss(1.0)
 
@@ -255,9 +296,9 @@ def check_temperature():
 def check_mahalanobis_needs_rows():
     X = np.random.randn(400, 30)
     distance = lambda rows: mahalanobis(X[-1], X[-2], np.linalg.inv(np.cov(rows.T)))
-    true = np.linalg.norm(X[-1] - X[-2])                         # the covariance is the identity
+    true = np.linalg.norm(X[-1] - X[-2])  # the covariance is the identity
     assert distance(X[:33]) > 1.5 * true and abs(distance(X[:380]) - true) < 0.2 * true
-    rows = X[:, :2] @ np.array([[1.0, 0.9], [0.0, 0.1]])          # two correlated features
+    rows = X[:, :2] @ np.array([[1.0, 0.9], [0.0, 0.1]])  # two correlated features
     inverse, step = np.linalg.inv(np.cov(rows.T)), np.array([1.0, 0.9]) / math.hypot(1, 0.9)
     across = np.array([-step[1], step[0]])
     assert mahalanobis(across, 0 * across, inverse) > 5 * mahalanobis(step, 0 * step, inverse)

@@ -14,7 +14,9 @@ def neighbours(panel) -> None:
     assert near != aligned
     for index, point in enumerate(points.tolist()):
         colour = {near: ORANGE, aligned: BLUE}.get(index, INK)
-        panel.annotate("", point, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "alpha": 0.9, "linewidth": 1.2})
+        panel.annotate(
+            "", point, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "alpha": 0.9, "linewidth": 1.2}
+        )
     panel.annotate("", query.tolist(), (0, 0), arrowprops={"arrowstyle": "->", "color": GREEN, "linewidth": 2})
     panel.plot(*zip(query.tolist(), points[near].tolist()), color=ORANGE, linestyle=":")
     panel.text(2.05, 2.35, "query", color=GREEN, ha="right")

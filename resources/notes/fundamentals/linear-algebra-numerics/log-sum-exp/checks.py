@@ -93,7 +93,7 @@ def check_empty_sums():
         x = torch.full((3,), stand_in, requires_grad=True)
         torch.logsumexp(x, 0).backward()
         assert torch.isfinite(x.grad).all()
-    for dtype in (torch.float16, torch.bfloat16, torch.float32):        # filled in or added, at logits of -40
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):  # filled in or added, at logits of -40
         low, x = torch.finfo(dtype).min, torch.full((3,), -40.0, dtype=dtype)
         y = torch.zeros(3, dtype=dtype, requires_grad=True)
         torch.logsumexp((x + y).masked_fill(torch.ones(3, dtype=torch.bool), low), 0).backward()
@@ -116,15 +116,23 @@ def check_empty_sums():
 def check_half_precision():
     stated("65,504", torch.finfo(torch.float16).max)
     assert torch.tensor(-1e9).half() == -torch.inf
-    raises(RuntimeError, lambda: torch.zeros(2, dtype=torch.float16).masked_fill(torch.tensor([True, False]), -1e9), "overflow")
-    x = torch.zeros(2, dtype=torch.float16).masked_fill(torch.tensor([True, False]), torch.finfo(torch.float16).min).requires_grad_()
+    raises(
+        RuntimeError,
+        lambda: torch.zeros(2, dtype=torch.float16).masked_fill(torch.tensor([True, False]), -1e9),
+        "overflow",
+    )
+    x = (
+        torch.zeros(2, dtype=torch.float16)
+        .masked_fill(torch.tensor([True, False]), torch.finfo(torch.float16).min)
+        .requires_grad_()
+    )
     value = torch.logsumexp(x, 0)
     value.backward()
     assert value == 0 and x.grad.tolist() == [0, 1]
     assert torch.logsumexp(torch.zeros(2).masked_fill(torch.tensor([True, False]), -1e9), 0) == 0
     step = sum((torch.tensor(1.0, dtype=torch.float16) for _ in range(3000)), torch.tensor(0.0, dtype=torch.float16))
-    assert step == 2048                                             # adding 1 no longer changes it
-    assert 5e-4 < torch.finfo(torch.float16).eps < 2e-3             # about three digits
+    assert step == 2048  # adding 1 no longer changes it
+    assert 5e-4 < torch.finfo(torch.float16).eps < 2e-3  # about three digits
 
 
 @holds("How do hidden Markov models use it?")
@@ -146,7 +154,11 @@ def check_softmax_then_log():
     logits, target = torch.tensor([0.0, 200.0]), torch.tensor(0)
     log_p = logits.softmax(0).log()
     assert -log_p[target] == torch.inf and torch.isnan((torch.tensor([0.0, 1.0]) * log_p).sum())
-    for loss in (-logits.log_softmax(0)[target], F.cross_entropy(logits, target), torch.logsumexp(logits, 0) - logits[target]):
+    for loss in (
+        -logits.log_softmax(0)[target],
+        F.cross_entropy(logits, target),
+        torch.logsumexp(logits, 0) - logits[target],
+    ):
         assert loss == 200
 
 
@@ -169,7 +181,11 @@ def check_mean_of_probabilities():
 def check_other_shifts():
     x = torch.tensor([1000.0, 1001.0, 1002.0])
     with_shift = lambda c: (c + (x - c).exp().sum().log()).item()
-    assert with_shift(0.0) == math.inf and with_shift(2000.0) == -math.inf and math.isclose(with_shift(x.max()), 1002.4076, rel_tol=1e-6)
+    assert (
+        with_shift(0.0) == math.inf
+        and with_shift(2000.0) == -math.inf
+        and math.isclose(with_shift(x.max()), 1002.4076, rel_tol=1e-6)
+    )
     assert (x - x.max()).exp().max() == 1
 
 
@@ -203,7 +219,13 @@ def check_siblings_and_questions():
     assert torch.allclose(torch.logcumsumexp(x, 0)[3], torch.logsumexp(x[:4], 0))
     assert torch.allclose(torch.logcumsumexp(x.log_softmax(0), 0).exp(), x.softmax(0).cumsum(0))
     large = torch.tensor([1000.0, 1001.0])
-    for guarded in (torch.logsumexp(large, 0), torch.logaddexp(large, large), torch.logcumsumexp(large, 0), large.log_softmax(0), F.softplus(large)):
+    for guarded in (
+        torch.logsumexp(large, 0),
+        torch.logaddexp(large, large),
+        torch.logcumsumexp(large, 0),
+        large.log_softmax(0),
+        F.softplus(large),
+    ):
         assert torch.isfinite(guarded).all()
     p = x.softmax(0)
     hessian = torch.autograd.functional.hessian(lambda v: torch.logsumexp(v, 0), x)
@@ -211,7 +233,7 @@ def check_siblings_and_questions():
     assert math.isclose(torch.logsumexp(torch.full((7,), 2.5, dtype=torch.float64), 0).item(), 2.5 + math.log(7))
     equal = torch.full((7,), 2.5, dtype=torch.float64)
     assert math.isclose(0.1 * torch.logsumexp(equal / 0.1, 0).item(), 2.5 + 0.1 * math.log(7))
-    drawn = torch.eye(6, dtype=torch.float64)                           # the covariance of a one-hot draw from p
+    drawn = torch.eye(6, dtype=torch.float64)  # the covariance of a one-hot draw from p
     assert torch.allclose(hessian, torch.cov(drawn.T, aweights=p, correction=0))
     for T in (1.0, 0.1, 0.01):
         gap = (T * torch.logsumexp(x / T, 0) - x.max()).item()

@@ -97,7 +97,7 @@ def check_contract():
     Z = torch.randn(3, 3, dtype=torch.complex64)
     complex_parts = torch.linalg.svd(Z)
     assert complex_parts.S.dtype == torch.float32
-    V = (Z.mH @ complex_parts.U) / complex_parts.S                 # from A^H u = sigma v
+    V = (Z.mH @ complex_parts.U) / complex_parts.S  # from A^H u = sigma v
     assert torch.allclose(complex_parts.Vh, V.mH, atol=1e-3) and not torch.allclose(complex_parts.Vh, V.mT, atol=1e-2)
     raises(RuntimeError, lambda: torch.linalg.svd(torch.ones(2, 2, dtype=torch.long)))
     for kind in (torch.float32, torch.float64, torch.complex128):
@@ -142,8 +142,12 @@ def check_gradients():
         A = matrix.clone().requires_grad_()
         torch.linalg.svd(A).U[0, 0].backward()
         assert torch.isfinite(A.grad).all() == finite
-    for rows, finite in ((3, True), (6, False)):                      # distinct, one of them 0
-        A = torch.zeros(rows, 3).index_put_((torch.arange(3), torch.arange(3)), torch.tensor([3.0, 2.0, 0.0])).requires_grad_()
+    for rows, finite in ((3, True), (6, False)):  # distinct, one of them 0
+        A = (
+            torch.zeros(rows, 3)
+            .index_put_((torch.arange(3), torch.arange(3)), torch.tensor([3.0, 2.0, 0.0]))
+            .requires_grad_()
+        )
         torch.linalg.svd(A, full_matrices=False).U[0, 0].backward()
         assert torch.isfinite(A.grad).all() == finite
         wide = A.detach().mT.clone().requires_grad_()
@@ -184,7 +188,9 @@ def check_signs():
             for ours, first in zip(signed(U, Vh), signed(parts[0][0], parts[0][2])):
                 np.testing.assert_allclose(ours, first, atol=1e-9)
     assert differ
-    Q = np.linalg.qr(np.random.randn(3, 3))[0]          # equal values: the rotated pair is valid too, and no sign makes it equal
+    Q = np.linalg.qr(np.random.randn(3, 3))[
+        0
+    ]  # equal values: the rotated pair is valid too, and no sign makes it equal
     np.testing.assert_allclose(Q * np.ones(3) @ Q.T, np.eye(3), atol=1e-12)
     assert not np.allclose(signed(Q, Q.T)[0], np.eye(3))
 
@@ -230,7 +236,7 @@ def check_eigenvalues():
         assert np.allclose(np.sort(values), S[::-1]) == same and np.allclose(U, Vh.T) == same
         np.testing.assert_allclose(np.abs(U), np.abs(Vh.T), atol=1e-8)
         np.testing.assert_allclose(vectors * values**5 @ vectors.T, np.linalg.matrix_power(A, 5), rtol=1e-6, atol=1e-6)
-    assert np.linalg.matrix_rank(np.linalg.eig(np.array([[1.0, 1.0], [0.0, 1.0]]))[1]) == 1       # not diagonalizable
+    assert np.linalg.matrix_rank(np.linalg.eig(np.array([[1.0, 1.0], [0.0, 1.0]]))[1]) == 1  # not diagonalizable
     assert np.linalg.svd(np.random.randn(3, 2))[1].shape == (2,)
     raises(np.linalg.LinAlgError, lambda: np.linalg.eig(np.random.randn(3, 2)))
 
@@ -253,9 +259,11 @@ def check_centring():
 def check_qr():
     X, y = np.random.randn(30, 4), np.random.randn(30)
     Q, R = np.linalg.qr(X)
-    np.testing.assert_allclose(scipy.linalg.solve_triangular(R, Q.T @ y), np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-10)
+    np.testing.assert_allclose(
+        scipy.linalg.solve_triangular(R, Q.T @ y), np.linalg.lstsq(X, y, rcond=None)[0], atol=1e-10
+    )
     X[:, 3] = X[:, 2]
-    assert abs(np.linalg.qr(X)[1][3, 3]) < 1e-12                  # no division by it
+    assert abs(np.linalg.qr(X)[1][3, 3]) < 1e-12  # no division by it
 
 
 @holds("What is the condition number?")
@@ -263,7 +271,12 @@ def check_growth_of_errors():
     """The bound is reached for b along the first and the error along the last left vector."""
     A = np.random.randn(4, 4)
     U, S, _ = np.linalg.svd(A)
-    growth = lambda b, error: np.linalg.norm(np.linalg.solve(A, error)) / np.linalg.norm(np.linalg.solve(A, b)) * np.linalg.norm(b) / np.linalg.norm(error)
+    growth = lambda b, error: (
+        np.linalg.norm(np.linalg.solve(A, error))
+        / np.linalg.norm(np.linalg.solve(A, b))
+        * np.linalg.norm(b)
+        / np.linalg.norm(error)
+    )
     assert math.isclose(growth(U[:, 0], U[:, -1]), S[0] / S[-1], rel_tol=1e-6)
     assert all(growth(*np.random.randn(2, 4)) <= S[0] / S[-1] * (1 + 1e-9) for _ in range(100))
     assert math.isclose(np.linalg.cond(A.T @ A), np.linalg.cond(A) ** 2, rel_tol=1e-6)
@@ -276,7 +289,9 @@ def check_share_and_error():
     k = int(((S**2).cumsum() / (S**2).sum() < 0.95).sum()) + 1
     error = np.linalg.norm(A - U[:, :k] * S[:k] @ Vh[:k]) / np.linalg.norm(A)
     stated("22%", math.sqrt(0.05))
-    assert k < 20 and error <= math.sqrt(0.05) < np.linalg.norm(A - U[:, : k - 1] * S[: k - 1] @ Vh[: k - 1]) / np.linalg.norm(A)
+    assert k < 20 and error <= math.sqrt(0.05) < np.linalg.norm(
+        A - U[:, : k - 1] * S[: k - 1] @ Vh[: k - 1]
+    ) / np.linalg.norm(A)
 
 
 @holds("Why does ridge regression shrink some directions more?")
@@ -286,8 +301,12 @@ def check_siblings_and_questions():
     np.testing.assert_allclose(truncated.singular_values_, np.linalg.svd(X)[1][:2], rtol=1e-7)
     U, S, Vh = np.linalg.svd(X, full_matrices=False)
     plain = Vh.T @ ((U.T @ y) / S)
-    np.testing.assert_allclose(Vh.T @ (S / (S**2 + 2.0) * (U.T @ y)), Ridge(alpha=2.0, fit_intercept=False).fit(X, y).coef_, atol=1e-8)
-    np.testing.assert_allclose(Vh @ Ridge(alpha=2.0, fit_intercept=False).fit(X, y).coef_, S**2 / (S**2 + 2.0) * (Vh @ plain), atol=1e-8)
+    np.testing.assert_allclose(
+        Vh.T @ (S / (S**2 + 2.0) * (U.T @ y)), Ridge(alpha=2.0, fit_intercept=False).fit(X, y).coef_, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        Vh @ Ridge(alpha=2.0, fit_intercept=False).fit(X, y).coef_, S**2 / (S**2 + 2.0) * (Vh @ plain), atol=1e-8
+    )
     assert math.isclose(np.linalg.cond(X.T @ X), np.linalg.cond(X) ** 2, rel_tol=1e-6)
     symmetric = np.diag([2.0, -5.0])
     assert np.allclose(np.linalg.svd(symmetric)[1], [5, 2])

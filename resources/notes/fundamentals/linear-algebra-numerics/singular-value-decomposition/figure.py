@@ -15,7 +15,12 @@ def ellipse(panel) -> None:
     for index, colour in enumerate((ORANGE, BLUE)):
         sign = np.sign(Vh[index, 1])
         for vector, width in ((sign * Vh[index], 1.2), (sign * S[index] * U[:, index], 2)):
-            panel.annotate("", vector, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "linewidth": width, "shrinkA": 0, "shrinkB": 0})
+            panel.annotate(
+                "",
+                vector,
+                (0, 0),
+                arrowprops={"arrowstyle": "->", "color": colour, "linewidth": width, "shrinkA": 0, "shrinkB": 0},
+            )
     panel.text(0.9, 2.1, "3", color=ORANGE)
     panel.text(-1.25, 0.75, "1", color=BLUE)
     panel.set_aspect("equal")

@@ -8,7 +8,19 @@ from scipy.sparse.linalg import splu, spsolve
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-from note_checks import by_definition, check, figure_of, formula, holds, pitfall, processor_seconds, quietly, raises, sourced, stated
+from note_checks import (
+    by_definition,
+    check,
+    figure_of,
+    formula,
+    holds,
+    pitfall,
+    processor_seconds,
+    quietly,
+    raises,
+    sourced,
+    stated,
+)
 
 by_definition("Cost")
 sourced("Bell and Garland 2009, Implementing sparse matrix-vector multiplication, section 2: ELL and HYB", "ELL, HYB")
@@ -21,7 +33,9 @@ A = np.array([[5.0, 0, 0, 1], [0, 0, 2, 0], [0, 3, 0, 4]])
 
 
 def times(indptr, indices, data, x):
-    return np.array([sum(data[p] * x[indices[p]] for p in range(indptr[i], indptr[i + 1])) for i in range(len(indptr) - 1)])
+    return np.array(
+        [sum(data[p] * x[indices[p]] for p in range(indptr[i], indptr[i + 1])) for i in range(len(indptr) - 1)]
+    )
 
 
 @formula(PRODUCT)
@@ -30,7 +44,11 @@ def check_product():
         a, x = sparse.random_array((m, n), density=density, format="csr", rng=m), np.random.randn(n)
         np.testing.assert_allclose(times(a.indptr, a.indices, a.data, x), a.toarray() @ x, atol=1e-12)
         t = torch.tensor(a.toarray()).to_sparse_csr()
-        np.testing.assert_allclose(times(t.crow_indices().numpy(), t.col_indices().numpy(), t.values().numpy(), x), (t @ torch.tensor(x)).numpy(), atol=1e-12)
+        np.testing.assert_allclose(
+            times(t.crow_indices().numpy(), t.col_indices().numpy(), t.values().numpy(), x),
+            (t @ torch.tensor(x)).numpy(),
+            atol=1e-12,
+        )
 
 
 def ell(dense):
@@ -47,9 +65,17 @@ def check_bytes():
     for m, n, density in ((30, 50, 0.1), (100, 100, 0.02), (5, 4, 0.6)):
         dense = sparse.random_array((m, n), density=density, rng=1).toarray()
         dense[0, -1] = 1.0
-        coo, csr, dia, csc = sparse.coo_array(dense), sparse.csr_array(dense), sparse.dia_array(dense), sparse.csc_array(dense)
+        coo, csr, dia, csc = (
+            sparse.coo_array(dense),
+            sparse.csr_array(dense),
+            sparse.dia_array(dense),
+            sparse.csc_array(dense),
+        )
         z, v, k, K = csr.nnz, 8, 4, int((dense != 0).sum(1).max())
-        assert size(coo.data, *coo.coords) == z * (v + 2 * k) and size(csr.data, csr.indices, csr.indptr) == z * (v + k) + (m + 1) * k
+        assert (
+            size(coo.data, *coo.coords) == z * (v + 2 * k)
+            and size(csr.data, csr.indices, csr.indptr) == z * (v + k) + (m + 1) * k
+        )
         assert size(csc.data, csc.indices, csc.indptr) == z * (v + k) + (n + 1) * k
         assert size(dia.data, dia.offsets) == len(dia.offsets) * (n * v + k)
         values, columns = ell(dense)
@@ -69,7 +95,11 @@ def check_dia_drops_empty_columns_at_the_right():
 @check
 def check_by_hand():
     coo, csr = sparse.coo_array(A), sparse.csr_array(A)
-    assert coo.row.tolist() == [0, 0, 1, 2, 2] and coo.col.tolist() == [0, 3, 2, 1, 3] and coo.data.tolist() == [5, 1, 2, 3, 4]
+    assert (
+        coo.row.tolist() == [0, 0, 1, 2, 2]
+        and coo.col.tolist() == [0, 3, 2, 1, 3]
+        and coo.data.tolist() == [5, 1, 2, 3, 4]
+    )
     assert csr.indptr.tolist() == [0, 2, 3, 5]
     for text, value in zip(("9", "6", "22"), csr @ np.array([1, 2, 3, 4])):
         stated(text, value)
@@ -91,7 +121,10 @@ def check_break_even():
     for share, smaller in ((0.65, True), (0.68, False)):
         a = sparse.random_array((400, 400), density=share, format="csr", rng=0)
         assert (a.data.nbytes + a.indices.nbytes + a.indptr.nbytes < 400 * 400 * 8) == smaller
-    assert torch.tensor(A).to_sparse_csr().col_indices().dtype == torch.int64 and sparse.csr_array(A).indices.dtype == np.int32
+    assert (
+        torch.tensor(A).to_sparse_csr().col_indices().dtype == torch.int64
+        and sparse.csr_array(A).indices.dtype == np.int32
+    )
     raises(ValueError, lambda: sparse.csr_array(np.array(A, dtype=np.float16)), "float16")
 
 
@@ -133,7 +166,9 @@ def check_filling():
         warnings.simplefilter("always")
         a = sparse.csr_array(A)
         a[0, 1] = 7
-    assert any("Changing the sparsity structure" in str(one.message) and "is expensive" in str(one.message) for one in caught)
+    assert any(
+        "Changing the sparsity structure" in str(one.message) and "is expensive" in str(one.message) for one in caught
+    )
     places = list(dict.fromkeys(zip(*np.random.randint(0, 1000, (2, 800)))))
     slow, expected = quietly(lambda: seconds_to_fill(sparse.csr_array((1000, 1000)), places))
     for kind in (sparse.lil_array, sparse.dok_array):
@@ -169,7 +204,9 @@ def check_centring():
     a = sparse.csr_array(A)
     assert a.toarray().shape == (3, 4)
     raises(ValueError, lambda: StandardScaler().fit(a), "center sparse")
-    assert sparse.issparse(StandardScaler(with_mean=False).fit_transform(a)) and sparse.issparse(MaxAbsScaler().fit_transform(a))
+    assert sparse.issparse(StandardScaler(with_mean=False).fit_transform(a)) and sparse.issparse(
+        MaxAbsScaler().fit_transform(a)
+    )
     assert np.array(a).shape == () and np.array(a).dtype == object
 
 
@@ -192,7 +229,9 @@ def check_product_can_be_full():
     a = sparse.csr_array(column)
     stated("4", a.nnz)
     stated("16", (a @ a.T).nnz)
-    band = sparse.diags_array([np.full(29, -1.0), np.full(30, 2.0), np.full(29, -1.0)], offsets=[-1, 0, 1], format="csc")
+    band = sparse.diags_array(
+        [np.full(29, -1.0), np.full(30, 2.0), np.full(29, -1.0)], offsets=[-1, 0, 1], format="csc"
+    )
     assert (np.abs(np.linalg.inv(band.toarray())) > 1e-3).all()
     b = np.random.randn(30)
     np.testing.assert_allclose(spsolve(band, b), np.linalg.solve(band.toarray(), b), atol=1e-9)
@@ -205,7 +244,11 @@ def check_blocks_and_one_axis():
     scattered = sparse.random_array((100, 100), density=0.01, rng=0).tobsr(blocksize=(2, 2))
     assert scattered.data.size > 3 * np.count_nonzero(scattered.data)
     line = sparse.csr_array(np.array([1.0, 0.0, 2.0]))
-    assert line.shape == (3,) and (line.data.tolist(), line.indices.tolist(), line.indptr.tolist()) == ([1, 2], [0, 2], [0, 2])
+    assert line.shape == (3,) and (line.data.tolist(), line.indices.tolist(), line.indptr.tolist()) == (
+        [1, 2],
+        [0, 2],
+        [0, 2],
+    )
 
 
 @holds("COO")
@@ -214,14 +257,18 @@ def check_any_order():
     order = np.random.permutation(5)
     rows, columns = np.nonzero(A)
     coo = sparse.coo_array((A[rows, columns][order], (rows[order], columns[order])), shape=A.shape)
-    assert coo.coords[0].tolist() == rows[order].tolist() and all((kind(coo).toarray() == A).all() for kind in (sparse.csr_array, sparse.dok_array))
+    assert coo.coords[0].tolist() == rows[order].tolist() and all(
+        (kind(coo).toarray() == A).all() for kind in (sparse.csr_array, sparse.dok_array)
+    )
 
 
 @holds("CSR", "CSC", "Why is a column slice of CSR slow?")
 def check_slices_and_solver():
     csr = sparse.random_array((20_000, 20_000), density=1e-3, format="csr", rng=0)
     csc = csr.tocsc()
-    across, down, csc_across, csc_down = processor_seconds(lambda: csr[[7]], lambda: csr[:, [7]], lambda: csc[[7]], lambda: csc[:, [7]], rounds=4)
+    across, down, csc_across, csc_down = processor_seconds(
+        lambda: csr[[7]], lambda: csr[:, [7]], lambda: csc[[7]], lambda: csc[:, [7]], rounds=4
+    )
     assert down > 3 * across and csc_across > 3 * csc_down
     assert CountVectorizer().fit_transform(["a word", "two words"]).format == "csr"
     with warnings.catch_warnings(record=True) as caught:
@@ -248,13 +295,19 @@ def check_patterns():
     row[0, :] = 1.0
     coo, csr, _, ell_bytes, hyb = sizes(row)
     assert min(band) == band[2] and scattered[2] > 8 * 1000**2 > 20 * scattered[1]
-    assert ell_bytes > 100 * max(coo, csr, hyb) and not hasattr(sparse, "ell_array") and not hasattr(sparse, "hyb_array")
+    assert (
+        ell_bytes > 100 * max(coo, csr, hyb) and not hasattr(sparse, "ell_array") and not hasattr(sparse, "hyb_array")
+    )
 
 
 @holds("Why does CSR need $m + 1$ pointers?")
 def check_empty_row():
     a = sparse.csr_array(np.array([[1.0, 0], [0, 0], [2, 3]]))
-    assert a.indptr.tolist() == [0, 1, 1, 3] and [a.data[a.indptr[i] : a.indptr[i + 1]].tolist() for i in range(3)] == [[1], [], [2, 3]]
+    assert a.indptr.tolist() == [0, 1, 1, 3] and [a.data[a.indptr[i] : a.indptr[i + 1]].tolist() for i in range(3)] == [
+        [1],
+        [],
+        [2, 3],
+    ]
     assert a.indptr[3] == a.nnz
 
 

@@ -7,12 +7,17 @@ import numpy as np
 from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 
 by_definition("Bayesian network", "Naive Bayes, HMM", "MRF", "CRF")
-sourced("Cooper 1990, The computational complexity of probabilistic inference using Bayesian belief networks; Pearl 1986, section 2", "Cost")
+sourced(
+    "Cooper 1990, The computational complexity of probabilistic inference using Bayesian belief networks; Pearl 1986, section 2",
+    "Cost",
+)
 sourced("pgmpy documentation: TabularCPD, VariableElimination; module lists of PyTorch and scikit-learn", "Library")
 sourced("Lauritzen and Spiegelhalter 1988: expert systems for diagnosis", "Bayesian network")
 sourced("Geman and Geman 1984: restoration of images with Markov random fields", "MRF")
 sourced("Lafferty, McCallum, Pereira 2001, section 5.3: part-of-speech tagging", "CRF")
-sourced("Koller and Sahami 1996, Toward optimal feature selection: Markov blankets", "What is a Markov blanket good for?")
+sourced(
+    "Koller and Sahami 1996, Toward optimal feature selection: Markov blankets", "What is a Markov blanket good for?"
+)
 
 FACTORS = r"p(x_1, \dots, x_n) = \prod_{i=1}^{n} p(x_i \mid \mathrm{pa}_i)"
 BLANKET = r"""
@@ -60,7 +65,10 @@ def check_blanket_equals_conditioning_the_joint():
             for i in range(n):
                 flipped = tuple(1 - v if k == i else v for k, v in enumerate(x))
                 children = [j for j in range(n) if i in parents[j]]
-                local = [factor(parents, cpts, z, i) * math.prod(factor(parents, cpts, z, j) for j in children) for z in (x, flipped)]
+                local = [
+                    factor(parents, cpts, z, i) * math.prod(factor(parents, cpts, z, j) for j in children)
+                    for z in (x, flipped)
+                ]
                 exact = joint(parents, cpts, x) / (joint(parents, cpts, x) + joint(parents, cpts, flipped))
                 assert math.isclose(local[0] / sum(local), exact, rel_tol=1e-9)
 
@@ -89,9 +97,14 @@ def dependence(table):
 
 @holds("Which three patterns decide d-separation?")
 def check_chain_fork_collider():
-    cube = lambda parents: np.array([joint(parents, cpts, x) for x in itertools.product((0, 1), repeat=3)]).reshape(2, 2, 2)
+    cube = lambda parents: np.array([joint(parents, cpts, x) for x in itertools.product((0, 1), repeat=3)]).reshape(
+        2, 2, 2
+    )
     for parents, blocked_when_seen in [([[], [0], [1]], True), ([[1], [], [1]], True), ([[], [0, 2], []], False)]:
-        cpts = [np.array([0.2, 0.9]) if len(pa) == 1 else np.array([[0.1, 0.6], [0.7, 0.95]]) if pa else np.array(0.4) for pa in parents]
+        cpts = [
+            np.array([0.2, 0.9]) if len(pa) == 1 else np.array([[0.1, 0.6], [0.7, 0.95]]) if pa else np.array(0.4)
+            for pa in parents
+        ]
         table = cube(parents)
         assert (dependence(table.sum(1)) < 1e-12) == (not blocked_when_seen)
         assert (dependence(table[:, 1]) < 1e-12) == blocked_when_seen
@@ -106,7 +119,9 @@ def check_descendant_of_a_collider_opens_the_path_too():
 
 
 def cube(parents, cpts):
-    return np.array([joint(parents, cpts, x) for x in itertools.product((0, 1), repeat=len(parents))]).reshape([2] * len(parents))
+    return np.array([joint(parents, cpts, x) for x in itertools.product((0, 1), repeat=len(parents))]).reshape(
+        [2] * len(parents)
+    )
 
 
 @pitfall("Probabilities change when the parents are listed in another order")
@@ -125,7 +140,7 @@ def check_columns_follow_the_order_of_the_parents():
     assert math.isclose(rain_given_wet(np.reshape(columns, (2, 2)).T.ravel(), ("sprinkler", "rain")), right)
 
 
-@pitfall("\"An arrow means a cause\"")
+@pitfall('"An arrow means a cause"')
 def check_reversed_arrow():
     """A to B and B to A fit the same joint; setting A tells them apart. The data tell a collider from a chain."""
     forward = np.array([[0.3 * 0.2, 0.3 * 0.8], [0.7 * 0.6, 0.7 * 0.4]])
@@ -142,13 +157,16 @@ def check_reversed_arrow():
         a = np.ones(n, int) if a_is_set else (rng.random(n) < (forward[1] / b)[y]).astype(int)
         return y[a == 1].mean()
 
-    assert abs(share_of_b(True, False) - share_of_b(False, False)) < 0.03 and share_of_b(False, True) - share_of_b(True, True) > 0.09
+    assert (
+        abs(share_of_b(True, False) - share_of_b(False, False)) < 0.03
+        and share_of_b(False, True) - share_of_b(True, True) > 0.09
+    )
     collider = cube([[], [], [0, 1]], [np.array(0.4), np.array(0.3), np.array([[0.1, 0.8], [0.7, 0.95]])])
     chain = cube([[], [2], [0]], [np.array(0.4), np.array([0.2, 0.9]), np.array([0.1, 0.7])])
     assert dependence(collider.sum(2)) < 1e-12 < 0.01 < min(dependence(chain.sum(2)), dependence(collider[:, :, 1]))
 
 
-@pitfall("\"Given more evidence, variables get more independent\"")
+@pitfall('"Given more evidence, variables get more independent"')
 def check_d_separation_predicts_what_conditioning_creates():
     rng, n = np.random.default_rng(0), 50_000
     rain, sprinkler = rng.random(n) < 0.2, rng.random(n) < 0.1
@@ -200,7 +218,11 @@ def largest_table(graph, order):
 @holds("Why is exact inference hard?")
 def check_elimination_orders():
     """A tree needs tables of one variable; k parents of one child are linked, and cost a table over k; a bad order costs more."""
-    for parents, width in (([[], [0], [0], [1], [1]], 1), ([[], [], [], [], [0, 1, 2, 3]], 4), ([[], [0], [1], [0], [2, 3]], 2)):
+    for parents, width in (
+        ([[], [0], [0], [1], [1]], 1),
+        ([[], [], [], [], [0, 1, 2, 3]], 4),
+        ([[], [0], [1], [0], [2, 3]], 2),
+    ):
         moral = networkx.Graph([(a, b) for b, pa in enumerate(parents) for a in pa])
         moral.add_edges_from(pair for pa in parents for pair in itertools.combinations(pa, 2))
         assert min(largest_table(moral, order) for order in itertools.permutations(range(5))) == width
@@ -213,7 +235,7 @@ def check_special_cases():
     """A star: the features are independent given the class. A chain: the next state ignores all before the last."""
     star = cube([[], [0], [0]], tables([[], [0], [0]]))
     assert all(dependence(star[c]) < 1e-12 for c in (0, 1)) and dependence(star.sum(0)) > 1e-6
-    hmm = [[], [0], [0], [2]]                                 # z1, x1, z2, x2
+    hmm = [[], [0], [0], [2]]  # z1, x1, z2, x2
     table = cube(hmm, tables(hmm))
     assert all(dependence(table.sum(3)[z1]) < 1e-12 for z1 in (0, 1))
     assert all(dependence(table.sum(1)[:, z2]) < 1e-12 for z2 in (0, 1))

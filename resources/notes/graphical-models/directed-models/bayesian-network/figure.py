@@ -3,7 +3,16 @@ from matplotlib.figure import Figure
 
 from figure_style import BLUE, INK, ORANGE, QUIET, figure, plt
 
-PLACES = {"A": (0, 2), "B": (1.2, 2), "X": (0.6, 1.1), "C": (1.9, 1.1), "D": (0, 0.2), "E": (1.25, 0.2), "F": (2.5, 2), "G": (2.4, 0.2)}
+PLACES = {
+    "A": (0, 2),
+    "B": (1.2, 2),
+    "X": (0.6, 1.1),
+    "C": (1.9, 1.1),
+    "D": (0, 0.2),
+    "E": (1.25, 0.2),
+    "F": (2.5, 2),
+    "G": (2.4, 0.2),
+}
 EDGES = ("AX", "BX", "XD", "XE", "CE", "FC", "CG")
 
 
@@ -27,7 +36,9 @@ def network() -> Figure:
     graph.set_axis_off()
     graph.set_title("Markov blanket of X")
     for a, b in EDGES:
-        graph.annotate("", PLACES[b], PLACES[a], arrowprops={"arrowstyle": "->", "color": INK, "shrinkA": 11, "shrinkB": 11})
+        graph.annotate(
+            "", PLACES[b], PLACES[a], arrowprops={"arrowstyle": "->", "color": INK, "shrinkA": 11, "shrinkB": 11}
+        )
     for name, place in PLACES.items():
         colour = ORANGE if name == "X" else BLUE if name in shield else QUIET
         graph.plot(*place, "o", markersize=20, color=colour)

@@ -59,7 +59,11 @@ def check_joint_is_a_distribution_that_sampling_reproduces():
     """Sums to 1 over all sequences, and equals the frequencies of simulated sequences."""
     for pi, a, b, x in models():
         K, M, T = *b.shape, min(len(x), 3)
-        total = sum(joint(pi, a, b, xs, zs) for xs in itertools.product(range(M), repeat=T) for zs in itertools.product(range(K), repeat=T))
+        total = sum(
+            joint(pi, a, b, xs, zs)
+            for xs in itertools.product(range(M), repeat=T)
+            for zs in itertools.product(range(K), repeat=T)
+        )
         assert math.isclose(total, 1.0, rel_tol=1e-10)
     generator, n = np.random.default_rng(0), 200_000
     z1 = (generator.random(n) < PI[1]).astype(int)
@@ -82,7 +86,9 @@ def check_recursions_against_all_paths():
         assert math.isclose(likelihood, weights.sum(), rel_tol=1e-10)
         for t in range(T):
             for i in range(K):
-                ending = sum(joint(pi, a, b, x[: t + 1], z) for z in itertools.product(range(K), repeat=t + 1) if z[-1] == i)
+                ending = sum(
+                    joint(pi, a, b, x[: t + 1], z) for z in itertools.product(range(K), repeat=t + 1) if z[-1] == i
+                )
                 assert math.isclose(alpha[t, i], ending, rel_tol=1e-10, abs_tol=1e-15)
                 share = sum(w for z, w in zip(paths, weights) if z[t] == i) / weights.sum()
                 assert math.isclose(alpha[t, i] * beta[t, i] / likelihood, share, rel_tol=1e-9, abs_tol=1e-12)
@@ -112,15 +118,15 @@ def check_long_sequences_underflow():
         assert alpha.sum() == 0.0
         stated("−1663.3", round(loglik, 1))
     assert loglik < math.log(np.finfo(np.float64).smallest_subnormal)
-    logs, dense = np.log(PI * B[:, x[0]]), PI * 50.0                 # densities of 50, as narrow Gaussians have
+    logs, dense = np.log(PI * B[:, x[0]]), PI * 50.0  # densities of 50, as narrow Gaussians have
     for s in x[1:]:
         logs = np.log(B[:, s]) + logsumexp(logs[:, None] + np.log(A), axis=0)
         with np.errstate(over="ignore"):
             dense = 50.0 * (dense @ A)
     assert math.isclose(logsumexp(logs), loglik) and np.isinf(dense).all()
-    frames = np.random.randn(3, 1000)                                  # a thousand standard normal features, means 0 and 0.1
+    frames = np.random.randn(3, 1000)  # a thousand standard normal features, means 0 and 0.1
     one_step = -0.5 * ((frames[:, None] - np.array([[0.0], [0.1]])) ** 2 + math.log(2 * math.pi)).sum(2)
-    assert (np.exp(one_step) == 0).all()                               # nothing left to rescale
+    assert (np.exp(one_step) == 0).all()  # nothing left to rescale
     kept = np.log(PI) + one_step[0]
     for row in one_step[1:]:
         kept = row + logsumexp(kept[:, None] + np.log(A), axis=0)
@@ -136,7 +142,10 @@ def check_best_path_is_below_the_sum():
     x = [1, 1, 1, 1, 1, 1]
     better = np.full(2, 0.5), np.full((2, 2), 0.5), np.array([[0.1, 0.9], [0.1, 0.9]])
     worse = np.ones(1), np.ones((1, 1)), np.array([[0.4, 0.6]])
-    score, decode = ([fold([joint(*m, x, z) for z in itertools.product(range(len(m[0])), repeat=6)]) for m in (better, worse)] for fold in (sum, max))
+    score, decode = (
+        [fold([joint(*m, x, z) for z in itertools.product(range(len(m[0])), repeat=6)]) for m in (better, worse)]
+        for fold in (sum, max)
+    )
     assert score[0] > score[1] and decode[0] < decode[1] and decode[0] < score[0]
 
 
@@ -155,7 +164,7 @@ def scaled(pi, a, likelihoods):
 
 
 @holds("HMM")
-@pitfall("\"An HMM fills in missing data and wins on few samples\"")
+@pitfall('"An HMM fills in missing data and wins on few samples"')
 def check_missing_observations_and_few_samples():
     """A gap is summed out; against a tagger that sees a window, the HMM wins with 20 steps and loses where its assumption is false."""
     for pi, a, b, x in models():
@@ -182,7 +191,9 @@ def check_missing_observations_and_few_samples():
         a = np.ones((2, 2))
         np.add.at(a, (z[:-1], z[1:]), 1)
         p = np.array([(x[z == k].sum(0) + 1) / ((z == k).sum() + 2) for k in (0, 1)])
-        return scaled(np.full(2, 0.5), a / a.sum(1, keepdims=True), np.exp(new @ np.log(p).T + (1 - new) @ np.log(1 - p).T))[0].argmax(1)
+        return scaled(
+            np.full(2, 0.5), a / a.sum(1, keepdims=True), np.exp(new @ np.log(p).T + (1 - new) @ np.log(1 - p).T)
+        )[0].argmax(1)
 
     window = lambda x: np.hstack([np.roll(x, shift, 0) for shift in range(-2, 3)])
     for copied, T, hmm_wins in ((False, 20, True), (True, 1000, False)):
@@ -200,7 +211,7 @@ def check_missing_observations_and_few_samples():
 def check_a_column_of_symbols_read_as_counts():
     """The arithmetic behind it; hmmlearn itself is not installed here."""
     x = np.array([[0], [1], [2], [1]])
-    counts_model = x.sum(0) / x.sum()                      # one column: one symbol, of probability 1
+    counts_model = x.sum(0) / x.sum()  # one column: one symbol, of probability 1
     assert counts_model.tolist() == [1.0] and sum(multinomial.logpmf(row, row.sum(), counts_model) for row in x) == 0
     B3 = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
     assert scaled(PI, A, B3[:, x[:, 0]].T)[2] < -3
@@ -238,7 +249,9 @@ def check_restarts_of_baum_welch():
     assert matched[chosen] < 0.35 < 0.7 < max(matched), matched
     order = [1, 0]
     renamed = best[0][order], best[1][np.ix_(order, order)], best[2][order]
-    assert math.isclose(score(renamed, sequences[1]), score(best, sequences[1])) and not np.allclose(renamed[2], best[2], atol=0.1)
+    assert math.isclose(score(renamed, sequences[1]), score(best, sequences[1])) and not np.allclose(
+        renamed[2], best[2], atol=0.1
+    )
     assert np.allclose(renamed[2][linear_sum_assignment(np.abs(best[2][:, None] - renamed[2]).sum(2))[1]], best[2])
     x = sequences[0][:60] % 2
     frozen = baum_welch(x, PI, np.array([[0.5, 0.5], [0.0, 1.0]]), B)
@@ -272,7 +285,7 @@ def check_assumptions_and_durations():
     """Conditionals of an enumerated joint, and lengths of simulated stays against the geometric distribution."""
     pi, a, b, _ = next(itertools.islice(models(), 1, 2))
     K, M = b.shape
-    table = np.zeros((K, K, M, M))                             # z1, z2, x1, x2
+    table = np.zeros((K, K, M, M))  # z1, z2, x1, x2
     for z1, z2, x1, x2 in itertools.product(range(K), range(K), range(M), range(M)):
         table[z1, z2, x1, x2] = joint(pi, a, b, (x1, x2), (z1, z2))
     np.testing.assert_allclose(table.sum(3) / table.sum((1, 3))[:, None], np.broadcast_to(a[:, :, None], (K, K, M)))

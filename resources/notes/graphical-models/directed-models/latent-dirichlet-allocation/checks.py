@@ -40,12 +40,22 @@ def check_updates_against_scikit_learn():
     for D, V, K, alpha, eta in [(12, 5, 2, 0.5, 0.3), (20, 8, 3, 0.2, 0.1), (6, 4, 2, 1.0, 1.0)]:
         X = np.random.poisson(2.0, (D, V)) * (np.random.rand(D, V) < 0.7) + np.eye(D, V, dtype=int)
         X[:, 0] += X.sum(1) == 0
-        model = LatentDirichletAllocation(K, doc_topic_prior=alpha, topic_word_prior=eta, max_iter=400, max_doc_update_iter=1500, mean_change_tol=1e-9, random_state=0).fit(X)
+        model = LatentDirichletAllocation(
+            K,
+            doc_topic_prior=alpha,
+            topic_word_prior=eta,
+            max_iter=400,
+            max_doc_update_iter=1500,
+            mean_change_tol=1e-9,
+            random_state=0,
+        ).fit(X)
         lam, gamma = model.components_, np.ones((D, K))
         for _ in range(1500):
             gamma = alpha + (X[:, :, None] * responsibilities(gamma, lam)).sum(1)
         np.testing.assert_allclose(gamma / gamma.sum(1, keepdims=True), model.transform(X), rtol=1e-5, atol=1e-7)
-        np.testing.assert_allclose(eta + np.einsum("dv,dvk->kv", X, responsibilities(gamma, lam)), lam, rtol=2e-2, atol=2e-2)
+        np.testing.assert_allclose(
+            eta + np.einsum("dv,dvk->kv", X, responsibilities(gamma, lam)), lam, rtol=2e-2, atol=2e-2
+        )
 
 
 @formula(MIXTURE)
@@ -55,7 +65,11 @@ def check_mixture_against_simulation():
         theta, beta = rng.dirichlet(np.ones(K)), rng.dirichlet(np.ones(V), K)
         z = rng.choice(K, 100_000, p=theta)
         words = (rng.random(100_000)[:, None] > beta.cumsum(1)[z][:, :-1]).sum(1)
-        np.testing.assert_allclose(np.bincount(words, minlength=V) / 100_000, [sum(theta[k] * beta[k, v] for k in range(K)) for v in range(V)], atol=0.008)
+        np.testing.assert_allclose(
+            np.bincount(words, minlength=V) / 100_000,
+            [sum(theta[k] * beta[k, v] for k in range(K)) for v in range(V)],
+            atol=0.008,
+        )
 
 
 def collapsed(z, docs, words, K, V, alpha, eta):
@@ -64,7 +78,9 @@ def collapsed(z, docs, words, K, V, alpha, eta):
     for d, v, k in zip(docs, words, z):
         n[d, k] += 1
         m[k, v] += 1
-    total = lambda counts, prior: (gammaln(counts + prior).sum(1) - gammaln(counts.sum(1) + prior * counts.shape[1])).sum()
+    total = lambda counts, prior: (
+        gammaln(counts + prior).sum(1) - gammaln(counts.sum(1) + prior * counts.shape[1])
+    ).sum()
     return total(n, alpha) + total(m, eta), n, m
 
 
@@ -75,9 +91,21 @@ def check_gibbs_conditional_against_the_integrated_joint():
         alpha, eta = 0.4, 0.7
         for z in itertools.islice(itertools.product(range(K), repeat=5), 0, None, 7):
             for i in range(5):
-                exact = np.exp([collapsed(z[:i] + (k,) + z[i + 1 :], docs, words, K, V, alpha, eta)[0] for k in range(K)])
-                _, n, m = collapsed(z[:i] + z[i + 1 :], docs[:i] + docs[i + 1 :] + [max(docs)], words[:i] + words[i + 1 :], K, V, alpha, eta)
-                ours = np.array([(n[docs[i], k] + alpha) * (m[k, words[i]] + eta) / (m[k].sum() + V * eta) for k in range(K)])
+                exact = np.exp(
+                    [collapsed(z[:i] + (k,) + z[i + 1 :], docs, words, K, V, alpha, eta)[0] for k in range(K)]
+                )
+                _, n, m = collapsed(
+                    z[:i] + z[i + 1 :],
+                    docs[:i] + docs[i + 1 :] + [max(docs)],
+                    words[:i] + words[i + 1 :],
+                    K,
+                    V,
+                    alpha,
+                    eta,
+                )
+                ours = np.array(
+                    [(n[docs[i], k] + alpha) * (m[k, words[i]] + eta) / (m[k].sum() + V * eta) for k in range(K)]
+                )
                 np.testing.assert_allclose(ours / ours.sum(), exact / exact.sum(), rtol=1e-9)
 
 
@@ -96,7 +124,13 @@ def check_by_hand():
 @pitfall("Rows of `components_` do not sum to 1")
 def check_defaults_and_pseudo_counts():
     model = LatentDirichletAllocation()
-    assert (model.n_components, model.learning_method, model.max_iter, model.doc_topic_prior, model.topic_word_prior) == (10, "batch", 10, None, None)
+    assert (
+        model.n_components,
+        model.learning_method,
+        model.max_iter,
+        model.doc_topic_prior,
+        model.topic_word_prior,
+    ) == (10, "batch", 10, None, None)
     X = np.random.poisson(1.0, (15, 6)) + 1
     model = LatentDirichletAllocation(3, random_state=0).fit(X)
     assert model.doc_topic_prior_ == model.topic_word_prior_ == 1 / 3
@@ -129,12 +163,17 @@ def check_perplexity():
     fits = {k: LatentDirichletAllocation(k, max_iter=20, random_state=0).fit(X[:120]) for k in (1, 5, 30)}
     assert fits[30].perplexity(X[:120]) > fits[5].perplexity(X[:120]) + 1
     few = X[120:130]
-    assert fits[5].perplexity(few) > fits[1].perplexity(few) and fits[1].perplexity(X[120:]) > fits[5].perplexity(X[120:])
+    assert fits[5].perplexity(few) > fits[1].perplexity(few) and fits[1].perplexity(X[120:]) > fits[5].perplexity(
+        X[120:]
+    )
     assert fits[5].perplexity(few) / fits[5].perplexity(X[120:]) > 1.2
     seen = np.random.default_rng(0).binomial(few, 0.5)
-    per_word = {k: ((few - seen) * np.log(fit.transform(seen) @ normalised(fit))).sum() / (few - seen).sum() for k, fit in fits.items()}
+    per_word = {
+        k: ((few - seen) * np.log(fit.transform(seen) @ normalised(fit))).sum() / (few - seen).sum()
+        for k, fit in fits.items()
+    }
     assert per_word[5] > per_word[1] + 0.2 and per_word[5] > per_word[30]
-    main = np.random.default_rng(2).dirichlet(np.full(5, 0.3), 150).argmax(1)    # the downstream task: main topics
+    main = np.random.default_rng(2).dirichlet(np.full(5, 0.3), 150).argmax(1)  # the downstream task: main topics
     shares = {k: fits[k].transform(X) for k in (1, 5)}
     task = {k: LogisticRegression().fit(s[:120], main[:120]).score(s[120:], main[120:]) for k, s in shares.items()}
     assert task[5] > task[1] + 0.2, task
@@ -148,11 +187,13 @@ def check_seeds():
     X, planted = corpus(100, 3, 15, 1)
     gap = lambda model: np.abs(normalised(model)[:, None] - planted).sum(2)
     matched = lambda model: gap(model)[linear_sum_assignment(gap(model))].max()
-    early, fits = ([LatentDirichletAllocation(3, max_iter=n, random_state=seed).fit(X) for seed in range(3)] for n in (10, 50))
+    early, fits = (
+        [LatentDirichletAllocation(3, max_iter=n, random_state=seed).fit(X) for seed in range(3)] for n in (10, 50)
+    )
     assert len({round(fit.score(X)) for fit in early}) == 3
-    assert matched(early[1]) > 0.5 > 0.1 > matched(fits[1])                          # more iterations
-    assert matched(fits[2]) > 1 > 0.1 > matched(max(fits, key=lambda fit: fit.score(X)))   # a better start
-    assert gap(fits[0]).diagonal().max() > 1 > 0.1 > matched(fits[0])                # other numbers, the same topics
+    assert matched(early[1]) > 0.5 > 0.1 > matched(fits[1])  # more iterations
+    assert matched(fits[2]) > 1 > 0.1 > matched(max(fits, key=lambda fit: fit.score(X)))  # a better start
+    assert gap(fits[0]).diagonal().max() > 1 > 0.1 > matched(fits[0])  # other numbers, the same topics
 
 
 @check
@@ -162,7 +203,7 @@ def check_small_priors_sparsify():
     assert top(0.1) > top(1.0) > top(10.0)
 
 
-@pitfall("Every topic shows \"the, of, and\"")
+@pitfall('Every topic shows "the, of, and"')
 def check_frequent_words():
     rng = np.random.default_rng(0)
     subjects, frequent = ("ball team goal match".split(), "vote law party state".split()), "the of and".split()
@@ -179,7 +220,9 @@ def check_frequent_words():
     specific = (specific / specific.sum(0)).argsort(1)[:, -3:]
     names = np.array(sorted({*subjects[0], *subjects[1], *frequent}))
     for found in (top(0.9)[1], [set(names[row]) for row in specific]):
-        assert sorted(sum(word in subjects[0] for word in topic) for topic in found) == [0, 3] and not any(topic & set(frequent) for topic in found)
+        assert sorted(sum(word in subjects[0] for word in topic) for topic in found) == [0, 3] and not any(
+            topic & set(frequent) for topic in found
+        )
 
 
 @pitfall("`LDA` asks for labels")
@@ -235,5 +278,7 @@ def check_seen_words_make_shares_and_topics_dependent():
     rng = np.random.default_rng(0)
     theta, beta = rng.dirichlet(np.ones(2), 200_000), rng.dirichlet(np.ones(3), (200_000, 2))
     seen = (theta * beta[:, :, 0]).sum(1)
-    correlation = lambda weights: np.cov(theta[:, 0], beta[:, 0, 0], aweights=weights)[0, 1] / (theta[:, 0].std() * beta[:, 0, 0].std())
+    correlation = lambda weights: (
+        np.cov(theta[:, 0], beta[:, 0, 0], aweights=weights)[0, 1] / (theta[:, 0].std() * beta[:, 0, 0].std())
+    )
     assert abs(correlation(np.ones(200_000))) < 0.01 < 0.1 < correlation(seen)

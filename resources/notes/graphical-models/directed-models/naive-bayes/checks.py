@@ -70,7 +70,9 @@ def check_gaussian():
             s = ((part - part.mean(0)) ** 2).mean(0) + smoothing * v
             ours.append(np.prod(np.exp(-((query - part.mean(0)) ** 2) / (2 * s)) / np.sqrt(2 * math.pi * s)))
         model = GaussianNB(var_smoothing=smoothing).fit(X, y)
-        np.testing.assert_allclose(bayes([np.mean(y == c) for c in range(C)], ours), model.predict_proba([query])[0], rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(
+            bayes([np.mean(y == c) for c in range(C)], ours), model.predict_proba([query])[0], rtol=1e-7, atol=1e-12
+        )
         assert math.isclose(model.partial_fit(3 * X, y).epsilon_, smoothing * 9 * v)  # of the latest chunk
 
 
@@ -103,10 +105,13 @@ def check_copies_are_counted_as_evidence():
     wanted, copied = BernoulliNB().fit(groups, y).predict_proba(groups)[:, 1], groups.repeat(8, 1)
     isotonic, sigmoid, raw = (
         np.abs(model.fit(copied, y).predict_proba(copied)[:, 1] - wanted).mean()
-        for model in (*(CalibratedClassifierCV(BernoulliNB(), method=m) for m in ("isotonic", "sigmoid")), BernoulliNB())
+        for model in (
+            *(CalibratedClassifierCV(BernoulliNB(), method=m) for m in ("isotonic", "sigmoid")),
+            BernoulliNB(),
+        )
     )
     assert isotonic < 0.045 < sigmoid < raw, (isotonic, sigmoid, raw)
-    assert (plain.predict(X) == single.predict(feature)).all()         # values wrong, the largest in the right place
+    assert (plain.predict(X) == single.predict(feature)).all()  # values wrong, the largest in the right place
     assert plain.predict_proba(X).max(1).min() > 0.9999 and abs(plain.score(X, y) - 0.8) < 0.02
     assert abs(calibrated - 0.8).max() < 0.03 and abs(single.predict_proba(feature).max(1) - 0.8).max() < 0.03
 
@@ -117,7 +122,10 @@ def check_zero_alpha():
         warnings.simplefilter("ignore")
         model = MultinomialNB(alpha=0).fit([[3, 1, 0, 0], [0, 1, 2, 1]], [1, 0])
         assert np.isnan(model.predict_proba([[1, 0, 1, 0]])).all()
-        assert np.isnan(model.predict_proba([[1, 1, 0, 0]])).any() and model.predict_proba(csr_matrix([[1, 1, 0, 0]]))[0, 1] == 1.0
+        assert (
+            np.isnan(model.predict_proba([[1, 1, 0, 0]])).any()
+            and model.predict_proba(csr_matrix([[1, 1, 0, 0]]))[0, 1] == 1.0
+        )
         sparse = model.predict_proba(csr_matrix([[1, 1, 0, 0], [1, 0, 1, 0]]))
         assert np.isfinite(sparse[0]).all() and np.isnan(sparse[1]).all()
         in_every_sample = BernoulliNB(alpha=0).fit(csr_matrix([[3, 1, 0, 0], [0, 1, 2, 1]]), [1, 0])
@@ -151,10 +159,16 @@ def check_unscaled_feature_drowns_the_rest():
 def check_defaults_and_priors():
     assert MultinomialNB().fit_prior and BernoulliNB().fit_prior
     raises(TypeError, lambda: GaussianNB().fit(csr_matrix(np.eye(2)), [0, 1]), "Sparse")
-    assert MultinomialNB().alpha == BernoulliNB().alpha == 1.0 and GaussianNB().var_smoothing == 1e-9 and BernoulliNB().binarize == 0.0
+    assert (
+        MultinomialNB().alpha == BernoulliNB().alpha == 1.0
+        and GaussianNB().var_smoothing == 1e-9
+        and BernoulliNB().binarize == 0.0
+    )
     model = MultinomialNB(class_prior=[0.9, 0.1]).partial_fit([[1, 0], [0, 1]], [0, 1], classes=[0, 1])
     np.testing.assert_allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
-    np.testing.assert_allclose(GaussianNB(priors=[0.9, 0.1]).fit(np.random.randn(6, 2), [0, 1] * 3).class_prior_, [0.9, 0.1])
+    np.testing.assert_allclose(
+        GaussianNB(priors=[0.9, 0.1]).fit(np.random.randn(6, 2), [0, 1] * 3).class_prior_, [0.9, 0.1]
+    )
 
 
 @pitfall("The class prior seems to be ignored")
@@ -162,13 +176,18 @@ def check_prior_order_and_moment():
     model = MultinomialNB(class_prior=[0.9, 0.1]).fit([[2, 0], [0, 2]], ["spam", "ham"])
     assert list(model.classes_) == ["ham", "spam"] and np.allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
     one, many = model.predict_proba([[1, 0], [20, 0]])[:, 1]
-    assert one < 0.5 and many > 0.999                                  # the features outweigh the prior
+    assert one < 0.5 and many > 0.999  # the features outweigh the prior
     model.class_prior = [0.1, 0.9]
     assert np.allclose(np.exp(model.class_log_prior_), [0.9, 0.1])
     assert np.allclose(np.exp(model.fit([[2, 0], [0, 2]], ["spam", "ham"]).class_log_prior_), [0.1, 0.9])
     other = MultinomialNB(class_prior=[0.1, 0.9]).fit([[2, 0], [0, 2]], ["spam", "ham"])
-    assert np.allclose(np.exp(other.class_log_prior_), [0.1, 0.9]) and other.predict_proba([[1, 0]])[0, 1] > 0.9 > 0.5 > one
-    unused = [ComplementNB(class_prior=p).fit([[2, 1], [1, 2]], [0, 1]).predict_proba([[1, 2]]) for p in (None, [0.9, 0.1])]
+    assert (
+        np.allclose(np.exp(other.class_log_prior_), [0.1, 0.9])
+        and other.predict_proba([[1, 0]])[0, 1] > 0.9 > 0.5 > one
+    )
+    unused = [
+        ComplementNB(class_prior=p).fit([[2, 1], [1, 2]], [0, 1]).predict_proba([[1, 2]]) for p in (None, [0.9, 0.1])
+    ]
     assert np.allclose(*unused)
     for wrong in (lambda: GaussianNB(class_prior=[0.9, 0.1]), lambda: MultinomialNB(priors=[0.9, 0.1])):
         try:
@@ -224,12 +243,12 @@ def check_counts_in_one_pass_and_in_chunks():
         np.testing.assert_allclose(whole.predict_proba(X), parts.predict_proba(X), rtol=1e-5)
         assert kind is not MultinomialNB or np.array_equal(whole.feature_count_, counts)
     ours = [math.log((y == c).mean()) + X[0] @ np.log((counts[c] + 1) / (counts[c].sum() + 4)) for c in range(3)]
-    np.testing.assert_allclose(MultinomialNB().fit(X, y).predict_joint_log_proba(X[:1])[0], ours)     # C * d products
+    np.testing.assert_allclose(MultinomialNB().fit(X, y).predict_joint_log_proba(X[:1])[0], ours)  # C * d products
 
 
 @holds("Logistic regression")
 def check_copies_and_logistic_regression():
-    figure_of(__file__).copies()                                       # asserts 0.8 within 0.02 for 1 to 8 copies
+    figure_of(__file__).copies()  # asserts 0.8 within 0.02 for 1 to 8 copies
     X, y = np.random.randn(200, 3), labels(200, 2)
     at = lambda row: LogisticRegression().fit(X, y).decision_function([row])[0]
     assert math.isclose(at([1, 2, 3]) + at([0, 0, 0]), at([1, 0, 0]) + at([0, 2, 3]), abs_tol=1e-9)

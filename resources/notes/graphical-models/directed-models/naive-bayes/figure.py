@@ -13,7 +13,10 @@ def copies() -> Figure:
     y = rng.integers(0, 2, 4000)
     feature = np.where(rng.random(4000) < 0.8, y, 1 - y)[:, None]
     counts = range(1, 9)
-    curves = [[m.fit(np.repeat(feature, k, 1), y).predict_proba(np.ones((1, k)))[0, 1] for k in counts] for m in (BernoulliNB(), LogisticRegression())]
+    curves = [
+        [m.fit(np.repeat(feature, k, 1), y).predict_proba(np.ones((1, k)))[0, 1] for k in counts]
+        for m in (BernoulliNB(), LogisticRegression())
+    ]
     assert abs(curves[0][0] - 0.8) < 0.02 and curves[0][3] > 0.99 and max(abs(v - 0.8) for v in curves[1]) < 0.02
     drawn, panel = plt.subplots(figsize=(5.6, 2.6))
     panel.axhline(0.8, color=QUIET, linewidth=1)

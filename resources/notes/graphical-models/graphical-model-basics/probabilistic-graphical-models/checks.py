@@ -36,10 +36,14 @@ def beliefs(factors, n, K, rounds):
             scope, f = factors[k]
             message = np.zeros(K)
             for x in itertools.product(range(K), repeat=len(scope)):
-                message[x[scope.index(v)]] += f[x] * math.prod(to_factor[u, k][x[scope.index(u)]] for u in scope if u != v)
+                message[x[scope.index(v)]] += f[x] * math.prod(
+                    to_factor[u, k][x[scope.index(u)]] for u in scope if u != v
+                )
             to_variable[k, v] = message / message.sum()
         for v, k in to_factor:
-            to_factor[v, k] = np.prod([to_variable[g, u] for g, u in to_variable if u == v and g != k] or [np.ones(K)], axis=0)
+            to_factor[v, k] = np.prod(
+                [to_variable[g, u] for g, u in to_variable if u == v and g != k] or [np.ones(K)], axis=0
+            )
     result = [np.prod([to_variable[g, u] for g, u in to_variable if u == v], axis=0) for v in range(n)]
     return np.array([b / b.sum() for b in result])
 
@@ -52,7 +56,12 @@ def marginals(table):
 @formula(MESSAGES, BELIEF)
 @holds("Output", "a sequence, states unseen")
 def check_sum_product_is_exact_on_trees():
-    trees = [(2, [(0, 1)]), (4, [(0, 1), (1, 2), (1, 3), (3,)]), (5, [(0, 1, 2), (2, 3), (3, 4), (0,)]), (3, [(0,), (0, 1), (1, 2)])]
+    trees = [
+        (2, [(0, 1)]),
+        (4, [(0, 1), (1, 2), (1, 3), (3,)]),
+        (5, [(0, 1, 2), (2, 3), (3, 4), (0,)]),
+        (3, [(0,), (0, 1), (1, 2)]),
+    ]
     for n, scopes in trees:
         for K in (2, 3):
             factors = [(scope, np.random.rand(*(K,) * len(scope))) for scope in scopes]
@@ -93,12 +102,14 @@ def check_by_hand():
 @pitfall('"Directed means generative, undirected means discriminative"')
 def check_the_two_axes_are_independent():
     """A maximum entropy Markov model needs no Z and has no p(x); an MRF has p(x), and its slice is p(y | x)."""
-    start, step = np.random.dirichlet(np.ones(2), 3), np.random.dirichlet(np.ones(2), (3, 2))      # given x
+    start, step = np.random.dirichlet(np.ones(2), 3), np.random.dirichlet(np.ones(2), (3, 2))  # given x
     paths = list(itertools.product(range(2), repeat=3))
     memm = lambda x: [start[x[0], y[0]] * math.prod(step[x[t], y[t - 1], y[t]] for t in (1, 2)) for y in paths]
     for x in itertools.product(range(3), repeat=3):
         assert math.isclose(sum(memm(x)), 1.0)
-    mrf = enumerated([((0, 1), np.random.rand(2, 2)), ((1, 2), np.random.rand(2, 2)), ((0, 2), np.random.rand(2, 2))], 3, 2)
+    mrf = enumerated(
+        [((0, 1), np.random.rand(2, 2)), ((1, 2), np.random.rand(2, 2)), ((0, 2), np.random.rand(2, 2))], 3, 2
+    )
     p_x = mrf.sum(0)
     assert math.isclose(p_x.sum(), 1.0) and np.ptp(p_x) > 0.01 and np.allclose((mrf / p_x).sum(0), 1.0)
 
@@ -124,7 +135,7 @@ def check_loops_make_belief_propagation_too_sure():
     assert (loopy[:, 0] - exact[:, 0] > 0.015).all(), (loopy, exact)
     one_clique = [((0, 1, 2), np.einsum("ab,bc,ac->abc", agree, agree, agree)), ((0,), hint)]
     np.testing.assert_allclose(beliefs(one_clique, 3, 2, 8), exact, atol=1e-12)
-    states = np.random.randint(0, 2, (40_000, 3))                     # that many Gibbs chains
+    states = np.random.randint(0, 2, (40_000, 3))  # that many Gibbs chains
     for _ in range(30):
         for v in range(3):
             p = np.prod([agree[states[:, u]] for u in range(3) if u != v], axis=0) * (hint if v == 0 else 1)
@@ -140,7 +151,9 @@ def check_loops_make_belief_propagation_too_sure():
                 q[v] = np.exp(sum(np.log(agree) @ q[u] for u in range(3) if u != v)) * (hint if v == 0 else 1)
                 q[v] /= q[v].sum()
         assert np.abs(q - before).max() < 1e-6 and (q.max(1) - loopy.max(1) > 0.003).all(), (q, loopy)
-    differ = [(pair, np.array([[1.0, 9.0], [9.0, 1.0]])) for pair in itertools.combinations(range(4), 2)] + [((0,), hint)]
+    differ = [(pair, np.array([[1.0, 9.0], [9.0, 1.0]])) for pair in itertools.combinations(range(4), 2)] + [
+        ((0,), hint)
+    ]
     assert np.abs(beliefs(differ, 4, 2, 200) - beliefs(differ, 4, 2, 201)).max() > 0.1
 
 
@@ -149,8 +162,10 @@ def check_loops_make_belief_propagation_too_sure():
 def check_edge_without_dependence_and_lost_independence():
     linked = np.array([[0.3, 0.7], [0.3, 0.7]]) * np.array([0.4, 0.6])[:, None]
     np.testing.assert_allclose(linked, np.outer(linked.sum(1), linked.sum(0)))
-    chain = np.einsum("a,ab,bc->abc", [0.4, 0.6], np.random.dirichlet(np.ones(2), 2), np.random.dirichlet(np.ones(2), 2))
-    for given in (chain[:, b] / chain[:, b].sum() for b in (0, 1)):    # no edge from A to C
+    chain = np.einsum(
+        "a,ab,bc->abc", [0.4, 0.6], np.random.dirichlet(np.ones(2), 2), np.random.dirichlet(np.ones(2), 2)
+    )
+    for given in (chain[:, b] / chain[:, b].sum() for b in (0, 1)):  # no edge from A to C
         np.testing.assert_allclose(given, np.outer(given.sum(1), given.sum(0)))
     collider = np.einsum("a,b,abc->abc", [0.4, 0.6], [0.3, 0.7], np.random.dirichlet(np.ones(2), (2, 2)))
     pair = collider.sum(2)
@@ -202,7 +217,7 @@ def independences(n, edges, directed):
 
 @holds("Can each kind express what the other can?")
 def check_collider_and_ring():
-    table = np.random.dirichlet(np.ones(8)).reshape(2, 2, 2)          # any distribution: the chain rule, or one clique
+    table = np.random.dirichlet(np.ones(8)).reshape(2, 2, 2)  # any distribution: the chain rule, or one clique
     chain = [table.sum((1, 2)), table.sum(2) / table.sum((1, 2))[:, None], table / table.sum(2)[..., None]]
     np.testing.assert_allclose(np.einsum("a,ab,abc->abc", *chain), table)
     pairs = list(itertools.combinations(range(3), 2))
@@ -216,5 +231,5 @@ def check_collider_and_ring():
         edges = [(a, b) if kind == 1 else (b, a) for (a, b), kind in zip(pairs, kinds) if kind]
         if any(all(order.index(a) < order.index(b) for a, b in edges) for order in itertools.permutations(range(4))):
             acyclic += 1
-            assert len(edges) != 4 or independences(4, edges, True) != ring    # equal sets need edges at the same pairs
+            assert len(edges) != 4 or independences(4, edges, True) != ring  # equal sets need edges at the same pairs
     assert acyclic == 543

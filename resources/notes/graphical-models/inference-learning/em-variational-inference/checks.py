@@ -24,7 +24,9 @@ by_definition("Cost")
 
 
 def responsibilities(X, weights, means, covariances):
-    joint = np.stack([w * multivariate_normal(m, c).pdf(X).reshape(len(X)) for w, m, c in zip(weights, means, covariances)], 1)
+    joint = np.stack(
+        [w * multivariate_normal(m, c).pdf(X).reshape(len(X)) for w, m, c in zip(weights, means, covariances)], 1
+    )
     return joint / joint.sum(1, keepdims=True), np.log(joint.sum(1)).mean()
 
 
@@ -32,7 +34,11 @@ def em_step(X, weights, means, covariances, ridge):
     r, _ = responsibilities(X, weights, means, covariances)
     N = r.sum(0)
     means = (r.T @ X) / N[:, None]
-    covariances = [sum(r[n, k] * np.outer(X[n] - means[k], X[n] - means[k]) for n in range(len(X))) / N[k] + ridge * np.eye(X.shape[1]) for k in range(len(N))]
+    covariances = [
+        sum(r[n, k] * np.outer(X[n] - means[k], X[n] - means[k]) for n in range(len(X))) / N[k]
+        + ridge * np.eye(X.shape[1])
+        for k in range(len(N))
+    ]
     return N / len(X), means, np.array(covariances)
 
 
@@ -43,7 +49,15 @@ def check_steps_against_scikit_learn():
         X = np.random.randn(n, d) * 2 + np.random.randint(0, 2, (n, 1)) * 3
         weights, means = np.random.dirichlet(np.ones(K) * 5), X[np.random.choice(n, K, replace=False)]
         covariances = np.array([np.eye(d) * (1 + k) for k in range(K)])
-        model = GaussianMixture(K, reg_covar=ridge, tol=0.0, max_iter=steps, weights_init=weights, means_init=means, precisions_init=np.linalg.inv(covariances))
+        model = GaussianMixture(
+            K,
+            reg_covar=ridge,
+            tol=0.0,
+            max_iter=steps,
+            weights_init=weights,
+            means_init=means,
+            precisions_init=np.linalg.inv(covariances),
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(X)
@@ -80,7 +94,11 @@ def check_mean_field_factor_is_the_best_one():
         best /= best.sum()
         elbo = lambda q1: (np.outer(q1, q2) * (np.log(p) - np.log(np.outer(q1, q2)))).sum()
         assert all(elbo(np.random.dirichlet(np.ones(shape[0]))) < elbo(best) for _ in range(300))
-        assert all(elbo((1 - s) * best + s * np.random.dirichlet(np.ones(shape[0]))) < elbo(best) for s in (0.1, 0.01) for _ in range(50))
+        assert all(
+            elbo((1 - s) * best + s * np.random.dirichlet(np.ones(shape[0]))) < elbo(best)
+            for s in (0.1, 0.01)
+            for _ in range(50)
+        )
     grid = np.linspace(-6, 6, 4001)
     rho = 0.9
     log_joint = lambda a, b: -(a * a - 2 * rho * a * b + b * b) / (2 * (1 - rho**2))
@@ -119,7 +137,14 @@ def check_by_hand():
 @holds("Defaults")
 def check_defaults_and_positive_likelihood():
     model = GaussianMixture()
-    assert (model.n_components, model.n_init, model.max_iter, model.tol, model.reg_covar, model.init_params) == (1, 1, 100, 1e-3, 1e-6, "kmeans")
+    assert (model.n_components, model.n_init, model.max_iter, model.tol, model.reg_covar, model.init_params) == (
+        1,
+        1,
+        100,
+        1e-3,
+        1e-6,
+        "kmeans",
+    )
     X = np.random.randn(50, 2) * 0.01
     assert GaussianMixture().fit(X).score(X) > 0
     scores = []
@@ -127,26 +152,41 @@ def check_defaults_and_positive_likelihood():
         Y = np.r_[np.random.RandomState(0).randn(30, 1), [[40.0]]]
         scores.append(GaussianMixture(2, reg_covar=ridge, random_state=0).fit(Y).score(Y))
     assert scores[0] < scores[1] < scores[2]
-    tied = [GaussianMixture(2, covariance_type="tied", reg_covar=ridge, random_state=0).fit(Y).score(Y) for ridge in (1e-6, 1e-9)]
+    tied = [
+        GaussianMixture(2, covariance_type="tied", reg_covar=ridge, random_state=0).fit(Y).score(Y)
+        for ridge in (1e-6, 1e-9)
+    ]
     assert abs(tied[0] - tied[1]) < 1e-3 < 0.05 < scores[2] - scores[1]
     Z = np.r_[np.random.RandomState(1).randn(60, 2), [[30.0, 30.0]]]
-    for K in (4, 3, 2):                                                 # fewer components are no cure: one is left for the point
-        kinds = {kind: [GaussianMixture(K, covariance_type=kind, reg_covar=r, random_state=0).fit(Z).score(Z) for r in (1e-2, 1e-6, 1e-9)]
-                 for kind in ("full", "tied")}
+    for K in (4, 3, 2):  # fewer components are no cure: one is left for the point
+        kinds = {
+            kind: [
+                GaussianMixture(K, covariance_type=kind, reg_covar=r, random_state=0).fit(Z).score(Z)
+                for r in (1e-2, 1e-6, 1e-9)
+            ]
+            for kind in ("full", "tied")
+        }
         assert np.diff(kinds["full"]).min() > 0.08 and abs(kinds["tied"][1] - kinds["tied"][2]) < 1e-3, kinds
     density = lambda width: np.logaddexp(norm.logpdf(Y), norm.logpdf(Y, 40.0, width)).mean()
-    assert density(1e-9) < density(1e-49) - 2 < density(1e-99) - 5      # one component on one point, no ridge
+    assert density(1e-9) < density(1e-49) - 2 < density(1e-99) - 5  # one component on one point, no ridge
 
 
 @pitfall("Another seed, another result")
 def check_starts_differ():
     rng = np.random.RandomState(0)
     X = np.concatenate([m + rng.randn(40, 2) * 0.6 for m in np.random.RandomState(1).rand(5, 2) * 6])
-    bound = lambda seed, starts: quietly(lambda: GaussianMixture(5, n_init=starts, random_state=seed).fit(X).lower_bound_)
+    bound = lambda seed, starts: quietly(
+        lambda: GaussianMixture(5, n_init=starts, random_state=seed).fit(X).lower_bound_
+    )
     single, best = [bound(s, 1) for s in range(8)], [bound(s, 10) for s in range(8)]
     assert np.ptp(single) > 0.01 and np.mean(best) > np.mean(single) + 0.005 and bound(3, 1) == single[3]
-    first, second = (quietly(lambda: GaussianMixture(3, random_state=s).fit([[0.0], [0.1], [5.0], [5.1], [9.0], [9.1]])) for s in (0, 5))
-    assert not np.allclose(first.means_, second.means_) and np.allclose(np.sort(first.means_, 0), np.sort(second.means_, 0))
+    first, second = (
+        quietly(lambda: GaussianMixture(3, random_state=s).fit([[0.0], [0.1], [5.0], [5.1], [9.0], [9.1]]))
+        for s in (0, 5)
+    )
+    assert not np.allclose(first.means_, second.means_) and np.allclose(
+        np.sort(first.means_, 0), np.sort(second.means_, 0)
+    )
 
 
 @pitfall("More components always look better")
@@ -154,7 +194,9 @@ def check_more_components():
     rng = np.random.default_rng(0)
     X, held_out = (np.concatenate([rng.normal(m, 0.6, (30, 2)) for m in ([1, 1], [5, 1], [3, 4])]) for _ in range(2))
     models = [quietly(lambda: GaussianMixture(k, n_init=5, random_state=0).fit(X)) for k in (1, 2, 3, 5, 8, 12)]
-    train, outside, bic = ([f(m) for m in models] for f in (lambda m: m.score(X), lambda m: m.score(held_out), lambda m: m.bic(X)))
+    train, outside, bic = (
+        [f(m) for m in models] for f in (lambda m: m.score(X), lambda m: m.score(held_out), lambda m: m.bic(X))
+    )
     assert (np.diff(train) > 0).all() and np.argmax(outside) == np.argmin(bic) == 2
 
 
@@ -165,7 +207,11 @@ def check_correlations_restore_the_variance():
     S = np.array([[1.0, 0.9], [0.9, 1.0]])
     kl = lambda Q: 0.5 * (np.trace(np.linalg.solve(S, Q)) - 2 + np.log(np.linalg.det(S) / np.linalg.det(Q)))
     narrow = 0.19 * np.eye(2)
-    assert all(kl(narrow) < kl(np.diag(np.random.rand(2) + 0.02)) for _ in range(300)) and kl(narrow) > 0.5 and abs(kl(S)) < 1e-12
+    assert (
+        all(kl(narrow) < kl(np.diag(np.random.rand(2) + 0.02)) for _ in range(300))
+        and kl(narrow) > 0.5
+        and abs(kl(S)) < 1e-12
+    )
     z = np.zeros((20_000, 2))
     for _ in range(60):
         for j in (0, 1):
@@ -176,7 +222,7 @@ def check_correlations_restore_the_variance():
 @pitfall("The ELBO is read as the log-likelihood")
 def check_elbo_and_evidence_disagree():
     """Bayesian regression on one feature, or on two nearly equal ones, whose correlated posterior mean field pays for."""
-    rng = np.random.RandomState(0)                                     # one data set on which the two disagree
+    rng = np.random.RandomState(0)  # one data set on which the two disagree
     n, weights = 200, np.array([1.0, 0.55])
     x = rng.randn(6000, 1)
     x = np.c_[x, 0.99 * x + math.sqrt(1 - 0.99**2) * rng.randn(6000, 1)]
@@ -187,8 +233,14 @@ def check_elbo_and_evidence_disagree():
         precision = X.T @ X + np.eye(len(columns)) / 4
         evidence = multivariate_normal(np.zeros(n), np.eye(n) + 4 * X @ X.T).logpdf(y[:n])
         gap = 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
-        mean, exact, factors = np.linalg.solve(precision, X.T @ y[:n]), np.linalg.inv(precision), np.diag(1 / np.diag(precision))
-        outside = [norm.logpdf(y[n:], new @ mean, np.sqrt(1 + ((new @ V) * new).sum(1))).mean() for V in (exact, factors)]
+        mean, exact, factors = (
+            np.linalg.solve(precision, X.T @ y[:n]),
+            np.linalg.inv(precision),
+            np.diag(1 / np.diag(precision)),
+        )
+        outside = [
+            norm.logpdf(y[n:], new @ mean, np.sqrt(1 + ((new @ V) * new).sum(1))).mean() for V in (exact, factors)
+        ]
         found.append((evidence, evidence - gap, *outside))
     evidence, elbo, exact, mean_field = np.diff(found, axis=0)[0]
     assert evidence > 0.2 and elbo < -0.2 and min(exact, mean_field) > 0.003, (evidence, elbo, exact, mean_field)
@@ -197,7 +249,12 @@ def check_elbo_and_evidence_disagree():
 @check
 def check_bayesian_mixture_keeps_too_many_with_few_points():
     centres, noise = np.random.RandomState(1).randn(3, 1, 10) * 4, np.random.RandomState(2).randn(3, 1000, 10)
-    used = lambda X: (BayesianGaussianMixture(n_components=8, weight_concentration_prior=0.01, max_iter=1000, random_state=0).fit(X).weights_ > 0.02).sum()
+    used = lambda X: (
+        BayesianGaussianMixture(n_components=8, weight_concentration_prior=0.01, max_iter=1000, random_state=0)
+        .fit(X)
+        .weights_
+        > 0.02
+    ).sum()
     few, many = ((centres + noise[:, :n]).reshape(-1, 10) for n in (100, 1000))
     assert used(few) > 3 and used(many) == 3
 
@@ -247,7 +304,9 @@ def check_likelihood_rises_without_a_ridge_and_may_fall_with_one():
     for _ in range(40):
         r, likelihood = responsibilities(X, *state)
         values.append(likelihood)
-        log_joint = lambda w, m, c: np.stack([np.log(w[k]) + multivariate_normal(m[k], c[k]).logpdf(X) for k in (0, 1)], 1)
+        log_joint = lambda w, m, c: np.stack(
+            [np.log(w[k]) + multivariate_normal(m[k], c[k]).logpdf(X) for k in (0, 1)], 1
+        )
         bound = lambda *theta: (r * (log_joint(*theta) - np.log(r + 1e-300))).sum() / len(X)
         assert math.isclose(bound(*state), likelihood, abs_tol=1e-9)  # equal after the E-step
         after = em_step(X, *state, 0.0)
@@ -263,7 +322,7 @@ def check_the_likelihood_may_fall():
     correlated = 0.1 * np.array([[0.45, 0.05], [0.05, 0.45]])
     elbo = lambda q, p: (q * np.log(p / q)).sum()
     a, b = np.array([0.6, 0.4]), np.array([0.5, 0.5])
-    for _ in range(500):                                               # the E-step, factor by factor
+    for _ in range(500):  # the E-step, factor by factor
         a = np.exp(np.log(correlated) @ b)
         a /= a.sum()
         b = np.exp(np.log(correlated).T @ a)

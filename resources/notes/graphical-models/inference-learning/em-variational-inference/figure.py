@@ -23,7 +23,9 @@ def em_and_mean_field() -> Figure:
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(m, 0.5, 60) for m in (-3, 0, 4)])
     good, bad = climb(x, np.array([-2.0, 0.5, 2.0])), climb(x, np.array([3.9, 4.2, -1.5]))
-    assert all(b >= a - 1e-12 for values in (good, bad) for a, b in zip(values, values[1:])) and good[-1] > bad[-1] + 0.3
+    assert (
+        all(b >= a - 1e-12 for values in (good, bad) for a, b in zip(values, values[1:])) and good[-1] > bad[-1] + 0.3
+    )
     rho = 0.9
     narrow = 1 - rho**2
 
@@ -34,8 +36,27 @@ def em_and_mean_field() -> Figure:
     left.set_ylabel("mean log-likelihood")
     left.set_title("EM from two starts")
     for scale in (1, 2):
-        right.add_patch(Ellipse((0, 0), 2 * scale * np.sqrt(1 + rho), 2 * scale * np.sqrt(1 - rho), angle=45, fill=False, edgecolor=INK, linewidth=1.5))
-        right.add_patch(Ellipse((0, 0), 2 * scale * np.sqrt(narrow), 2 * scale * np.sqrt(narrow), fill=False, edgecolor=ORANGE, linewidth=1.5))
+        right.add_patch(
+            Ellipse(
+                (0, 0),
+                2 * scale * np.sqrt(1 + rho),
+                2 * scale * np.sqrt(1 - rho),
+                angle=45,
+                fill=False,
+                edgecolor=INK,
+                linewidth=1.5,
+            )
+        )
+        right.add_patch(
+            Ellipse(
+                (0, 0),
+                2 * scale * np.sqrt(narrow),
+                2 * scale * np.sqrt(narrow),
+                fill=False,
+                edgecolor=ORANGE,
+                linewidth=1.5,
+            )
+        )
     right.text(-2.4, 2.1, "posterior", color=INK)
     right.text(2.4, -2.2, "mean field", color=ORANGE, ha="right")
     right.plot([1.15, 0.55], [-1.75, -0.75], color=QUIET, linewidth=0.8)

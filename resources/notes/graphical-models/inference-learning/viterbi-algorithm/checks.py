@@ -51,7 +51,11 @@ def brute(pi, a, b, x):
 def check_against_every_path():
     cases = [(K, M, T) for K, M, T in [(2, 2, 6), (3, 4, 5), (4, 3, 4), (1, 2, 3), (5, 2, 1)] for _ in range(10)]
     for K, M, T in cases:
-        pi, a, b = np.random.dirichlet(np.ones(K)), np.random.dirichlet(np.ones(K), K), np.random.dirichlet(np.ones(M), K)
+        pi, a, b = (
+            np.random.dirichlet(np.ones(K)),
+            np.random.dirichlet(np.ones(K), K),
+            np.random.dirichlet(np.ones(M), K),
+        )
         a = np.where(np.eye(K, k=1) > 0, 0.0, a)
         a = a / a.sum(1, keepdims=True)
         x = np.random.randint(0, M, T)
@@ -61,7 +65,9 @@ def check_against_every_path():
         assert math.isclose(math.exp(delta[-1].max()), joint(pi, a, b, x, best), rel_tol=1e-9)
         for t in range(T):
             for j in range(K):
-                ending = max(joint(pi, a, b, x[: t + 1], z) for z in itertools.product(range(K), repeat=t + 1) if z[-1] == j)
+                ending = max(
+                    joint(pi, a, b, x[: t + 1], z) for z in itertools.product(range(K), repeat=t + 1) if z[-1] == j
+                )
                 assert math.isclose(math.exp(delta[t, j]), ending, rel_tol=1e-9, abs_tol=1e-300)
 
 
@@ -70,7 +76,9 @@ def check_by_hand():
     delta, path = viterbi(PI, A, B, [1, 1])
     for text, value in zip(["0.16", "0.14", "0.0288", "0.0784"], np.exp(delta).ravel()):
         stated(text, value)
-    for text, value in zip(["0.144", "0.028", "0.016", "0.112"], [0.16 * A[0, 0], 0.14 * A[1, 0], 0.16 * A[0, 1], 0.14 * A[1, 1]]):
+    for text, value in zip(
+        ["0.144", "0.028", "0.016", "0.112"], [0.16 * A[0, 0], 0.14 * A[1, 0], 0.16 * A[0, 1], 0.14 * A[1, 1]]
+    ):
         stated(text, value)
     assert path == [1, 1] == list(brute(PI, A, B, [1, 1])) and delta[0, 0] > delta[0, 1]
     total = sum(joint(PI, A, B, [1, 1], z) for z in itertools.product((0, 1), repeat=2))
@@ -85,8 +93,14 @@ def check_posterior_argmax_can_be_impossible():
     weights = np.array([joint(pi, a, b, [0, 0], z) for z in paths])
     stepwise = [max(range(3), key=lambda s: sum(w for z, w in zip(paths, weights) if z[t] == s)) for t in range(2)]
     assert stepwise == [0, 1] and a[0, 1] == 0 and viterbi(pi, a, b, [0, 0])[1] == [0, 0]
-    right = lambda answer: sum(w * sum(s == r for s, r in zip(answer, z)) for z, w in zip(paths, weights)) / weights.sum()
-    assert math.isclose(right(stepwise), 1.0) and math.isclose(right([0, 0]), 0.8) and max(map(right, paths)) <= 1.0 + 1e-12
+    right = lambda answer: (
+        sum(w * sum(s == r for s, r in zip(answer, z)) for z, w in zip(paths, weights)) / weights.sum()
+    )
+    assert (
+        math.isclose(right(stepwise), 1.0)
+        and math.isclose(right([0, 0]), 0.8)
+        and max(map(right, paths)) <= 1.0 + 1e-12
+    )
 
 
 @pitfall("Padding changes the decoded tags")
@@ -95,9 +109,12 @@ def check_padding():
     """A batch decoded with delta frozen past each length, the backtrace begun at the last own step."""
     x = [1, 1]
     assert viterbi(PI, A, B, x)[1] == [1, 1] and viterbi(PI, A, B, x + [0, 0, 0])[1][:2] == [0, 0]
-    lengths, batch = np.array([2, 5, 3, 1]), np.array([[1, 1, 0, 0, 0], [1, 0, 1, 1, 0], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    lengths, batch = (
+        np.array([2, 5, 3, 1]),
+        np.array([[1, 1, 0, 0, 0], [1, 0, 1, 1, 0], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]),
+    )
     emissions = np.log(B.T)[batch]
-    assert emissions.shape == (4, 5, 2)                               # (N, T, K)
+    assert emissions.shape == (4, 5, 2)  # (N, T, K)
     delta, pointers = np.log(PI) + emissions[:, 0], []
     for t in range(1, 5):
         reach = delta[:, :, None] + np.log(A)
@@ -116,7 +133,10 @@ def check_padding():
 @pitfall("Two implementations return different paths")
 def check_ties_and_transposition():
     """Breaking ties the other way changes the path but not its score; a transposed matrix hides while it is symmetric."""
-    backwards = lambda *model: [len(PI) - 1 - s for s in viterbi(*(m[::-1] for m in model[:1]), model[1][::-1, ::-1], model[2][::-1], model[3])[1]]
+    backwards = lambda *model: [
+        len(PI) - 1 - s
+        for s in viterbi(*(m[::-1] for m in model[:1]), model[1][::-1, ::-1], model[2][::-1], model[3])[1]
+    ]
     even, same = np.array([0.5, 0.5]), np.full((2, 2), 0.5)
     first, last = viterbi(even, same, same, [0, 1])[1], backwards(even, same, same, [0, 1])
     assert first != last and joint(even, same, same, [0, 1], first) == joint(even, same, same, [0, 1], last)
@@ -136,14 +156,20 @@ def check_products_underflow_where_logarithms_do_not():
     assert tuple(viterbi(PI, A, B, x[:9])[1]) == brute(PI, A, B, x[:9])
     forbidden = np.array([[1.0, 0.0], [0.2, 0.8]])
     delta, path = viterbi(PI, forbidden, B, [0, 1, 1, 1])
-    assert not np.isnan(delta).any() and tuple(path) == brute(PI, forbidden, B, [0, 1, 1, 1]) and (0, 1) not in zip(path, path[1:])
+    assert (
+        not np.isnan(delta).any()
+        and tuple(path) == brute(PI, forbidden, B, [0, 1, 1, 1])
+        and (0, 1) not in zip(path, path[1:])
+    )
 
 
 @holds("What if scores depend on the two previous tags?")
 def check_second_order_by_pairs():
     K, T = 3, 4
     score = np.random.randn(K, K, K)
-    best = max(itertools.product(range(K), repeat=T), key=lambda z: sum(score[z[t - 2], z[t - 1], z[t]] for t in range(2, T)))
+    best = max(
+        itertools.product(range(K), repeat=T), key=lambda z: sum(score[z[t - 2], z[t - 1], z[t]] for t in range(2, T))
+    )
     delta = np.zeros((K, K))
     for _ in range(2, T):
         reach = delta[:, :, None] + score
@@ -205,7 +231,7 @@ def check_greedy_and_beam_miss_the_best_path():
         start, steps = np.random.dirichlet(np.ones(4)), np.random.dirichlet(np.ones(4) * 0.3, (4, 4))
         kept = sorted(((start[s], (s,)) for s in range(4)), reverse=True)[:2]
         grown = [(p * steps[0, z[-1], s], (*z, s)) for p, z in kept for s in range(4)]
-        assert len(grown) == 2 * 4                                     # w * K scores
+        assert len(grown) == 2 * 4  # w * K scores
         best = max(start[a] * steps[0, a, b] for a in range(4) for b in range(4))
         missed += max(grown)[0] < best - 1e-12
     assert missed > 3, missed

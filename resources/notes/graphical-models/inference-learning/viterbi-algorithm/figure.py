@@ -25,7 +25,13 @@ def trellis() -> Figure:
     for t, previous in enumerate(pointers):
         for j in range(2):
             best = (path[t], path[t + 1]) == (previous[j], j)
-            panel.plot([t, t + 1], [-previous[j], -j], color=ORANGE if best else QUIET, linewidth=3.5 if best else 1.2, zorder=1)
+            panel.plot(
+                [t, t + 1],
+                [-previous[j], -j],
+                color=ORANGE if best else QUIET,
+                linewidth=3.5 if best else 1.2,
+                zorder=1,
+            )
     for t in range(6):
         for j in range(2):
             panel.plot(t, -j, "o", markersize=30, color=ORANGE if path[t] == j else QUIET, zorder=2)

@@ -41,7 +41,9 @@ def distribution(E, A):
 def recursion(E, A):
     alpha = [E[0, k] for k in range(E.shape[1])]
     for t in range(1, len(E)):
-        alpha = [E[t, k] + math.log(sum(math.exp(alpha[j] + A[j, k]) for j in range(len(alpha)))) for k in range(len(alpha))]
+        alpha = [
+            E[t, k] + math.log(sum(math.exp(alpha[j] + A[j, k]) for j in range(len(alpha)))) for k in range(len(alpha))
+        ]
     return math.log(sum(math.exp(value) for value in alpha))
 
 
@@ -139,10 +141,13 @@ def check_masked_word_pieces():
 
     labellings = [(a, 1, b, c) for a, b, c in itertools.product(range(2), repeat=3)]  # the masked tag is padded with 1
     assert abs(sum(probability(y, hole=True) for y in labellings) - 1) > 0.05
-    padding = torch.tensor([[True, True, False], [True, True, True]])     # (N, T); the library asks for `mask[0].all()`
+    padding = torch.tensor([[True, True, False], [True, True, True]])  # (N, T); the library asks for `mask[0].all()`
     assert not padding[0].all() and padding.T[0].all()
     kept = E[mask]
-    ours = [log_likelihood(torch.tensor(kept), torch.tensor(A), y).exp().item() for y in itertools.product(range(2), repeat=3)]
+    ours = [
+        log_likelihood(torch.tensor(kept), torch.tensor(A), y).exp().item()
+        for y in itertools.product(range(2), repeat=3)
+    ]
     np.testing.assert_allclose(ours, list(distribution(kept, A)[0].values()))
 
 
@@ -152,7 +157,9 @@ def check_likelihood_needs_the_normaliser():
     E, A, y = torch.randn(5, 3), torch.randn(3, 3), [0, 2, 1, 1, 0]
     raised = E + 100
     assert -score(raised, A, y) < -score(E, A, y) - 499
-    assert abs(log_likelihood(raised, A, y) - log_likelihood(E, A, y)) < 1e-2 and best_path(raised, A) == best_path(E, A) != tuple(y)
+    assert abs(log_likelihood(raised, A, y) - log_likelihood(E, A, y)) < 1e-2 and best_path(raised, A) == best_path(
+        E, A
+    ) != tuple(y)
     for _ in range(20):
         guess = best_path(E, A)
         for t in range(5):
@@ -192,7 +199,7 @@ def check_low_scores_forbid_a_transition_and_a_start():
         kept = A[0, 2] == start[2] == -10_000
         assert kept == (decay == 0) and (kept or A[0, 2] > -100) and loss.isfinite()
         if kept:
-            assert -log_likelihood(torch.zeros(4, 3), A, [0, 2, 1, 0], start) > 9_900     # a label against the rule
+            assert -log_likelihood(torch.zeros(4, 3), A, [0, 2, 1, 0], start) > 9_900  # a label against the rule
             assert best_path(sure, A.detach()) == (1, 2) and best_path(sure.flip(0), A.detach(), start.detach())[0] != 2
 
 

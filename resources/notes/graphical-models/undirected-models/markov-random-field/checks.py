@@ -59,14 +59,21 @@ def check_product_of_potentials_is_the_rbm_of_scikit_learn():
 
 def ising(J, h, edges):
     states = list(itertools.product((-1, 1), repeat=len(h)))
-    weights = np.array([math.exp(J * sum(x[i] * x[j] for i, j in edges) + sum(a * b for a, b in zip(h, x))) for x in states])
+    weights = np.array(
+        [math.exp(J * sum(x[i] * x[j] for i, j in edges) + sum(a * b for a, b in zip(h, x))) for x in states]
+    )
     return states, weights / weights.sum(), weights.sum()
 
 
 @formula(ISING, LOCAL)
 def check_ising_conditional_and_ising_as_an_rbm():
     """The conditional from the joint; and a bipartite Ising model in spins equals scikit-learn's machine in bits."""
-    for n, edges in [(2, [(0, 1)]), (4, [(0, 1), (1, 2), (2, 3), (3, 0)]), (5, [(0, 1), (0, 2), (0, 3), (3, 4)]), (1, [])]:
+    for n, edges in [
+        (2, [(0, 1)]),
+        (4, [(0, 1), (1, 2), (2, 3), (3, 0)]),
+        (5, [(0, 1), (0, 2), (0, 3), (3, 4)]),
+        (1, []),
+    ]:
         J, h = np.random.randn(), np.random.randn(n)
         states, p, _ = ising(J, h, edges)
         probability = dict(zip(states, p))
@@ -125,7 +132,7 @@ def check_one_potential_is_no_marginal():
     counted = [sum(w for x, w in every.items() if x[0] == s) / sum(every.values()) for s in (0, 1)]
     np.testing.assert_allclose(marginal, counted)
     assert first.max() > 1 and abs((first / first.sum()).sum(1)[0] - marginal[0]) > 0.1
-    belief = first @ second.sum(1)                                     # a product of messages
+    belief = first @ second.sum(1)  # a product of messages
     assert belief.sum() > 2 and np.allclose(belief / belief.sum(), marginal)
 
 
@@ -140,15 +147,22 @@ def check_score_samples_is_a_random_pseudo_likelihood():
         other = v.copy()
         other[i] = 1 - v[i]
         choices.append(4 * math.log(p(v) / (p(v) + p(other))))
-    seen = {round(float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]), 6) for seed in range(40)}
+    seen = {
+        round(float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]), 6)
+        for seed in range(40)
+    }
     assert seen == {round(value, 6) for value in choices} and len(seen) == 4
-    calls = lambda seed: {float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]) for _ in range(60)}
+    calls = lambda seed: {
+        float(model.set_params(random_state=seed).score_samples(v[None].astype(float))[0]) for _ in range(60)
+    }
     assert len(calls(0)) == 1 < len(calls(None))
     assert all(abs(math.log(p(v)) - value) > 1e-3 for value in choices)
     rows = np.repeat(v[None].astype(float), 20_000, 0)
     mean = model.set_params(random_state=None).score_samples(rows).mean()
     assert abs(mean - np.mean(choices)) < 0.05 * abs(np.mean(choices)) + 0.05
-    free = lambda u: u @ model.intercept_visible_ + np.logaddexp(0, model.intercept_hidden_ + model.components_ @ u).sum()
+    free = lambda u: (
+        u @ model.intercept_visible_ + np.logaddexp(0, model.intercept_hidden_ + model.components_ @ u).sum()
+    )
     log_z = np.log(sum(math.exp(free(np.array(u))) for u in itertools.product((0, 1), repeat=4)))
     assert math.isclose(free(v) - log_z, math.log(p(v)), rel_tol=1e-9)
 
@@ -192,7 +206,7 @@ def check_sums_by_rows_and_on_a_tree():
 def check_models_of_scikit_learn():
     assert BernoulliRBM(2, n_iter=1).fit(np.random.rand(20, 5)).transform(np.random.rand(4, 5)).shape == (4, 2)
     z = np.random.randn(4000, 3)
-    z[:, 1] += 0.7 * z[:, 0]                                           # variable 2 has no edge
+    z[:, 1] += 0.7 * z[:, 0]  # variable 2 has no edge
     precision = GraphicalLasso(alpha=0.1).fit(z).precision_
     assert precision[0, 2] == precision[1, 2] == 0 and abs(precision[0, 1]) > 0.1
 

@@ -37,7 +37,11 @@ def denoising() -> Figure:
     wrong = [100 * np.mean(image != original) for image in (noisy, clean)]
     assert wrong[1] < 4 < 12 < wrong[0]
     drawn, panels = plt.subplots(1, 3, figsize=(5.6, 2.2))
-    for panel, image, title in zip(panels, (original, noisy, clean), ("original", f"noisy: {wrong[0]:.1f}% wrong", f"restored: {wrong[1]:.1f}% wrong")):
+    for panel, image, title in zip(
+        panels,
+        (original, noisy, clean),
+        ("original", f"noisy: {wrong[0]:.1f}% wrong", f"restored: {wrong[1]:.1f}% wrong"),
+    ):
         for row in range(SIDE):
             edge = np.flatnonzero(np.diff(np.r_[-1, image[row], -1]))
             panel.broken_barh([(a, b - a) for a, b in zip(edge[::2], edge[1::2])], (row, 1.02), color=INK, linewidth=0)

@@ -14,7 +14,8 @@ LOSS = r"\ell = -w_y \log \frac{\exp(z_y)}{\sum_{k=1}^{C} \exp(z_k)}"
 by_definition("Same in train and eval?", "Cost", "Focal loss")
 sourced(
     "Cui et al. 2019, section 5: beta in {0.9, 0.99, 0.999, 0.9999}",
-    "Parameter", "How is $\\beta$ chosen in practice?",
+    "Parameter",
+    "How is $\\beta$ chosen in practice?",
 )
 sourced("Cui et al. 2019, sections 1 and 3: near-duplicates, data augmentation", "Why should data overlap at all?")
 sourced(
@@ -56,7 +57,7 @@ def check_weights():
         np.testing.assert_allclose(weights(counts, 0.0), 1)
         inverse = 1 / np.array(counts)
         np.testing.assert_allclose(weights(counts, 1 - 1e-9), len(counts) * inverse / inverse.sum(), rtol=1e-4)
-        np.testing.assert_allclose(inverse * np.array(counts), 1)      # the same total for each class
+        np.testing.assert_allclose(inverse * np.array(counts), 1)  # the same total for each class
     for text, value in zip(["0.0936", "1.9064"], weights([5000, 50], 0.999)):
         stated(text, value)
 
@@ -138,7 +139,11 @@ def check_unscaled_weights():
             for _ in range(100):
                 optimizer.zero_grad()
                 each = F.cross_entropy(layer(x), y, reduction="none")
-                loss = F.cross_entropy(layer(x), y, weight=w) if kind == "weighted mean" else (w[y] * (focal(each) if kind == "focal" else each)).mean()
+                loss = (
+                    F.cross_entropy(layer(x), y, weight=w)
+                    if kind == "weighted mean"
+                    else (w[y] * (focal(each) if kind == "focal" else each)).mean()
+                )
                 loss.backward()
                 optimizer.step()
             reached[name, kind] = F.cross_entropy(layer(x), y, weight=w).item()
@@ -172,7 +177,10 @@ def check_empty_classes_and_float32():
 
 @check
 def check_unscaled_step_of_sgd_and_adam():
-    for kind, slow in ((torch.optim.SGD, True), (torch.optim.Adam, False)):    # one step on the sum, raw and scaled weights
+    for kind, slow in (
+        (torch.optim.SGD, True),
+        (torch.optim.Adam, False),
+    ):  # one step on the sum, raw and scaled weights
         lengths = []
         for w in (1 / effective(np.array([5000, 50]), 0.999), weights([5000, 50], 0.999)):
             z = torch.zeros(2, 2, dtype=torch.float64, requires_grad=True)

@@ -22,7 +22,9 @@ def effective_number() -> Figure:
         left.plot(n, effective(n, beta), color=colour, linestyle=line)
         prototypes = round(1 / (1 - beta))
         sizes = [3, 30, 300, 3000]
-        seen = [np.mean([len(np.unique(generator.integers(prototypes, size=size))) for _ in range(50)]) for size in sizes]
+        seen = [
+            np.mean([len(np.unique(generator.integers(prototypes, size=size))) for _ in range(50)]) for size in sizes
+        ]
         np.testing.assert_allclose(seen, effective(np.array(sizes), beta), rtol=0.05)
         left.plot(sizes, seen, color=colour, marker="o", markersize=4, linestyle="none")
         left.text(1.5e4, prototypes * 0.42, f"β = {beta}", color=colour, ha="right", va="top")

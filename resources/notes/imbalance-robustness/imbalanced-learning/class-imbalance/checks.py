@@ -97,7 +97,9 @@ def check_sampler():
 
 def overlapping():
     generator = np.random.default_rng(0)
-    return np.r_[generator.normal(0, 1, (19000, 2)), generator.normal(1, 1, (1000, 2))], np.repeat([0, 1], [19000, 1000])
+    return np.r_[generator.normal(0, 1, (19000, 2)), generator.normal(1, 1, (1000, 2))], np.repeat(
+        [0, 1], [19000, 1000]
+    )
 
 
 @pitfall("Far too many false alarms")
@@ -106,7 +108,13 @@ def check_sampling_and_weights_together():
     drawn = np.r_[np.arange(19000), np.random.choice(np.arange(19000, 20000), 19000)]
     power = dict(enumerate(np.bincount(y) ** -0.5 * 100))
     w = dict(enumerate(compute_class_weight("balanced", classes=np.unique(y), y=y)))
-    settings = {"plain": (x, y, None), "both": (x[drawn], y[drawn], w), "sampling": (x[drawn], y[drawn], None), "weights": (x, y, w), "root": (x, y, power)}
+    settings = {
+        "plain": (x, y, None),
+        "both": (x[drawn], y[drawn], w),
+        "sampling": (x[drawn], y[drawn], None),
+        "weights": (x, y, w),
+        "root": (x, y, power),
+    }
     models = {name: LogisticRegression(C=1e6, class_weight=c).fit(a, b) for name, (a, b, c) in settings.items()}
     alarms = {name: m.predict(x[y == 0]).mean() for name, m in models.items()}
     assert alarms["both"] > 0.6 and abs(alarms["sampling"] - alarms["weights"]) < 0.02
@@ -120,7 +128,7 @@ def check_scores_divided_by_the_weights():
     plain, balanced = (LogisticRegression(C=1e6, class_weight=c).fit(x, y).predict_proba(x) for c in (None, "balanced"))
     back = balanced / w / (balanced / w).sum(1, keepdims=True)
     assert y.mean() == 0.05 and balanced[:, 1].mean() > 0.25
-    drawn = np.r_[np.arange(19000), np.random.choice(np.arange(19000, 20000), 19000)]        # balanced data, the same cure
+    drawn = np.r_[np.arange(19000), np.random.choice(np.arange(19000, 20000), 19000)]  # balanced data, the same cure
     sampled = LogisticRegression(C=1e6).fit(x[drawn], y[drawn]).predict_proba(x)
     undone = sampled / w / (sampled / w).sum(1, keepdims=True)
     assert sampled[:, 1].mean() > 0.25
@@ -138,7 +146,7 @@ def check_linear_model_keeps_its_order():
     assert abs((balanced.intercept_ - plain.intercept_)[0] - math.log(19)) < 0.25
     scores = [roc_auc_score(y, m.decision_function(x)) for m in (plain, balanced)]
     assert abs(scores[0] - scores[1]) < 0.002
-    rng = np.random.default_rng(0)                                     # misspecified: classes of unlike shape
+    rng = np.random.default_rng(0)  # misspecified: classes of unlike shape
     z = np.r_[rng.normal(0, 1, (9500, 2)), rng.normal(0, 1, (500, 2)) * [3, 0.3] + [1.5, 1]]
     kinds = np.repeat([0, 1], [9500, 500])
     found = [LogisticRegression(class_weight=w).fit(z, kinds).coef_[0] for w in (None, "balanced")]
@@ -159,7 +167,11 @@ def check_leak():
     def smote(x, y):
         rare = x[y == 1]
         near = NearestNeighbors(n_neighbors=6).fit(rare).kneighbors(rare)[1][:, 1:]
-        made = [row + np.random.rand() * (rare[np.random.choice(near[i])] - row) for i, row in enumerate(rare) for _ in range(8)]
+        made = [
+            row + np.random.rand() * (rare[np.random.choice(near[i])] - row)
+            for i, row in enumerate(rare)
+            for _ in range(8)
+        ]
         return np.r_[x, made], np.r_[y, np.ones(len(made), int)]
 
     for resample in (copies, smote):
@@ -179,8 +191,8 @@ def check_weighted_mean():
     assert torch.allclose(F.cross_entropy(z, torch.tensor([1]), weight=w), F.cross_entropy(z, torch.tensor([1])))
     same, answers = torch.tensor([[1.0, 0.0]]), (torch.tensor([1, 0, 0, 0]), torch.tensor([1, 1, 1, 0]))
     share = [F.cross_entropy(same, y[:1], weight=w, reduction="sum") / w[y].sum() for y in answers]
-    assert share[0] > 2 * share[1]                                     # the same sample, other company
-    loss = lambda y, how: F.cross_entropy(torch.zeros(4, 2), y, weight=w, reduction=how).item()    # every sample alike
+    assert share[0] > 2 * share[1]  # the same sample, other company
+    loss = lambda y, how: F.cross_entropy(torch.zeros(4, 2), y, weight=w, reduction=how).item()  # every sample alike
     mean, total = ([loss(y, how) for y in answers] for how in ("mean", "sum"))
     assert math.isclose(*mean, rel_tol=1e-6) and total[1] > 2 * total[0]
     logits, labels = torch.randn(64, 2), torch.randint(2, (64,))
@@ -200,7 +212,7 @@ def check_direction_needs_a_fixed_divisor():
     y = torch.tensor([0] * 950 + [1] * 50)
     z, w = torch.randn(1000, 2, requires_grad=True), torch.tensor([1.0, 19.0])
     each = torch.autograd.grad(F.cross_entropy(z, y, reduction="sum"), z)[0]
-    chance = w[y] / w[y].sum()                                         # of the sampler
+    chance = w[y] / w[y].sum()  # of the sampler
     weighted = torch.autograd.grad(F.cross_entropy(z, y, weight=w, reduction="sum"), z)[0]
     assert torch.allclose(weighted / w[y].sum(), chance[:, None] * each, atol=1e-7)
     assert abs(chance[y == 1].sum() - 0.5) < 1e-5 and len(set(WeightedRandomSampler(chance, 1000))) < 700

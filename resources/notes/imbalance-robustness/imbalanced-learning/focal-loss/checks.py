@@ -50,7 +50,9 @@ def random_case(shape):
 def at(p_t, y=1.0, **options):
     """Focal loss of the library for one output that gives the true answer the probability p_t."""
     z = math.log(p_t / (1 - p_t)) * (2 * y - 1)
-    return sigmoid_focal_loss(torch.tensor(z, dtype=torch.float64), torch.tensor(y, dtype=torch.float64), **options).item()
+    return sigmoid_focal_loss(
+        torch.tensor(z, dtype=torch.float64), torch.tensor(y, dtype=torch.float64), **options
+    ).item()
 
 
 @formula(PARTS, LOSS)
@@ -64,7 +66,9 @@ def check_loss():
         bce = F.binary_cross_entropy_with_logits(z, y, reduction="none").numpy()
         assert (ours <= bce + 1e-12).all() and (ours >= 0).all()
     z, y = random_case((50,))
-    assert torch.allclose(sigmoid_focal_loss(z, y, alpha=-1, gamma=0), F.binary_cross_entropy_with_logits(z, y, reduction="none"))
+    assert torch.allclose(
+        sigmoid_focal_loss(z, y, alpha=-1, gamma=0), F.binary_cross_entropy_with_logits(z, y, reduction="none")
+    )
 
 
 @formula(GRADIENT)
@@ -150,7 +154,10 @@ def check_prior_bias_at_the_start():
             loss.backward()
             optimizer.step()
         precision = average_precision_score(y.ravel(), net(x).detach().ravel())
-        assert (loss < 0.4 and precision > 0.6) if learns else (start > 100 and loss > 2 and precision < 0.2), (loss, precision)
+        assert (loss < 0.4 and precision > 0.6) if learns else (start > 100 and loss > 2 and precision < 0.2), (
+            loss,
+            precision,
+        )
 
 
 @check
@@ -173,7 +180,11 @@ def check_start_and_normalisation():
 @pitfall("A weighted softmax version focuses on the wrong samples")
 def check_weighted_softmax_version():
     """An easy sample of the heavy class against a harder one of weight 1."""
-    logits, labels, weight = torch.tensor([[math.log(9.0), 0.0], [0.0, math.log(0.7 / 0.3)]]), torch.tensor([0, 1]), torch.tensor([4.0, 1.0])
+    logits, labels, weight = (
+        torch.tensor([[math.log(9.0), 0.0], [0.0, math.log(0.7 / 0.3)]]),
+        torch.tensor([0, 1]),
+        torch.tensor([4.0, 1.0]),
+    )
     ce = F.cross_entropy(logits, labels, reduction="none")
     weighted = F.cross_entropy(logits, labels, weight=weight, reduction="none")
     assert torch.allclose(torch.exp(-ce), torch.tensor([0.9, 0.7])) and abs(torch.exp(-weighted)[0] - 0.6561) < 1e-4
@@ -190,14 +201,20 @@ def check_small_gamma_is_nan():
     def gradient(x, gamma, clamped=False):
         z = torch.tensor([x], requires_grad=True)
         ce = F.binary_cross_entropy_with_logits(z, torch.ones(1))
-        loss = (1 - z.sigmoid()).clamp(min=1e-6) ** gamma * ce if clamped else sigmoid_focal_loss(z, torch.ones(1), -1, gamma)
+        loss = (
+            (1 - z.sigmoid()).clamp(min=1e-6) ** gamma * ce
+            if clamped
+            else sigmoid_focal_loss(z, torch.ones(1), -1, gamma)
+        )
         loss.backward()
         return z.grad.item()
 
     assert math.isnan(gradient(20.0, 0.5)) and math.isfinite(gradient(20.0, 0.5, clamped=True))
-    assert all(math.isfinite(gradient(x, gamma)) for x in (-50.0, 5.0, 20.0, 80.0) for gamma in (0.0, 1.0, 1.5, 2.0, 5.0))
+    assert all(
+        math.isfinite(gradient(x, gamma)) for x in (-50.0, 5.0, 20.0, 80.0) for gamma in (0.0, 1.0, 1.5, 2.0, 5.0)
+    )
     for gamma, bad in ((0.5, True), (1.5, True), (1.0, False), (2.0, False)):
-        ce = torch.tensor(-1e-7, requires_grad=True)                      # rounded below 0
+        ce = torch.tensor(-1e-7, requires_grad=True)  # rounded below 0
         ((1 - torch.exp(-ce)) ** gamma * ce).backward()
         assert math.isnan(ce.grad.item()) == bad
         ce.grad = None
@@ -208,7 +225,11 @@ def check_small_gamma_is_nan():
 @pitfall("The loss is tiny and the model hardly learns")
 def check_mean_is_a_small_step_for_sgd_and_none_for_adam():
     x, target = detector_data(5000, 20)
-    for kind, by_mean, rate in ((torch.optim.SGD, True, 0.5), (torch.optim.SGD, False, 0.5), (torch.optim.Adam, True, 0.1)):
+    for kind, by_mean, rate in (
+        (torch.optim.SGD, True, 0.5),
+        (torch.optim.SGD, False, 0.5),
+        (torch.optim.Adam, True, 0.1),
+    ):
         layer = nn.Linear(8, 1)
         nn.init.zeros_(layer.weight)
         nn.init.constant_(layer.bias, -4.5951)
@@ -219,8 +240,15 @@ def check_mean_is_a_small_step_for_sgd_and_none_for_adam():
             loss.backward()
             optimizer.step()
         moved = layer.weight.norm().item()
-        assert (loss < 0.01 and moved < 0.3) if kind is torch.optim.SGD and by_mean else moved > 1, (kind, by_mean, loss, moved)
-    assert torch.equal(sigmoid_focal_loss(layer(x), target, reduction="mean"), sigmoid_focal_loss(layer(x), target).mean())
+        assert (loss < 0.01 and moved < 0.3) if kind is torch.optim.SGD and by_mean else moved > 1, (
+            kind,
+            by_mean,
+            loss,
+            moved,
+        )
+    assert torch.equal(
+        sigmoid_focal_loss(layer(x), target, reduction="mean"), sigmoid_focal_loss(layer(x), target).mean()
+    )
     z, y = torch.zeros(1000), (torch.arange(1000) < 2).float()
     for kind, much in ((torch.optim.SGD, True), (torch.optim.Adam, False)):
         steps = []
@@ -250,7 +278,9 @@ def check_minimum_is_not_the_true_probability():
     p = torch.linspace(0.0005, 0.9995, 20001, dtype=torch.float64)
     z = p.logit()
     for truth in (0.9, 0.2, 0.6):
-        expected = truth * sigmoid_focal_loss(z, torch.ones_like(z), -1) + (1 - truth) * sigmoid_focal_loss(z, torch.zeros_like(z), -1)
+        expected = truth * sigmoid_focal_loss(z, torch.ones_like(z), -1) + (1 - truth) * sigmoid_focal_loss(
+            z, torch.zeros_like(z), -1
+        )
         best = p[expected.argmin()].item()
         assert abs(best - 0.5) < abs(truth - 0.5) and (best > 0.5) == (truth > 0.5)
         if truth == 0.9:
@@ -277,7 +307,7 @@ def check_pos_weight_shifts_the_logit():
     bce = lambda z, y, w: F.binary_cross_entropy_with_logits(z, y, pos_weight=torch.tensor(w), reduction="none")
     each = [bce(z, torch.full_like(z, y), weight) for y in (1.0, 0.0)]
     (gradient,) = torch.autograd.grad((p * each[0] + (1 - p) * each[1]).sum(), z)
-    assert gradient.abs().max() < 1e-12                                # the optimum; shifted back, it is p
+    assert gradient.abs().max() < 1e-12  # the optimum; shifted back, it is p
     easy = torch.tensor([3.0])
     ratio = bce(easy, torch.ones(1), weight) / bce(easy, torch.ones(1), 1.0)
     assert math.isclose(ratio.item(), weight, rel_tol=1e-5)

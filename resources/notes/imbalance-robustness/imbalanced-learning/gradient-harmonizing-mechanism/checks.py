@@ -33,7 +33,9 @@ def check_norm():
     z, y = torch.randn(200, dtype=torch.float64) * 4, torch.randint(2, (200,)).double()
     z.requires_grad_()
     (gradient,) = torch.autograd.grad(F.binary_cross_entropy_with_logits(z, y, reduction="sum"), z)
-    np.testing.assert_allclose(np.abs(1 / (1 + np.exp(-z.detach().numpy())) - y.numpy()), gradient.abs().numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        np.abs(1 / (1 + np.exp(-z.detach().numpy())) - y.numpy()), gradient.abs().numpy(), atol=1e-12
+    )
 
 
 @formula(LOSS)
@@ -122,7 +124,9 @@ def check_momentum_starts_at_zero():
         np.testing.assert_allclose(first_weights(start), factor * true)
         np.testing.assert_allclose(first_weights(start, steps=30), true, rtol=1e-3)
         z = torch.logit(torch.tensor(EXAMPLE)).requires_grad_()
-        F.binary_cross_entropy_with_logits(z, torch.zeros(100, dtype=torch.float64), weight=torch.tensor(first_weights(start))).backward()
+        F.binary_cross_entropy_with_logits(
+            z, torch.zeros(100, dtype=torch.float64), weight=torch.tensor(first_weights(start))
+        ).backward()
         pushed.append(z.grad.norm().item())
     assert math.isclose(pushed[0], 4 * pushed[1]) and math.isclose(pushed[1], pushed[2])
 
@@ -147,7 +151,10 @@ def check_alone_in_its_bin():
 def check_two_mechanisms_multiply():
     p_t = 1 - EXAMPLE
     focal = (1 - p_t) ** 2 * np.abs(2 * p_t * np.log(p_t) + p_t - 1)
-    shares = [pushed[:80].sum() / pushed.sum() for pushed in (weights(EXAMPLE, 10) * EXAMPLE, focal, weights(EXAMPLE, 10) * focal)]
+    shares = [
+        pushed[:80].sum() / pushed.sum()
+        for pushed in (weights(EXAMPLE, 10) * EXAMPLE, focal, weights(EXAMPLE, 10) * focal)
+    ]
     for text, share in zip(("1.7%", "0.15%", "0.015%"), shares):
         stated(text, share)
 
@@ -180,20 +187,20 @@ def check_shapes_and_gradient():
         loss.backward()
         assert loss.shape == () and w.shape == shape and not w.requires_grad
         assert torch.allclose(z.grad, w * (z.sigmoid() - y).detach() / z.numel(), atol=1e-6)
-    z = torch.tensor([0.0, -4.0, -4.0, -4.0])                          # the same first sample in two batches
+    z = torch.tensor([0.0, -4.0, -4.0, -4.0])  # the same first sample in two batches
     other = torch.tensor([0.0, 0.0, 0.0, -4.0])
     assert ghm_c(z, torch.zeros(4))[1][0] == 3 * ghm_c(other, torch.zeros(4))[1][0]
 
 
 @holds("GHM", "Focal loss", "OHEM", "How is it related to focal loss?")
 def check_factors_of_the_two_heaps():
-    p_t = 1 - EXAMPLE                                                  # g = 1 - p_t: both weights are functions of p_t
+    p_t = 1 - EXAMPLE  # g = 1 - p_t: both weights are functions of p_t
     ghm, focal = weights(EXAMPLE, 10), (1 - p_t) ** 2
     assert ghm[0] < 0.25 and focal[0] < 0.01 and focal[-1] > 0.9
     crowded = np.r_[np.full(30, 0.05), 0.45, 0.55, np.full(68, 0.97)]
-    assert weights(crowded, 10)[-1] < 0.5                              # many outliers are turned down
-    hardest = np.argsort(np.log(p_t))[:20]                             # largest loss first
+    assert weights(crowded, 10)[-1] < 0.5  # many outliers are turned down
+    hardest = np.argsort(np.log(p_t))[:20]  # largest loss first
     assert (EXAMPLE[hardest] == 0.97).sum() == 16 and (EXAMPLE[hardest] > 0.05).all()
     wide = weights(EXAMPLE, 5)
-    assert not np.allclose(wide, ghm)                                  # the bin width is a choice
-    figure_of(__file__).density()                                      # asserts the shares of the outliers
+    assert not np.allclose(wide, ghm)  # the bin width is a choice
+    figure_of(__file__).density()  # asserts the shares of the outliers

@@ -21,11 +21,14 @@ by_definition("Same in train and eval?", "Cost")
 sourced("imbalanced-regression, agedb-dir/datasets.py, _prepare_weights", "Weights", "Parameters")
 sourced(
     "Delving into Deep Imbalanced Regression, arXiv 2102.09554, section 4",
-    "Parameters", "Metric", "How is it evaluated?",
+    "Parameters",
+    "Metric",
+    "How is it evaluated?",
 )
 sourced(
     "Delving into Deep Imbalanced Regression, arXiv 2102.09554, section 3.2, and agedb-dir/resnet.py",
-    "FDS", "What does FDS do at test time?",
+    "FDS",
+    "What does FDS do at test time?",
 )
 sourced("Balanced MSE, arXiv 2203.16427, abstract and section 3", "Balanced MSE")
 
@@ -33,7 +36,9 @@ sourced("Balanced MSE, arXiv 2203.16427, abstract and section 3", "Balanced MSE"
 def smooth(p, kernel):
     """The sum as written, with zeros outside."""
     half = len(kernel) // 2
-    return np.array([sum(kernel[b - c + half] * p[c] for c in range(len(p)) if abs(b - c) <= half) for b in range(len(p))])
+    return np.array(
+        [sum(kernel[b - c + half] * p[c] for c in range(len(p)) if abs(b - c) <= half) for b in range(len(p))]
+    )
 
 
 def weights(bins, kernel):
@@ -110,8 +115,12 @@ def check_flexible_model_is_hardly_moved():
     y = 20 * x**2 + np.random.normal(0, 0.05, 2000)
     features = np.stack([x, x**2, x**3], 1)
     w = weights(np.floor(y - y.min()).astype(int), KERNEL)
-    moved = LinearRegression().fit(features, y, w).predict(features) - LinearRegression().fit(features, y).predict(features)
-    line = LinearRegression().fit(x[:, None], y, w).predict(x[:, None]) - LinearRegression().fit(x[:, None], y).predict(x[:, None])
+    moved = LinearRegression().fit(features, y, w).predict(features) - LinearRegression().fit(features, y).predict(
+        features
+    )
+    line = LinearRegression().fit(x[:, None], y, w).predict(x[:, None]) - LinearRegression().fit(x[:, None], y).predict(
+        x[:, None]
+    )
     assert np.abs(moved).max() < 0.05 < 0.1 < np.abs(line).max()
     rare = y > 14  # what the line gains there is the reason to weight
     errors = [np.abs(LinearRegression().fit(x[:, None], y, u).predict(x[:, None]) - y)[rare].mean() for u in (None, w)]
@@ -153,7 +162,12 @@ def check_targets_stay():
     x = y[:, None]
     smoothed_targets = convolve1d(y[np.random.permutation(2000)], np.ones(5) / 5)
     kept = LinearRegression().fit(x, y, sample_weight=weights(np.floor(y).astype(int), KERNEL)).predict(x)
-    assert np.abs(kept - y).max() < 1e-6 < 1 < np.abs(LinearRegression().fit(x, smoothed_targets).predict(x) - y)[y > 10].mean()
+    assert (
+        np.abs(kept - y).max()
+        < 1e-6
+        < 1
+        < np.abs(LinearRegression().fit(x, smoothed_targets).predict(x) - y)[y > 10].mean()
+    )
 
 
 @pitfall("Nothing fits for real-valued labels")
@@ -180,7 +194,7 @@ def check_extreme_label():
             slope -= 0.1 * (weight[batch] * 2 * (slope * x[batch] - y[batch]) * x[batch]).mean()
             met.append(abs(slope))
         largest.append(max(met))
-    for extreme, caught in ((5, True), (15, False)):                   # of 1,000 labels
+    for extreme, caught in ((5, True), (15, False)):  # of 1,000 labels
         many = np.r_[40.0 + 10 * np.arange(extreme), y[extreme:]]
         u = weights(np.floor(many - many.min()).astype(int), KERNEL)
         assert (np.quantile(u, 0.99) < 1) == caught and (np.quantile(u, 0.99) < u.max() / 100) == caught

@@ -15,7 +15,9 @@ def regions() -> Figure:
     counts = np.bincount(labels, minlength=20).astype(float)
     kernel = np.exp(-0.5 * (np.arange(-2, 3) / 2.0) ** 2)
     smoothed = convolve1d(counts, kernel / kernel.sum(), mode="reflect")
-    assert (counts[: np.nonzero(counts)[0].max()] == 0).any() and (smoothed[: np.nonzero(counts)[0].max() + 1] > 0).all()
+    assert (counts[: np.nonzero(counts)[0].max()] == 0).any() and (
+        smoothed[: np.nonzero(counts)[0].max() + 1] > 0
+    ).all()
 
     x = generator.beta(1, 3, 20000)
     y = 20 * x**2 + generator.normal(0, 0.5, len(x))

@@ -56,9 +56,11 @@ def check_loss():
             top = np.exp(z + tau * np.log(pi))
             np.testing.assert_allclose(-np.log(top[np.arange(20), y] / top.sum(1)), library, rtol=1e-9, atol=1e-12)
             for i in range(20):
-                total = sum((pi[c] / pi[y[i]]) ** tau * math.exp(z[i, c] - z[i, y[i]]) for c in range(len(pi)) if c != y[i])
+                total = sum(
+                    (pi[c] / pi[y[i]]) ** tau * math.exp(z[i, c] - z[i, y[i]]) for c in range(len(pi)) if c != y[i]
+                )
                 assert math.isclose(math.log(1 + total), library[i], rel_tol=1e-8)
-            one = F.cross_entropy(torch.tensor(z[0]) + shift, torch.tensor(y[0]))            # unbatched
+            one = F.cross_entropy(torch.tensor(z[0]) + shift, torch.tensor(y[0]))  # unbatched
             assert one.shape == () and math.isclose(one.item(), library[0], rel_tol=1e-9)
             assert (torch.tensor(z) - shift).shape == z.shape and (tau > 0 or not shift.any())
 
@@ -99,7 +101,7 @@ def check_same_optimum_as_weights():
     z, y = torch.randn(1, 3, dtype=torch.float64, requires_grad=True), torch.tensor([2])
     slope = lambda loss: torch.autograd.grad(loss, z)[0]
     plain = slope(F.cross_entropy(z, y))
-    assert torch.allclose(slope(F.cross_entropy(z, y, reduction="sum", weight=1 / pi)), 10 * plain)      # scaled
+    assert torch.allclose(slope(F.cross_entropy(z, y, reduction="sum", weight=1 / pi)), 10 * plain)  # scaled
     one_hot = F.one_hot(y, 3)
     shifted = z + pi.log()
     assert torch.allclose(slope(F.cross_entropy(shifted, y)), shifted.softmax(1) - one_hot)  # another softmax
@@ -115,7 +117,7 @@ def check_other_test_prior():
     np.testing.assert_allclose(softmax(plain - np.log(pi) + np.log(test)), wanted)
     np.testing.assert_allclose(softmax(adjusted + np.log(test)), wanted)
     equal = density / density.sum(1, keepdims=True)
-    np.testing.assert_allclose(softmax(plain - np.log(pi)), equal)                       # calibrated for equal priors
+    np.testing.assert_allclose(softmax(plain - np.log(pi)), equal)  # calibrated for equal priors
     posterior = softmax(plain)
     assert (posterior * np.log(posterior / equal)).sum(1).mean() > 0.1  # and far off for the training ratio
 
@@ -127,7 +129,7 @@ def check_body_learns_under_the_adjustment():
     losses = [F.cross_entropy(head(body(x)) + shift, y) for shift in (0, LOG_PRIOR)]
     slopes = [torch.autograd.grad(loss, body.weight)[0] for loss in losses]
     assert (slopes[0] - slopes[1]).abs().max() > 1e-3
-    counts, z = torch.tensor(COUNTS), torch.randn(30, 3)                                 # balanced softmax, with counts
+    counts, z = torch.tensor(COUNTS), torch.randn(30, 3)  # balanced softmax, with counts
     top = counts * z.exp()
     balanced = (top / top.sum(1, keepdim=True))[range(30), y]
     assert torch.allclose(F.cross_entropy(z + LOG_PRIOR, y), -balanced.log().mean())
@@ -210,7 +212,10 @@ def check_sides_and_signs():
     for once in (plain - LOG_PRIOR, adjusted):
         assert (torch.bincount(once.argmax(1), minlength=3) / 6000 - 1 / 3).abs().max() < 0.06
         assert recalls(once, y)[2] > recalls(plain, y)[2] + 0.2
-    assert recalls(plain + LOG_PRIOR, y)[2] < recalls(plain, y)[2] - 0.2 and recalls(wrong, y)[2] < recalls(plain, y)[2] - 0.2
+    assert (
+        recalls(plain + LOG_PRIOR, y)[2] < recalls(plain, y)[2] - 0.2
+        and recalls(wrong, y)[2] < recalls(plain, y)[2] - 0.2
+    )
 
 
 @pitfall("Accuracy fell")
@@ -219,11 +224,17 @@ def check_accuracy_against_balanced_accuracy():
     plain, adjusted = (logits_on(x, train_x, train_y, s * LOG_PRIOR) for s in (0, 1))
     accuracy = lambda z: (z.argmax(1) == y).double().mean()
     for balanced in (plain - LOG_PRIOR, adjusted):
-        assert accuracy(balanced) < accuracy(plain) - 0.02 and recalls(balanced, y).mean() > recalls(plain, y).mean() + 0.05
+        assert (
+            accuracy(balanced) < accuracy(plain) - 0.02
+            and recalls(balanced, y).mean() > recalls(plain, y).mean() + 0.05
+        )
     x, y = three_classes([1000, 2000, 12000])
     test = (torch.tensor([1, 2, 12]) / 15).log()
     plain, adjusted = (logits_on(x, train_x, train_y, s * LOG_PRIOR) for s in (0, 1))
-    for fitted, others in ((plain - LOG_PRIOR + test, (plain, plain - LOG_PRIOR)), (adjusted + test, (adjusted, adjusted - LOG_PRIOR + test))):
+    for fitted, others in (
+        (plain - LOG_PRIOR + test, (plain, plain - LOG_PRIOR)),
+        (adjusted + test, (adjusted, adjusted - LOG_PRIOR + test)),
+    ):
         assert all(accuracy(fitted) > accuracy(other) + 0.01 for other in others)
 
 

@@ -16,12 +16,15 @@ NORMALISED = r"\tilde{w}_c = \frac{w_c}{\lVert w_c \rVert^{\tau}}"
 by_definition("Same in train and eval?", "Long tail and class imbalance, the same thing?")
 sourced(
     "LDAM, arXiv 1906.07413, section 4.1; OLTR, arXiv 1904.05160, section 4",
-    "Benchmarks", "Metric", "CB loss, LDAM",
+    "Benchmarks",
+    "Metric",
+    "CB loss, LDAM",
 )
 sourced("Deep Long-Tailed Learning: A Survey, arXiv 2110.04596, section 3", "Levers", "Pre-training")
 sourced(
     "Decoupling Representation and Classifier, arXiv 1910.09217, sections 4 and 5",
-    "Why not simply sample classes alike from the start?", "cRT",
+    "Why not simply sample classes alike from the start?",
+    "cRT",
 )
 sourced("RIDE, arXiv 2010.01809, abstract", "Ensembles of experts (RIDE)")
 
@@ -42,7 +45,7 @@ def check_profile():
     stated("48.85", 500 * 100 ** (-50 / 99))
     stated("10,847", sum(counts))
     stated("21.7", sum(counts) / (100 * 5))
-    assert sum(counts) / 100 < counts[0] / 4                           # draws from the head in a balanced epoch
+    assert sum(counts) / 100 < counts[0] / 4  # draws from the head in a balanced epoch
 
 
 @formula(SAMPLING)
@@ -84,7 +87,7 @@ def check_frequent_classes_have_longer_rows():
     descend(optimizer, lambda: torch.nn.functional.cross_entropy(layer(x), y), 150)
     norm = layer.weight.norm(dim=1)
     assert norm[0] > norm[1] and norm[0] > norm[2]
-    one = torch.nn.functional.cross_entropy(layer(x[:1]), y[:1])       # one sample: a step goes towards its own features
+    one = torch.nn.functional.cross_entropy(layer(x[:1]), y[:1])  # one sample: a step goes towards its own features
     step = -torch.autograd.grad(one, layer.weight)[0]
     own, other = (torch.cosine_similarity(step[c], x[0], dim=0) for c in (0, 1))
     assert own > 0.999 and other < -0.999
@@ -99,7 +102,10 @@ def check_torch_has_no_such_loss():
 def check_frozen_body_keeps_statistics_only_in_eval():
     x, probe = torch.randn(50, 3) + 4, torch.randn(9, 3)
     for mode, same in ((True, False), (False, True)):
-        body, head = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).requires_grad_(False), torch.nn.Linear(3, 2)
+        body, head = (
+            torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).requires_grad_(False),
+            torch.nn.Linear(3, 2),
+        )
         before = body.eval()(probe)
         optimizer = torch.optim.SGD(head.parameters(), 0.1)
         body.train(mode)
@@ -144,8 +150,10 @@ COUNTS = torch.tensor(profile(100, 50, 10))
 def long_tailed_digits():
     x, y = (torch.as_tensor(a) for a in load_digits(return_X_y=True))
     where = [torch.nonzero(y == c)[:, 0] for c in range(10)]
-    train, other, test = (torch.cat([w[a:b] for w, (a, b) in zip(where, cut)]) for cut in (
-        [(0, n) for n in COUNTS], [(100, 140)] * 10, [(140, None)] * 10))
+    train, other, test = (
+        torch.cat([w[a:b] for w, (a, b) in zip(where, cut)])
+        for cut in ([(0, n) for n in COUNTS], [(100, 140)] * 10, [(140, None)] * 10)
+    )
     return x.float() / 16, y, train, other, test
 
 
@@ -189,14 +197,16 @@ def check_memorised_tail():
     assert balanced_sampling < 0.45 and min(late, pretrained) > balanced_sampling + 0.1
 
 
-@pitfall("\"Our method gains 3 points\"")
+@pitfall('"Our method gains 3 points"')
 @holds("Logit adjustment", "Input and output")
 def check_mean_hides_groups():
     x, y, train, _, test = long_tailed_digits()
     found = []
     for steps in (10, 100):
         body, head = network()
-        z = fit(x[train], y[train], body, head, [*body.parameters(), *head.parameters()], torch.ones(len(train)), steps)(x[test])
+        z = fit(
+            x[train], y[train], body, head, [*body.parameters(), *head.parameters()], torch.ones(len(train)), steps
+        )(x[test])
         found.append(recalls(z, y[test]))
     adjusted = recalls(z - COUNTS.log() / 2, y[test])
     short, long = found

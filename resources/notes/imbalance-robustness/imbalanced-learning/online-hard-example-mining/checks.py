@@ -23,7 +23,10 @@ LOSSES = np.array([2.3, 0.9, 0.05, 0.04, 0.03, 0.02, 0.01, 0.01])
 by_definition("Parameter", "Class weights")
 sourced(
     "OHEM, arXiv 1604.03540, sections 1 and 4; TorchSeg issue #23",
-    "Cost", 'Why "online"?', "Should positives be mined?", "OHEM",
+    "Cost",
+    'Why "online"?',
+    "Should positives be mined?",
+    "OHEM",
 )
 sourced("Gradient Harmonized Single-stage Detector, arXiv 1811.05181, section 3", "GHM")
 
@@ -97,7 +100,7 @@ def check_subgradient_at_ties():
 
 @holds("Focal loss", "OHEM or focal loss?")
 def check_focal_keeps_every_sample():
-    p = torch.tensor([0.99, 0.95, 0.5, 0.1], dtype=torch.float64)      # probability of the truth, easy to hard
+    p = torch.tensor([0.99, 0.95, 0.5, 0.1], dtype=torch.float64)  # probability of the truth, easy to hard
     factor = (1 - p) ** 2
     assert (factor > 0).all() and (factor.diff() > 0).all() and factor[0] < 1e-3 and factor[-1] > 0.8
     z = p.log().requires_grad_()
@@ -126,10 +129,10 @@ def check_torchvision_defaults():
     parameters = inspect.signature(LibrarySSD.__init__).parameters
     assert parameters["positive_fraction"].default == 0.25 and (1 - 0.25) / 0.25 == 3
     assert inspect.signature(FasterRCNN.__init__).parameters["box_batch_size_per_image"].default == 512
-    positive, negative = BalancedPositiveNegativeSampler(512, 0.25)([torch.zeros(2000)])      # background boxes only
+    positive, negative = BalancedPositiveNegativeSampler(512, 0.25)([torch.zeros(2000)])  # background boxes only
     assert positive[0].sum() == 0 and negative[0].sum() == 512
     other = BalancedPositiveNegativeSampler(512, 0.25)([torch.zeros(2000)])[1]
-    assert not torch.equal(other[0], negative[0])                      # drawn, not ranked
+    assert not torch.equal(other[0], negative[0])  # drawn, not ranked
 
 
 def digits(noise):

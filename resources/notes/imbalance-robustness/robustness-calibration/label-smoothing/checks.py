@@ -17,7 +17,8 @@ GAP = r"z_y - z_c = \log\left( 1 + \frac{C (1 - \varepsilon)}{\varepsilon} \righ
 by_definition("Cost", "Knowledge distillation")
 sourced(
     "Inception-v3, arXiv 1512.00567, section 7; Attention is all you need, arXiv 1706.03762, section 5.4",
-    "Parameter", "Label smoothing",
+    "Parameter",
+    "Label smoothing",
 )
 sourced("Focal Loss for Dense Object Detection, arXiv 1708.02002, abstract", "Focal loss")
 sourced(
@@ -59,8 +60,8 @@ def check_loss():
             np.testing.assert_allclose(first, library, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(second, library, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(F.cross_entropy(z, torch.from_numpy(q)).item(), library.mean(), rtol=1e-9)
-            assert all(torch.equal((z / t).argmax(1), z.argmax(1)) for t in (0.5, 2.0, 9.0))      # temperature scaling
-    assert [round((1 - p) ** 2, 4) for p in (0.99, 0.1)] == [0.0001, 0.81]                        # focal loss
+            assert all(torch.equal((z / t).argmax(1), z.argmax(1)) for t in (0.5, 2.0, 9.0))  # temperature scaling
+    assert [round((1 - p) ** 2, 4) for p in (0.99, 0.1)] == [0.0001, 0.81]  # focal loss
 
 
 @formula(GAP)
@@ -123,14 +124,16 @@ def check_class_weights_scale_the_smoothed_target():
     z, y = random_case(5, 3)
     w = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
     each = F.cross_entropy(z, y, weight=w, label_smoothing=0.1, reduction="none").numpy()
-    np.testing.assert_allclose(each, -(w.numpy() * smoothed(y.numpy(), 3, 0.1) * log_softmax(z.numpy())).sum(1), rtol=1e-9)
+    np.testing.assert_allclose(
+        each, -(w.numpy() * smoothed(y.numpy(), 3, 0.1) * log_softmax(z.numpy())).sum(1), rtol=1e-9
+    )
     p = torch.linspace(0.001, 0.999, 9981, dtype=torch.float64)
     two = torch.stack([p, 1 - p], 1).log()
     zeros = torch.zeros(len(p), dtype=torch.long)
     heavy = torch.tensor([1.0, 100.0], dtype=torch.float64)
     loss = F.cross_entropy(two, zeros, weight=heavy, label_smoothing=0.1, reduction="none")
     stated("0.16", p[loss.argmin()])
-    for ratio, right in ((18.0, True), (20.0, False)):                 # the article's turning point: 19
+    for ratio, right in ((18.0, True), (20.0, False)):  # the article's turning point: 19
         weight = heavy.new_tensor([1.0, ratio])
         lighter = F.cross_entropy(two, zeros, weight=weight, label_smoothing=0.1, reduction="none")
         assert (p[lighter.argmin()] > 0.5) == right
@@ -182,7 +185,10 @@ def check_kl_and_binary():
     assert torch.allclose(ours, F.cross_entropy(z, y, label_smoothing=eps, reduction="none"))
     two, label = random_case(9, 2)
     soft = label.double() * (1 - eps) + eps / 2
-    assert torch.allclose(F.cross_entropy(two, label, label_smoothing=eps), F.binary_cross_entropy_with_logits(two[:, 1] - two[:, 0], soft))
+    assert torch.allclose(
+        F.cross_entropy(two, label, label_smoothing=eps),
+        F.binary_cross_entropy_with_logits(two[:, 1] - two[:, 0], soft),
+    )
     p = z.softmax(1)
     negative_entropy = (p * log_p).sum(1)
     assert torch.allclose((p * (log_p - uniform.log())).sum(1), negative_entropy + math.log(c))

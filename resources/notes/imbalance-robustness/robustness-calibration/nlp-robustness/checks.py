@@ -19,7 +19,8 @@ VOCABULARY = "a b c d e f g".split()
 by_definition("Input", "Other sources", "Robustness and generalisation, the same?", "Is invariance always wanted?")
 sourced(
     "TextFlint, arXiv 2103.11441, section 3, and its table of transformations",
-    "Random test", "Perturbation suites (TextFlint)",
+    "Random test",
+    "Perturbation suites (TextFlint)",
 )
 sourced("TextAttack, arXiv 2005.05909, sections 1 and 2", "Attack", "Attacks (TextAttack)")
 sourced("TextFooler, arXiv 1907.11932, tables 2 and 3", "Cost", "Do pre-trained models solve it?")
@@ -51,7 +52,12 @@ def check_robust_accuracy():
     for seed in (1, 2):
         allowed = replacements(seed)
         clean = model.predict(counter.transform(texts[:60]))
-        worst = np.array([min(int(p == y) for p in model.predict(counter.transform(variants(t, allowed)))) for t, y in zip(texts[:60], labels)])
+        worst = np.array(
+            [
+                min(int(p == y) for p in model.predict(counter.transform(variants(t, allowed))))
+                for t, y in zip(texts[:60], labels)
+            ]
+        )
         robust, accuracy = worst.mean(), accuracy_score(labels[:60], clean)
         right = clean == labels[:60]
         assert robust <= accuracy and not worst[~right].any()
@@ -59,8 +65,10 @@ def check_robust_accuracy():
         assert 0 < robust < accuracy
         tried = [model.predict(counter.transform([t, *variants(t, allowed)[::3]])) for t in texts[:60]]
         part = np.array([(p == y).all() for p, y in zip(tried, labels)])
-        assert robust <= part.mean()                                   # an incomplete search
-        average = np.mean([(model.predict(counter.transform(variants(t, allowed))) == y).mean() for t, y in zip(texts[:60], labels)])
+        assert robust <= part.mean()  # an incomplete search
+        average = np.mean(
+            [(model.predict(counter.transform(variants(t, allowed))) == y).mean() for t, y in zip(texts[:60], labels)]
+        )
         assert average >= robust
 
 
@@ -114,15 +122,25 @@ def check_close_vectors_of_opposites():
     """Word vectors are counts of the neighbours; opposites stand in the same places, so they are the nearest words."""
     rng = random.Random(0)
     opinions = {"good": 1, "fine": 1, "bad": 0, "poor": 0}
-    texts = [f"the {rng.choice(['film', 'plot', 'cast'])} was {rng.choice([*opinions])} {rng.choice(['and', 'but'])} long" for _ in range(400)]
+    texts = [
+        f"the {rng.choice(['film', 'plot', 'cast'])} was {rng.choice([*opinions])} {rng.choice(['and', 'but'])} long"
+        for _ in range(400)
+    ]
     labels = [opinions[text.split()[3]] for text in texts]
     counter = CountVectorizer(token_pattern=r"\S+").fit(texts)
     model = LogisticRegression(C=10).fit(counter.transform(texts), labels)
-    around = [" ".join(" ".join(w for w in text.split() if w != word) for text in texts if word in text.split()) for word in opinions]
+    around = [
+        " ".join(" ".join(w for w in text.split() if w != word) for text in texts if word in text.split())
+        for word in opinions
+    ]
     near = cosine_similarity(counter.transform(around))
     assert near.min() > 0.98
     judged = [(word, other) for word in opinions for other in opinions if other != word]
-    flipped = [model.predict(counter.transform([f"the film was {a} and long"]))[0] != model.predict(counter.transform([f"the film was {b} and long"]))[0] for a, b in judged]
+    flipped = [
+        model.predict(counter.transform([f"the film was {a} and long"]))[0]
+        != model.predict(counter.transform([f"the film was {b} and long"]))[0]
+        for a, b in judged
+    ]
     valid = [opinions[a] == opinions[b] for a, b in judged]
     assert sum(flipped) == 8 and not any(f and v for f, v in zip(flipped, valid)) and sum(valid) == 4
 
@@ -130,17 +148,23 @@ def check_close_vectors_of_opposites():
 @holds("How do attacks on text differ from attacks on images?")
 def check_a_small_step_ends_at_no_word():
     rng = np.random.default_rng(0)
-    words = rng.normal(size=(5000, 64))                                # random embeddings
+    words = rng.normal(size=(5000, 64))  # random embeddings
     step = words[0] + 0.1 * rng.normal(size=64)
     distances = np.linalg.norm(words - step, axis=1)
-    assert distances.min() > 0.3 and distances.argmin() == 0           # at no word, and nearest to the old one
+    assert distances.min() > 0.3 and distances.argmin() == 0  # at no word, and nearest to the old one
 
 
 def damaged(rng, text, missing):
     """Swaps two inner letters, or drops one, in each word of at least five letters."""
+
     def one(word):
         i = rng.randrange(1, max(2, len(word) - 2))
-        return word if len(word) < 5 else word[:i] + ("" if missing else word[i + 1] + word[i]) + word[i + 1 + (not missing) :]
+        return (
+            word
+            if len(word) < 5
+            else word[:i] + ("" if missing else word[i + 1] + word[i]) + word[i + 1 + (not missing) :]
+        )
+
     return " ".join(map(one, text.split()))
 
 
@@ -150,9 +174,15 @@ def check_another_kind_of_typo():
     good, bad = "wonderful brilliant excellent charming moving".split(), "terrible boring awful clumsy tedious".split()
     rng = random.Random(0)
     y = [rng.randrange(2) for _ in range(1200)]
-    x = [" ".join(rng.choices("the film was and its story".split(), k=6) + rng.choices(good if label else bad, k=2)) for label in y]
+    x = [
+        " ".join(rng.choices("the film was and its story".split(), k=6) + rng.choices(good if label else bad, k=2))
+        for label in y
+    ]
     train, test = x[:800], x[800:]
     counter = CountVectorizer().fit(seen := train + [damaged(rng, text, False) for text in train])
     model = LogisticRegression(C=10).fit(counter.transform(seen), y[:800] * 2)
     score = lambda texts: model.score(counter.transform(texts), y[800:])
-    assert score([damaged(rng, text, False) for text in test]) > 0.97 and score([damaged(rng, text, True) for text in test]) < 0.8
+    assert (
+        score([damaged(rng, text, False) for text in test]) > 0.97
+        and score([damaged(rng, text, True) for text in test]) < 0.8
+    )

@@ -34,12 +34,18 @@ def check_layer_and_collapse():
         x = torch.randn(n, dtype=torch.float64)
         w1, b1, w2, b2 = (p.detach().numpy() for p in (*first.parameters(), *second.parameters()))
         np.testing.assert_allclose(np.tanh(w1 @ x.numpy() + b1), torch.tanh(first(x)).detach().numpy(), atol=1e-12)
-        np.testing.assert_allclose((w2 @ w1) @ x.numpy() + (w2 @ b1 + b2), second(first(x)).detach().numpy(), atol=1e-12)
+        np.testing.assert_allclose(
+            (w2 @ w1) @ x.numpy() + (w2 @ b1 + b2), second(first(x)).detach().numpy(), atol=1e-12
+        )
 
 
 @formula(BACKWARD)
 def check_backward():
-    for f, slope in [(torch.sigmoid, lambda z: torch.sigmoid(z) * (1 - torch.sigmoid(z))), (torch.tanh, lambda z: 1 - torch.tanh(z) ** 2), (F.relu, lambda z: (z > 0).double())]:
+    for f, slope in [
+        (torch.sigmoid, lambda z: torch.sigmoid(z) * (1 - torch.sigmoid(z))),
+        (torch.tanh, lambda z: 1 - torch.tanh(z) ** 2),
+        (F.relu, lambda z: (z > 0).double()),
+    ]:
         W, b = torch.randn(4, 6, dtype=torch.float64), torch.randn(4, dtype=torch.float64)
         z = torch.randn(6, dtype=torch.float64, requires_grad=True)
         following = W @ f(z) + b
@@ -80,13 +86,21 @@ def check_contract():
     for f in (F.gelu, F.silu, F.elu, F.leaky_relu, F.softplus, lambda v: F.softmax(v, 0)):
         raises(RuntimeError, lambda: f(integers))
     assert all(not layer().inplace for layer in (nn.ReLU, nn.SiLU, nn.ELU, nn.LeakyReLU))
-    assert [name for name in ("ReLU", "GELU", "SiLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh", "PReLU") if list(getattr(nn, name)().parameters())] == ["PReLU"]
+    assert [
+        name
+        for name in ("ReLU", "GELU", "SiLU", "ELU", "LeakyReLU", "Sigmoid", "Tanh", "PReLU")
+        if list(getattr(nn, name)().parameters())
+    ] == ["PReLU"]
 
 
 @holds("ReLU", "Leaky ReLU, ELU", "GELU", "SiLU", "sigmoid", "tanh", "softmax", "What does the shape of ReLU bring?")
 def check_ranges_and_slopes():
     x = torch.linspace(-15, 15, 300001, dtype=torch.float64, requires_grad=True)
-    expected = {F.gelu: ("−0.17", "−0.13", "1.13"), F.silu: ("−0.28", "−0.10", "1.10"), torch.sigmoid: (None, None, "0.25")}
+    expected = {
+        F.gelu: ("−0.17", "−0.13", "1.13"),
+        F.silu: ("−0.28", "−0.10", "1.10"),
+        torch.sigmoid: (None, None, "0.25"),
+    }
     for f, (least, low, high) in expected.items():
         y = f(x)
         (slope,) = torch.autograd.grad(y.sum(), x)
@@ -142,7 +156,11 @@ def check_double_softmax():
 
 @check
 def check_gradient_through_depth():
-    for f, gain, low, high in [(torch.sigmoid, 1.0, 0, 1e-15), (F.relu, 2**0.5, 0.1, 10), (F.relu, 3**-0.5, 0, 1e-9)]:  # last: the spread of nn.Linear's own weights
+    for f, gain, low, high in [
+        (torch.sigmoid, 1.0, 0, 1e-15),
+        (F.relu, 2**0.5, 0.1, 10),
+        (F.relu, 3**-0.5, 0, 1e-9),
+    ]:  # last: the spread of nn.Linear's own weights
         a = torch.randn(300, 256, dtype=torch.float64)
         kept = []
         for _ in range(30):
@@ -172,7 +190,11 @@ def check_two_linear_layers_in_a_row():
     x = torch.randn(400, 2)
     y = (x.norm(dim=1) < 1.1).long()
     accuracy = []
-    for layers in ([nn.Linear(2, 2)], [nn.Linear(2, 16), nn.Linear(16, 2)], [nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2)]):
+    for layers in (
+        [nn.Linear(2, 2)],
+        [nn.Linear(2, 16), nn.Linear(16, 2)],
+        [nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2)],
+    ):
         out = trained(nn.Sequential(*layers), x, lambda out: F.cross_entropy(out, y), 200, 0.03)
         accuracy.append((out.argmax(1) == y).float().mean().item())
     shallow, deeper, cured = accuracy
@@ -183,7 +205,7 @@ def check_two_linear_layers_in_a_row():
 def check_relu_behind_a_regression():
     x = torch.linspace(-2, 2, 100)[:, None]
     body = lambda bias: [nn.Linear(1, 16), nn.ReLU(), nn.Linear(16, 1)]
-    error = lambda target: (lambda out: (out - target).square().mean())
+    error = lambda target: lambda out: (out - target).square().mean()
     clipped = trained(nn.Sequential(*body(0), nn.ReLU()), x, error(x), 200)
     free = trained(nn.Sequential(*body(0)), x, error(x), 200)
     assert clipped.min() == 0 and (clipped - x)[x < -1].abs().min() > 1 and (free - x).abs().max() < 0.3

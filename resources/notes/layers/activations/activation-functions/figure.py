@@ -21,7 +21,11 @@ def gradients(f, gain: float) -> list[float]:
 @figure("figure-depth.svg")
 def through_depth() -> Figure:
     """How much gradient arrives at each layer with sigmoid, tanh and ReLU, each with its recommended gain."""
-    curves = [("ReLU", F.relu, 2**0.5, BLUE), ("tanh", torch.tanh, 5 / 3, GREEN), ("sigmoid", torch.sigmoid, 1.0, ORANGE)]
+    curves = [
+        ("ReLU", F.relu, 2**0.5, BLUE),
+        ("tanh", torch.tanh, 5 / 3, GREEN),
+        ("sigmoid", torch.sigmoid, 1.0, ORANGE),
+    ]
     found = {name: gradients(f, gain) for name, f, gain, _ in curves}
     assert found["sigmoid"][0] < 1e-15 and 0.1 < found["ReLU"][0] < 10 and 0.1 < found["tanh"][0] < 100
 

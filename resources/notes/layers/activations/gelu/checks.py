@@ -42,7 +42,9 @@ def check_exact_form():
     for x in inputs():
         library = nn.GELU()(x).numpy()
         np.testing.assert_allclose(x.numpy() * special.ndtr(x.numpy()), library, rtol=1e-9, atol=1e-14)
-        np.testing.assert_allclose(x.numpy() / 2 * (1 + special.erf(x.numpy() / math.sqrt(2))), library, rtol=1e-9, atol=1e-14)
+        np.testing.assert_allclose(
+            x.numpy() / 2 * (1 + special.erf(x.numpy() / math.sqrt(2))), library, rtol=1e-9, atol=1e-14
+        )
 
 
 @formula(SLOPE)
@@ -92,7 +94,10 @@ def check_shape_of_the_curve():
     (slope,) = torch.autograd.grad(F.gelu(x).sum(), x)
     stated("−0.1289", slope.min())
     stated("1.1289", slope.max())
-    assert abs(float(GRID[slope.argmin()]) + math.sqrt(2)) < 1e-3 and abs(float(GRID[slope.argmax()]) - math.sqrt(2)) < 1e-3
+    assert (
+        abs(float(GRID[slope.argmin()]) + math.sqrt(2)) < 1e-3
+        and abs(float(GRID[slope.argmax()]) - math.sqrt(2)) < 1e-3
+    )
     stated("0.5", slope_at(0.0))
     stated("84%", special.ndtr(1))
     stated("2%", special.ndtr(-2))
@@ -125,7 +130,7 @@ def check_distances():
 def check_slopes_of_the_questions():
     x = torch.randn(100_000)
     assert (F.gelu(x) == 0).sum() == 0 and ((F.relu(x) == 0) == (x <= 0)).all()
-    low, high = slope_at(-1e-6), slope_at(1e-6)                        # no jump at 0, where ReLU has one
+    low, high = slope_at(-1e-6), slope_at(1e-6)  # no jump at 0, where ReLU has one
     assert abs(high - low) < 1e-5
     stated("−0.0833", slope_at(-1.0))
     stated("−0.0119", slope_at(-3.0))
@@ -138,7 +143,14 @@ def check_hand_written_form_in_float16():
         return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
     library = lambda x: F.gelu(x, approximate="tanh")
-    for function, value, finite in ((by_hand, 147, True), (by_hand, 148, False), (by_hand, -148, False), (by_hand, 256, False), (library, 148, True), (library, 256, True)):
+    for function, value, finite in (
+        (by_hand, 147, True),
+        (by_hand, 148, False),
+        (by_hand, -148, False),
+        (by_hand, 256, False),
+        (library, 148, True),
+        (library, 256, True),
+    ):
         x = torch.tensor(float(value), dtype=torch.float16, requires_grad=True)
         y = function(x)
         y.backward()
@@ -177,7 +189,11 @@ def check_errors_when_replacing_relu():
     for work, kind, text in [
         (lambda: nn.GELU(inplace=True), TypeError, "inplace"),
         (lambda: nn.GELU(approximate=True)(torch.ones(1)), TypeError, "must be str, not bool"),
-        (lambda: nn.init.kaiming_normal_(torch.empty(3, 3), nonlinearity="gelu"), ValueError, "Unsupported nonlinearity gelu"),
+        (
+            lambda: nn.init.kaiming_normal_(torch.empty(3, 3), nonlinearity="gelu"),
+            ValueError,
+            "Unsupported nonlinearity gelu",
+        ),
     ]:
         try:
             work()
@@ -244,6 +260,7 @@ def network(activation, weights):
         for weight in weights[:-1]:
             x = activation(x @ weight)
         return x @ weights[-1]
+
     return forward
 
 

@@ -27,7 +27,9 @@ sourced("BERT, arXiv 1810.04805, appendix A.2 (gelu)", "GELU, SiLU")
 
 
 def inputs():
-    return torch.cat([torch.randn(3, 40, dtype=torch.float64).flatten() * 3, torch.tensor([0.0, -30.0, 30.0], dtype=torch.float64)])
+    return torch.cat(
+        [torch.randn(3, 40, dtype=torch.float64).flatten() * 3, torch.tensor([0.0, -30.0, 30.0], dtype=torch.float64)]
+    )
 
 
 def slope(f, x):
@@ -42,7 +44,9 @@ def check_piecewise():
     xn = x.numpy()
     for a in (0.01, 0.3, 1.7):
         np.testing.assert_allclose(np.where(xn > 0, xn, a * xn), F.leaky_relu(x, a).numpy())
-        np.testing.assert_allclose(np.where(xn > 0, xn, a * xn), F.prelu(x, torch.tensor([a], dtype=torch.float64)).numpy())
+        np.testing.assert_allclose(
+            np.where(xn > 0, xn, a * xn), F.prelu(x, torch.tensor([a], dtype=torch.float64)).numpy()
+        )
         np.testing.assert_allclose(np.where(xn > 0, xn, a * (np.exp(xn) - 1)), F.elu(x, a).numpy(), atol=1e-14)
     scale = 1.0507009873554805
     np.testing.assert_allclose(scale * F.elu(x, 1.6732632423543772).numpy(), F.selu(x).numpy(), atol=1e-12)
@@ -79,7 +83,10 @@ def check_softplus():
 @check
 def check_worked_example():
     functions = [F.leaky_relu, nn.PReLU(dtype=torch.float64), F.elu, F.selu, F.softplus]
-    values, slopes = ["−0.0200", "−0.5000", "−0.8647", "−1.5202", "0.1269"], ["0.01", "0.25", "0.1353", "0.2379", "0.1192"]
+    values, slopes = (
+        ["−0.0200", "−0.5000", "−0.8647", "−1.5202", "0.1269"],
+        ["0.01", "0.25", "0.1353", "0.2379", "0.1192"],
+    )
     for f, value, tangent in zip(functions, values, slopes):
         stated(value, f(torch.tensor(-2.0, dtype=torch.float64)).detach())
         stated(tangent, slope(f, -2.0))
@@ -87,7 +94,11 @@ def check_worked_example():
 
 @holds("Input → output", "dtype", "Parameters", "Defaults", "Same in train and eval?")
 def check_contract():
-    assert nn.LeakyReLU().negative_slope == 0.01 and nn.PReLU().weight.tolist() == [0.25] and nn.ELU().alpha == nn.CELU().alpha == 1
+    assert (
+        nn.LeakyReLU().negative_slope == 0.01
+        and nn.PReLU().weight.tolist() == [0.25]
+        and nn.ELU().alpha == nn.CELU().alpha == 1
+    )
     assert (nn.Softplus().beta, nn.Softplus().threshold) == (1.0, 20.0)
     assert (F.softplus(torch.tensor([-103.0, -104.0])) > 0).tolist() == [True, False]
     for layer in (nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Softplus()):
@@ -122,7 +133,11 @@ def check_in_place_with_a_negative_slope():
     x = torch.tensor([-1.0, 0.01], requires_grad=True)
     lost = nn.LeakyReLU(-0.01, inplace=True)(x.clone())
     assert lost[0] == lost[1]
-    raises(RuntimeError, lambda: lost.sum().backward(), "In-place leakyReLu backward calculation is triggered with a negative slope")
+    raises(
+        RuntimeError,
+        lambda: lost.sum().backward(),
+        "In-place leakyReLu backward calculation is triggered with a negative slope",
+    )
     nn.LeakyReLU(0.01, inplace=True)(x.clone()).sum().backward()
     assert torch.equal(x.grad, torch.tensor([0.01, 1.0]))
 
@@ -209,7 +224,7 @@ def check_gain():
 @holds("How much closer to zero are ELU's outputs?", "How do you start a Softplus output at 1?")
 def check_mean_outputs_and_inverse():
     grid = torch.linspace(-12, 12, 2_400_001, dtype=torch.float64)
-    density = torch.exp(-grid**2 / 2) / math.sqrt(2 * math.pi) * 1e-5
+    density = torch.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi) * 1e-5
     exact = lambda f: float((f(grid) * density).sum())
     stated("0.3989", exact(F.relu))
     stated("0.1605", exact(F.elu))

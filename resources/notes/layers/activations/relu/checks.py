@@ -45,7 +45,9 @@ def check_values():
 @formula(DERIVATIVE)
 @holds("ReLU has no derivative at 0. Why can it be trained?")
 def check_derivatives():
-    values = torch.cat([torch.randn(200, dtype=torch.float64) * 6, torch.tensor([0.0, -0.0, 6.0, -6.0], dtype=torch.float64)])
+    values = torch.cat(
+        [torch.randn(200, dtype=torch.float64) * 6, torch.tensor([0.0, -0.0, 6.0, -6.0], dtype=torch.float64)]
+    )
     x = values.clone().requires_grad_()
     (relu,) = torch.autograd.grad(F.relu(x).sum(), x)
     np.testing.assert_array_equal(relu.numpy(), np.where(values > 0, 1.0, 0.0))
@@ -96,7 +98,10 @@ def check_facts():
 
 @check
 def check_worked_example():
-    w, b = torch.tensor(1.0, dtype=torch.float64, requires_grad=True), torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    w, b = (
+        torch.tensor(1.0, dtype=torch.float64, requires_grad=True),
+        torch.tensor(0.0, dtype=torch.float64, requires_grad=True),
+    )
     optimizer = torch.optim.SGD([w, b], lr=0.05)
     loss = (F.relu(w * 10 + b) - 1) ** 2 / 2
     loss.backward()
@@ -172,7 +177,11 @@ def check_slopes_at_zero():
     assert torch.__version__.startswith("2.13")
     layer = nn.Linear(3, 2)
     nn.init.zeros_(layer.bias)
-    for function, share in ((F.relu, 0), (lambda z: torch.maximum(z, torch.zeros(2)), 0.5), (lambda z: z.clamp(min=0), 1)):
+    for function, share in (
+        (F.relu, 0),
+        (lambda z: torch.maximum(z, torch.zeros(2)), 0.5),
+        (lambda z: z.clamp(min=0), 1),
+    ):
         layer.zero_grad()
         function(layer(torch.zeros(1, 3))).sum().backward()
         assert layer.bias.grad.tolist() == [share, share]
@@ -269,7 +278,11 @@ def check_counting_dead_units():
     loss, dead = digits_network(pixels, y, 0.5)
     assert loss > 2.29 and dead > 28
     normalized = (pixels - pixels.mean()) / pixels.std()
-    for cured in (digits_network(normalized, y, 0.5), digits_network(pixels, y, 0.01), digits_network(pixels, y, 0.5, clip=0.1)):
+    for cured in (
+        digits_network(normalized, y, 0.5),
+        digits_network(pixels, y, 0.01),
+        digits_network(pixels, y, 0.5, clip=0.1),
+    ):
         assert cured[0] < 0.8 and cured[1] < 5
     leaky = digits_network(pixels, y, 0.5, activation=nn.LeakyReLU())[0]
     assert not leaky < 2.3
@@ -305,15 +318,15 @@ def opens(w: float, b: float, x: torch.Tensor, method, steps: int) -> bool:
 def check_weight_decay_and_a_dead_unit():
     w, b = torch.tensor(-3.5, requires_grad=True), torch.tensor(-0.45, requires_grad=True)
     assert not F.relu(w * torch.tensor([0.5, 1, 2]) + b).any()
-    assert F.relu(w * torch.tensor(-1.0) + b) > 0                      # other data
+    assert F.relu(w * torch.tensor(-1.0) + b) > 0  # other data
     optimizer = torch.optim.SGD([w, b], 0.05, momentum=0.9)
     w.grad, b.grad = torch.tensor(-20.0), torch.tensor(-20.0)
-    optimizer.step()                                                   # a gradient from before it was shut
+    optimizer.step()  # a gradient from before it was shut
     assert w * 0.5 + b < 0
     for _ in range(20):
         optimizer.zero_grad(set_to_none=False)
         optimizer.step()
-    assert w * 0.5 + b > 0                                             # momentum alone
+    assert w * 0.5 + b > 0  # momentum alone
     x = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     for decay_of_b, recovers in ((0.1, False), (0.0, True)):
         sgd = lambda w, b: torch.optim.SGD(
@@ -324,4 +337,4 @@ def check_weight_decay_and_a_dead_unit():
     for method, recovers in ((torch.optim.SGD, False), (torch.optim.AdamW, False), (torch.optim.Adam, True)):
         assert opens(-1.0, 1.5, x, lambda w, b: method([w, b], lr=0.01, weight_decay=0.1), 300) is recovers
     overshoots = lambda w, b: torch.optim.SGD([w, b], 0.05, momentum=0.9, weight_decay=0.1)
-    assert opens(-1.0, 1.5, x, overshoots, 300)                        # hence plain SGD
+    assert opens(-1.0, 1.5, x, overshoots, 300)  # hence plain SGD

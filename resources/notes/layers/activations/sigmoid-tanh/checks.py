@@ -98,7 +98,9 @@ def check_contract():
 @pitfall("`1 - torch.sigmoid(x)` is exactly zero")
 def check_rounding():
     assert torch.sigmoid(torch.tensor([-120.0, 20.0])).tolist() == [0, 1]
-    assert (torch.sigmoid(torch.linspace(17, 90, 500)) == 1).all() and (torch.sigmoid(torch.linspace(-90, 16, 500)) < 1).all()
+    assert (torch.sigmoid(torch.linspace(17, 90, 500)) == 1).all() and (
+        torch.sigmoid(torch.linspace(-90, 16, 500)) < 1
+    ).all()
     stated("6e−8", 1 - np.nextafter(np.float32(1), np.float32(0)))
     assert 1 - torch.sigmoid(torch.tensor(20.0)) == 0 and torch.sigmoid(torch.tensor(-20.0)) > 2e-9
     assert torch.tanh(torch.tensor([-20.0, 20.0])).tolist() == [-1, 1]
@@ -176,7 +178,10 @@ def check_sigmoid_twice():
 def check_table():
     x = torch.linspace(-10, 10, 20001, dtype=torch.float64, requires_grad=True)
     for f, low, high, top in (
-        (torch.sigmoid, 0, 1, 0.25), (torch.tanh, -1, 1, 1), (F.relu, -1e-9, 11, 1), (F.silu, -0.2785, 11, 1.0998)
+        (torch.sigmoid, 0, 1, 0.25),
+        (torch.tanh, -1, 1, 1),
+        (F.relu, -1e-9, 11, 1),
+        (F.silu, -0.2785, 11, 1.0998),
     ):
         y = f(x)
         assert low < y.min() < low + 1e-3 and y.max() < high
@@ -209,7 +214,10 @@ def check_other_claims():
 def check_inverses():
     x = torch.linspace(-5, 5, 101, dtype=torch.float64)
     assert torch.allclose(torch.logit(torch.sigmoid(x)), x) and torch.allclose(torch.atanh(torch.tanh(x)), x)
-    assert torch.logit(torch.tensor([0.0, 1.0])).tolist() == [-torch.inf, torch.inf] and torch.atanh(torch.tensor(1.0)) == torch.inf
+    assert (
+        torch.logit(torch.tensor([0.0, 1.0])).tolist() == [-torch.inf, torch.inf]
+        and torch.atanh(torch.tensor(1.0)) == torch.inf
+    )
     assert torch.logit(torch.tensor([0.0, 1.0]), eps=1e-6).isfinite().all()
     assert torch.logit(torch.ones(1, dtype=torch.float16), eps=1e-6).isinf().all()
 

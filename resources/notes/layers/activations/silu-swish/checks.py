@@ -55,7 +55,9 @@ def check_swish():
 @formula(HARD)
 def check_hardswish():
     x = torch.cat([torch.randn(200, dtype=torch.float64) * 4, torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64)])
-    np.testing.assert_allclose(x.numpy() * np.minimum(np.maximum(x.numpy() + 3, 0), 6) / 6, nn.Hardswish()(x).numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        x.numpy() * np.minimum(np.maximum(x.numpy() + 3, 0), 6) / 6, nn.Hardswish()(x).numpy(), atol=1e-12
+    )
 
 
 @formula(SWIGLU)
@@ -102,7 +104,10 @@ def check_shape_of_the_curves():
     _, hard, _ = curve(F.hardswish)
     stated("−0.375", hard.min())
     stated("0.1423", (hard - y).abs().max())
-    assert abs(abs(x[(hard - y).abs().argmax()].item()) - 3) < 1e-3 and abs((hard - y)[x.abs().sub(3).abs().argmin()].abs().item() - 0.1423) < 1e-3
+    assert (
+        abs(abs(x[(hard - y).abs().argmax()].item()) - 3) < 1e-3
+        and abs((hard - y)[x.abs().sub(3).abs().argmin()].abs().item() - 0.1423) < 1e-3
+    )
     stated("0.1930", (F.gelu(x) - y).abs().max())
     assert abs((F.relu(x) - y).abs().max().item() - 0.2785) < 5e-5
     stated("−0.17", F.gelu(x).min())
@@ -149,7 +154,10 @@ def check_initialization():
     normalized = weak
     for depth in range(20):
         weight = nn.init.kaiming_normal_(torch.empty(256, 256), nonlinearity="relu")
-        weak, normalized = F.silu(weak) @ weight.T, F.batch_norm(F.silu(normalized) @ weight.T, None, None, training=True)
+        weak, normalized = (
+            F.silu(weak) @ weight.T,
+            F.batch_norm(F.silu(normalized) @ weight.T, None, None, training=True),
+        )
         assert depth > 1 or weak.std() > 0.4
         strong = F.silu(strong) @ torch.randn(512, 512) * 1.6765 / 512**0.5
     exact = F.silu(exact) @ torch.randn(1024, 1024) * 1.6765 / 32
@@ -186,5 +194,9 @@ def check_models():
     with torch.device("meta"):
         assert any(isinstance(m, nn.GELU) for m in torchvision.models.convnext_tiny().modules())
         mobile, efficient = torchvision.models.mobilenet_v3_large(), torchvision.models.efficientnet_b0()
-    assert any(isinstance(m, nn.Hardswish) for m in mobile.modules()) and not any(isinstance(m, nn.SiLU) for m in mobile.modules())
-    assert any(isinstance(m, nn.SiLU) for m in efficient.modules()) and not any(isinstance(m, nn.Hardswish) for m in efficient.modules())
+    assert any(isinstance(m, nn.Hardswish) for m in mobile.modules()) and not any(
+        isinstance(m, nn.SiLU) for m in mobile.modules()
+    )
+    assert any(isinstance(m, nn.SiLU) for m in efficient.modules()) and not any(
+        isinstance(m, nn.Hardswish) for m in efficient.modules()
+    )

@@ -17,8 +17,10 @@ m = \max_j z_j, \qquad p_i = \frac{e^{z_i - m}}{\sum_{j} e^{z_j - m}}, \qquad \l
 DERIVATIVES = r"""
 \frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j), \qquad \frac{\partial (-\log p_y)}{\partial z_j} = p_j - \delta_{jy}
 """
-sourced("Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, sections 4.2 and 5",
-        "Is a softmax output a probability one can trust?")
+sourced(
+    "Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, sections 4.2 and 5",
+    "Is a softmax output a probability one can trust?",
+)
 Z = torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)
 
 
@@ -58,7 +60,9 @@ def check_derivatives():
         np.testing.assert_allclose(p[:, None] * (np.eye(size) - p[None, :]), library, atol=1e-12)
         for y in range(size):
             loss = lambda v: F.cross_entropy(v[None], torch.tensor([y]))
-            np.testing.assert_allclose(p - np.eye(size)[y], torch.autograd.functional.jacobian(loss, z).numpy(), atol=1e-12)
+            np.testing.assert_allclose(
+                p - np.eye(size)[y], torch.autograd.functional.jacobian(loss, z).numpy(), atol=1e-12
+            )
 
 
 @check
@@ -66,7 +70,11 @@ def check_worked_example():
     for text, value in zip(["7.389", "2.718"], Z.exp()):
         stated(text, value)
     stated("11.107", Z.exp().sum())
-    for temperature, texts in {1: ["0.665", "0.245", "0.090"], 0.5: ["0.867", "0.117", "0.016"], 2: ["0.506", "0.307", "0.186"]}.items():
+    for temperature, texts in {
+        1: ["0.665", "0.245", "0.090"],
+        0.5: ["0.867", "0.117", "0.016"],
+        2: ["0.506", "0.307", "0.186"],
+    }.items():
         for text, value in zip(texts, torch.softmax(Z / temperature, -1)):
             stated(text, value)
     p, more = torch.softmax(Z, -1), torch.softmax(Z + torch.tensor([0, 1, 0]), -1)
@@ -118,7 +126,11 @@ def check_rows_that_are_masked_throughout():
         empty = (scores == -math.inf).all(-1, keepdim=True)
         q = torch.where(empty, 0.0, torch.softmax(scores.masked_fill(empty, 0.0), -1))
         (gradient,) = torch.autograd.grad((q * torch.tensor([1.0, 3.0])).sum(), leaf)
-        assert torch.equal(q[1], torch.zeros(2)) and torch.equal(gradient[1], torch.zeros(2)) and gradient[0].abs().sum() > 0
+        assert (
+            torch.equal(q[1], torch.zeros(2))
+            and torch.equal(gradient[1], torch.zeros(2))
+            and gradient[0].abs().sum() > 0
+        )
     assert torch.softmax(torch.tensor([math.inf, 0.0]).clamp(max=1e4), -1).tolist() == [1.0, 0.0]
 
 
@@ -197,7 +209,9 @@ def check_questions():
 def check_confidently_wrong_answers():
     z = torch.tensor([10.0, -10.0], dtype=torch.float64)
     entropy = torch.autograd.functional.jacobian(lambda v: F.cross_entropy(v[None], torch.tensor([1])), z)
-    squared = torch.autograd.functional.jacobian(lambda v: (torch.softmax(v, -1) - torch.tensor([0.0, 1.0])).square().sum(), z)
+    squared = torch.autograd.functional.jacobian(
+        lambda v: (torch.softmax(v, -1) - torch.tensor([0.0, 1.0])).square().sum(), z
+    )
     assert torch.allclose(F.cross_entropy(z[None], torch.tensor([1])), torch.logsumexp(z, 0) - z[1])
     assert entropy.abs().max() > 0.999 and squared.abs().max() < 1e-7
 
@@ -221,8 +235,13 @@ def check_rounding_makes_a_tie():
 @check
 def check_gradient_after_nan_to_num_depends_on_how_the_mask_was_put_on():
     keep = torch.tensor([[True, False], [False, False]])
-    ways = {"add": lambda z: z + torch.zeros(2, 2).masked_fill(~keep, -torch.inf), "fill": lambda z: z.masked_fill(~keep, -torch.inf)}
+    ways = {
+        "add": lambda z: z + torch.zeros(2, 2).masked_fill(~keep, -torch.inf),
+        "fill": lambda z: z.masked_fill(~keep, -torch.inf),
+    }
     for name, masked in ways.items():
         z = torch.randn(2, 2, requires_grad=True)
-        (gradient,) = torch.autograd.grad((torch.softmax(masked(z), -1).nan_to_num() * torch.tensor([1.0, 3.0])).sum(), z)
+        (gradient,) = torch.autograd.grad(
+            (torch.softmax(masked(z), -1).nan_to_num() * torch.tensor([1.0, 3.0])).sum(), z
+        )
         assert bool(gradient[1].isnan().any()) is (name == "add")

@@ -85,7 +85,9 @@ def check_additive_score():
         W_q, W_k, w = (layer.weight.detach().numpy() for layer in (project_q, project_k, score))
         for i in range(L):
             for j in range(S):
-                np.testing.assert_allclose(w[0] @ np.tanh(W_q @ q.numpy()[i] + W_k @ k.numpy()[j]), library[i, j], atol=1e-12)
+                np.testing.assert_allclose(
+                    w[0] @ np.tanh(W_q @ q.numpy()[i] + W_k @ k.numpy()[j]), library[i, j], atol=1e-12
+                )
 
 
 @check
@@ -157,7 +159,9 @@ def check_float_masks_are_added():
     assert torch.allclose(ratio, torch.full((3,), math.e).double())
     for hiding in (mask.bool(), torch.zeros(5).double().masked_fill(mask == 0, -math.inf)):
         weights = sdpa(q, k, torch.eye(5).double(), attn_mask=hiding)
-        assert torch.equal(weights[:, 3:], torch.zeros(3, 2).double()) and torch.allclose(weights.sum(1), torch.ones(3).double())
+        assert torch.equal(weights[:, 3:], torch.zeros(3, 2).double()) and torch.allclose(
+            weights.sum(1), torch.ones(3).double()
+        )
     attention = nn.MultiheadAttention(4, 2).double()
     assert (attention(q, k, k, attn_mask=mask.expand(3, 5))[1] > 0).all()
     for hiding in (~mask.bool(), torch.zeros(5).double().masked_fill(mask == 0, -math.inf)):
@@ -186,7 +190,9 @@ def check_causal_alignment():
     assert torch.allclose(sdpa(q, k, v, is_causal=True), v[:, :, :1], atol=1e-6)
     q = torch.randn(1, 1, 3, 4)
     lower_right = torch.ones(3, 6, dtype=torch.bool).tril(3)
-    assert torch.allclose(sdpa(q, k, v, attn_mask=causal_lower_right(3, 6)), sdpa(q, k, v, attn_mask=lower_right), atol=1e-6)
+    assert torch.allclose(
+        sdpa(q, k, v, attn_mask=causal_lower_right(3, 6)), sdpa(q, k, v, attn_mask=lower_right), atol=1e-6
+    )
     raises(ValueError, lambda: sdpa(q, k, v, attn_mask=causal_lower_right(3, 6), is_causal=True))
     assert torch.allclose(sdpa(q[:, :, -1:], k, v), sdpa(q, k, v, attn_mask=lower_right)[:, :, -1:], atol=1e-6)
 

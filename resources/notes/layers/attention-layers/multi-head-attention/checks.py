@@ -29,7 +29,9 @@ def multi_head(X, Y, mask, in_weight, in_bias, W_O, b_O, H):
     results, all_weights = [], []
     for h in range(H):
         block = slice(h * d_h, (h + 1) * d_h)
-        (W_Q, W_K, W_V), (b_Q, b_K, b_V) = ([part[block] for part in np.split(stacked, 3)] for stacked in (in_weight, in_bias))
+        (W_Q, W_K, W_V), (b_Q, b_K, b_V) = (
+            [part[block] for part in np.split(stacked, 3)] for stacked in (in_weight, in_bias)
+        )
         Q, K, V = X @ W_Q.T + b_Q, Y @ W_K.T + b_K, Y @ W_V.T + b_V
         scores = np.exp(Q @ K.T / math.sqrt(d_h) + mask)
         weights = scores / scores.sum(-1, keepdims=True)
@@ -46,7 +48,10 @@ def random_layer(d, H, **options):
 
 
 def arrays(layer):
-    return [p.detach().numpy() for p in (layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias)]
+    return [
+        p.detach().numpy()
+        for p in (layer.in_proj_weight, layer.in_proj_bias, layer.out_proj.weight, layer.out_proj.bias)
+    ]
 
 
 @formula(PROJECTIONS, HEAD, JOINED)
@@ -69,10 +74,14 @@ def check_projections():
     layer = random_layer(12, 3)
     x, y = torch.randn(4, 12, dtype=torch.float64), torch.randn(7, 12, dtype=torch.float64)
     projected = F._in_projection_packed(x, y, y, layer.in_proj_weight, layer.in_proj_bias)
-    for source, weight, bias, library in zip((x, y, y), np.split(arrays(layer)[0], 3), np.split(arrays(layer)[1], 3), projected):
+    for source, weight, bias, library in zip(
+        (x, y, y), np.split(arrays(layer)[0], 3), np.split(arrays(layer)[1], 3), projected
+    ):
         for h in range(3):
             block = slice(4 * h, 4 * h + 4)
-            np.testing.assert_allclose(source.numpy() @ weight[block].T + bias[block], library[:, block].detach().numpy(), atol=1e-12)
+            np.testing.assert_allclose(
+                source.numpy() @ weight[block].T + bias[block], library[:, block].detach().numpy(), atol=1e-12
+            )
     before = layer(x[:, None], y[:, None], y[:, None])[0]
     with torch.no_grad():
         layer.in_proj_bias[12:24] += 5
@@ -161,11 +170,16 @@ def check_masks():
     wrong = layer(x, x, x, attn_mask=mask.repeat(2, 1, 1), average_attn_weights=False)[1] == 0
     assert wrong[0, 1, :, 2:].all() and not wrong[1, 0].any()
     keep = ~mask[1]
-    q, k, v = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in F.linear(x, layer.in_proj_weight, layer.in_proj_bias).chunk(3, -1))
+    q, k, v = (
+        part.unflatten(-1, (2, 4)).transpose(1, 2)
+        for part in F.linear(x, layer.in_proj_weight, layer.in_proj_bias).chunk(3, -1)
+    )
     ours = layer.out_proj(F.scaled_dot_product_attention(q, k, v, attn_mask=keep).transpose(1, 2).flatten(2))
     assert torch.allclose(ours, layer(x, x, x, attn_mask=~keep)[0], atol=1e-6)
     opposite = layer(x, x, x, attn_mask=keep, average_attn_weights=False)[1] == 0
-    assert torch.equal(opposite, keep.expand(2, 2, 4, 4)) and not torch.allclose(ours, layer(x, x, x, attn_mask=keep)[0], atol=1e-3)
+    assert torch.equal(opposite, keep.expand(2, 2, 4, 4)) and not torch.allclose(
+        ours, layer(x, x, x, attn_mask=keep)[0], atol=1e-3
+    )
 
 
 @pitfall("NaN as soon as one sample is all padding")
@@ -257,7 +271,9 @@ def check_permutation_equivariance():
     shuffled = x[:, order]
     assert torch.allclose(layer(shuffled, shuffled, shuffled)[0], layer(x, x, x)[0][:, order])
     causal, turned = torch.ones(5, 5, dtype=torch.bool).triu(1), x.flip(1)
-    assert not torch.allclose(layer(turned, turned, turned, attn_mask=causal)[0], layer(x, x, x, attn_mask=causal)[0].flip(1))
+    assert not torch.allclose(
+        layer(turned, turned, turned, attn_mask=causal)[0], layer(x, x, x, attn_mask=causal)[0].flip(1)
+    )
 
 
 @holds("Cost", "When does the quadratic part dominate?")
@@ -273,5 +289,8 @@ def check_multiply_adds():
 def check_unbatched_input():
     layer = nn.MultiheadAttention(8, 2)
     query, memory = torch.randn(5, 8), torch.randn(7, 8)
-    (alone, weights), (together, _) = layer(query, memory, memory), layer(query[:, None], memory[:, None], memory[:, None])
+    (alone, weights), (together, _) = (
+        layer(query, memory, memory),
+        layer(query[:, None], memory[:, None], memory[:, None]),
+    )
     assert weights.shape == (5, 7) and torch.allclose(alone, together[:, 0], atol=1e-6)

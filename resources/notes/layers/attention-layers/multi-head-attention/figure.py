@@ -38,12 +38,16 @@ def two_heads_and_their_average() -> Figure:
     assert (average[inner, inner - 1] > 0.45).all() and (average[inner, inner + 1] > 0.45).all()
 
     drawn, panels = plt.subplots(1, 3, sharey=True, figsize=(5.6, 2.3))
-    for panel, weights, title in zip(panels, (heads[0], heads[1], average), ("head 1: previous", "head 2: next", "average of heads")):
+    for panel, weights, title in zip(
+        panels, (heads[0], heads[1], average), ("head 1: previous", "head 2: next", "average of heads")
+    ):
         for row in range(TOKENS):
             for column in range(TOKENS):
                 weight = float(weights[row, column])
                 if weight > 0.02:
-                    panel.add_patch(Rectangle((column + 0.5, row + 0.5), 1, 1, facecolor=BLUE, alpha=round(weight, 2), linewidth=0))
+                    panel.add_patch(
+                        Rectangle((column + 0.5, row + 0.5), 1, 1, facecolor=BLUE, alpha=round(weight, 2), linewidth=0)
+                    )
         edges = np.arange(TOKENS + 1) + 0.5
         panel.vlines(edges, 0.5, TOKENS + 0.5, color=QUIET, linewidth=0.4)
         panel.hlines(edges, 0.5, TOKENS + 0.5, color=QUIET, linewidth=0.4)

@@ -57,7 +57,9 @@ def check_non_local():
         ours = non_local(positions, *(m.numpy() for m in (theta, phi, g, out)))
         np.testing.assert_allclose(ours, library.numpy(), atol=1e-10)
         order = np.random.permutation(h * w)
-        np.testing.assert_allclose(non_local(positions[order], *(m.numpy() for m in (theta, phi, g, out))), ours[order], atol=1e-10)
+        np.testing.assert_allclose(
+            non_local(positions[order], *(m.numpy() for m in (theta, phi, g, out))), ours[order], atol=1e-10
+        )
         if c > 2:
             scaled = F.scaled_dot_product_attention(q, k, v)
             assert not torch.allclose(scaled, F.scaled_dot_product_attention(q, k, v, scale=1.0), atol=1e-3)
@@ -68,7 +70,12 @@ def check_non_local():
 def check_global_context():
     for c, r, h, w in [(8, 2, 1, 1), (8, 2, 4, 3), (32, 4, 5, 5)]:
         key = nn.Conv2d(c, 1, 1).double()
-        mix = nn.Sequential(nn.Conv2d(c, c // r, 1, bias=False), nn.LayerNorm([c // r, 1, 1]), nn.ReLU(), nn.Conv2d(c // r, c, 1, bias=False)).double()
+        mix = nn.Sequential(
+            nn.Conv2d(c, c // r, 1, bias=False),
+            nn.LayerNorm([c // r, 1, 1]),
+            nn.ReLU(),
+            nn.Conv2d(c // r, c, 1, bias=False),
+        ).double()
         x = torch.randn(1, c, h, w, dtype=torch.float64) * 2
         alpha = key(x).flatten(2).softmax(-1)
         library = (x + mix((x.flatten(2) @ alpha.mT)[..., None]))[0].flatten(1).T.detach().numpy()
@@ -96,7 +103,10 @@ def check_counts():
     c, r = 256, 16
     inner = [nn.Conv2d(c, c // 2, 1, bias=False) for _ in range(3)] + [nn.Conv2d(c // 2, c, 1, bias=False)]
     assert sum(m.weight.numel() for m in inner) == 2 * c * c
-    assert sum(m.weight.numel() for m in (nn.Conv2d(c, 1, 1), nn.Conv2d(c, c // r, 1), nn.Conv2d(c // r, c, 1))) == 2 * c * c // r + c
+    assert (
+        sum(m.weight.numel() for m in (nn.Conv2d(c, 1, 1), nn.Conv2d(c, c // r, 1), nn.Conv2d(c // r, c, 1)))
+        == 2 * c * c // r + c
+    )
     assert nn.LayerNorm([c // r, 1, 1]).weight.numel() == c // r  # a further weight, no convolution's
     p = 100  # positions: projections, then scores and weighted sums over C/2 channels
     assert 4 * c * (c // 2) * p + 2 * p * p * (c // 2) == 2 * c * c * p + c * p * p
@@ -107,7 +117,9 @@ def check_counts():
 @pitfall('"Given normalized_shape=[16], expected input with shape [*, 16]"')
 def check_layer_norm_axes():
     hidden = torch.randn(2, 16, 1, 1)
-    raises(RuntimeError, lambda: nn.LayerNorm(16)(hidden), "Given normalized_shape=[16], expected input with shape [*, 16]")
+    raises(
+        RuntimeError, lambda: nn.LayerNorm(16)(hidden), "Given normalized_shape=[16], expected input with shape [*, 16]"
+    )
     assert torch.allclose(nn.LayerNorm([16, 1, 1])(hidden)[..., 0, 0], nn.LayerNorm(16)(hidden[..., 0, 0]), atol=1e-6)
 
 
@@ -138,7 +150,9 @@ def check_numbers_kept_for_the_backward_pass():
     narrow = lambda x: F.scaled_dot_product_attention(*[tokens(x[:, :2])] * 2, tokens(x), scale=1.0)
     assert kept(narrow, 32) == 1024**2
     x = torch.randn(1, 4, 6, 6)
-    assert torch.allclose(fused(x, True)[:, 0], fused(x, False), atol=1e-5) and torch.allclose(fused(x, False), naive(x), atol=1e-5)
+    assert torch.allclose(fused(x, True)[:, 0], fused(x, False), atol=1e-5) and torch.allclose(
+        fused(x, False), naive(x), atol=1e-5
+    )
 
 
 @pitfall("A pretrained network gets worse when the block is inserted")
@@ -154,7 +168,10 @@ def check_insertion_into_a_trained_network():
         F.cross_entropy(head(first(images[batch])), classes[batch]).backward()
         optimizer.step()
     inner, norm = [nn.Conv2d(16, 8, 1) for _ in range(3)] + [nn.Conv2d(8, 16, 1)], nn.BatchNorm2d(16)
-    key, mix = nn.Conv2d(16, 1, 1), nn.Sequential(nn.Conv2d(16, 4, 1), nn.LayerNorm([4, 1, 1]), nn.ReLU(), nn.Conv2d(4, 16, 1))
+    key, mix = (
+        nn.Conv2d(16, 1, 1),
+        nn.Sequential(nn.Conv2d(16, 4, 1), nn.LayerNorm([4, 1, 1]), nn.ReLU(), nn.Conv2d(4, 16, 1)),
+    )
 
     def gathered(x):
         q, k, v = (f(x).flatten(2).mT for f in inner[:3])
@@ -230,7 +247,10 @@ def check_table():
 
 @pitfall("A rewrite with `nn.MultiheadAttention` differs")
 def check_multi_head_attention_scales():
-    layer, x = nn.MultiheadAttention(8, 1, bias=False, batch_first=True, dtype=torch.float64), torch.randn(1, 6, 8, dtype=torch.float64)
+    layer, x = (
+        nn.MultiheadAttention(8, 1, bias=False, batch_first=True, dtype=torch.float64),
+        torch.randn(1, 6, 8, dtype=torch.float64),
+    )
     theta, phi, g = (m.detach() for m in layer.in_proj_weight.chunk(3))
     ours = non_local(x[0].numpy(), *(m.numpy() for m in (theta, phi, g, layer.out_proj.weight.detach())))
     assert not np.allclose(ours, (x + layer(x, x, x)[0])[0].detach().numpy(), atol=1e-3)

@@ -12,7 +12,7 @@ def context() -> Figure:
     """Attention maps of two queries of a non-local block and of a global context block, on a map with two regions."""
     torch.manual_seed(0)
     kinds = torch.zeros(SIZE, SIZE, dtype=torch.long)
-    kinds[:, SIZE // 2 + 1:] = 1
+    kinds[:, SIZE // 2 + 1 :] = 1
     kinds[2:5, 1:4] = 1
     features = F.one_hot(kinds, 2).float() * 2 - 1 + 0.3 * torch.randn(SIZE, SIZE, 2)
     x = features.flatten(0, 1)[None]
@@ -29,8 +29,13 @@ def context() -> Figure:
         panel.scatter(columns, rows, s=1500 * values, marker="s", color=BLUE, linewidths=0)
         if name in queries:
             row, column = queries[name]
-            panel.plot(column, row, marker="o", markersize=9, markerfacecolor="none", markeredgecolor=ORANGE, markeredgewidth=2)
-        for edge in ([[SIZE // 2 + 0.5] * 2, [-0.5, SIZE - 0.5]], [[0.5, 3.5, 3.5, 0.5, 0.5], [1.5, 1.5, 4.5, 4.5, 1.5]]):
+            panel.plot(
+                column, row, marker="o", markersize=9, markerfacecolor="none", markeredgecolor=ORANGE, markeredgewidth=2
+            )
+        for edge in (
+            [[SIZE // 2 + 0.5] * 2, [-0.5, SIZE - 0.5]],
+            [[0.5, 3.5, 3.5, 0.5, 0.5], [1.5, 1.5, 4.5, 4.5, 1.5]],
+        ):
             panel.plot(*edge, color=INK, linewidth=0.8)
         panel.set_title(name)
         panel.set_xlim(-0.8, SIZE - 0.2)

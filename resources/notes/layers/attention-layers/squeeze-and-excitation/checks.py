@@ -25,7 +25,10 @@ sourced("SENet, arXiv 1709.01507, section 3.3 and figure 3", "Where does it go i
 
 
 def weights(block):
-    return [p.detach().numpy() for p in (block.fc1.weight.flatten(1), block.fc1.bias, block.fc2.weight.flatten(1), block.fc2.bias)]
+    return [
+        p.detach().numpy()
+        for p in (block.fc1.weight.flatten(1), block.fc1.bias, block.fc2.weight.flatten(1), block.fc2.bias)
+    ]
 
 
 def gates(x, block):
@@ -81,7 +84,11 @@ def check_by_hand():
 def check_parameters():
     stated("8,464", sum(p.numel() for p in SqueezeExcitation(256, 16).parameters()))
     resnet = torchvision.models.resnet50()
-    widths = [block.conv3.out_channels for block in resnet.modules() if isinstance(block, torchvision.models.resnet.Bottleneck)]
+    widths = [
+        block.conv3.out_channels
+        for block in resnet.modules()
+        if isinstance(block, torchvision.models.resnet.Bottleneck)
+    ]
     assert len(widths) == 16
     total = sum(SqueezeExcitation(c, c // 16).fc1.weight.numel() * 2 for c in widths)
     stated("2,514,944", total)
@@ -108,8 +115,13 @@ def check_other_rows():
     assert sum(p.numel() for p in heads.parameters()) == 4 * c * c
 
 
-@holds("SE", "Is SE attention?", "Why a sigmoid and not a softmax?", "Why a bottleneck?",
-       "Can it be folded into the convolution like [BatchNorm](topic:batchnorm-folding)?")
+@holds(
+    "SE",
+    "Is SE attention?",
+    "Why a sigmoid and not a softmax?",
+    "Why a bottleneck?",
+    "Can it be folded into the convolution like [BatchNorm](topic:batchnorm-folding)?",
+)
 def check_gates():
     block, x = SqueezeExcitation(64, 4).double(), 3 * torch.randn(2, 64, 5, 5, dtype=torch.float64)
     gate = (block(x) / x)[..., 0, 0]
@@ -174,7 +186,9 @@ def check_insertion_into_a_trained_network():
     pixels, classes = handwritten_digits()
     images = pixels.view(-1, 1, 8, 8)
     blocks = [Residual(16) for _ in range(8)]
-    network = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    network = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10)
+    )
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
     for _ in range(40):
         batch = torch.randperm(len(images))[:64]
@@ -200,11 +214,17 @@ def check_ported_weights():
     source, x = SqueezeExcitation(72, 24, scale_activation=nn.Hardsigmoid), torch.randn(2, 72, 5, 5)
     same, soft, inside = (
         SqueezeExcitation(72, 24, **options)
-        for options in ({"scale_activation": nn.Hardsigmoid}, {}, {"activation": nn.SiLU, "scale_activation": nn.Hardsigmoid})
+        for options in (
+            {"scale_activation": nn.Hardsigmoid},
+            {},
+            {"activation": nn.SiLU, "scale_activation": nn.Hardsigmoid},
+        )
     )
     for block in (same, soft, inside):
         block.load_state_dict(source.state_dict())
-    assert torch.equal(same(x), source(x)) and all((block(x) - source(x)).abs().max() > 1e-3 for block in (soft, inside))
+    assert torch.equal(same(x), source(x)) and all(
+        (block(x) - source(x)).abs().max() > 1e-3 for block in (soft, inside)
+    )
     raises(RuntimeError, lambda: SqueezeExcitation(72, 72 // 4).load_state_dict(source.state_dict()), "size mismatch")
 
 

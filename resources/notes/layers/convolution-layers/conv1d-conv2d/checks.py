@@ -38,14 +38,19 @@ def check_one_dimension():
 
 @formula(TWO)
 def check_two_dimensions():
-    for s, d, p, K in [((1, 1), (1, 1), (0, 0), (3, 3)), ((2, 1), (1, 2), (1, 2), (3, 2)), ((1, 3), (2, 1), (0, 1), (2, 4))]:
+    for s, d, p, K in [
+        ((1, 1), (1, 1), (0, 0), (3, 3)),
+        ((2, 1), (1, 2), (1, 2), (3, 2)),
+        ((1, 3), (2, 1), (0, 1), (2, 4)),
+    ]:
         layer = nn.Conv2d(3, 2, K, stride=s, dilation=d, padding=p, dtype=torch.float64)
         x = torch.randn(2, 3, 7, 8, dtype=torch.float64)
         library = layer(x).detach().numpy()
         w, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
         for u, v in np.ndindex(library.shape[2:]):
             ours = b + sum(
-                at(x.numpy(), s[0] * u + d[0] * k - p[0], s[1] * v + d[1] * m - p[1]) @ w[:, :, k, m].T for k, m in np.ndindex(*K)
+                at(x.numpy(), s[0] * u + d[0] * k - p[0], s[1] * v + d[1] * m - p[1]) @ w[:, :, k, m].T
+                for k, m in np.ndindex(*K)
             )
             np.testing.assert_allclose(ours, library[:, :, u, v], atol=1e-12)
 
@@ -67,7 +72,12 @@ def check_parameters():
         assert nn.Conv2d(7, 5, K).weight.numel() == K * nn.Conv1d(7, 5, K).weight.numel()
     stated("90,100", number(nn.Conv1d(300, 100, 3)))
     stated("90,100", number(nn.Conv2d(1, 100, (3, 300))))
-    for text, layer in [("90,000", nn.Conv1d(300, 100, 3)), ("270,000", nn.Conv2d(300, 100, 3)), ("810,000", nn.Conv3d(300, 100, 3)), ("30,000", nn.Conv1d(300, 100, 1))]:
+    for text, layer in [
+        ("90,000", nn.Conv1d(300, 100, 3)),
+        ("270,000", nn.Conv2d(300, 100, 3)),
+        ("810,000", nn.Conv3d(300, 100, 3)),
+        ("30,000", nn.Conv1d(300, 100, 1)),
+    ]:
         stated(text, layer.weight.numel())
 
 
@@ -82,7 +92,13 @@ def check_worked_example():
 @holds("Input → output, 1d", "Input → output, 2d", "dtype", "Parameters", "Defaults", "Same in train and eval?")
 def check_contract():
     layer = nn.Conv1d(8, 4, 3)
-    assert (layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode) == ((1,), (0,), (1,), 1, "zeros")
+    assert (layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode) == (
+        (1,),
+        (0,),
+        (1,),
+        1,
+        "zeros",
+    )
     assert layer.bias.shape == (4,) and layer(torch.randn(8, 10)).shape == (4, 8)
     assert nn.Conv2d(3, 4, 3)(torch.randn(3, 9, 8)).shape == (4, 7, 6)
     assert layer(torch.randn(2, 8, 10)).shape == (2, 4, 8)
@@ -113,7 +129,9 @@ def check_axes_swapped():
     assert rnn.shape == (11, 3, 7) and nn.Conv1d(7, 2, 3)(rnn.permute(1, 2, 0)).shape == (3, 2, 9)
     assert nn.GRU(5, 7, batch_first=True)(torch.randn(3, 11, 5))[0].shape == (3, 11, 7)
     x, layer = torch.randn(2, 8, 8), nn.Conv1d(8, 4, 3, padding=1)
-    assert layer(x).shape == layer(x.transpose(1, 2)).shape and not torch.allclose(layer(x), layer(x.transpose(1, 2)), atol=0.1)
+    assert layer(x).shape == layer(x.transpose(1, 2)).shape and not torch.allclose(
+        layer(x), layer(x.transpose(1, 2)), atol=0.1
+    )
 
 
 @pitfall("A whole batch is taken for one sample")
@@ -126,7 +144,12 @@ def check_batch_taken_for_channels():
 
 @pitfall('"TextCNN needs Conv2d"')
 def check_text_needs_no_conv2d():
-    words, other, one, two = torch.randn(4, 12, 30), torch.randn(4, 12, 30), nn.Conv1d(30, 10, 3), nn.Conv2d(1, 10, (3, 30))
+    words, other, one, two = (
+        torch.randn(4, 12, 30),
+        torch.randn(4, 12, 30),
+        nn.Conv1d(30, 10, 3),
+        nn.Conv2d(1, 10, (3, 30)),
+    )
     two.load_state_dict({"weight": one.weight.mT.unsqueeze(1), "bias": one.bias})
     assert torch.allclose(one(words.mT), two(words.unsqueeze(1)).squeeze(3), atol=1e-5) and number(one) == number(two)
     one, two = nn.Conv1d(60, 10, 3), nn.Conv2d(2, 10, (3, 30))

@@ -42,8 +42,14 @@ def check_forward():
                         assert windows == size(n, k, s, p, d)
                         checked += 1
     assert checked > 1000
-    for axes, family in enumerate(((nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d), (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d),
-                                   (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d)), 1):
+    for axes, family in enumerate(
+        (
+            (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d),
+            (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d),
+            (nn.Conv3d, nn.MaxPool3d, nn.AvgPool3d),
+        ),
+        1,
+    ):
         x = torch.zeros(1, 2, *[9, 12, 7][:axes])
         expected = [size(n, 3, 2, 1) for n in x.shape[2:]]
         for layer in (family[0](2, 2, 3, 2, 1), family[1](3, 2, 1), family[2](3, 2, 1)):
@@ -64,7 +70,14 @@ def check_transposed():
                             expected = (n - 1) * s - 2 * p + d * (k - 1) + q + 1
                             if expected < 1:
                                 continue
-                            y = F.conv_transpose1d(torch.zeros(1, 1, n), torch.zeros(1, 1, k), stride=s, padding=p, dilation=d, output_padding=q)
+                            y = F.conv_transpose1d(
+                                torch.zeros(1, 1, n),
+                                torch.zeros(1, 1, k),
+                                stride=s,
+                                padding=p,
+                                dilation=d,
+                                output_padding=q,
+                            )
                             assert y.shape[-1] == expected
                             if q < s:
                                 assert size(expected, k, s, p, d) == n
@@ -124,7 +137,14 @@ def check_contract():
 
 @holds("keep the size", "halve", "no padding", "patches, as in ViT-B/16", "double, transposed")
 def check_recipes():
-    for text, arguments in [("224", (3, 1, 1, 1)), ("224", (3, 1, 2, 2)), ("112", (3, 2, 1, 1)), ("112", (2, 2, 0, 1)), ("222", (3, 1, 0, 1)), ("14", (16, 16, 0, 1))]:
+    for text, arguments in [
+        ("224", (3, 1, 1, 1)),
+        ("224", (3, 1, 2, 2)),
+        ("112", (3, 2, 1, 1)),
+        ("112", (2, 2, 0, 1)),
+        ("222", (3, 1, 0, 1)),
+        ("14", (16, 16, 0, 1)),
+    ]:
         k, s, p, d = arguments
         stated(text, F.conv1d(torch.zeros(1, 1, 224), torch.zeros(1, 1, k), stride=s, padding=p, dilation=d).shape[-1])
     stated("448", F.conv_transpose1d(torch.zeros(1, 1, 224), torch.zeros(1, 1, 4), stride=2, padding=1).shape[-1])
@@ -169,7 +189,7 @@ def check_same_and_stride():
     assert even.shape[-1] == 8 and torch.allclose(even, F.conv1d(F.pad(x, (1, 2)), torch.ones(1, 1, 4)), atol=1e-6)
 
 
-@pitfall("\"Kernel size can't be greater than actual input size\"")
+@pitfall('"Kernel size can\'t be greater than actual input size"')
 def check_adaptive_pooling_in_front_of_the_kernel():
     x, large = torch.zeros(1, 1, 4, 4), nn.Conv2d(1, 1, 7)
     raises(
@@ -179,10 +199,16 @@ def check_adaptive_pooling_in_front_of_the_kernel():
     )
     for n in (1, 4, 6, 7, 12):
         assert nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Conv2d(3, 5, 7))(torch.zeros(2, 3, n, n)).shape == (2, 5, 1, 1)
-    net = lambda stride, last=nn.Conv2d(1, 1, 3): nn.Sequential(nn.Conv2d(1, 1, 3, stride, 1), nn.Conv2d(1, 1, 3, stride, 1), last)
+    net = lambda stride, last=nn.Conv2d(1, 1, 3): nn.Sequential(
+        nn.Conv2d(1, 1, 3, stride, 1), nn.Conv2d(1, 1, 3, stride, 1), last
+    )
     small, large = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 12, 12)
     raises(RuntimeError, lambda: net(2)(small), "Kernel size can't be greater than actual input size")
-    raises(RuntimeError, lambda: net(1)(F.interpolate(large, size=2)), "Kernel size can't be greater than actual input size")
+    raises(
+        RuntimeError,
+        lambda: net(1)(F.interpolate(large, size=2)),
+        "Kernel size can't be greater than actual input size",
+    )
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Conv2d(1, 1, 3))
     for cured in (lambda: net(2)(large), lambda: net(1)(small), lambda: net(2, pooled)(small)):
         assert cured().numel() > 0

@@ -16,10 +16,18 @@ def windows() -> Figure:
         assert len(y) == count == (n - 3) // stride + 1
         unread = reads.sum(0) == 0
         assert int(unread.sum()) == (n - 3) % stride and (n < 8 or bool(unread[-1]))
-        panel.scatter(range(n), [0] * n, s=110, marker="s", color=[ORANGE if missed else QUIET for missed in unread], linewidths=0)
+        panel.scatter(
+            range(n), [0] * n, s=110, marker="s", color=[ORANGE if missed else QUIET for missed in unread], linewidths=0
+        )
         for row, window in enumerate(reads):
             cells = window.nonzero().flatten()
-            panel.plot([int(cells[0]) - 0.35, int(cells[-1]) + 0.35], [row + 1.2] * 2, color=BLUE, linewidth=5, solid_capstyle="butt")
+            panel.plot(
+                [int(cells[0]) - 0.35, int(cells[-1]) + 0.35],
+                [row + 1.2] * 2,
+                color=BLUE,
+                linewidth=5,
+                solid_capstyle="butt",
+            )
         if unread.any():
             panel.text(7.5, 0.75, "unread", color=ORANGE, ha="right", fontsize=9)
         panel.set_title(f"N = {n}, K = 3, S = {stride}: {count} windows", fontsize=8.5)

@@ -43,18 +43,28 @@ def check_one_dimension():
         valid, full = range(n - K + 1), range(n + K - 1)
         one = lambda v: torch.tensor(v)[None, None]
         np.testing.assert_allclose(cross_correlation(x, w, valid), F.conv1d(one(x), one(w))[0, 0].numpy(), atol=1e-12)
-        np.testing.assert_allclose(cross_correlation(x, w, valid), scipy.signal.correlate(x, w, mode="valid"), atol=1e-12)
+        np.testing.assert_allclose(
+            cross_correlation(x, w, valid), scipy.signal.correlate(x, w, mode="valid"), atol=1e-12
+        )
         np.testing.assert_allclose(convolution(x, w, full), np.convolve(x, w), atol=1e-12)
         np.testing.assert_allclose(convolution(x, w, full), scipy.signal.convolve(x, w), atol=1e-12)
         np.testing.assert_allclose(convolution(x, w, range(K - 1, n)), np.convolve(x, w, mode="valid"), atol=1e-12)
         assert len(np.convolve(x, w)) == n + K - 1 and len(np.convolve(x, w, mode="valid")) == n - K + 1
         np.testing.assert_allclose(np.convolve(x, w), np.convolve(w, x), atol=1e-12)
-    assert not np.allclose(scipy.signal.correlate([1.0, 2.0, 3.0], [1.0, 5.0]), scipy.signal.correlate([1.0, 5.0], [1.0, 2.0, 3.0]))
+    assert not np.allclose(
+        scipy.signal.correlate([1.0, 2.0, 3.0], [1.0, 5.0]), scipy.signal.correlate([1.0, 5.0], [1.0, 2.0, 3.0])
+    )
 
 
 @formula(LAYER)
 def check_layer():
-    cases = [((2, 7), 3, 3, 1, 1, 0), ((2, 9), 4, 2, 2, 3, 2), ((3, 5, 6), 2, 3, 1, 1, 1), ((1, 8, 7), 2, 2, 2, 2, 1), ((2, 4, 5, 4), 2, 2, 2, 1, 1)]
+    cases = [
+        ((2, 7), 3, 3, 1, 1, 0),
+        ((2, 9), 4, 2, 2, 3, 2),
+        ((3, 5, 6), 2, 3, 1, 1, 1),
+        ((1, 8, 7), 2, 2, 2, 2, 1),
+        ((2, 4, 5, 4), 2, 2, 2, 1, 1),
+    ]
     for shape, outputs, K, s, d, p in cases:
         axes = len(shape) - 1
         layer = [nn.Conv1d, nn.Conv2d, nn.Conv3d][axes - 1](shape[0], outputs, K, s, p, d, dtype=torch.float64)
@@ -81,7 +91,9 @@ def check_matrix_product():
         W = layer.weight.detach().numpy().reshape(outputs, -1)
         library = layer(x).detach().numpy()
         for n in range(2):
-            np.testing.assert_allclose(layer.bias.detach().numpy()[:, None] + W @ X[n], library[n].reshape(outputs, -1), atol=1e-10)
+            np.testing.assert_allclose(
+                layer.bias.detach().numpy()[:, None] + W @ X[n], library[n].reshape(outputs, -1), atol=1e-10
+            )
 
 
 @check
@@ -98,14 +110,20 @@ def check_parameters_and_defaults():
     stated("1,312", sum(p.numel() for p in layer.parameters()))
     assert layer.weight.shape == (16, 3, 3, 3, 3) and layer.bias.shape == (16,)
     assert nn.Conv3d(6, 4, 3, groups=2).weight.shape == (4, 3, 3, 3, 3)
-    assert (layer.stride[0], layer.padding[0], layer.dilation[0], layer.groups, layer.padding_mode) == (1, 0, 1, 1, "zeros")
+    assert (layer.stride[0], layer.padding[0], layer.dilation[0], layer.groups, layer.padding_mode) == (
+        1,
+        0,
+        1,
+        1,
+        "zeros",
+    )
     x = torch.randn(2, 3, 5, 5, 5)
     assert torch.equal(layer.train()(x), layer.eval()(x))
     shapes = []
     for axes, kind in ((1, nn.Conv1d), (2, nn.Conv2d), (3, nn.Conv3d)):
         plain = kind(4, 6, 3, groups=2)
         assert (plain.stride[0], plain.padding[0], plain.dilation[0], kind(4, 6, 3).groups) == (1, 0, 1, 1)
-        with FlopCounterMode(display=False) as counter:                          # counts a multiply-add as two
+        with FlopCounterMode(display=False) as counter:  # counts a multiply-add as two
             y = plain(torch.randn(2, 4, *[7] * axes))
         assert counter.get_total_flops() == 2 * plain.weight.numel() * 2 * 5**axes
         shapes.append(y.shape)
@@ -120,12 +138,21 @@ def check_flipping_all_spatial_axes_gives_scipy():
     wanted = scipy.signal.convolve(x.numpy(), w.numpy(), mode="valid")
     np.testing.assert_allclose(F.conv2d(x[None, None], w.flip(-2, -1)[None, None])[0, 0].numpy(), wanted, atol=1e-10)
     assert not np.allclose(F.conv2d(x[None, None], w[None, None])[0, 0].numpy(), wanted)
-    np.testing.assert_allclose(F.conv2d(x[None, None], w[None, None])[0, 0].numpy(), scipy.signal.correlate(x.numpy(), w.numpy(), mode="valid"), atol=1e-10)
+    np.testing.assert_allclose(
+        F.conv2d(x[None, None], w[None, None])[0, 0].numpy(),
+        scipy.signal.correlate(x.numpy(), w.numpy(), mode="valid"),
+        atol=1e-10,
+    )
     np.testing.assert_allclose(np.convolve(x[0], w[0]), scipy.signal.convolve(x[0], w[0]))
     reported = torch.arange(10.0).reshape(5, 2), torch.tensor([[1.0], [2.0]])
     assert F.conv2d(reported[0][None, None], reported[1][None, None])[0, 0, 0, 0] == 4
     assert scipy.signal.convolve(*(t.numpy() for t in reported), mode="valid")[0, 0] == 2
-    assert scipy.signal.correlate(x.numpy(), w.numpy()).shape == scipy.signal.convolve(x.numpy(), w.numpy()).shape == (9, 9) != wanted.shape
+    assert (
+        scipy.signal.correlate(x.numpy(), w.numpy()).shape
+        == scipy.signal.convolve(x.numpy(), w.numpy()).shape
+        == (9, 9)
+        != wanted.shape
+    )
 
 
 @check
@@ -184,7 +211,11 @@ def check_nan_with_the_fft():
         warnings.simplefilter("ignore")
         spoilt = np.isnan(scipy.signal.convolve(x, w))
     stated("108,241", spoilt.sum())
-    assert spoilt.all() and scipy.signal.choose_conv_method(x, w) == "fft" and scipy.signal.choose_conv_method(x[:20, :20], w[:3, :3]) == "direct"
+    assert (
+        spoilt.all()
+        and scipy.signal.choose_conv_method(x, w) == "fft"
+        and scipy.signal.choose_conv_method(x[:20, :20], w[:3, :3]) == "direct"
+    )
     stated("900", np.isnan(scipy.signal.convolve(x, w, method="direct")).sum())
     assert np.isfinite(scipy.signal.convolve(np.nan_to_num(x), w)).all()
 
@@ -231,7 +262,7 @@ def check_transposed_convolution_is_the_adjoint():
 def check_deformable_keeps_the_weights():
     layer, x = DeformConv2d(64, 64, 3, padding=1, bias=False), torch.randn(1, 64, 9, 9)
     stated("36,864", sum(p.numel() for p in layer.parameters()))
-    offset = nn.Conv2d(64, 2 * 9, 3, padding=1)(x)                               # two numbers per tap, from the input
+    offset = nn.Conv2d(64, 2 * 9, 3, padding=1)(x)  # two numbers per tap, from the input
     assert offset.shape == (1, 18, 9, 9) and inspect.signature(layer.forward).bind(x, offset)
 
 
@@ -256,7 +287,9 @@ def check_backward_is_a_full_convolution():
     y = F.conv2d(x, w)
     g = torch.randn_like(y)
     y.backward(g)
-    np.testing.assert_allclose(x.grad[0, 0].numpy(), scipy.signal.convolve(g[0, 0].numpy(), w[0, 0].numpy(), mode="full"), atol=1e-10)
+    np.testing.assert_allclose(
+        x.grad[0, 0].numpy(), scipy.signal.convolve(g[0, 0].numpy(), w[0, 0].numpy(), mode="full"), atol=1e-10
+    )
     assert torch.allclose(x.grad, F.conv_transpose2d(g, w))
 
 

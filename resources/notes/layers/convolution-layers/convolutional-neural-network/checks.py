@@ -24,7 +24,12 @@ def number(net):
 
 def example():
     features = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
     )
     return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
 
@@ -119,7 +124,7 @@ def check_known_models():
     with torch.device("meta"):
         pooled = nn.Sequential(vgg.features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
         assert pooled(torch.empty(1, 3, 224, 224)).shape == (1, 1000)
-        kept = nn.Sequential(nn.Linear(512, 4096), *vgg.classifier[1:])          # pooling alone: still the larger part
+        kept = nn.Sequential(nn.Linear(512, 4096), *vgg.classifier[1:])  # pooling alone: still the larger part
     assert number(pooled[3]) < number(pooled) / 20 and number(resnet.fc) < number(resnet) / 10
     assert number(kept) > number(vgg.features)
 
@@ -133,7 +138,9 @@ def check_where_the_arithmetic_and_the_weights_sit():
             for path, layer in net.named_modules():
                 if isinstance(layer, (nn.Conv2d, nn.Linear)):
                     places = lambda y: y[0, 0].numel() if y.ndim == 4 else 1
-                    layer.register_forward_hook(lambda m, _, y, path=path: work.update({path: m.weight.numel() * places(y)}))
+                    layer.register_forward_hook(
+                        lambda m, _, y, path=path: work.update({path: m.weight.numel() * places(y)})
+                    )
             net(torch.empty(1, 3, 224, 224))
         dense = sum(macs for path, macs in work.items() if path.startswith(("classifier", "fc")))
         assert dense < 0.01 * sum(work.values()) and max(work.values()) < 0.15 * sum(work.values())
@@ -143,7 +150,10 @@ def check_where_the_arithmetic_and_the_weights_sit():
 @pitfall('"mat1 and mat2 shapes cannot be multiplied"')
 def check_flatten_fixes_the_size():
     body = example()[0]
-    assert body(torch.randn(1, 1, 28, 28)).flatten(1).shape[1] == 1568 and body(torch.randn(1, 1, 32, 32)).flatten(1).shape[1] == 2048
+    assert (
+        body(torch.randn(1, 1, 28, 28)).flatten(1).shape[1] == 1568
+        and body(torch.randn(1, 1, 32, 32)).flatten(1).shape[1] == 2048
+    )
     raises(
         RuntimeError,
         lambda: nn.Sequential(body, nn.Flatten(), nn.Linear(1568, 10))(torch.randn(2, 1, 32, 32)),
@@ -183,7 +193,9 @@ class BlurredPool(nn.Module):
 
 def convolutions(pool):
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), pool(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), pool())
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), pool(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), pool()
+    )
 
 
 def digits():
@@ -226,7 +238,11 @@ def check_invariance_needs_help_and_stays_approximate():
         net.requires_grad_(False)
         signal = net(x) - net(torch.zeros_like(x))
         change[name] = float((net(x.roll(1, -1)) - net(x)).norm() / signal.norm())
-    assert change["flattened"] > 0.3 and change["pooled"] < 0.4 * change["flattened"] and change["blurred"] < 0.5 * change["pooled"]
+    assert (
+        change["flattened"] > 0.3
+        and change["pooled"] < 0.4 * change["flattened"]
+        and change["blurred"] < 0.5 * change["pooled"]
+    )
     assert change["blurred"] > 1e-6
     (still, away), (still_augmented, away_augmented) = trained(False), trained(True)
     assert still > 0.6 and still_augmented > 0.6

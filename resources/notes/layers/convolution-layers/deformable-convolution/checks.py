@@ -22,7 +22,9 @@ sourced("Deformable DETR, arXiv 2010.04159, section 4.1", "Deformable attention"
 def read(x, qy, qx):
     """The value of one channel at a fractional place: the formula as written, over all pixels."""
     h, w = x.shape
-    return (np.maximum(0, 1 - abs(qy - np.arange(h)))[:, None] * np.maximum(0, 1 - abs(qx - np.arange(w)))[None, :] * x).sum()
+    return (
+        np.maximum(0, 1 - abs(qy - np.arange(h)))[:, None] * np.maximum(0, 1 - abs(qx - np.arange(w)))[None, :] * x
+    ).sum()
 
 
 def deform(x, offset, weight, mask, stride=1, padding=0):
@@ -33,7 +35,10 @@ def deform(x, offset, weight, mask, stride=1, padding=0):
     for i in range(oh):
         for j in range(ow):
             for k in range(kh * kw):
-                place = i * stride - padding + k // kw + offset[2 * k, i, j], j * stride - padding + k % kw + offset[2 * k + 1, i, j]
+                place = (
+                    i * stride - padding + k // kw + offset[2 * k, i, j],
+                    j * stride - padding + k % kw + offset[2 * k + 1, i, j],
+                )
                 for c in range(channels):
                     y[:, i, j] += weight[:, c, k // kw, k % kw] * mask[k, i, j] * read(x[c], *place)
     return y
@@ -56,7 +61,9 @@ def check_taps():
         oh, ow = wanted.shape[1:]
         zero, ones = np.zeros((18, oh, ow)), np.ones((9, oh, ow))
         np.testing.assert_allclose(deform(x.numpy(), zero, weight.numpy(), ones, stride, padding), wanted, atol=1e-10)
-        np.testing.assert_allclose(deform(x.numpy(), zero, weight.numpy(), 0.5 * ones, stride, padding), wanted / 2, atol=1e-10)
+        np.testing.assert_allclose(
+            deform(x.numpy(), zero, weight.numpy(), 0.5 * ones, stride, padding), wanted / 2, atol=1e-10
+        )
     x, weight = torch.randn(1, 5, 6, dtype=torch.float64), torch.randn(2, 1, 3, 3, dtype=torch.float64)
     down = np.zeros((18, 5, 6))
     down[0::2] = 1
@@ -127,7 +134,12 @@ def check_parameters_and_contract():
     assert "offset.shape[1] // (2 * weights_h * weights_w)" in inspect.getsource(deform_conv2d)
     layer = DeformConv2d(256, 256, 3, padding=1)
     assert sum(p.numel() for p in layer.parameters()) == sum(p.numel() for p in nn.Conv2d(256, 256, 3).parameters())
-    assert (layer.stride, layer.padding, layer.dilation, layer.groups) == ((1, 1), (1, 1), (1, 1), 1) and layer.bias is not None
+    assert (layer.stride, layer.padding, layer.dilation, layer.groups) == (
+        (1, 1),
+        (1, 1),
+        (1, 1),
+        1,
+    ) and layer.bias is not None
     assert inspect.signature(layer.forward).parameters["mask"].default is None
 
 
@@ -156,8 +168,14 @@ def check_the_layer_wants_its_offsets():
     both = nn.Conv2d(4, 27, 3, padding=1)(x)
     mask = both[:, -9:].sigmoid()
     inspect.signature(layer.forward).bind(x, both[:, :18], mask)
-    assert deform_torch(x, offset, layer.weight).shape == deform_torch(x, both[:, :18], layer.weight, mask).shape == (2, 4, 6, 7)
-    ours = deform(x[0].numpy(), both[0, :18].detach().numpy(), layer.weight.detach().numpy(), mask[0].detach().numpy(), padding=1)
+    assert (
+        deform_torch(x, offset, layer.weight).shape
+        == deform_torch(x, both[:, :18], layer.weight, mask).shape
+        == (2, 4, 6, 7)
+    )
+    ours = deform(
+        x[0].numpy(), both[0, :18].detach().numpy(), layer.weight.detach().numpy(), mask[0].detach().numpy(), padding=1
+    )
     np.testing.assert_allclose(ours, deform_torch(x, both[:, :18], layer.weight, mask)[0].detach().numpy(), atol=1e-4)
 
 
@@ -228,11 +246,16 @@ def check_offsets_that_start_at_zero():
     assert torch.allclose(2 * half, F.conv2d(x, weight, padding=1), atol=1e-4)
 
 
-@pitfall("\"Couldn't load custom C++ ops\"")
+@pitfall('"Couldn\'t load custom C++ ops"')
 def check_torchvision_of_another_build():
     """The torchvision of this environment was built for another torch; installing a matching pair is not run."""
     layer = DeformConv2d(1, 1, 3, padding=1)
-    raises(RuntimeError, lambda: layer(torch.zeros(1, 1, 4, 4), torch.zeros(1, 18, 4, 4)), "Couldn't load custom C++ ops", "incompatible")
+    raises(
+        RuntimeError,
+        lambda: layer(torch.zeros(1, 1, 4, 4), torch.zeros(1, 18, 4, 4)),
+        "Couldn't load custom C++ ops",
+        "incompatible",
+    )
 
 
 @holds("Dilated")

@@ -17,7 +17,11 @@ def check_taps():
         offset = 1.5 * torch.randn(18, height, width, dtype=torch.float64)
         mask = torch.rand(9, height, width, dtype=torch.float64)
         wanted = deform_conv2d(x[None], offset[None], weight, stride=stride, padding=padding, mask=mask[None])
-        np.testing.assert_allclose(deform(x.numpy(), offset.numpy(), weight.numpy(), mask.numpy(), stride, padding), wanted[0].numpy(), atol=1e-10)
+        np.testing.assert_allclose(
+            deform(x.numpy(), offset.numpy(), weight.numpy(), mask.numpy(), stride, padding),
+            wanted[0].numpy(),
+            atol=1e-10,
+        )
 
 
 @check

@@ -11,7 +11,7 @@ def ring() -> torch.Tensor:
     """A blurred bright ring around the middle of the map."""
     y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     radius = ((y - 16.0) ** 2 + (x - 16.0) ** 2).sqrt()
-    return torch.exp(-((radius - 10) / 6.0) ** 2)
+    return torch.exp(-(((radius - 10) / 6.0) ** 2))
 
 
 def values(image: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
@@ -31,7 +31,10 @@ def points() -> Figure:
         offset.data += 1.5 * gradient
         path.append((start + offset).detach().clone())
     end = path[-1]
-    assert values(image, start).mean() < 0.6 and values(image, end).min() > 0.93, (values(image, start), values(image, end))
+    assert values(image, start).mean() < 0.6 and values(image, end).min() > 0.93, (
+        values(image, start),
+        values(image, end),
+    )
 
     drawn, panels = plt.subplots(1, 2, figsize=(5.6, 2.7))
     trace = torch.stack(path)

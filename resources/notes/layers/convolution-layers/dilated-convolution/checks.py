@@ -23,7 +23,15 @@ sourced("DeepLabv3, arXiv 1706.05587, section 3.3", "What does DeepLabv3's ASPP 
 
 @formula(TAPS, SIZE)
 def check_equals_the_library():
-    for n, K, s, d, p in [(16, 3, 1, 2, 0), (16, 3, 1, 2, 2), (17, 2, 2, 3, 1), (9, 4, 3, 2, 5), (7, 3, 1, 3, 0), (12, 1, 2, 4, 0), (11, 5, 1, 1, 2)]:
+    for n, K, s, d, p in [
+        (16, 3, 1, 2, 0),
+        (16, 3, 1, 2, 2),
+        (17, 2, 2, 3, 1),
+        (9, 4, 3, 2, 5),
+        (7, 3, 1, 3, 0),
+        (12, 1, 2, 4, 0),
+        (11, 5, 1, 1, 2),
+    ]:
         layer = nn.Conv1d(1, 1, K, s, p, d, dtype=torch.float64)
         x = torch.randn(1, 1, n, dtype=torch.float64)
         library = layer(x)[0, 0].detach().numpy()

@@ -31,7 +31,9 @@ def gridding() -> Figure:
             share = 0.25 + 0.75 * count / counts.max()
             cells = [Rectangle((column, row), 1, 1) for row, column in np.argwhere(counts == count)]
             # One compound path per shade keeps the file small.
-            outline = Path.make_compound_path(*[cell.get_patch_transform().transform_path(cell.get_path()) for cell in cells])
+            outline = Path.make_compound_path(
+                *[cell.get_patch_transform().transform_path(cell.get_path()) for cell in cells]
+            )
             panel.add_patch(PathPatch(outline, facecolor=to_rgba(colour, round(share, 2)), edgecolor="none"))
         panel.hlines(range(14), 0, 13, color=QUIET, linewidth=0.4)
         panel.vlines(range(14), 0, 13, color=QUIET, linewidth=0.4)

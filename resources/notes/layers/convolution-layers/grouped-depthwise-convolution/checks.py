@@ -1,4 +1,3 @@
-
 import numpy as np
 import torch
 import torchvision
@@ -16,8 +15,10 @@ RATIO = r"""
 """
 SHUFFLE = r"y_{jg + i} = x_{i\,C/g + j}, \qquad 0 \le i < g, \quad 0 \le j < C/g"
 
-sourced("AlexNet (Krizhevsky et al. 2012), section 3.5; ShuffleNet, arXiv 1707.01083, section 3.1",
-        "What do AlexNet's groups have to do with it?")
+sourced(
+    "AlexNet (Krizhevsky et al. 2012), section 3.5; ShuffleNet, arXiv 1707.01083, section 3.1",
+    "What do AlexNet's groups have to do with it?",
+)
 sourced("Xception, arXiv 1610.02357, and MobileNets, arXiv 1704.04861, section 3.1", "depthwise separable")
 
 
@@ -38,7 +39,12 @@ def check_grouped():
         w, b, xn = layer.weight.detach().numpy(), layer.bias.detach().numpy(), x.numpy()
         for o, u, v in np.ndindex(library.shape):
             first = (o * g // c_out) * (c_in // g)
-            ours = b[o] + sum(w[o, c, k, m] * xn[first + c, u + k, v + m] for c in range(c_in // g) for k in range(K) for m in range(K))
+            ours = b[o] + sum(
+                w[o, c, k, m] * xn[first + c, u + k, v + m]
+                for c in range(c_in // g)
+                for k in range(K)
+                for m in range(K)
+            )
             assert abs(ours - library[o, u, v]) < 1e-10
 
 
@@ -76,8 +82,12 @@ def check_worked_example():
     stated("18,432", number(nn.Conv2d(128, 64, 3, groups=4, bias=False)))
     assert nn.ChannelShuffle(2)(torch.arange(6).view(1, 6, 1)).flatten().tolist() == [0, 3, 1, 4, 2, 5]
     assert number(pair[1]) > number(pair) / 2
-    mixing = {"ordinary": (nn.Conv2d(8, 8, 3, padding=1), 64), "grouped": (nn.Conv2d(8, 8, 3, padding=1, groups=4), 16),
-              "depthwise": (nn.Conv2d(8, 8, 3, padding=1, groups=8), 8), "1×1": (nn.Conv2d(8, 8, 1), 64)}
+    mixing = {
+        "ordinary": (nn.Conv2d(8, 8, 3, padding=1), 64),
+        "grouped": (nn.Conv2d(8, 8, 3, padding=1, groups=4), 16),
+        "depthwise": (nn.Conv2d(8, 8, 3, padding=1, groups=8), 8),
+        "1×1": (nn.Conv2d(8, 8, 1), 64),
+    }
     mixing["separable"] = nn.Sequential(mixing["depthwise"][0], mixing["1×1"][0]), 64
     for layer, pairs in mixing.values():
         assert reach(layer, 8).sum() == pairs
@@ -93,7 +103,10 @@ def check_contract():
     assert nn.Conv2d(4, 6, 3).groups == 1
     layer = nn.Conv2d(4, 6, 3, groups=2)
     assert layer.weight.shape == (6, 2, 3, 3) and layer(torch.randn(4, 5, 5)).shape == (6, 3, 3)
-    for arguments, text in [((4, 6, 3), "out_channels must be divisible by groups"), ((6, 8, 3), "in_channels must be divisible by groups")]:
+    for arguments, text in [
+        ((4, 6, 3), "out_channels must be divisible by groups"),
+        ((6, 8, 3), "in_channels must be divisible by groups"),
+    ]:
         try:
             nn.Conv2d(*arguments, groups=4)
         except ValueError as error:
@@ -122,7 +135,9 @@ def check_contract():
 
 def reach(net, channels):
     """Which input channels influence which output channels."""
-    jacobian = torch.autograd.functional.jacobian(lambda v: net(v.view(1, channels, 1, 1)).flatten(), torch.randn(channels))
+    jacobian = torch.autograd.functional.jacobian(
+        lambda v: net(v.view(1, channels, 1, 1)).flatten(), torch.randn(channels)
+    )
     return jacobian != 0
 
 
@@ -162,7 +177,9 @@ def check_mixing():
         assert reach(nn.Sequential(depthwise[0], nn.ChannelShuffle(g), depthwise[1]), 8).sum() == 8
     assert reach(nn.Sequential(*depthwise, nn.Conv2d(8, 8, 1, bias=False)), 8).all()
     assert reach(nn.Sequential(*grouped[:2], nn.ChannelShuffle(4)), 8).sum() == 16
-    assert trained_sum(None) > 0.5 and trained_sum(nn.ChannelShuffle(2)) < 0.05 and trained_sum(nn.Conv2d(4, 4, 1)) < 0.05
+    assert (
+        trained_sum(None) > 0.5 and trained_sum(nn.ChannelShuffle(2)) < 0.05 and trained_sum(nn.Conv2d(4, 4, 1)) < 0.05
+    )
 
 
 def trained_sum(between):
@@ -189,7 +206,9 @@ def check_the_two_orders_of_a_shuffle():
         one, two = (nn.Conv2d(C, C, 1, groups=g, bias=False) for _ in range(2))
         model = lambda shuffle: nn.Sequential(one, nn.ChannelShuffle(shuffle), two)
         assert not torch.allclose(model(g)(x), model(C // g)(x), atol=1e-2)
-        assert torch.allclose(model(C // g)(x), two(one(x).view(2, C // g, g, 3, 2).transpose(1, 2).reshape(x.shape)), atol=1e-6)
+        assert torch.allclose(
+            model(C // g)(x), two(one(x).view(2, C // g, g, 3, 2).transpose(1, 2).reshape(x.shape)), atol=1e-6
+        )
         for shuffle in (g, C // g):
             assert reach(model(shuffle), C).sum() > reach(one, C).sum()
 

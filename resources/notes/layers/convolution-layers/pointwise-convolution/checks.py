@@ -20,7 +20,9 @@ def number(layer):
 
 
 def bottleneck(C, r):
-    return nn.Sequential(nn.Conv2d(C, r, 1, bias=False), nn.Conv2d(r, r, 3, padding=1, bias=False), nn.Conv2d(r, C, 1, bias=False))
+    return nn.Sequential(
+        nn.Conv2d(C, r, 1, bias=False), nn.Conv2d(r, r, 3, padding=1, bias=False), nn.Conv2d(r, C, 1, bias=False)
+    )
 
 
 @formula(POINT, MATRIX)
@@ -64,7 +66,10 @@ def check_bottleneck():
 @holds("What is NIN's other idea?")
 def check_worked_example_and_counts():
     w = torch.tensor([[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]]).view(2, 3, 1, 1)
-    assert F.conv2d(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1), w, torch.tensor([0.0, 1.0])).flatten().tolist() == [-2.0, 5.0]
+    assert F.conv2d(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1), w, torch.tensor([0.0, 1.0])).flatten().tolist() == [
+        -2.0,
+        5.0,
+    ]
     layer = nn.Conv2d(256, 64, 1)
     stated("16,448", number(layer))
     stated("16,384", layer.weight.numel())
@@ -79,7 +84,9 @@ def check_worked_example_and_counts():
     with FlopCounterMode(display=False) as counter:
         layer(torch.randn(2, 256, 5, 7))
     assert counter.get_total_flops() == 2 * 2 * (5 * 7 * 256 * 64)
-    assert (layer.stride, layer.padding, layer.groups) == ((1, 1), (0, 0), 1) and layer(torch.randn(256, 4, 5)).shape == (64, 4, 5)
+    assert (layer.stride, layer.padding, layer.groups) == ((1, 1), (0, 0), 1) and layer(
+        torch.randn(256, 4, 5)
+    ).shape == (64, 4, 5)
     with torch.device("meta"):
         classifier = [m for m in torchvision.models.squeezenet1_1().classifier if isinstance(m, nn.Conv2d)][0]
     assert classifier.kernel_size == (1, 1) and classifier.out_channels == 1000
@@ -91,10 +98,13 @@ def check_worked_example_and_counts():
 def check_stride():
     x = torch.randn(1, 3, 8, 8, requires_grad=True)
     nn.Conv2d(3, 4, 1, stride=2)(x).sum().backward()
-    read = (x.grad[0].abs().sum(0) != 0)
+    read = x.grad[0].abs().sum(0) != 0
     assert int(read.sum()) == 16 and read[::2, ::2].all()
     for side in (7, 8):
-        assert nn.AvgPool2d(2, ceil_mode=True)(torch.randn(1, 3, side, side)).shape == nn.Conv2d(3, 3, 1, stride=2)(torch.randn(1, 3, side, side)).shape
+        assert (
+            nn.AvgPool2d(2, ceil_mode=True)(torch.randn(1, 3, side, side)).shape
+            == nn.Conv2d(3, 3, 1, stride=2)(torch.randn(1, 3, side, side)).shape
+        )
         averaged = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(3, 4, 1))
         for cured in (averaged, nn.Conv2d(3, 4, 3, stride=2, padding=1)):
             x = torch.randn(1, 3, side, side, requires_grad=True)
@@ -140,7 +150,10 @@ def check_two_layers_are_one_matrix():
     assert torch.allclose(F.conv2d(x, product[:, :, None, None]), second(first(x)), atol=1e-5)
     assert torch.linalg.matrix_rank(product) == 2
     first, second = nn.Conv2d(6, 2, 1), nn.Conv2d(2, 5, 1)
-    product, shift = second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0], second.weight[:, :, 0, 0] @ first.bias + second.bias
+    product, shift = (
+        second.weight[:, :, 0, 0] @ first.weight[:, :, 0, 0],
+        second.weight[:, :, 0, 0] @ first.bias + second.bias,
+    )
     assert torch.allclose(F.conv2d(x, product[:, :, None, None], shift), second(first(x)), atol=1e-5)
     assert fitted() > 0.8 and fitted(nn.BatchNorm2d(16), nn.ReLU()) < 0.5
 
@@ -150,7 +163,9 @@ def check_tolerance():
     conv, x = nn.Conv2d(256, 64, 1), torch.randn(2, 256, 14, 14)
     rows = lambda w, b, v: F.linear(v.permute(0, 2, 3, 1), w[:, :, 0, 0], b).permute(0, 3, 1, 2)
     assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x), atol=1e-5)
-    assert not (conv(x) == rows(conv.weight, conv.bias, x)).all() and not torch.allclose(conv(x), rows(conv.weight, conv.bias, x))
+    assert not (conv(x) == rows(conv.weight, conv.bias, x)).all() and not torch.allclose(
+        conv(x), rows(conv.weight, conv.bias, x)
+    )
     assert not torch.allclose(torch.tensor(0.0), torch.tensor(2e-7))  # the usual difference, on an output near 0
     conv, x = conv.double(), x.double()
     assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x))
@@ -183,7 +198,7 @@ def check_weights_and_what_each_sees():
         stated(text, layer.weight.numel())
     assert seen(point) == seen(lambda x: linear(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)) == (256, 1, 1)
     assert seen(wide) == (256, 3, 3) and seen(alone) == (1, 3, 3)
-    assert seen(lambda x: nn.Conv2d(64, 64, 1)(wide(x))) == (256, 3, 3)          # 1×1 behind it adds nothing
+    assert seen(lambda x: nn.Conv2d(64, 64, 1)(wide(x))) == (256, 3, 3)  # 1×1 behind it adds nothing
     assert linear(torch.randn(2, 9, 256)).shape == (2, 9, 64)
 
 

@@ -61,7 +61,7 @@ def check_against_gradients():
         assert first == t + index * j - (r - 1) / 2 and last == t + index * j + (r - 1) / 2
         moved = [(k, s, p + 1, d) for k, s, p, d in layers]
         assert fields(moved)[:2] == (r, j) and fields(moved)[2] < t
-        for size in (1100, 1900):                                                 # other image sizes
+        for size in (1100, 1900):  # other image sizes
             low, high, _ = probed(layers, size)
             assert high - low + 1 == r
     for channels, activation in ((1, nn.Tanh()), (5, nn.Tanh()), (5, nn.Sigmoid())):
@@ -84,7 +84,9 @@ def check_spread():
         share = x.grad[0, 0].numpy()
         place = np.arange(len(share))
         mean = (share * place).sum()
-        assert math.isclose(math.sqrt((share * (place - mean) ** 2).sum()), math.sqrt(L * (k * k - 1) / 12), abs_tol=1e-9)
+        assert math.isclose(
+            math.sqrt((share * (place - mean) ** 2).sum()), math.sqrt(L * (k * k - 1) / 12), abs_tol=1e-9
+        )
 
 
 @check
@@ -128,7 +130,11 @@ def layers_of(model):
 @holds("Known values")
 def check_known_networks():
     with torch.device("meta"):
-        networks = [("212", torchvision.models.vgg16().features), ("435", torchvision.models.resnet18()), ("427", torchvision.models.resnet50())]
+        networks = [
+            ("212", torchvision.models.vgg16().features),
+            ("435", torchvision.models.resnet18()),
+            ("427", torchvision.models.resnet50()),
+        ]
     for text, network in networks:
         layers = layers_of(network)
         r, j, _ = fields(layers)
@@ -184,7 +190,7 @@ def check_batch_norm_in_the_probe():
         stated(text, (x.grad != 0).sum())
     batch = torch.randn(3, 1, 15, 15, dtype=torch.float64, requires_grad=True)
     net.train()(batch)[0, 0, 7, 7].backward()
-    assert all((image != 0).all() for image in batch.grad)                       # the other images of the batch, too
+    assert all((image != 0).all() for image in batch.grad)  # the other images of the batch, too
     layer, x = nn.Conv2d(1, 4, 3), torch.randn(1, 1, 15, 15)
     assert torch.equal(layer.train()(x), layer.eval()(x))
     for size, smooth in ((5, nn.Identity()), (8, nn.AvgPool2d(2))):
@@ -211,9 +217,9 @@ def check_relu_and_maximum_hide_pixels():
         reached = [int((torch.autograd.grad(y[0, 0, 3, i], x, retain_graph=True)[0] != 0).sum()) for i in range(9)]
         r = fields([(1, 1, 0, 1), (2, 2, 0, 1), (3, 1, 0, 1)] if isinstance(layer, nn.MaxPool2d) else [(3, 1, 0, 1)])[0]
         assert min(reached) < r * r
-    for layer, wanted in ((nn.AvgPool2d(2), 8), (nn.Identity(), 5)):    # without the pooling r would be another
+    for layer, wanted in ((nn.AvgPool2d(2), 8), (nn.Identity(), 5)):  # without the pooling r would be another
         y = nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Conv2d(1, 1, 3))(x)
-        gradient, = torch.autograd.grad(y[0, 0, 3, 3], x)
+        (gradient,) = torch.autograd.grad(y[0, 0, 3, 3], x)
         assert int((gradient != 0).sum()) == wanted**2
 
 
@@ -234,10 +240,15 @@ def check_effective_field():
     for depth in (10, 20, 60, 150):
         four_sigma = 4 * math.sqrt(depth * 8 / 12)
         assert abs(width_of_the_gradient([(3, 1, 1)] * depth) - four_sigma) < 2
-    assert width_of_the_gradient([(3, 1, 4)] * 20) > 12 * math.sqrt(20 * 8 / 12)    # 4 sigma holds for dilation 1
+    assert width_of_the_gradient([(3, 1, 4)] * 20) > 12 * math.sqrt(20 * 8 / 12)  # 4 sigma holds for dilation 1
     plain = width_of_the_gradient([(3, 1, 1)] * 20)
     assert plain == 15
-    for wider in ([(3, 1, 1)] * 60, [(3, 1, 1)] * 5 + [(2, 2, 1)] + [(3, 1, 1)] * 15, [(3, 1, 2)] * 20, [(7, 1, 1)] * 20):
+    for wider in (
+        [(3, 1, 1)] * 60,
+        [(3, 1, 1)] * 5 + [(2, 2, 1)] + [(3, 1, 1)] * 15,
+        [(3, 1, 2)] * 20,
+        [(7, 1, 1)] * 20,
+    ):
         assert width_of_the_gradient(wider) > 1.5 * plain
     x = torch.randn(1, 1, 99, requires_grad=True)
     (F.conv1d(x, torch.ones(1, 1, 3), padding=1) + F.adaptive_avg_pool1d(x, 1))[0, 0, 49].backward()
@@ -270,7 +281,7 @@ def check_padding_on_one_side():
     for padding, wanted in (((0, 1), 1), ((1, 1), 0)):
         y = F.conv1d(F.pad(x, padding), weight, stride=2)
         assert y.shape[-1] == 4
-        gradient, = torch.autograd.grad(y[0, 0, 1], x)
+        (gradient,) = torch.autograd.grad(y[0, 0, 1], x)
         places = gradient[0, 0].nonzero()
         assert int(places.min() + places.max()) / 2 - 2 == wanted
 
@@ -300,11 +311,11 @@ def check_what_one_more_layer_adds():
             assert last - first + 1 - r == (k - 1) * d * j
         after = [(3, 1, 0, 1), (5, 1, 0, 1)]
         added = [fields([*start, *after])[0] - fields(start)[0] for start in (before, [(3, 2, 0, 1), *before])]
-        assert added[1] == 2 * added[0]                                           # an earlier stride of 2
+        assert added[1] == 2 * added[0]  # an earlier stride of 2
     x = torch.ones(1, 1, 20, requires_grad=True)
     F.conv1d(x, torch.ones(1, 1, 3), dilation=4)[0, 0, 0].backward()
-    assert x.grad[0, 0].nonzero().flatten().tolist() == [0, 4, 8]                 # the gaps
-    assert F.conv1d(x, torch.ones(1, 1, 2), stride=2).shape[-1] == 10             # the resolution
+    assert x.grad[0, 0].nonzero().flatten().tolist() == [0, 4, 8]  # the gaps
+    assert F.conv1d(x, torch.ones(1, 1, 2), stride=2).shape[-1] == 10  # the resolution
     for k in (3, 5, 7):
         assert nn.Conv2d(1, 1, k, bias=False).weight.numel() == k**2
 

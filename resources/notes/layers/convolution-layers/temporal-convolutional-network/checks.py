@@ -81,10 +81,10 @@ def check_receptive_field():
         reach = [1 + (K - 1) * sum(2**i for i in range(L)) for L in range(1, 9)]
         assert all(after == 2 * before + K - 2 for before, after in zip(reach, reach[1:]))
     run, x = stack([(2, 1), (2, 2), (2, 4)]), torch.randn(1, 1, 30, dtype=torch.float64)
-    assert torch.allclose(run(x)[..., -1], run(x[..., -8:])[..., -1])             # the last R inputs are enough
+    assert torch.allclose(run(x)[..., -1], run(x[..., -8:])[..., -1])  # the last R inputs are enough
     changed = x.clone()
     changed[..., 22] += 1
-    assert not torch.allclose(run(x)[..., -1], run(changed)[..., -1])             # R - 1 of them are not
+    assert not torch.allclose(run(x)[..., -1], run(changed)[..., -1])  # R - 1 of them are not
 
 
 @check
@@ -141,7 +141,9 @@ def check_padding_on_both_sides():
 def check_reach_decides():
     def error(dilations):
         torch.manual_seed(0)
-        convs = nn.ModuleList([nn.Conv1d(1 if d == 1 else 4, 4 if d < dilations[-1] else 1, 2, dilation=d) for d in dilations])
+        convs = nn.ModuleList(
+            [nn.Conv1d(1 if d == 1 else 4, 4 if d < dilations[-1] else 1, 2, dilation=d) for d in dilations]
+        )
         optimizer = torch.optim.Adam(convs.parameters(), 0.05)
         for _ in range(300):
             x = torch.randn(8, 1, 40)
@@ -156,7 +158,10 @@ def check_reach_decides():
 
     # The target is the input of twelve steps ago; R = 8 cannot see it, R = 16 can.
     assert error((1, 2, 4)) > 0.8 and error((1, 2, 4, 8)) < 0.4
-    assert seen(stack([(2, 1), (2, 2), (2, 4)]), 30, 40)[0] == 23 and seen(stack([(2, 1), (2, 2), (2, 4), (2, 8)]), 30, 40)[0] == 15
+    assert (
+        seen(stack([(2, 1), (2, 2), (2, 4)]), 30, 40)[0] == 23
+        and seen(stack([(2, 1), (2, 2), (2, 4), (2, 8)]), 30, 40)[0] == 15
+    )
 
 
 def first_and_later_errors(skipped):
@@ -193,7 +198,9 @@ def check_start_differs_from_steady_state():
     # Earlier steps before the ones that count: those agree with a run that started much earlier.
     x = torch.randn(1, 1, 60, dtype=torch.float64)
     long = run(x)[..., 30:]
-    assert not torch.allclose(run(x[..., 30:])[..., :7], long[..., :7]) and torch.allclose(run(x[..., 30:])[..., 7:], long[..., 7:])
+    assert not torch.allclose(run(x[..., 30:])[..., :7], long[..., :7]) and torch.allclose(
+        run(x[..., 30:])[..., 7:], long[..., 7:]
+    )
     assert torch.allclose(run(x[..., 23:])[..., 7:], long)
     (first, later), (left_out, _) = first_and_later_errors(0), first_and_later_errors(3)
     assert later < first and left_out > 1.5 * first, (first, later, left_out)
@@ -236,7 +243,7 @@ def check_what_a_new_step_needs():
     x = torch.randn(1, 50, 2, dtype=torch.float64, requires_grad=True)
     y, _ = lstm(x)
     (gradient,) = torch.autograd.grad(y[0, -1].sum(), x)
-    assert (gradient[0].abs().sum(1) > 0).all()                                   # back to the first step
+    assert (gradient[0].abs().sum(1) > 0).all()  # back to the first step
     _, state = lstm(x[:, :-1])
     assert torch.allclose(lstm(x[:, -1:], state)[0], y[:, -1:]) and state[0].shape == state[1].shape == (1, 1, 4)
     work = []
@@ -267,7 +274,7 @@ def check_doubling_is_the_fastest_growth():
         reach = {d: 1 + sum(d) for d in tried if inputs(d) == set(range(1 + sum(d)))}
         best = max(reach.values())
         assert best == 2**L == reach[tuple(2**i for i in range(L))]
-    assert seen(stack([(2, 1), (2, 3)]), 9, 10) == [5, 6, 8, 9]                   # tripling leaves a gap
+    assert seen(stack([(2, 1), (2, 3)]), 9, 10) == [5, 6, 8, 9]  # tripling leaves a gap
 
 
 @holds("Why residual connections?")

@@ -30,7 +30,13 @@ def tree() -> Figure:
             for source in (t - d, t):
                 if source >= 0:
                     used = bool(reached[layer][t])
-                    panel.plot([source + 1, t + 1], [layer - 1, layer], color=BLUE if used else QUIET, linewidth=1.8 if used else 0.6, alpha=1 if used else 0.5)
+                    panel.plot(
+                        [source + 1, t + 1],
+                        [layer - 1, layer],
+                        color=BLUE if used else QUIET,
+                        linewidth=1.8 if used else 0.6,
+                        alpha=1 if used else 0.5,
+                    )
     for layer, mask in enumerate(reached):
         for t in range(STEPS):
             panel.plot(t + 1, layer, marker="o", color=ORANGE if mask[t] else QUIET, markersize=7 if mask[t] else 5)

@@ -234,7 +234,9 @@ def check_sparse_gradients_and_optimizers():
         try:
             kind(layer.parameters(), **options).step()
         except RuntimeError as error:
-            assert not works and (kind is not torch.optim.Adam or "Adam does not support sparse gradients" in str(error))
+            assert not works and (
+                kind is not torch.optim.Adam or "Adam does not support sparse gradients" in str(error)
+            )
         else:
             assert works
     both = [nn.Embedding(6, 3, sparse=True), nn.Linear(3, 1)]

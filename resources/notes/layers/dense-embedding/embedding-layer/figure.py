@@ -29,7 +29,9 @@ def months_form_a_ring() -> Figure:
         assert bool((steps == 1).all() or (steps == MONTHS - 1).all()) is in_order
 
     drawn, panels = plt.subplots(1, 2, figsize=(5.6, 3.0))
-    for panel, places, colour, title in zip(panels, (before, after), (ORANGE, BLUE), ("before training", "after training"), strict=True):
+    for panel, places, colour, title in zip(
+        panels, (before, after), (ORANGE, BLUE), ("before training", "after training"), strict=True
+    ):
         ring = torch.cat([places, places[:1]])
         panel.plot(ring[:, 0], ring[:, 1], color=QUIET, linewidth=0.8)
         panel.scatter(places[:, 0], places[:, 1], s=16, color=colour, zorder=3)

@@ -76,7 +76,9 @@ def check_biaffine():
         ones = torch.ones(6, 1, dtype=torch.float64)
         assert torch.allclose(extended(torch.cat([u, ones], 1), torch.cat([v, ones], 1)), wanted)
         A, c, d, b = (t.detach().numpy() for t in (product.weight, left.weight, right.weight, right.bias))
-        ours = np.stack([(u.numpy() @ A[k] * v.numpy()).sum(1) + u.numpy() @ c[k] + v.numpy() @ d[k] + b[k] for k in range(O)], 1)
+        ours = np.stack(
+            [(u.numpy() @ A[k] * v.numpy()).sum(1) + u.numpy() @ c[k] + v.numpy() @ d[k] + b[k] for k in range(O)], 1
+        )
         np.testing.assert_allclose(ours, wanted.detach().numpy(), rtol=1e-10, atol=1e-12)
         nothing = torch.zeros(6, two, dtype=torch.float64)
         assert (product(u, nothing) == 0).all()  # the product says nothing of u alone, the linear term does
@@ -176,7 +178,10 @@ def check_errors():
         raises(RuntimeError, lambda: nn.Linear(3, 4)(unfit), "mat1 and mat2 shapes cannot be multiplied")
     for layer in (nn.Linear(3 * 6 * 7, 4), nn.LazyLinear(4)):
         assert layer(flat).shape == (5, 4)
-    assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))(torch.randn(5, 3, 6, 7)).shape == (5, 4)
+    assert nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))(torch.randn(5, 3, 6, 7)).shape == (
+        5,
+        4,
+    )
 
 
 @holds("When is `bias=False` right?")

@@ -28,7 +28,9 @@ def check_softmax_and_differences():
         library = z.softmax(-1).numpy()
         np.testing.assert_allclose(p, library, rtol=1e-12)
         np.testing.assert_allclose(library.sum(-1), 1, rtol=1e-12)
-        np.testing.assert_allclose(zn[..., 0] - zn[..., 1], np.log(library[..., 0] / library[..., 1]), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            zn[..., 0] - zn[..., 1], np.log(library[..., 0] / library[..., 1]), rtol=1e-9, atol=1e-12
+        )
         np.testing.assert_allclose((z + 7.0).softmax(-1).numpy(), library, rtol=1e-9)
 
 
@@ -133,7 +135,9 @@ def check_what_the_losses_expect():
     assert torch.allclose(F.binary_cross_entropy_with_logits(z, t), wanted)
     assert torch.allclose(nn.MultiLabelSoftMarginLoss()(z, t), wanted)
     q = torch.rand(6, 4).softmax(-1)
-    assert torch.allclose(F.kl_div(z.log_softmax(-1), q, reduction="sum"), (q * (q / z.softmax(-1)).log()).sum(), atol=1e-5)
+    assert torch.allclose(
+        F.kl_div(z.log_softmax(-1), q, reduction="sum"), (q * (q / z.softmax(-1)).log()).sum(), atol=1e-5
+    )
     assert inspect.signature(torch.nn.functional.kl_div).parameters["log_target"].default is False
     for shape in ((6,), (6, 1), (2, 3, 5)):  # yes/no questions of any shape
         loss = nn.BCEWithLogitsLoss()

@@ -13,7 +13,10 @@ def softmax_twice() -> Figure:
     z = torch.linspace(-6, 10, 161, dtype=torch.float64)
     drawn, panels = plt.subplots(1, 2)
     ends = []
-    for name, twice, colour, dashes in (("from logits", False, BLUE, "-"), ("softmax twice", True, ORANGE, (0, (5, 2)))):
+    for name, twice, colour, dashes in (
+        ("from logits", False, BLUE, "-"),
+        ("softmax twice", True, ORANGE, (0, (5, 2))),
+    ):
         logits = torch.stack([z, torch.zeros_like(z), torch.zeros_like(z)], dim=1).requires_grad_()
         scores = logits.softmax(-1) if twice else logits
         loss = F.cross_entropy(scores, torch.zeros(len(z), dtype=torch.long), reduction="none")

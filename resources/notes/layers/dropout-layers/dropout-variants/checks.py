@@ -87,7 +87,14 @@ def check_multi_sample():
         np.testing.assert_allclose(ours, float(library.detach()), rtol=1e-9)
     spread = []
     for K in (1, 8):
-        spread.append(np.std([float(sum(F.cross_entropy(head(F.dropout(h, p)), y) for _ in range(K)).detach() / K) for _ in range(400)]))
+        spread.append(
+            np.std(
+                [
+                    float(sum(F.cross_entropy(head(F.dropout(h, p)), y) for _ in range(K)).detach() / K)
+                    for _ in range(400)
+                ]
+            )
+        )
     assert abs(spread[0] / spread[1] - 8**0.5) < 0.8
 
 
@@ -148,7 +155,9 @@ def check_worked_example():
     W, x = np.array([[1.0, 2.0], [1.0, -1.0]]), np.array([3.0, 1.0])
     stated("13", (W[0] ** 2 * x**2).sum())
     assert (W[0] * W[1] * x**2).sum() == 7
-    assert torch.equal(torch.tensor([[2.0, 4.0], [1.0, 3.0]]) * torch.tensor([[2.0], [0.0]]), torch.tensor([[4.0, 8.0], [0.0, 0.0]]))
+    assert torch.equal(
+        torch.tensor([[2.0, 4.0], [1.0, 3.0]]) * torch.tensor([[2.0], [0.0]]), torch.tensor([[4.0, 8.0], [0.0, 0.0]])
+    )
 
 
 @pitfall("`Dropout2d` on a 3-D tensor does not do what the shape suggests")

@@ -190,13 +190,17 @@ def check_siblings():
     p = 0.5
     a = ((1 - p) * (1 + p * value**2)) ** -0.5
     dropped = nn.AlphaDropout(p)(torch.full((1000,), 7.0, dtype=torch.float64)).unique()
-    assert torch.allclose(dropped, torch.tensor([a * value - a * p * value, a * 7.0 - a * p * value], dtype=torch.float64), atol=1e-6)
+    assert torch.allclose(
+        dropped, torch.tensor([a * value - a * p * value, a * 7.0 - a * p * value], dtype=torch.float64), atol=1e-6
+    )
     stated("0.1", nn.TransformerEncoderLayer(8, 2).dropout.p)
 
 
 @holds("Is the evaluation output the mean of all thinned networks?")
 def check_mean_of_thinned_networks():
-    outputs = [F.relu(2 * torch.tensor(float(a)) - 2 * torch.tensor(float(b))) for a, b in itertools.product((0, 1), repeat=2)]
+    outputs = [
+        F.relu(2 * torch.tensor(float(a)) - 2 * torch.tensor(float(b))) for a, b in itertools.product((0, 1), repeat=2)
+    ]
     assert sorted(map(float, outputs)) == [0, 0, 0, 2]
     stated("0.5", sum(outputs) / 4)
     y = F.dropout(torch.ones(200_000, 2))

@@ -78,7 +78,9 @@ def check_equals_the_library():
             for _ in range(3):
                 x = torch.randn(shape, dtype=torch.float64) * 3 + 7
                 mu, variance, m = statistics(x.numpy())
-                np.testing.assert_allclose(affine(x.numpy(), mu, variance, layer), layer(x).detach().numpy(), rtol=1e-9, atol=1e-9)
+                np.testing.assert_allclose(
+                    affine(x.numpy(), mu, variance, layer), layer(x).detach().numpy(), rtol=1e-9, atol=1e-9
+                )
                 alpha = layer.momentum
                 mu_hat = (1 - alpha) * mu_hat + alpha * mu
                 variance_hat = (1 - alpha) * variance_hat + alpha * m / (m - 1) * variance
@@ -86,7 +88,9 @@ def check_equals_the_library():
                 np.testing.assert_allclose(variance_hat, layer.running_var.numpy(), rtol=1e-9)
             layer.eval()
             x = torch.randn(shape, dtype=torch.float64)
-            np.testing.assert_allclose(affine(x.numpy(), mu_hat, variance_hat, layer), layer(x).detach().numpy(), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(
+                affine(x.numpy(), mu_hat, variance_hat, layer), layer(x).detach().numpy(), rtol=1e-9, atol=1e-9
+            )
 
 
 @formula(TRAINING)
@@ -94,7 +98,9 @@ def check_equals_the_functional_form():
     x = torch.randn(6, 3, 4, dtype=torch.float64)
     mu, variance, _ = statistics(x.numpy())
     ours = (x.numpy() - per_channel(mu, 3)) / np.sqrt(per_channel(variance, 3) + 1e-5)
-    np.testing.assert_allclose(ours, nn.functional.batch_norm(x, None, None, training=True).numpy(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        ours, nn.functional.batch_norm(x, None, None, training=True).numpy(), rtol=1e-9, atol=1e-9
+    )
 
 
 @check
@@ -115,11 +121,19 @@ def check_parameters_buffers_and_defaults():
     stated("128", sum(p.numel() for p in layer.parameters()))
     assert layer.weight.shape == layer.bias.shape == (64,)
     assert {name: tuple(b.shape) for name, b in layer.named_buffers()} == {
-        "running_mean": (64,), "running_var": (64,), "num_batches_tracked": ()}
+        "running_mean": (64,),
+        "running_var": (64,),
+        "num_batches_tracked": (),
+    }
     assert set(layer.state_dict()) == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
     assert not any(b.requires_grad for b in layer.buffers())
     assert (layer.eps, layer.momentum, layer.affine, layer.track_running_stats) == (1e-5, 0.1, True, True)
-    assert layer.running_mean.eq(0).all() and layer.running_var.eq(1).all() and layer.weight.eq(1).all() and layer.bias.eq(0).all()
+    assert (
+        layer.running_mean.eq(0).all()
+        and layer.running_var.eq(1).all()
+        and layer.weight.eq(1).all()
+        and layer.bias.eq(0).all()
+    )
     try:
         layer(torch.ones(2, 64, 2, 2, dtype=torch.int64))
     except (RuntimeError, NotImplementedError):
@@ -274,7 +288,9 @@ def check_one_value_per_channel_is_refused():
         assert layer.eval()(torch.randn(shape)).shape == shape
         assert nn.GroupNorm(1, 3)(torch.randn(shape)).abs().max() > 0.1
     layer, rows = nn.BatchNorm1d(3), torch.randn(9, 3)
-    raises(ValueError, lambda: [layer(batch) for batch in DataLoader(rows, 4)], "Expected more than 1 value per channel")
+    raises(
+        ValueError, lambda: [layer(batch) for batch in DataLoader(rows, 4)], "Expected more than 1 value per channel"
+    )
     assert len([layer(batch) for batch in DataLoader(rows, 4, drop_last=True)]) == 2
     raises(
         ValueError,
@@ -358,11 +374,14 @@ def check_norms_of_one_sample():
     y = nn.LayerNorm(8)(words)
     assert torch.allclose(y[0, 0], nn.LayerNorm(8)(words[0, 0]), atol=1e-6) and y.mean(-1).abs().max() < 1e-5
 
+
 @check
 def check_batch_noise_shrinks_with_the_batch():
     def spread(size):
         companions = torch.randn(300, size - 1, 1)
-        outputs = [nn.functional.batch_norm(torch.cat([torch.ones(1, 1), c]), None, None, training=True)[0] for c in companions]
+        outputs = [
+            nn.functional.batch_norm(torch.cat([torch.ones(1, 1), c]), None, None, training=True)[0] for c in companions
+        ]
         return float(torch.stack(outputs).std())
 
     assert spread(4) > 2 * spread(32) > 4 * spread(256)

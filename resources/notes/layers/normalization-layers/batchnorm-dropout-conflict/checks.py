@@ -38,7 +38,12 @@ def check_dropped():
 @holds("Concerns", "Same in train and eval?", "dropout → BN")
 @formula(SHIFT)
 def check_shift():
-    for p, mu, v, gamma, eps in [(0.5, 1.0, 1.0, 1.0, 1e-5), (0.3, 2.0, 0.5, 2.0, 1e-5), (0.1, 0.0, 4.0, 0.7, 1e-5), (0.5, 1.0, 1.0, 1.0, 0.8)]:
+    for p, mu, v, gamma, eps in [
+        (0.5, 1.0, 1.0, 1.0, 1e-5),
+        (0.3, 2.0, 0.5, 2.0, 1e-5),
+        (0.1, 0.0, 4.0, 0.7, 1e-5),
+        (0.5, 1.0, 1.0, 1.0, 0.8),
+    ]:
         bn, drop = nn.BatchNorm1d(1, momentum=None, eps=eps).double(), nn.Dropout(p)
         nn.init.constant_(bn.weight, gamma)
         sample = lambda: torch.randn(1_000_000, 1, dtype=torch.float64) * v**0.5 + mu

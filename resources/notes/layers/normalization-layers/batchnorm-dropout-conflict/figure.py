@@ -13,7 +13,11 @@ def spread(order: str, p: float) -> float:
     bn, drop = nn.BatchNorm1d(WIDTH, momentum=None), nn.Dropout(p)
     linear = nn.Linear(WIDTH, WIDTH, bias=False)
     nn.init.normal_(linear.weight, std=WIDTH**-0.5)
-    net = {"BN, dropout": nn.Sequential(bn, drop), "dropout, linear, BN": nn.Sequential(drop, linear, bn), "dropout, BN": nn.Sequential(drop, bn)}[order]
+    net = {
+        "BN, dropout": nn.Sequential(bn, drop),
+        "dropout, linear, BN": nn.Sequential(drop, linear, bn),
+        "dropout, BN": nn.Sequential(drop, bn),
+    }[order]
     with torch.no_grad():
         for _ in range(60):
             net(torch.relu(torch.randn(512, WIDTH)))
@@ -25,7 +29,11 @@ def shift() -> Figure:
     """How the spread after BatchNorm depends on p for three orders."""
     chances = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     drawn, panel = plt.subplots()
-    for order, colour, marker in (("BN, dropout", GREEN, "s"), ("dropout, linear, BN", BLUE, "^"), ("dropout, BN", ORANGE, "o")):
+    for order, colour, marker in (
+        ("BN, dropout", GREEN, "s"),
+        ("dropout, linear, BN", BLUE, "^"),
+        ("dropout, BN", ORANGE, "o"),
+    ):
         found = [spread(order, p) for p in chances]
         if order == "BN, dropout":
             assert all(abs(value - 1) < 0.02 for value in found)

@@ -69,7 +69,10 @@ def check_behind():
     for bias in (True, False):
         for affine in (True, False):
             for eps in (1e-5, 0.5):
-                for conv, kind, shape in [(nn.Conv2d(4, 6, 3, padding=1, groups=2, bias=bias), nn.BatchNorm2d, (2, 4, 5, 6)), (nn.Conv1d(3, 5, 2, bias=bias), nn.BatchNorm1d, (2, 3, 7))]:
+                for conv, kind, shape in [
+                    (nn.Conv2d(4, 6, 3, padding=1, groups=2, bias=bias), nn.BatchNorm2d, (2, 4, 5, 6)),
+                    (nn.Conv1d(3, 5, 2, bias=bias), nn.BatchNorm1d, (2, 3, 7)),
+                ]:
                     conv = conv.double().eval()
                     bn = trained(kind, conv.out_channels, affine, eps)
                     x = torch.randn(shape, dtype=torch.float64)
@@ -92,7 +95,10 @@ def check_behind():
     linear, bn = nn.Linear(4, 3).double().eval(), trained(nn.BatchNorm1d, 3)
     x = torch.randn(5, 4, dtype=torch.float64)
     assert torch.allclose(fuse_linear_bn_eval(linear, bn)(x), bn(linear(x)))
-    square, x = nn.Linear(3, 3).double().eval(), torch.randn(2, 3, 3, dtype=torch.float64)  # three axes: the channels are axis 1
+    square, x = (
+        nn.Linear(3, 3).double().eval(),
+        torch.randn(2, 3, 3, dtype=torch.float64),
+    )  # three axes: the channels are axis 1
     assert not torch.allclose(fuse_linear_bn_eval(square, bn)(x), bn(square(x)), atol=1e-3)
     norm, after, x = nn.LayerNorm(4).double(), nn.Linear(4, 2).double(), torch.randn(5, 4, dtype=torch.float64)
     nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
@@ -112,7 +118,14 @@ def check_before():
 @check
 def check_worked_example():
     conv, bn = nn.Conv1d(1, 1, 1).double().eval(), nn.BatchNorm1d(1, eps=0.5).double().eval()
-    for parameter, value in ((conv.weight, 3), (conv.bias, 1), (bn.running_mean, 4), (bn.running_var, 3.5), (bn.weight, 6), (bn.bias, -1)):
+    for parameter, value in (
+        (conv.weight, 3),
+        (conv.bias, 1),
+        (bn.running_mean, 4),
+        (bn.running_var, 3.5),
+        (bn.weight, 6),
+        (bn.bias, -1),
+    ):
         nn.init.constant_(parameter, value)
     fused = fuse_conv_bn_eval(conv, bn)
     assert (fused.weight.item(), fused.bias.item()) == (9, -10)
@@ -143,7 +156,11 @@ def check_resnet():
     stated("11,689,512", count(model))
     stated("4,800", count(model) - count(folded))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    pairs = [(nn.Linear(3, 4), nn.BatchNorm1d(4), True), (nn.Conv1d(3, 4, 2), nn.BatchNorm1d(4), True), (nn.ConvTranspose2d(3, 4, 2), nn.BatchNorm2d(4), False)]
+    pairs = [
+        (nn.Linear(3, 4), nn.BatchNorm1d(4), True),
+        (nn.Conv1d(3, 4, 2), nn.BatchNorm1d(4), True),
+        (nn.ConvTranspose2d(3, 4, 2), nn.BatchNorm2d(4), False),
+    ]
     for layer, bn, gone in pairs:
         assert (len(list(fuse(nn.Sequential(layer, bn).eval()).children())) == 1) == gone
     x = torch.randn(2, 3, 64, 64)

@@ -20,7 +20,9 @@ def errors() -> Figure:
         fused = fuse_conv_bn_eval(conv, bn)
         s = bn.weight / torch.sqrt(bn.running_var + bn.eps)
         shift = bn.bias - s * bn.running_mean
-        forwards = F.conv2d(x, conv.weight * s.view(1, -1, 1, 1), conv.bias + (conv.weight.sum((2, 3)) * shift).sum(1), padding=1)
+        forwards = F.conv2d(
+            x, conv.weight * s.view(1, -1, 1, 1), conv.bias + (conv.weight.sum((2, 3)) * shift).sum(1), padding=1
+        )
         found = {
             "folded correctly": fused(x) - bn(conv(x)),
             "bias not scaled": F.conv2d(x, fused.weight, conv.bias + shift, padding=1) - bn(conv(x)),

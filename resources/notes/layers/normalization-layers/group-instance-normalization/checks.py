@@ -55,7 +55,11 @@ def check_equals_the_library():
             x = torch.randn(shape, dtype=torch.float64) * 2 + 5
             ours = normalised(x.numpy(), G, layer.weight.detach().numpy(), layer.bias.detach().numpy(), eps)
             np.testing.assert_allclose(ours, layer(x).detach().numpy(), rtol=1e-9, atol=1e-9)
-    for layer, shape in [(nn.InstanceNorm1d, (2, 3, 6)), (nn.InstanceNorm2d, (2, 3, 4, 5)), (nn.InstanceNorm3d, (2, 3, 2, 3, 2))]:
+    for layer, shape in [
+        (nn.InstanceNorm1d, (2, 3, 6)),
+        (nn.InstanceNorm2d, (2, 3, 4, 5)),
+        (nn.InstanceNorm3d, (2, 3, 2, 3, 2)),
+    ]:
         made = layer(3, affine=True, dtype=torch.float64)
         nn.init.normal_(made.weight)
         nn.init.normal_(made.bias)
@@ -150,7 +154,11 @@ def check_wrong_channel_count_warns():
     assert torch.allclose(rows, nn.functional.layer_norm(x, (3,)), atol=1e-5)
     raises(ValueError, lambda: nn.InstanceNorm1d(64, affine=True)(torch.randn(2, 80, 30)))
     with warnings.catch_warnings(action="ignore"):
-        raises(RuntimeError, lambda: nn.InstanceNorm1d(64, track_running_stats=True)(torch.randn(2, 80, 30)), "running_mean")
+        raises(
+            RuntimeError,
+            lambda: nn.InstanceNorm1d(64, track_running_stats=True)(torch.randn(2, 80, 30)),
+            "running_mean",
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
@@ -229,7 +237,11 @@ def check_siblings():
 @holds("Can they be folded into the convolution at inference?")
 def check_only_tracked_instance_norm_is_affine_in_eval():
     x = torch.randn(2, 4, 3, 3)
-    for layer, folds in ((nn.InstanceNorm2d(4, track_running_stats=True), True), (nn.InstanceNorm2d(4), False), (nn.GroupNorm(2, 4), False)):
+    for layer, folds in (
+        (nn.InstanceNorm2d(4, track_running_stats=True), True),
+        (nn.InstanceNorm2d(4), False),
+        (nn.GroupNorm(2, 4), False),
+    ):
         layer.train()(x * 2 + 1)
         layer.eval()
         offset = layer(torch.zeros_like(x))

@@ -19,7 +19,9 @@ JACOBIAN = r"""
 
 sourced("Layer Normalization, arXiv 1607.06450, abstract (recurrent networks)", "LayerNorm")
 sourced("Group Normalization, arXiv 1803.08494, table 2: error 23.7 % at 16 images per GPU, 24.8 at 8", "BatchNorm")
-sourced("Group Normalization, arXiv 1803.08494, abstract; Instance Normalization, 1607.08022", "GroupNorm, InstanceNorm")
+sourced(
+    "Group Normalization, arXiv 1803.08494, abstract; Instance Normalization, 1607.08022", "GroupNorm, InstanceNorm"
+)
 sourced("LLaMA, arXiv 2302.13971, section 2.2 (pre-normalization with RMSNorm)", "RMSNorm")
 
 
@@ -110,12 +112,16 @@ def check_negative_scale_flips_the_sign():
     assert not torch.allclose(with_eps(1e-3 * x), with_eps(x), atol=0.1)
     for scale in (1e-3, 1.0, 50.0):
         variance = (scale * x).var(unbiased=False)
-        assert torch.allclose(with_eps(scale * x).var(unbiased=False), variance / (variance + 1e-5)) and with_eps(scale * x).var(unbiased=False) < 1
+        assert (
+            torch.allclose(with_eps(scale * x).var(unbiased=False), variance / (variance + 1e-5))
+            and with_eps(scale * x).var(unbiased=False) < 1
+        )
 
 
 @holds("LayerNorm", "BatchNorm", "GroupNorm, InstanceNorm", "RMSNorm")
 def check_what_reaches_one_output():
     """The gradient of one output shows which inputs its statistics are taken over."""
+
     def reached(layer, channels_last=False):
         x = torch.randn(3, 4, 2, 2, dtype=torch.float64, requires_grad=True)
         layer = layer.double()
@@ -142,8 +148,8 @@ def check_what_reaches_one_output():
 @holds("Why does a Transformer use LayerNorm and not BatchNorm?")
 def check_batch_norm_mixes_sequences_and_padding():
     tokens, longer = torch.randn(2, 6, 8), torch.randn(2, 6, 8)
-    tokens[1, 2:] = 0                                     # the second sequence: two tokens, then padding
-    longer[0], longer[1, :2] = tokens[0], tokens[1, :2]   # the same tokens, other values in place of the padding
+    tokens[1, 2:] = 0  # the second sequence: two tokens, then padding
+    longer[0], longer[1, :2] = tokens[0], tokens[1, :2]  # the same tokens, other values in place of the padding
     batch, layer = nn.BatchNorm1d(8), nn.LayerNorm(8)
     apply = lambda x: batch(x.transpose(1, 2)).transpose(1, 2)
     assert (apply(tokens)[0] - apply(longer)[0]).abs().max() > 0.05

@@ -12,7 +12,9 @@ def rows_before_and_after() -> Figure:
     offset, scale = torch.tensor([[-4.0], [0.0], [6.0]]), torch.tensor([[0.5], [1.0], [2.0]])
     x = torch.randn(3, 40) * scale + offset
     y = torch.nn.LayerNorm(40)(x).detach()
-    assert torch.allclose(y.mean(1), torch.zeros(3), atol=1e-5) and torch.allclose(y.var(1, unbiased=False), torch.ones(3), atol=1e-3)
+    assert torch.allclose(y.mean(1), torch.zeros(3), atol=1e-5) and torch.allclose(
+        y.var(1, unbiased=False), torch.ones(3), atol=1e-3
+    )
 
     drawn, panels = plt.subplots(1, 2, sharey=True)
     jitter = np.linspace(-0.18, 0.18, 40)

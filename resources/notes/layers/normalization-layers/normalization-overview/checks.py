@@ -15,14 +15,16 @@ LOCAL = r"""
 y_c = x_c \left( k + \frac{\alpha}{s} \sum_{c' = c - \lfloor s/2 \rfloor}^{c + \lfloor (s-1)/2 \rfloor} x_{c'}^2 \right)^{-\beta}
 """
 
-sourced("Group Normalization, arXiv 1803.08494, table 2: at 16 images per GPU 23.7 and 24.2 %, at 8 24.8 and 24.0",
-        "BatchNorm", "GroupNorm")
+sourced(
+    "Group Normalization, arXiv 1803.08494, table 2: at 16 images per GPU 23.7 and 24.2 %, at 8 24.8 and 24.0",
+    "BatchNorm",
+    "GroupNorm",
+)
 sourced("Layer Normalization, arXiv 1607.06450, abstract (recurrent networks)", "LayerNorm")
 sourced("LLaMA, arXiv 2302.13971, section 2.2", "RMSNorm")
 sourced("Instance Normalization: The Missing Ingredient for Fast Stylization, arXiv 1607.08022", "InstanceNorm")
 sourced("AlexNet, section 3.3", "local response norm")
-sourced("Root Mean Square Layer Normalization, arXiv 1910.07467, abstract",
-        "Why may RMSNorm leave out the mean?")
+sourced("Root Mean Square Layer Normalization, arXiv 1910.07467, abstract", "Why may RMSNorm leave out the mean?")
 
 SAME = {
     "batch": lambda i, j, group: i[1] == j[1],
@@ -68,7 +70,9 @@ def check_one_formula_for_four_layers():
                 assert len(shared) == sizes[name]
                 mu = shared.sum() / len(shared)
                 variance = ((shared - mu) ** 2).sum() / len(shared)
-                ours = (x[i].item() - mu) / np.sqrt(variance + eps) * layer.weight[i[1]].item() + layer.bias[i[1]].item()
+                ours = (x[i].item() - mu) / np.sqrt(variance + eps) * layer.weight[i[1]].item() + layer.bias[
+                    i[1]
+                ].item()
                 assert abs(ours - library[i]) < 1e-9
 
 
@@ -78,7 +82,11 @@ def check_rms():
         layer = nn.RMSNorm(5, eps=eps, dtype=torch.float64)
         nn.init.normal_(layer.weight)
         x = torch.randn(2, 5, 3, 2, dtype=torch.float64) + 1
-        ours = x.numpy() / np.sqrt(eps + (x.numpy() ** 2).sum(1, keepdims=True) / 5) * layer.weight.detach().numpy().reshape(1, 5, 1, 1)
+        ours = (
+            x.numpy()
+            / np.sqrt(eps + (x.numpy() ** 2).sum(1, keepdims=True) / 5)
+            * layer.weight.detach().numpy().reshape(1, 5, 1, 1)
+        )
         np.testing.assert_allclose(ours, LastAxis(layer)(x).detach().numpy(), atol=1e-12)
         assert not torch.allclose(layer(x[:, :, 0, 0] + 1), layer(x[:, :, 0, 0]), atol=1e-2)
 
@@ -136,10 +144,15 @@ def check_the_epsilon_of_a_checkpoint():
 def check_which_depend_on_the_batch():
     influence = figure_of(__file__).influence
     own = torch.zeros(3, dtype=torch.bool)
-    own[1] = True                                         # the sample of the marked output
+    own[1] = True  # the sample of the marked output
     last = {"layer": nn.LayerNorm(6), "rms": nn.RMSNorm(6)}
-    first = {"batch": nn.BatchNorm1d(6), "stored": nn.BatchNorm1d(6).eval(), "group": nn.GroupNorm(2, 6),
-             "instance": nn.InstanceNorm1d(6), "local": nn.LocalResponseNorm(3)}
+    first = {
+        "batch": nn.BatchNorm1d(6),
+        "stored": nn.BatchNorm1d(6).eval(),
+        "group": nn.GroupNorm(2, 6),
+        "instance": nn.InstanceNorm1d(6),
+        "local": nn.LocalResponseNorm(3),
+    }
     for layers, channels_last in ((last, True), (first, False)):
         for name, layer in layers.items():
             touched = influence(layer.double(), channels_last).flatten(1).any(1)
@@ -151,9 +164,14 @@ def check_which_depend_on_the_batch():
 def check_which_are_a_fixed_factor_per_channel():
     """A layer that can be folded maps sums to sums once its offset is taken away."""
     x, y = torch.randn(2, 1, 4, 5, 5, dtype=torch.float64) * 3
-    layers = {"batch": nn.BatchNorm2d(4), "group": nn.GroupNorm(2, 4), "instance": nn.InstanceNorm2d(4),
-              "layer": LastAxis(nn.LayerNorm(4)), "rms": LastAxis(nn.RMSNorm(4)),
-              "local": nn.LocalResponseNorm(3, alpha=0.5)}
+    layers = {
+        "batch": nn.BatchNorm2d(4),
+        "group": nn.GroupNorm(2, 4),
+        "instance": nn.InstanceNorm2d(4),
+        "layer": LastAxis(nn.LayerNorm(4)),
+        "rms": LastAxis(nn.RMSNorm(4)),
+        "local": nn.LocalResponseNorm(3, alpha=0.5),
+    }
     for name, layer in layers.items():
         layer.double()(x)
         layer.eval()
@@ -182,7 +200,9 @@ def check_contract():
         for layer in (nn.BatchNorm2d(3), nn.InstanceNorm2d(3), nn.GroupNorm(1, 3), nn.LayerNorm(4), nn.RMSNorm(4)):
             assert layer.to(half)(given).dtype == half and layer(given).shape == given.shape
     assert nn.RMSNorm(3).eps is None
-    assert all(layer.eps == 1e-5 for layer in (nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3), nn.BatchNorm2d(3)))
+    assert all(
+        layer.eps == 1e-5 for layer in (nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3), nn.BatchNorm2d(3))
+    )
     stated("1.19e−7", torch.finfo(torch.float32).eps)
     x = torch.randn(4, 3) * 1e-4
     assert torch.allclose(nn.RMSNorm(3)(x), nn.RMSNorm(3, eps=torch.finfo(torch.float32).eps)(x))
@@ -225,7 +245,13 @@ def check_alexnet_constants():
 @holds("What does normalization lose?")
 def check_what_is_lost():
     x = torch.randn(4, 6, 5, 5) * 3
-    for layer in (nn.BatchNorm2d(6), nn.GroupNorm(2, 6), nn.InstanceNorm2d(6), LastAxis(nn.LayerNorm(6)), LastAxis(nn.RMSNorm(6))):
+    for layer in (
+        nn.BatchNorm2d(6),
+        nn.GroupNorm(2, 6),
+        nn.InstanceNorm2d(6),
+        LastAxis(nn.LayerNorm(6)),
+        LastAxis(nn.RMSNorm(6)),
+    ):
         assert torch.allclose(layer(x * 7), layer(x), atol=1e-2)
     constant = nn.BatchNorm2d(6).eval()
     assert torch.allclose(constant(x * 7), 7 * constant(x), atol=1e-4)

@@ -21,8 +21,11 @@ GRADIENT = r"""
 
 EXCHANGE = inspect.getsource(torch.nn.modules._functions.SyncBatchNorm)
 
-sourced("Group Normalization, arXiv 1803.08494, table 2: BatchNorm 23.7 % at 16 images per GPU; GroupNorm 24.1 at 2",
-        "BatchNorm", "GroupNorm")
+sourced(
+    "Group Normalization, arXiv 1803.08494, table 2: BatchNorm 23.7 % at 16 images per GPU; GroupNorm 24.1 at 2",
+    "BatchNorm",
+    "GroupNorm",
+)
 sourced("MegDet, arXiv 1711.07240, section 3 (cross-GPU batch norm); EncNet, arXiv 1803.08904", "SyncBatchNorm")
 sourced("PyTorch issue #22192", "Must all devices have equal batch sizes?")
 
@@ -46,7 +49,11 @@ def check_merged_statistics():
         x = torch.randn(sum(sizes), 3, dtype=torch.float64) * 3 + torch.arange(sum(sizes))[:, None]
         library = layer(x)
         m, mu, variance = merged([part.numpy() for part in x.split(list(sizes))])
-        np.testing.assert_allclose((x.numpy() - mu) / np.sqrt(variance + 1e-5) * layer.weight.detach().numpy(), library.detach().numpy(), atol=1e-10)
+        np.testing.assert_allclose(
+            (x.numpy() - mu) / np.sqrt(variance + 1e-5) * layer.weight.detach().numpy(),
+            library.detach().numpy(),
+            atol=1e-10,
+        )
         np.testing.assert_allclose(layer.running_mean.numpy(), 0.1 * mu, atol=1e-12)
         np.testing.assert_allclose(layer.running_var.numpy(), 0.9 + 0.1 * variance * m / (m - 1), atol=1e-10)
         if len(sizes) > 1:
@@ -85,7 +92,7 @@ def check_what_the_devices_exchange():
     assert "combined = torch.cat([mean, invstd, count], dim=0)" in forward and "combined_size * world_size" in forward
     assert forward.count("all_reduce") == 0 < forward.count("dist.all_gather") and "all_gather" not in backward
     assert "combined = torch.cat([sum_dy, sum_dy_xmu], dim=0)" in backward
-    assert backward.count(".all_reduce(") == 2            # one of them for an empty input
+    assert backward.count(".all_reduce(") == 2  # one of them for an empty input
     called = inspect.getsource(nn.SyncBatchNorm.forward)
     assert "need_sync = (\n            bn_training\n            and self.training" in called
 
@@ -112,7 +119,7 @@ def check_averaged_gradients_differ():
     def gradient(pieces, normalize):
         torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(3, 2), normalize).double()
-        for rows in pieces:                               # averaged as DDP does, or accumulated: the same sum
+        for rows in pieces:  # averaged as DDP does, or accumulated: the same sum
             (nn.functional.mse_loss(net(x[rows]), wanted[rows]) / len(pieces)).backward()
         return net[0].weight.grad
 
@@ -137,7 +144,13 @@ def check_contract():
     assert {name for name, _ in layer.named_parameters()} == {"weight", "bias"}
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         assert nn.SyncBatchNorm(4).to(dtype)(torch.randn(3, 4, 2, dtype=dtype)).dtype == dtype
-    assert (layer.eps, layer.momentum, layer.affine, layer.track_running_stats, layer.process_group) == (1e-5, 0.1, True, True, None)
+    assert (layer.eps, layer.momentum, layer.affine, layer.track_running_stats, layer.process_group) == (
+        1e-5,
+        0.1,
+        True,
+        True,
+        None,
+    )
     assert {name for name, _ in layer.named_buffers()} == {"running_mean", "running_var", "num_batches_tracked"}
     x = torch.randn(3, 4, 5, 5)
     assert torch.equal(layer(x), nn.BatchNorm2d(4)(x)) and nn.SyncBatchNorm(4)(x[:, :, 0, 0]).shape == (3, 4)
@@ -209,7 +222,11 @@ def check_without_a_process_group_nothing_is_exchanged():
 def check_conversion():
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.GroupNorm(2, 8))
     old = net[1]
-    assert nn.SyncBatchNorm.convert_sync_batchnorm(net) is net and type(net[1]) is nn.SyncBatchNorm and net[1].weight is old.weight
+    assert (
+        nn.SyncBatchNorm.convert_sync_batchnorm(net) is net
+        and type(net[1]) is nn.SyncBatchNorm
+        and net[1].weight is old.weight
+    )
     assert type(net[2]) is nn.GroupNorm
     single = nn.BatchNorm2d(3)
     assert type(nn.SyncBatchNorm.convert_sync_batchnorm(single)) is nn.SyncBatchNorm and type(single) is nn.BatchNorm2d

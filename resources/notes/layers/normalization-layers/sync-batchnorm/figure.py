@@ -15,7 +15,9 @@ def devices() -> Figure:
     at_three = [float((3 - part.mean()) / part.std(correction=0)) for part in parts]
     assert max(at_three) - min(at_three) > 0.8
     whole = torch.cat(parts)
-    assert torch.allclose(torch.cat(together), (whole - whole.mean()) / torch.sqrt(whole.var(correction=0) + 1e-5), atol=1e-5)
+    assert torch.allclose(
+        torch.cat(together), (whole - whole.mean()) / torch.sqrt(whole.var(correction=0) + 1e-5), atol=1e-5
+    )
 
     drawn, panels = plt.subplots(1, 2, sharey=True)
     for panel, outputs, title in zip(panels, (lines, together), ("BatchNorm on each device", "SyncBatchNorm")):

@@ -26,22 +26,36 @@ by_definition("RoI pooling, RoIAlign")
 def pooled(x, size, K, s, p, d, outside, summarize):
     """Every window of a 2-d array, positions outside it read as `outside`."""
     at = lambda i, j: x[i, j] if 0 <= i < x.shape[0] and 0 <= j < x.shape[1] else outside
-    return np.array([
-        [summarize([at(s * i + d * u - p, s * j + d * v - p) for u in range(K) for v in range(K)]) for j in range(size[1])]
-        for i in range(size[0])
-    ])
+    return np.array(
+        [
+            [
+                summarize([at(s * i + d * u - p, s * j + d * v - p) for u in range(K) for v in range(K)])
+                for j in range(size[1])
+            ]
+            for i in range(size[0])
+        ]
+    )
 
 
 @formula(WINDOWS)
 def check_windows():
-    for shape, K, s, p, d in [((6, 8), 2, 2, 0, 1), ((7, 5), 3, 2, 1, 1), ((5, 5), 3, 1, 1, 1), ((9, 11), 3, 2, 1, 2), ((4, 4), 4, 4, 2, 1), ((3, 3), 1, 2, 0, 1)]:
+    for shape, K, s, p, d in [
+        ((6, 8), 2, 2, 0, 1),
+        ((7, 5), 3, 2, 1, 1),
+        ((5, 5), 3, 1, 1, 1),
+        ((9, 11), 3, 2, 1, 2),
+        ((4, 4), 4, 4, 2, 1),
+        ((3, 3), 1, 2, 0, 1),
+    ]:
         for shift in (0.0, -5.0):
             x = torch.randn(shape, dtype=torch.float64) + shift
             library = nn.MaxPool2d(K, s, p, d)(x[None, None])[0, 0].numpy()
             np.testing.assert_allclose(pooled(x.numpy(), library.shape, K, s, p, d, -math.inf, max), library)
             if d == 1:
                 library = nn.AvgPool2d(K, s, p)(x[None, None])[0, 0].numpy()
-                np.testing.assert_allclose(pooled(x.numpy(), library.shape, K, s, p, 1, 0.0, lambda w: sum(w) / K**2), library)
+                np.testing.assert_allclose(
+                    pooled(x.numpy(), library.shape, K, s, p, 1, 0.0, lambda w: sum(w) / K**2), library
+                )
 
 
 @formula(GRADIENTS)
@@ -50,7 +64,7 @@ def check_gradients():
         x = torch.randn(1, 1, K * blocks, K * blocks, dtype=torch.float64, requires_grad=True)
         incoming = torch.randn(1, 1, blocks, blocks, dtype=torch.float64)
         for pool in (F.max_pool2d, F.avg_pool2d):
-            library, = torch.autograd.grad(pool(x, K), x, incoming)
+            (library,) = torch.autograd.grad(pool(x, K), x, incoming)
             ours = np.zeros((K * blocks, K * blocks))
             for i in range(blocks):
                 for j in range(blocks):
@@ -119,7 +133,10 @@ def check_maximum_pads_with_minus_infinity():
     assert F.max_pool2d(x, 3, 1, 1).max() < 0
     assert F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 1)[0, 0, 0, 0] == 0
     assert torch.equal(F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=float("-inf")), 3, 1), F.max_pool2d(x, 3, 1, 1))
-    for layer, text in ((nn.MaxPool2d(3, padding=2), "at most half"), (nn.MaxPool2d(3, padding=2, dilation=2), "half of kernel size")):
+    for layer, text in (
+        (nn.MaxPool2d(3, padding=2), "at most half"),
+        (nn.MaxPool2d(3, padding=2, dilation=2), "half of kernel size"),
+    ):
         raises(RuntimeError, lambda: layer(x), text)
 
 
@@ -154,11 +171,14 @@ def accuracy_on_shifted_digits(augment, steps=150):
         F.cross_entropy(network(images[batch].roll(shift, (2, 3))), classes[batch]).backward()
         optimizer.step()
     with torch.no_grad():
-        right = [(network(images[1200:].roll(shift, (2, 3))).argmax(1) == classes[1200:]).float().mean().item() for shift in shifts]
+        right = [
+            (network(images[1200:].roll(shift, (2, 3))).argmax(1) == classes[1200:]).float().mean().item()
+            for shift in shifts
+        ]
     return right[4], sum(right) / 9
 
 
-@pitfall("\"Pooling makes the network invariant to shifts\"")
+@pitfall('"Pooling makes the network invariant to shifts"')
 def check_shifts():
     x = torch.tensor([[[0.0, 0.0, 9.0, 0.0]]])
     assert F.max_pool1d(x, 2)[0, 0].tolist() == [0, 9]
@@ -172,7 +192,10 @@ def check_shifts():
         return F.conv1d(F.max_pool1d(values, 2, 1), kernel, stride=2)
 
     signal = torch.randn(50, 1, 40)
-    changes = [(pool(signal) - pool(signal.roll(-1, -1)))[..., 2:-2].norm().item() for pool in (lambda v: F.max_pool1d(v, 2), blurred)]
+    changes = [
+        (pool(signal) - pool(signal.roll(-1, -1)))[..., 2:-2].norm().item()
+        for pool in (lambda v: F.max_pool1d(v, 2), blurred)
+    ]
     assert changes[0] > 1.3 * changes[1], changes
 
 
@@ -180,8 +203,8 @@ def check_shifts():
 def check_relu_commutes_with_the_maximum():
     x, incoming = torch.randn(2, 3, 8, 8, requires_grad=True), torch.randn(2, 3, 4, 4)
     y, index = F.max_pool2d(x, 2, return_indices=True)
-    assert torch.equal(y.grad_fn._saved_result1, index)   # remembered
-    gradient, = torch.autograd.grad(y, x, incoming)
+    assert torch.equal(y.grad_fn._saved_result1, index)  # remembered
+    (gradient,) = torch.autograd.grad(y, x, incoming)
     ours = torch.zeros(2, 3, 64).scatter(2, index.flatten(2), incoming.flatten(2))
     assert torch.equal(gradient, ours.view(2, 3, 8, 8))
     assert torch.equal(F.relu(F.max_pool2d(x, 2)), F.max_pool2d(F.relu(x), 2))
@@ -191,7 +214,7 @@ def check_relu_commutes_with_the_maximum():
 @holds("Can a strided convolution replace pooling?")
 def check_average_is_a_depthwise_convolution():
     a, b = torch.randn(2, 1, 3, 8, 8)
-    assert (F.max_pool2d(a + b, 2) - F.max_pool2d(a, 2) - F.max_pool2d(b, 2)).abs().max() > 0.1    # not linear
+    assert (F.max_pool2d(a + b, 2) - F.max_pool2d(a, 2) - F.max_pool2d(b, 2)).abs().max() > 0.1  # not linear
     x = torch.randn(2, 3, 8, 8)
     weight = torch.full((3, 1, 2, 2), 1 / 4)
     assert torch.allclose(F.conv2d(x, weight, stride=2, groups=3), F.avg_pool2d(x, 2), atol=1e-6)
@@ -220,7 +243,7 @@ def check_one_outlier_moves_the_maximum_more():
     both = ((F.adaptive_avg_pool2d, mean), (F.adaptive_max_pool2d, largest))
     changes = [(pool(hit, 1).flatten() - before).abs().min().item() for pool, before in both]
     assert changes[1] > 20 * changes[0]
-    for size in (7, 10):                                  # one mean per channel, whatever the size
+    for size in (7, 10):  # one mean per channel, whatever the size
         head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
         assert head(torch.randn(3, 5, size, size + 1)).shape == (3, 2)
 
@@ -260,5 +283,7 @@ def check_integers():
         assert pool(torch.arange(4**dims).view(1, 1, *[4] * dims), 2).dtype == torch.int64
     for pool, dims in ((F.avg_pool1d, 1), (F.avg_pool2d, 2), (F.avg_pool3d, 3)):
         x = torch.arange(4**dims).view(1, 1, *[4] * dims) - 5
-        assert torch.equal(pool(x, 2), pool(x.double(), 2).trunc().long()) and not torch.equal(pool(x, 2), pool(x.double(), 2))
+        assert torch.equal(pool(x, 2), pool(x.double(), 2).trunc().long()) and not torch.equal(
+            pool(x, 2), pool(x.double(), 2)
+        )
     raises(NotImplementedError, lambda: F.max_pool1d(torch.arange(4).view(1, 1, 4), 2))

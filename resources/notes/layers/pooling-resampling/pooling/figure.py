@@ -18,7 +18,15 @@ def cells(panel, values, window, title):
             colour = WINDOW_COLOURS[row // window][column // window]
             face = to_rgba(colour, 0.35 if value else 0.06)
             panel.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor=QUIET, linewidth=0.5))
-            panel.text(column + 0.5, row + 0.53, f"{value:g}", ha="center", va="center", fontsize=9 if size == 2 else 8, color=INK)
+            panel.text(
+                column + 0.5,
+                row + 0.53,
+                f"{value:g}",
+                ha="center",
+                va="center",
+                fontsize=9 if size == 2 else 8,
+                color=INK,
+            )
     panel.set(xlim=(-0.1, size + 0.1), ylim=(size + 0.1, -0.1), aspect="equal", xticks=[], yticks=[])
     panel.set_title(title, fontsize=9)
     panel.grid(False)
@@ -33,7 +41,7 @@ def maximum_and_mean() -> Figure:
     results = {}
     for name, pool in (("max", F.max_pool2d), ("mean", F.avg_pool2d)):
         y = pool(x, 2)
-        gradient, = torch.autograd.grad(y.sum(), x)
+        (gradient,) = torch.autograd.grad(y.sum(), x)
         results[name] = (y[0, 0].tolist(), gradient[0, 0].tolist())
     assert sum(value > 0 for row in results["max"][1] for value in row) == 4
     assert all(value == 0.25 for row in results["mean"][1] for value in row)

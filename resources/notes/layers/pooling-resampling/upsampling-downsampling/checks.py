@@ -61,7 +61,9 @@ def check_transposed_convolution():
                             layer = nn.ConvTranspose1d(3, 2, k, s, p, q, dilation=d).double()
                             x = torch.randn(1, 3, L, dtype=torch.float64)
                             library = layer(x)[0].detach().numpy()
-                            ours = transposed(x[0].numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy(), s, p, d, q)
+                            ours = transposed(
+                                x[0].numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy(), s, p, d, q
+                            )
                             assert library.shape == ours.shape
                             np.testing.assert_allclose(ours, library, atol=1e-12)
                             if d == 1 and k - 2 * p + q == s:
@@ -86,7 +88,9 @@ def check_linear_interpolation():
     positions = np.clip((np.arange(7) + 0.5) / 1.5 - 0.5, 0, 4)
     np.testing.assert_allclose(np.interp(positions, np.arange(5), x.numpy()), scaled.numpy(), atol=1e-9)
     assert F.interpolate(x[None, None], size=1, mode="linear", align_corners=True).item() == x[0]
-    assert torch.allclose(F.interpolate(x[None, None], scale_factor=1.5, mode="linear", recompute_scale_factor=True)[0, 0], sized)
+    assert torch.allclose(
+        F.interpolate(x[None, None], scale_factor=1.5, mode="linear", recompute_scale_factor=True)[0, 0], sized
+    )
     image = torch.randn(4, 5, dtype=torch.float64)
     library = F.interpolate(image[None, None], size=(7, 3), mode="bilinear")[0, 0].numpy()
     rows = np.stack([linear(column, 7) for column in image.numpy().T], axis=1)
@@ -166,7 +170,9 @@ def check_facts_table():
     parameters = inspect.signature(F.interpolate).parameters
     assert parameters["mode"].default == "nearest" and parameters["align_corners"].default is None
     x = torch.randn(1, 1, 4)
-    assert torch.equal(F.interpolate(x, size=9, mode="linear"), F.interpolate(x, size=9, mode="linear", align_corners=False))
+    assert torch.equal(
+        F.interpolate(x, size=9, mode="linear"), F.interpolate(x, size=9, mode="linear", align_corners=False)
+    )
     assert nn.ConvTranspose1d(2, 3, 2)(torch.zeros(1, 2, 4)).shape == (1, 3, 5)
     assert nn.ConvTranspose3d(2, 3, 2)(torch.zeros(1, 2, 4, 4, 4)).shape == (1, 3, 5, 5, 5)
 
@@ -233,7 +239,9 @@ def check_checkerboard():
     flat = torch.ones(1, 1, 12, 12)
 
     def spread(k):
-        return torch.cat([F.conv_transpose2d(flat, torch.randn(1, 1, k, k), stride=2) for _ in range(1500)]).std(0)[0, 4:-4, 4:-4]
+        return torch.cat([F.conv_transpose2d(flat, torch.randn(1, 1, k, k), stride=2) for _ in range(1500)]).std(0)[
+            0, 4:-4, 4:-4
+        ]
 
     uneven, even = spread(3), spread(4)
     assert uneven.max() > 1.7 * uneven.min() and even.max() < 1.2 * even.min()
@@ -252,7 +260,9 @@ def check_coordinate_rules_differ():
     stated("5", np.interp(1 * 4 / 8, np.arange(4), line[0, 0].numpy()))
     for dims, mode in ((1, "linear"), (2, "bilinear"), (2, "bicubic"), (3, "trilinear")):
         x = torch.randn(1, 1, *[4] * dims)
-        default, half_pixels, old = (F.interpolate(x, size=[8] * dims, mode=mode, align_corners=a) for a in (None, False, True))
+        default, half_pixels, old = (
+            F.interpolate(x, size=[8] * dims, mode=mode, align_corners=a) for a in (None, False, True)
+        )
         assert torch.equal(default, half_pixels) and not torch.allclose(default, old, atol=1e-2)
     impulse = torch.zeros(1, 1, 8, 8)
     impulse[..., 4] = 1  # three quarters from its centre: (a + 2) t^3 - (a + 3) t^2 + 1 with a = -0.75
@@ -272,7 +282,9 @@ def check_aliasing():
     stated("0.5", stripes.mean())
     assert (F.interpolate(stripes, size=(16, 16), mode="bilinear") == 1).all()
     smooth = F.interpolate(stripes, size=(16, 16), mode="bilinear", antialias=True)
-    assert (smooth - 0.5).abs().max() < 0.05 and F.interpolate(stripes, size=(16, 16), mode="area").unique().tolist() == [0.5]
+    assert (smooth - 0.5).abs().max() < 0.05 and F.interpolate(
+        stripes, size=(16, 16), mode="area"
+    ).unique().tolist() == [0.5]
     third = stripes[..., :48, :48]
     area = F.interpolate(third, size=(16, 16), mode="area")
     assert abs(area.min() - 1 / 3) < 1e-6 and abs(area.max() - 2 / 3) < 1e-6
@@ -304,7 +316,9 @@ def check_bilinear_start():
     x = torch.randn(2, 1, 6, 7)
     ours = F.conv_transpose2d(x, torch.outer(k, k)[None, None], stride=2, padding=1)
     library = F.interpolate(x, scale_factor=2, mode="bilinear")
-    assert torch.allclose(ours[..., 1:-1, 1:-1], library[..., 1:-1, 1:-1], atol=1e-6) and not torch.allclose(ours, library, atol=1e-2)
+    assert torch.allclose(ours[..., 1:-1, 1:-1], library[..., 1:-1, 1:-1], atol=1e-6) and not torch.allclose(
+        ours, library, atol=1e-2
+    )
     assert torch.isclose(k.sum(), torch.tensor(2.0))
     layer = nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1)  # the default bias stays in the output
     layer.weight.data.copy_(torch.outer(k, k))

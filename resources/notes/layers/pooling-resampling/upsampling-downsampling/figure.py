@@ -15,7 +15,10 @@ def stamps_overlap_evenly_only_if_stride_divides_kernel() -> Figure:
     for panel, kernel in zip(panels, (3, 4), strict=True):
         weight = torch.ones(1, 1, kernel)
         # One input at a time: its stamp. Their sum is what the layer computes on all six.
-        stamps = [F.conv_transpose1d(torch.eye(INPUTS)[i].reshape(1, 1, -1), weight, stride=2).flatten().numpy() for i in range(INPUTS)]
+        stamps = [
+            F.conv_transpose1d(torch.eye(INPUTS)[i].reshape(1, 1, -1), weight, stride=2).flatten().numpy()
+            for i in range(INPUTS)
+        ]
         output = F.conv_transpose1d(torch.ones(1, 1, INPUTS), weight, stride=2).flatten().numpy()
         assert np.allclose(sum(stamps), output)
         inner = output[2:-2]
@@ -24,7 +27,9 @@ def stamps_overlap_evenly_only_if_stride_divides_kernel() -> Figure:
         height = np.zeros_like(output)
         for stamp, colour in zip(stamps, (BLUE, ORANGE, SKY) * 2, strict=True):
             shown = stamp > 0
-            panel.bar(np.arange(len(output))[shown], stamp[shown], bottom=height[shown], color=colour, width=0.86, linewidth=0)
+            panel.bar(
+                np.arange(len(output))[shown], stamp[shown], bottom=height[shown], color=colour, width=0.86, linewidth=0
+            )
             height += stamp
         panel.set_title(f"kernel {kernel}, stride 2")
         panel.set_axisbelow(True)

@@ -31,7 +31,9 @@ def sigmoid(a):
 
 def step(gru, x, h, reset_first=False):
     """One step of the article's formulas in NumPy; returns r, z, n and the new state."""
-    W_i, W_h, b_i, b_h = (getattr(gru, f"{name}_l0").detach().numpy() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    W_i, W_h, b_i, b_h = (
+        getattr(gru, f"{name}_l0").detach().numpy() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
     (ir, iz, i_n), (hr, hz, hn) = np.split(x @ W_i.T + b_i, 3, axis=-1), np.split(h @ W_h.T + b_h, 3, axis=-1)
     r, z = sigmoid(ir + hr), sigmoid(iz + hz)
     size = h.shape[-1]
@@ -132,7 +134,7 @@ def check_keeping_and_writing_are_tied():
         _, _, n, new = step(gru, x, h)
         assert np.abs(new - (h if kept else n)).max() < 1e-6
     output, h_n = gru(torch.tensor(x)[None], torch.tensor(h)[None])
-    assert torch.equal(output[-1], h_n[0])                # what the layer shows is the state itself
+    assert torch.equal(output[-1], h_n[0])  # what the layer shows is the state itself
 
 
 @holds("Which matrix product does `r` save?")
@@ -141,7 +143,7 @@ def check_three_products_in_one():
     W, one = gru.weight_hh_l0.detach(), (h @ gru.weight_hh_l0.T).detach()
     assert torch.allclose(one, torch.cat([h @ part.T for part in W.chunk(3)], 1))
     with torch.no_grad():
-        gru.bias_ih_l0[:4] = -60.0                        # r = 0, and still the library counts three products
+        gru.bias_ih_l0[:4] = -60.0  # r = 0, and still the library counts three products
     with FlopCounterMode(display=False) as counter:
         gru(torch.randn(1, 5, 3, dtype=torch.float64), h[None])
     assert counter.get_total_flops() == 2 * 5 * (3 * 4 * 3 + 3 * 4 * 4)
@@ -177,9 +179,15 @@ def check_shapes_defaults_and_range():
     stacked = nn.GRU(10, 20, 2, dropout=0.5)
     assert not torch.allclose(stacked.train()(single)[0], stacked.eval()(single)[0], atol=1e-3)
     assert [tuple(t.shape) for t in nn.GRU(10, 20)(torch.randn(5, 10))] == [(5, 20), (1, 20)]
-    assert [tuple(t.shape) for t in nn.GRU(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [(5, 3, 40), (4, 3, 20)]
+    assert [tuple(t.shape) for t in nn.GRU(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [
+        (5, 3, 40),
+        (4, 3, 20),
+    ]
     gru = nn.GRU(10, 20)
-    assert gru(torch.randn(5, 10), torch.zeros(1, 20))[1].shape == gru(torch.randn(5, 3, 10), torch.zeros(1, 3, 20))[1][:, 0].shape
+    assert (
+        gru(torch.randn(5, 10), torch.zeros(1, 20))[1].shape
+        == gru(torch.randn(5, 3, 10), torch.zeros(1, 3, 20))[1][:, 0].shape
+    )
     assert (gru.num_layers, gru.bias, gru.batch_first, gru.dropout, gru.bidirectional) == (1, True, False, 0.0, False)
     assert gru.weight_ih_l0.shape == (60, 10)
     x = torch.randn(30, 4, 10)
@@ -249,7 +257,7 @@ def check_how_fast_it_forgets():
     for x in np.random.randn(10, 200, 8):
         _, z, _, h = step(fresh, x, h)
         kept *= z
-    assert 3e-4 < np.median(kept) < 3e-3                  # the direct path
+    assert 3e-4 < np.median(kept) < 3e-3  # the direct path
     deep = nn.GRU(8, 32, 2, bidirectional=True)
     places = [(layer, reverse) for layer in (0, 1) for reverse in (False, True)]
     assert all(kept_after_ten_steps(deep, *place) < 0.05 for place in places)

@@ -45,7 +45,9 @@ def count(module):
 
 
 def arrays(layer, suffix):
-    return [getattr(layer, f"{name}_{suffix}").detach().numpy() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    return [
+        getattr(layer, f"{name}_{suffix}").detach().numpy() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
 
 
 def run(x, weights, h, c):
@@ -68,7 +70,9 @@ def check_equals_the_library():
         for level in range(2):
             first = 2 * level
             ahead, h_a, c_a = run(values, arrays(layer, f"l{level}"), h_0[first].numpy(), c_0[first].numpy())
-            back, h_b, c_b = run(values[::-1], arrays(layer, f"l{level}_reverse"), h_0[first + 1].numpy(), c_0[first + 1].numpy())
+            back, h_b, c_b = run(
+                values[::-1], arrays(layer, f"l{level}_reverse"), h_0[first + 1].numpy(), c_0[first + 1].numpy()
+            )
             values = np.concatenate([ahead, back[::-1]], axis=-1)
             ends += [(h_a, c_a), (h_b, c_b)]
         np.testing.assert_allclose(values, output.detach().numpy(), rtol=1e-9, atol=1e-12)
@@ -97,7 +101,9 @@ def check_cell_path():
 @formula(PARAMETERS)
 def check_parameter_count():
     for I, H, L, D in [(10, 20, 1, 1), (10, 20, 2, 1), (10, 20, 2, 2), (3, 5, 4, 2), (1, 1, 1, 1)]:
-        assert count(nn.LSTM(I, H, L, bidirectional=D == 2)) == 4 * D * H * (I + H + 2) + (L - 1) * 4 * D * H * (D * H + H + 2)
+        assert count(nn.LSTM(I, H, L, bidirectional=D == 2)) == 4 * D * H * (I + H + 2) + (L - 1) * 4 * D * H * (
+            D * H + H + 2
+        )
     stated("5,920", count(nn.LSTM(10, 20, num_layers=2)))
     stated("15040", count(nn.LSTM(10, 20, num_layers=2, bidirectional=True)))
     assert 80 * 32 + 80 * 42 == count(nn.LSTM(10, 20, 2))
@@ -155,7 +161,7 @@ def check_signs_of_gates_and_candidate():
     lstm = nn.LSTM(4, 16)
     weights, h, c = arrays(lstm, "l0"), np.zeros((50, 16)), np.full((50, 16), 0.5)
     _, new, f = step(np.random.randn(50, 4), h, c, *weights)
-    added = new - f * c                                   # i times g
+    added = new - f * c  # i times g
     assert (f > 0).all() and (f < 1).all() and (added > 0.01).any() and (added < -0.01).any()
 
 
@@ -167,7 +173,11 @@ def check_parameters_of_the_table():
     stated("640", count(nn.RNN(10, 20)))
     assert count(nn.GRU(10, 20)) * 4 == count(lstm) * 3
     assert lstm.weight_ih_l0.shape == (80, 10) and sorted(dict(lstm.named_parameters())) == [
-        "bias_hh_l0", "bias_ih_l0", "weight_hh_l0", "weight_ih_l0"]
+        "bias_hh_l0",
+        "bias_ih_l0",
+        "weight_hh_l0",
+        "weight_ih_l0",
+    ]
 
 
 @check
@@ -203,7 +213,14 @@ def check_shapes_and_defaults():
     stacked = nn.LSTM(4, 6, 2, dropout=0.5)
     assert not torch.allclose(stacked.train()(x)[0], stacked.eval()(x)[0], atol=1e-3)
     layer = nn.LSTM(4, 6)
-    assert (layer.num_layers, layer.bias, layer.batch_first, layer.dropout, layer.bidirectional, layer.proj_size) == (1, True, False, 0.0, False, 0)
+    assert (layer.num_layers, layer.bias, layer.batch_first, layer.dropout, layer.bidirectional, layer.proj_size) == (
+        1,
+        True,
+        False,
+        0.0,
+        False,
+        0,
+    )
     output, (h_n, c_n) = nn.LSTM(4, 6, 3, bidirectional=True)(torch.randn(5, 2, 4))
     assert output.shape == (5, 2, 12) and h_n.shape == c_n.shape == (6, 2, 6)
     output, (h_n, _) = nn.LSTM(4, 6, batch_first=True)(torch.randn(2, 5, 4))
@@ -237,7 +254,9 @@ def check_bidirectional_last_step():
     assert torch.allclose(torch.cat([h_n[-2], h_n[-1]], -1), torch.cat([output[:, -1, :6], output[:, 0, 6:]], -1))
     padded = torch.cat([x, torch.zeros(3, 5, 4)], 1)
     packed = pack_padded_sequence(padded, [7, 7, 7], batch_first=True)
-    assert torch.allclose(layer(packed)[1][0], h_n, atol=1e-6) and not torch.allclose(layer(padded)[1][0], h_n, atol=0.01)
+    assert torch.allclose(layer(packed)[1][0], h_n, atol=1e-6) and not torch.allclose(
+        layer(padded)[1][0], h_n, atol=0.01
+    )
 
 
 @pitfall("`h_n` is not batch-first")
@@ -304,7 +323,10 @@ def check_forget_bias():
     layer = nn.LSTM(8, H)
     assert layer.bias_ih_l0.abs().max() <= 1 / math.sqrt(H)
     for other in (layer, nn.LSTM(256, 256), nn.LSTM(10, 20)):
-        gates = [step(np.random.randn(50, other.input_size), *np.zeros((2, 50, other.hidden_size)), *arrays(other, "l0"))[2] for _ in range(10)]
+        gates = [
+            step(np.random.randn(50, other.input_size), *np.zeros((2, 50, other.hidden_size)), *arrays(other, "l0"))[2]
+            for _ in range(10)
+        ]
         stated("0.5", np.round(np.mean(gates), 1))
     layer.bias_ih_l0.data[H : 2 * H] = 3
     layer.bias_hh_l0.data[H : 2 * H] = 0
@@ -349,7 +371,9 @@ def check_projection_unbatched_input_and_saturation():
     layer = nn.LSTM(3, 4)
     x = torch.randn(5, 3)
     alone, together = layer(x), layer(x[:, None])
-    assert torch.allclose(alone[0], together[0][:, 0], atol=1e-6) and torch.allclose(alone[1][1], together[1][1][:, 0], atol=1e-6)
+    assert torch.allclose(alone[0], together[0][:, 0], atol=1e-6) and torch.allclose(
+        alone[1][1], together[1][1][:, 0], atol=1e-6
+    )
     wide = nn.LSTM(1, 1)
     with torch.no_grad():
         for parameter in wide.parameters():

@@ -91,9 +91,9 @@ def check_rnn_stops_at_the_true_end():
                 assert not torch.allclose(plain_h[:, n], alone_h, atol=1e-3)
                 # one direction: outputs at real positions are right anyway
                 assert torch.allclose(plain[n, : len(sequence)], alone) is not both
-                assert both or torch.allclose(plain[n, len(sequence) - 1], alone_h[-1])    # the last layer's state
+                assert both or torch.allclose(plain[n, len(sequence) - 1], alone_h[-1])  # the last layer's state
                 assert not torch.allclose(plain[n].sum(0), alone.sum(0), atol=1e-3)
-    last, (h, c) = nn.LSTM(3, 4, batch_first=True)(torch.randn(1, 5, 3))     # the hidden state, not the cell state
+    last, (h, c) = nn.LSTM(3, 4, batch_first=True)(torch.randn(1, 5, 3))  # the hidden state, not the cell state
     assert torch.allclose(last[:, -1], h[0]) and not torch.allclose(last[:, -1], c[0], atol=1e-3)
 
 
@@ -113,12 +113,12 @@ def check_masked_attention_does_not_see_the_padding():
     alone = layer(tokens[None])[0]
     for side in ("right", "left"):
         both = pad_sequence([tokens, torch.randn(6, 8)], batch_first=True, padding_side=side)
-        both = torch.where((both == 0).all(-1, keepdim=True), torch.randn_like(both), both)    # any padding
+        both = torch.where((both == 0).all(-1, keepdim=True), torch.randn_like(both), both)  # any padding
         here = torch.arange(6) < 3 if side == "right" else torch.arange(6) >= 3
         ignored = torch.stack([~here, torch.zeros(6, dtype=torch.bool)])
         assert torch.allclose(layer(both, src_key_padding_mask=ignored)[0, here], alone, atol=1e-5)
         assert not torch.allclose(layer(both)[0, here], alone, atol=1e-2)
-        assert torch.equal(both[0, -1], tokens[-1]) is (side == "left")    # the last position is a real token
+        assert torch.equal(both[0, -1], tokens[-1]) is (side == "left")  # the last position is a real token
 
 
 @holds("buckets of similar length")
@@ -187,7 +187,11 @@ def check_lengths_stay_on_the_cpu():
 @pitfall('"`lengths` array must be sorted in decreasing order"')
 def check_order_of_the_lengths():
     x, lengths = torch.randn(3, 6, 2), [2, 5, 3]
-    raises(RuntimeError, lambda: pack_padded_sequence(x, lengths, batch_first=True), "`lengths` array must be sorted in decreasing order")
+    raises(
+        RuntimeError,
+        lambda: pack_padded_sequence(x, lengths, batch_first=True),
+        "`lengths` array must be sorted in decreasing order",
+    )
     raises(RuntimeError, lambda: pack_padded_sequence(x, [3, 2, 0], batch_first=True), "greater than 0")
     gru = nn.GRU(2, 4, batch_first=True)
     output, h_n = gru(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))

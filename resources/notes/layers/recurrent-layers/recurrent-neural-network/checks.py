@@ -46,7 +46,9 @@ def check_equals_the_library():
         np.testing.assert_allclose(ours, output.detach().numpy(), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(ours[-1], h_n[0].detach().numpy(), rtol=1e-9, atol=1e-12)
         zeros, _ = rnn(x)
-        np.testing.assert_allclose(states(rnn, x.numpy(), np.zeros((N, H))), zeros.detach().numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            states(rnn, x.numpy(), np.zeros((N, H))), zeros.detach().numpy(), rtol=1e-9, atol=1e-12
+        )
 
 
 @formula(JACOBIAN)
@@ -85,10 +87,11 @@ def check_the_two_biases_are_only_added():
 @holds("plain RNN", "GRU", "LSTM")
 def check_memory_of_the_three():
     """What the state of forty steps ago still does: little in an RNN; the gate bias decides in the others."""
+
     def kept(layer, bias):
         zeros, x, lstm = torch.zeros(1, 1, 32), torch.randn(40, 1, 4), isinstance(layer, nn.LSTM)
         with torch.no_grad():
-            layer.bias_ih_l0[32:64] += bias               # the update gate of a GRU, the forget gate of an LSTM
+            layer.bias_ih_l0[32:64] += bias  # the update gate of a GRU, the forget gate of an LSTM
         last = lambda start: layer(x, (zeros, start))[1][1] if lstm else layer(x, start)[1]
         return float(torch.autograd.functional.jacobian(last, zeros).norm()) / 32**0.5
 
@@ -105,7 +108,7 @@ def check_what_can_be_computed_at_once():
     for t in range(6):
         h = torch.tanh(at_once[t] + h @ rnn.weight_hh_l0.T + rnn.bias_hh_l0)
     assert torch.allclose(h, rnn(x)[1][0], atol=1e-6)
-    a, b = torch.randn(2, 1, 1, 4)                        # not linear in the state before: sums do not map to sums
+    a, b = torch.randn(2, 1, 1, 4)  # not linear in the state before: sums do not map to sums
     after = lambda state: rnn(x[:1], state)[1]
     assert (after(a + b) - after(a) - after(b) + after(torch.zeros(1, 1, 4))).abs().max() > 1e-3
 
@@ -147,7 +150,10 @@ def check_shapes_and_defaults():
     assert len([*nn.RNN(10, 20, 2, bidirectional=True).parameters()]) == 4 * (2 + 2)
     raises(Exception, lambda: nn.RNN(10, 20)(torch.ones(5, 3, 10, dtype=torch.int64)))
     assert [tuple(t.shape) for t in nn.RNN(10, 20)(torch.randn(5, 10))] == [(5, 20), (1, 20)]
-    assert [tuple(t.shape) for t in nn.RNN(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [(5, 3, 40), (4, 3, 20)]
+    assert [tuple(t.shape) for t in nn.RNN(10, 20, 2, bidirectional=True)(torch.randn(5, 3, 10))] == [
+        (5, 3, 40),
+        (4, 3, 20),
+    ]
     first = nn.RNN(10, 20, batch_first=True)
     output, h_n = first(torch.randn(3, 5, 10))
     assert output.shape == (3, 5, 20) and h_n.shape == (1, 3, 20)
@@ -198,7 +204,9 @@ def check_padding_overwrites_the_state():
     true, (output, last) = rnn(x)[1], rnn(padded)
     assert float((true - last).abs().max().detach()) > 0.05
     # Overwritten: another sequence ends in the same state.
-    assert torch.allclose(rnn(torch.cat([other, padded[4:]]))[1], last, atol=1e-4) and not torch.allclose(rnn(other)[1], true, atol=0.05)
+    assert torch.allclose(rnn(torch.cat([other, padded[4:]]))[1], last, atol=1e-4) and not torch.allclose(
+        rnn(other)[1], true, atol=0.05
+    )
     assert torch.allclose(rnn(pack_padded_sequence(padded, [4]))[1], true, atol=1e-6)
     assert torch.allclose(output[3], true[0], atol=1e-6)
 
@@ -236,7 +244,7 @@ def check_clipping_against_explosion():
             optimizer.step()
             losses.append(loss.item())
         assert math.isfinite(losses[-1]) is clipped
-    for kind in ("tanh", "relu"):                                        # where ReLU's states overflow there is nothing to clip
+    for kind in ("tanh", "relu"):  # where ReLU's states overflow there is nothing to clip
         rnn, head = nn.RNN(4, 32, nonlinearity=kind), nn.Linear(32, 1)
         with torch.no_grad():
             rnn.weight_hh_l0.copy_(3 * nn.init.orthogonal_(torch.empty(32, 32)))
@@ -271,5 +279,7 @@ def check_norm_and_spectral_radius():
     rnn = nn.RNN(3, 8, dtype=torch.float64)
     nn.init.orthogonal_(rnn.weight_hh_l0)
     x = torch.randn(20, 3, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(lambda h: rnn(x, h)[1][0], torch.zeros(1, 8, dtype=torch.float64))[:, 0]
+    jacobian = torch.autograd.functional.jacobian(lambda h: rnn(x, h)[1][0], torch.zeros(1, 8, dtype=torch.float64))[
+        :, 0
+    ]
     assert float(torch.linalg.matrix_norm(jacobian, 2)) <= 1

@@ -24,7 +24,9 @@ c_j = i_j \odot g_j + \sum_{k \in C(j)} f_{jk} \odot c_k, \qquad h_j = o_j \odot
 by_definition("Input", "LSTM", "Child-Sum Tree-LSTM", "N-ary Tree-LSTM", "graph network", "Transformer")
 sourced(
     "Tai et al. 2015, arXiv 1503.00075, sections 4 and 5",
-    "Child-Sum Tree-LSTM", "N-ary Tree-LSTM", "Where is the loss applied?",
+    "Child-Sum Tree-LSTM",
+    "N-ary Tree-LSTM",
+    "Where is the loss applied?",
 )
 
 
@@ -36,7 +38,9 @@ class ChildSum(nn.Module):
         self.hidden, self.x, self.h = hidden, nn.Linear(d, 4 * hidden), nn.Linear(hidden, 4 * hidden, bias=False)
 
     def node(self, x, children):
-        h, c = [torch.stack(t) if t else x.new_zeros(0, self.hidden) for t in (zip(*children) if children else ((), ()))]
+        h, c = [
+            torch.stack(t) if t else x.new_zeros(0, self.hidden) for t in (zip(*children) if children else ((), ()))
+        ]
         w_i, w_f, w_g, w_o = self.x(x).chunk(4)
         u_i, u_f, u_g, u_o = self.h.weight.chunk(4)
         total = h.sum(0)
@@ -58,7 +62,11 @@ def by_formula(net, x, tree, j):
     (W_i, W_f, W_g, W_o), (b_i, b_f, b_g, b_o), (U_i, U_f, U_g, U_o) = (np.split(part, 4) for part in (W, b, U))
     children = [by_formula(net, x, tree, k) for k in tree.get(j, [])]
     total = sum((h for h, _ in children), np.zeros(net.hidden))
-    i, g, o = sigma(W_i @ x[j] + U_i @ total + b_i), np.tanh(W_g @ x[j] + U_g @ total + b_g), sigma(W_o @ x[j] + U_o @ total + b_o)
+    i, g, o = (
+        sigma(W_i @ x[j] + U_i @ total + b_i),
+        np.tanh(W_g @ x[j] + U_g @ total + b_g),
+        sigma(W_o @ x[j] + U_o @ total + b_o),
+    )
     c = i * g
     for h_k, c_k in children:
         c = c + sigma(W_f @ x[j] + U_f @ h_k + b_f) * c_k
@@ -112,7 +120,7 @@ def check_common_gate():
     net.node(x, list(zip(h, c)))[1].sum().backward()
     assert (c.grad[0] - c.grad[1]).abs().max() > 0.01
     w_f, u_f = net.x(x).chunk(4)[1], net.h.weight.chunk(4)[1]
-    kept, = torch.autograd.grad(((w_f + u_f @ h.sum(0)).sigmoid() * c).sum(), c)
+    (kept,) = torch.autograd.grad(((w_f + u_f @ h.sum(0)).sigmoid() * c).sum(), c)
     assert torch.equal(kept[0], kept[1])
 
 
@@ -135,7 +143,9 @@ def check_order_of_children_plays_no_role():
     one, other = torch.stack([dog, bites, man]), torch.stack([man, bites, dog])
     assert torch.allclose(net(one, {1: [0, 2]}, 1)[0], net(other, {1: [0, 2]}, 1)[0])
     position = torch.eye(3, 4).double()
-    assert not torch.allclose(net(one + position, {1: [0, 2]}, 1)[0], net(other + position, {1: [0, 2]}, 1)[0], atol=1e-3)
+    assert not torch.allclose(
+        net(one + position, {1: [0, 2]}, 1)[0], net(other + position, {1: [0, 2]}, 1)[0], atol=1e-3
+    )
     # N-ary: position l has its own columns of U, and its forget gate sees the states of all positions
     U, U_f = torch.randn(9, 6).double(), torch.randn(6, 6).double()
 

@@ -16,7 +16,12 @@ c_j = \frac{w_j^\top x}{\lVert w_j \rVert_2 \, \lVert x \rVert_2}
 GRADIENT = r"\frac{\partial \ell}{\partial c_j} = s \left( p_j - \delta_{jy} \right)"
 
 by_definition(
-    "Softmax with cross-entropy", "NormFace", "AM-Softmax, CosFace", "ArcFace", "SphereFace", "Triplet",
+    "Softmax with cross-entropy",
+    "NormFace",
+    "AM-Softmax, CosFace",
+    "ArcFace",
+    "SphereFace",
+    "Triplet",
     "In training and in use",
 )
 sourced("AM-Softmax, arXiv 1801.05599 (s = 30); CosFace, arXiv 1801.09414 (s = 64, m = 0.35)", "Parameters")
@@ -48,7 +53,9 @@ def check_loss():
             opposite = torch.ones(1, classes, dtype=torch.float64).index_fill(1, torch.tensor([0]), -1)
             assert math.isclose(library(opposite, torch.tensor([0]), s, m).item(), ceiling)
             assert math.isclose(library(-opposite, torch.tensor([0]), s, m).item(), floor, rel_tol=1e-6, abs_tol=1e-12)
-            assert (values <= ceiling + 1e-9).all() and (values >= floor - 1e-9).all() and (s > 10 or (values > 0).all())
+            assert (
+                (values <= ceiling + 1e-9).all() and (values >= floor - 1e-9).all() and (s > 10 or (values > 0).all())
+            )
 
 
 @holds("Input", "Target", "Output", "Range")
@@ -60,7 +67,7 @@ def check_contract():
     assert library(torch.tensor([[1.0, -1.0]]), torch.tensor([0]), 30, 0.35) == 0
     equal = library(torch.full((1, 10), 0.3).double(), torch.tensor([0]), 30, 0.35)
     assert math.isclose(equal.item(), math.log(1 + 9 * math.exp(30 * 0.35)))
-    edge = torch.tensor([[0.5, 0.5, -1.0]])                             # on the boundary of the loss without margin
+    edge = torch.tensor([[0.5, 0.5, -1.0]])  # on the boundary of the loss without margin
     assert library(edge, torch.tensor([0]), 30, 0.35) > 10 > 1 > library(edge, torch.tensor([0]), 30, 0.0)
 
 
@@ -116,8 +123,8 @@ def check_large_scale():
         _, small_scale, *_ = trained_on_digits(10, m, rate=0.01)
         _, small_rate, *_ = trained_on_digits(30, m, rate=0.003)
         assert stuck < 0.2 and small_scale > 0.85 and small_rate > 0.85, (stuck, small_scale, small_rate)
-        assert trained_on_digits(5, m, rate=0.1)[1] > 0.7                # a smaller scale alone
-    for then in ((10, 0.01), (30, 0.003)):                              # too late for the network that is stuck
+        assert trained_on_digits(5, m, rate=0.1)[1] > 0.7  # a smaller scale alone
+    for then in ((10, 0.01), (30, 0.003)):  # too late for the network that is stuck
         assert trained_on_digits(30, 0.35, rate=0.1, then=then)[1] < 0.2
     assert trained_on_digits(30, 0.35)[1] < 0.4 and trained_on_digits(10, 0.35)[1] > 0.7
     c = F.normalize(torch.randn(64, 512)) @ F.normalize(torch.randn(1000, 512)).T
@@ -209,13 +216,15 @@ def check_margins_in_angle():
 def check_scale_and_calibration():
     c, y = torch.tensor([[0.6, 0.2, 0.1]]).double(), torch.tensor([0])
     assert library(c, y, 40, 0.35) < library(c, y, 20, 0.35)
-    for _ in range(50):                                # a sample that leads by more than m raises a learned s
+    for _ in range(50):  # a sample that leads by more than m raises a learned s
         cosines, s = torch.rand(1, 5).double() * 0.5, torch.tensor(20.0, requires_grad=True)
         cosines[0, 0] = cosines[0, 1:].max() + 0.36
         library(cosines, y, s, 0.35, "sum").backward()
         assert s.grad < 0
     assert torch.allclose((30 * c).softmax(1), (c / (1 / 30)).softmax(1))
     behind = torch.tensor([[0.5, 0.3, 0.1]]).double()
-    assert library(behind, y, 40, 0.35) > library(behind, y, 20, 0.35) and library(behind, y, 40, 0.0) < library(behind, y, 20, 0.0)
+    assert library(behind, y, 40, 0.35) > library(behind, y, 20, 0.35) and library(behind, y, 40, 0.0) < library(
+        behind, y, 20, 0.0
+    )
     with_margin = (10 * (c - 0.35 * F.one_hot(y, 3))).softmax(1)[0, 0]
     assert with_margin < (10 * c).softmax(1)[0, 0]

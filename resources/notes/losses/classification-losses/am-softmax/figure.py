@@ -35,7 +35,9 @@ def loss_and_gaps() -> Figure:
     drawn, (left, right) = plt.subplots(1, 2)
     c = torch.linspace(-0.2, 1, 121)
     for margin, colour in ((0.0, ORANGE), (0.35, BLUE)):
-        values = torch.stack([am_softmax(torch.tensor([[float(v), 0.1, 0.1]]), torch.tensor([0]), 30, margin) for v in c])
+        values = torch.stack(
+            [am_softmax(torch.tensor([[float(v), 0.1, 0.1]]), torch.tensor([0]), 30, margin) for v in c]
+        )
         near = values[(c - 0.4).abs().argmin()].item()
         assert (near < 0.01) if margin == 0 else (near > 1)
         left.plot(c, values, color=colour, label=f"margin {margin:g}")

@@ -47,7 +47,9 @@ def check_both_forms():
             np.testing.assert_allclose(F.binary_cross_entropy(z.sigmoid(), y).item(), library.mean(), rtol=1e-8)
     for far in (1000.0, -1000.0):
         for y in (0.0, 1.0, 0.3):
-            np.testing.assert_allclose(right_form(far, y), bce_logits(torch.tensor(far), torch.tensor(y)).item(), rtol=1e-6)
+            np.testing.assert_allclose(
+                right_form(far, y), bce_logits(torch.tensor(far), torch.tensor(y)).item(), rtol=1e-6
+            )
 
 
 @formula(WEIGHTED)
@@ -56,7 +58,9 @@ def check_weights_and_mean():
         z, y = random_case(shape)
         w, a = torch.rand(w_shape, dtype=torch.float64) + 0.1, torch.rand(a_shape, dtype=torch.float64) * 4
         ours = left_form(z.numpy(), y.numpy(), w.numpy(), a.numpy())
-        np.testing.assert_allclose(ours, bce_logits(z, y, weight=w, pos_weight=a, reduction="none").numpy(), rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(
+            ours, bce_logits(z, y, weight=w, pos_weight=a, reduction="none").numpy(), rtol=1e-8, atol=1e-10
+        )
         np.testing.assert_allclose(ours.sum() / z.numel(), bce_logits(z, y, weight=w, pos_weight=a).item(), rtol=1e-9)
 
 
@@ -89,7 +93,11 @@ def check_contract():
     assert F.binary_cross_entropy(torch.zeros(1), torch.ones(1), weight=torch.tensor([3.0])) == 300
     stated("100", F.binary_cross_entropy(torch.zeros(1), torch.ones(1)))
     for bad in (2.0, -0.5):
-        raises((RuntimeError, ValueError, TypeError), lambda: F.binary_cross_entropy(torch.tensor([bad]), torch.ones(1)), "between 0 and 1")
+        raises(
+            (RuntimeError, ValueError, TypeError),
+            lambda: F.binary_cross_entropy(torch.tensor([bad]), torch.ones(1)),
+            "between 0 and 1",
+        )
 
 
 @check
@@ -146,7 +154,11 @@ def check_sigmoid_twice():
 def check_weights_broadcast_from_the_last_axis():
     z, y = torch.zeros(4, 3, 8, 8), torch.ones(4, 3, 8, 8)
     a = torch.tensor([1.0, 2.0, 3.0])
-    raises((RuntimeError, ValueError, TypeError), lambda: bce_logits(z, y, pos_weight=a), "The size of tensor a (3) must match the size of tensor b (8)")
+    raises(
+        (RuntimeError, ValueError, TypeError),
+        lambda: bce_logits(z, y, pos_weight=a),
+        "The size of tensor a (3) must match the size of tensor b (8)",
+    )
     per_class = bce_logits(z, y, pos_weight=a.view(3, 1, 1), reduction="none").mean((0, 2, 3))
     assert torch.allclose(per_class, a * math.log(2))
     narrow = bce_logits(z[..., :3], y[..., :3], pos_weight=a, reduction="none").mean((0, 1, 2))
@@ -160,8 +172,14 @@ def check_weights_broadcast_from_the_last_axis():
 @pitfall('"result type Float can\'t be cast to the desired output type Long", or a target size error')
 def check_targets_are_float_and_of_the_same_shape():
     loss, logits, labels = nn.BCEWithLogitsLoss(), torch.randn(4, 1), torch.tensor([0, 1, 1, 0])
-    raises((RuntimeError, ValueError, TypeError), lambda: loss(logits.squeeze(1), labels), "result type Float can't be cast to the desired output type Long")
-    raises((RuntimeError, ValueError, TypeError), lambda: loss(logits, labels.float()), "must be the same as input size")
+    raises(
+        (RuntimeError, ValueError, TypeError),
+        lambda: loss(logits.squeeze(1), labels),
+        "result type Float can't be cast to the desired output type Long",
+    )
+    raises(
+        (RuntimeError, ValueError, TypeError), lambda: loss(logits, labels.float()), "must be the same as input size"
+    )
     assert loss(logits.squeeze(1), labels.float()).shape == ()
 
 
@@ -190,7 +208,9 @@ def check_pos_weight_shifts_the_optimum():
     logits, truth = (w * x + b).detach(), labels[2000:]
     assert logits[2000:].sigmoid().mean() > truth.mean() + 0.1
     assert abs((logits[2000:] - math.log(a)).sigmoid().mean() - truth.mean()) < 0.03
-    accuracy = lambda threshold, part: ((logits[part].sigmoid() > threshold) == labels[part].bool()).double().mean().item()
+    accuracy = lambda threshold, part: (
+        ((logits[part].sigmoid() > threshold) == labels[part].bool()).double().mean().item()
+    )
     chosen = max(np.linspace(0.05, 0.95, 91), key=lambda threshold: accuracy(threshold, slice(2000, 3000)))
     assert accuracy(chosen, slice(3000, 4000)) > accuracy(0.5, slice(3000, 4000)) + 0.02
 
@@ -203,8 +223,11 @@ def check_both_losses_on_labels_and_masks():
 
 
 @holds(
-    "`MultiLabelSoftMarginLoss`", "One logit with BCE or two with cross-entropy?", "How is `pos_weight` chosen?",
-    "What loss should an untrained model show?", "Is the loss zero for a perfect prediction of a soft label?",
+    "`MultiLabelSoftMarginLoss`",
+    "One logit with BCE or two with cross-entropy?",
+    "How is `pos_weight` chosen?",
+    "What loss should an untrained model show?",
+    "Is the loss zero for a perfect prediction of a soft label?",
 )
 def check_siblings_and_questions():
     z, y = torch.randn(5, 4), torch.randint(2, (5, 4)).float()
@@ -218,7 +241,9 @@ def check_siblings_and_questions():
     each = bce_logits(torch.zeros(400), labels, pos_weight=torch.tensor(3.0), reduction="none")
     assert math.isclose(each[:100].sum(), each[100:].sum(), rel_tol=1e-5)
     stated("0.6931", bce_logits(torch.zeros(100), torch.rand(100).round()))
-    assert bce_logits(torch.zeros(2), torch.tensor([1.0, 0.0]), pos_weight=torch.tensor(3.0)) > 1.3    # with weights: not ln 2
+    assert (
+        bce_logits(torch.zeros(2), torch.tensor([1.0, 0.0]), pos_weight=torch.tensor(3.0)) > 1.3
+    )  # with weights: not ln 2
     rare = torch.zeros(100)
     rare[0] = 1
     stated("−4.5951", math.log(0.01 / 0.99))

@@ -88,7 +88,9 @@ def check_gradient():
         for q in (torch.rand(c, dtype=torch.float64).softmax(0), F.one_hot(torch.tensor(1), c).double()):
             z = (torch.randn(c, dtype=torch.float64) * 4).requires_grad_()
             F.cross_entropy(z[None], q[None]).backward()
-            np.testing.assert_allclose(softmax(z.detach().numpy()[None])[0] - q.numpy(), z.grad.numpy(), rtol=1e-8, atol=1e-12)
+            np.testing.assert_allclose(
+                softmax(z.detach().numpy()[None])[0] - q.numpy(), z.grad.numpy(), rtol=1e-8, atol=1e-12
+            )
 
 
 @holds("Input", "Target", "Output", "Range", "Defaults", "Same in train and eval?")
@@ -122,7 +124,12 @@ def check_intuition():
 @check
 def check_by_hand():
     z = torch.tensor([2.0, 1.0, 0.0])
-    for text, value in [("7.38906", math.exp(2)), ("2.71828", math.e), ("11.10734", z.exp().sum()), ("2.4076", z.logsumexp(0))]:
+    for text, value in [
+        ("7.38906", math.exp(2)),
+        ("2.71828", math.e),
+        ("11.10734", z.exp().sum()),
+        ("2.4076", z.logsumexp(0)),
+    ]:
         stated(text, value)
     for text, value in zip(["0.6652", "0.2447", "0.0900"], z.softmax(0)):
         stated(text, value)
@@ -162,7 +169,10 @@ def check_weight_cancels_in_a_batch_of_one_and_splitting_changes_the_gradient():
     assert torch.allclose(F.cross_entropy(z, y, weight=w), F.cross_entropy(z, y))
     pixels, classes = torch.randn(1, 3, 2, 2, dtype=torch.float64), torch.tensor([[[0, 1], [2, 2]]])
     assert not torch.allclose(F.cross_entropy(pixels, classes, weight=w), F.cross_entropy(pixels, classes))
-    smoothed = [F.cross_entropy(torch.zeros(1, 3), torch.tensor([0]), weight=v, label_smoothing=0.3) for v in (None, torch.tensor([1.0, 2, 3]))]
+    smoothed = [
+        F.cross_entropy(torch.zeros(1, 3), torch.tensor([0]), weight=v, label_smoothing=0.3)
+        for v in (None, torch.tensor([1.0, 2, 3]))
+    ]
     assert not torch.allclose(*smoothed)
     z, _, w = random_case(4, 3)
     y, w = torch.tensor([0, 0, 0, 2]), torch.tensor([1.0, 1.0, 5.0], dtype=torch.float64)
@@ -222,7 +232,8 @@ def check_siblings():
 @holds(
     "How do cross-entropy and mean squared error differ for classification?",
     "Which loss should an untrained classifier show?",
-    "How does it relate to entropy and KL divergence?", "Why not compute `-log(softmax(z))` yourself?",
+    "How does it relate to entropy and KL divergence?",
+    "Why not compute `-log(softmax(z))` yourself?",
 )
 def check_questions():
     def gradient(loss):

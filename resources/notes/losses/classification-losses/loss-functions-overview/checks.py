@@ -51,9 +51,13 @@ def check_multi_margin():
 @formula(POISSON)
 def check_poisson():
     z, y = torch.randn(50, dtype=torch.float64), torch.randint(6, (50,)).double()
-    np.testing.assert_allclose(np.exp(z.numpy()) - y.numpy() * z.numpy(), F.poisson_nll_loss(z, y, reduction="none").numpy(), rtol=1e-10)
+    np.testing.assert_allclose(
+        np.exp(z.numpy()) - y.numpy() * z.numpy(), F.poisson_nll_loss(z, y, reduction="none").numpy(), rtol=1e-10
+    )
     exact = -torch.distributions.Poisson(z.exp()).log_prob(y)
-    np.testing.assert_allclose((exact - torch.lgamma(y + 1)).numpy(), F.poisson_nll_loss(z, y, reduction="none").numpy(), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        (exact - torch.lgamma(y + 1)).numpy(), F.poisson_nll_loss(z, y, reduction="none").numpy(), rtol=1e-8, atol=1e-10
+    )
     assert inspect.signature(nn.PoissonNLLLoss).parameters["log_input"].default is True
     pair = torch.tensor(1.0), torch.tensor(5.0)
     assert F.poisson_nll_loss(*pair) < 0 < F.poisson_nll_loss(*pair, full=True) and (exact >= 0).all()
@@ -69,11 +73,17 @@ def check_ctc_by_brute_force():
     for steps, target in ((2, (1,)), (4, (1, 2)), (5, (1, 1)), (4, (2, 1, 2))):
         log_p = torch.randn(steps, 1, 3, dtype=torch.float64).log_softmax(2)
         p = log_p.exp()[:, 0].numpy()
-        total = sum(np.prod([p[t, c] for t, c in enumerate(path)]) for path in itertools.product(range(3), repeat=steps) if collapsed(path) == target)
+        total = sum(
+            np.prod([p[t, c] for t, c in enumerate(path)])
+            for path in itertools.product(range(3), repeat=steps)
+            if collapsed(path) == target
+        )
         lengths = torch.tensor([steps]), torch.tensor([len(target)])
         library = F.ctc_loss(log_p, torch.tensor([target]), *lengths, reduction="none").item()
         np.testing.assert_allclose(-math.log(total), library, rtol=1e-8)
-        np.testing.assert_allclose(library / len(target), F.ctc_loss(log_p, torch.tensor([target]), *lengths).item(), rtol=1e-8)
+        np.testing.assert_allclose(
+            library / len(target), F.ctc_loss(log_p, torch.tensor([target]), *lengths).item(), rtol=1e-8
+        )
 
 
 @pitfall("CTC returns `inf`")
@@ -135,8 +145,14 @@ def check_checkpoints():
 @check
 def check_by_hand():
     stated("0.1667", F.multi_margin_loss(torch.tensor([[2.0, 1.5, 0.0]]), torch.tensor([0])))
-    stated("1.0986", F.ctc_loss(torch.full((2, 1, 3), 1 / 3).log(), torch.tensor([[1]]), torch.tensor([2]), torch.tensor([1])))
-    for truth, loss, accuracy in ((np.array([0.51] * 3), "0.6733", "100%"), (np.array([0.99, 0.99, 0.4]), "0.3121", "67%")):
+    stated(
+        "1.0986",
+        F.ctc_loss(torch.full((2, 1, 3), 1 / 3).log(), torch.tensor([[1]]), torch.tensor([2]), torch.tensor([1])),
+    )
+    for truth, loss, accuracy in (
+        (np.array([0.51] * 3), "0.6733", "100%"),
+        (np.array([0.99, 0.99, 0.4]), "0.3121", "67%"),
+    ):
         p = torch.tensor(np.stack([truth, 1 - truth], 1))
         stated(loss, F.nll_loss(p.log(), torch.zeros(3, dtype=torch.long)))
         stated(accuracy, (p.argmax(1) == 0).double().mean())
@@ -177,8 +193,11 @@ def check_the_losses_of_the_code():
     z, y = torch.tensor([[2.0, 1.5, 0.0], [1.0, 0.0, 3.0]]), torch.tensor([0, 1])
     lengths = torch.tensor([2, 2]), torch.tensor([1, 1])
     cases = [
-        (nn.CrossEntropyLoss, (z, y)), (nn.MultiMarginLoss, (z, y)), (nn.BCEWithLogitsLoss, (z, z.sigmoid())),
-        (nn.MSELoss, (z, z + 1)), (nn.PoissonNLLLoss, (z, z.exp().round())),
+        (nn.CrossEntropyLoss, (z, y)),
+        (nn.MultiMarginLoss, (z, y)),
+        (nn.BCEWithLogitsLoss, (z, z.sigmoid())),
+        (nn.MSELoss, (z, z + 1)),
+        (nn.PoissonNLLLoss, (z, z.exp().round())),
         (nn.MultiLabelMarginLoss, (z, torch.tensor([[0, 2, -1], [1, -1, -1]]))),
         (nn.CTCLoss, (z.log_softmax(1)[:, None].repeat(1, 2, 1), torch.tensor([[1], [2]]), *lengths)),
     ]
@@ -194,7 +213,7 @@ def check_the_losses_of_the_code():
 
 @holds("regression", "counts", "one of $C$ classes", "matching distributions")
 def check_tasks():
-    numbers = torch.cat([torch.randn(99), torch.tensor([1000.0])])      # one outlier
+    numbers = torch.cat([torch.randn(99), torch.tensor([1000.0])])  # one outlier
 
     def best(loss):
         grid = torch.linspace(-20, 20, 401)
@@ -258,13 +277,22 @@ def check_floor_of_a_softmax_applied_twice():
     p = (torch.randn(1000, 5) * 9).softmax(1)
     assert F.cross_entropy(p, torch.zeros(1000, dtype=torch.long), reduction="none").min() > 0.9048
     z = torch.tensor([[60.0, 0, 0, 0, 0]])
-    assert F.cross_entropy(z, torch.tensor([0])) < 1e-6 < 0.4 < F.cross_entropy(z, torch.tensor([0]), label_smoothing=0.1)
+    assert (
+        F.cross_entropy(z, torch.tensor([0])) < 1e-6 < 0.4 < F.cross_entropy(z, torch.tensor([0]), label_smoothing=0.1)
+    )
     zero = torch.tensor([0])
-    assert F.nll_loss(z.log_softmax(1), zero) < 1e-6 and F.binary_cross_entropy_with_logits(z[:, 0], torch.ones(1)) < 1e-6
-    assert F.binary_cross_entropy_with_logits(z[:, 0].sigmoid(), torch.ones(1)) > 0.3 > 0 > F.nll_loss(z.softmax(1), zero)
+    assert (
+        F.nll_loss(z.log_softmax(1), zero) < 1e-6 and F.binary_cross_entropy_with_logits(z[:, 0], torch.ones(1)) < 1e-6
+    )
+    assert (
+        F.binary_cross_entropy_with_logits(z[:, 0].sigmoid(), torch.ones(1)) > 0.3 > 0 > F.nll_loss(z.softmax(1), zero)
+    )
     q = torch.tensor([[0.6, 0.4]])
     assert F.kl_div(q.log(), q, reduction="batchmean").abs() < 1e-6 and F.kl_div(q, q, reduction="batchmean") < -0.5
-    assert F.ctc_loss(z.log_softmax(1).roll(1, 1)[:, None], torch.tensor([[1]]), torch.tensor([1]), torch.tensor([1])) < 1e-6
+    assert (
+        F.ctc_loss(z.log_softmax(1).roll(1, 1)[:, None], torch.tensor([[1]]), torch.tensor([1]), torch.tensor([1]))
+        < 1e-6
+    )
     # labels that contradict each other on one input: the best is the entropy, ln 2
     w = torch.zeros(2, requires_grad=True)
     best = F.cross_entropy(w.expand(2, 2), torch.tensor([0, 1]))
@@ -276,7 +304,10 @@ def check_targets_of_the_fix_are_padded_and_floating_point():
     z = torch.randn(1, 5)
     assert torch.isfinite(F.multilabel_margin_loss(z, torch.tensor([[0, 2, -1, -1, -1]])))
     assert torch.isfinite(F.binary_cross_entropy_with_logits(z, torch.tensor([[1.0, 0, 1, 0, 0]])))
-    for loss, target in ((F.multilabel_margin_loss, [[0, 2, -1]]), (F.binary_cross_entropy_with_logits, [[1, 0, 1, 0, 0]])):
+    for loss, target in (
+        (F.multilabel_margin_loss, [[0, 2, -1]]),
+        (F.binary_cross_entropy_with_logits, [[1, 0, 1, 0, 0]]),
+    ):
         try:
             loss(z, torch.tensor(target))
         except RuntimeError:

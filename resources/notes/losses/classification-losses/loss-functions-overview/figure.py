@@ -20,7 +20,11 @@ def surrogates() -> Figure:
         assert (loss >= zero_one - 1e-6).all()
 
     drawn, (left, panel) = plt.subplots(1, 2)
-    for loss, colour, name in ((hinge, BLUE, "hinge"), (logistic, GREEN, "logistic / ln 2"), (squared, ORANGE, "squared")):
+    for loss, colour, name in (
+        (hinge, BLUE, "hinge"),
+        (logistic, GREEN, "logistic / ln 2"),
+        (squared, ORANGE, "squared"),
+    ):
         left.plot(m, loss, color=colour, label=name)
     left.plot(m, zero_one, color=INK, label="0/1 error")
     left.set_ylim(0, 5)

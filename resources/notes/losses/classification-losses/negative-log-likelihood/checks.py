@@ -55,7 +55,9 @@ def check_gaussian():
             v = torch.rand(shape, dtype=torch.float64)
             floor = np.maximum(v.numpy(), eps)
             ours = 0.5 * (np.log(floor) + (y - mu).numpy() ** 2 / floor)
-            np.testing.assert_allclose(ours, F.gaussian_nll_loss(mu, y, v, eps=eps, reduction="none").numpy(), rtol=1e-10)
+            np.testing.assert_allclose(
+                ours, F.gaussian_nll_loss(mu, y, v, eps=eps, reduction="none").numpy(), rtol=1e-10
+            )
             full = F.gaussian_nll_loss(mu, y, v, eps=eps, full=True, reduction="none").numpy()
             np.testing.assert_allclose(ours + 0.5 * math.log(2 * math.pi), full, rtol=1e-10)
             if eps == 1e-6:
@@ -120,7 +122,7 @@ def check_probabilities_give_negative_losses():
     assert F.nll_loss(F.log_softmax(logits, 1), y) > 0 and F.cross_entropy(logits, y) > 0
     sure = 100.0 * F.one_hot(y, 4)
     assert F.nll_loss(F.log_softmax(sure, 1), y) < 1e-6 and F.cross_entropy(sure, y) < 1e-6
-    assert F.nll_loss(F.log_softmax(sure.softmax(1), 1), y) > 0.7            # on top of the softmax it never gets near 0
+    assert F.nll_loss(F.log_softmax(sure.softmax(1), 1), y) > 0.7  # on top of the softmax it never gets near 0
 
 
 @holds("Why take the log at all?")
@@ -214,7 +216,7 @@ def check_cross_entropy_is_the_composition():
     bernoulli = -Bernoulli(logits=z[:, 0]).log_prob(yes).mean()
     assert torch.allclose(F.binary_cross_entropy_with_logits(z[:, 0], yes), bernoulli)
     mean, target = torch.randn(9), torch.randn(9)
-    for spread in (0.5, 3.0):                          # a constant variance scales and shifts the squared error
+    for spread in (0.5, 3.0):  # a constant variance scales and shifts the squared error
         nll = -Normal(mean, spread).log_prob(target).mean()
         constant = 0.5 * math.log(2 * math.pi * spread**2)
         assert torch.allclose(nll, F.mse_loss(mean, target) / (2 * spread**2) + constant)

@@ -45,7 +45,9 @@ def check_cosine_form():
             ours = np.where(t.numpy() == 1, 1 - cos, np.maximum(0, cos - margin))
             library = F.cosine_embedding_loss(x1, x2, t, margin=margin, reduction="none").numpy()
             np.testing.assert_allclose(ours, library, rtol=1e-8, atol=1e-9)
-            np.testing.assert_allclose(ours.mean(), nn.CosineEmbeddingLoss(margin=margin)(x1, x2, t).item(), rtol=1e-8, atol=1e-9)
+            np.testing.assert_allclose(
+                ours.mean(), nn.CosineEmbeddingLoss(margin=margin)(x1, x2, t).item(), rtol=1e-8, atol=1e-9
+            )
             assert -1e-9 <= ours.min() and ours.max() <= 2
     assert F.cosine_embedding_loss(torch.ones(3), torch.ones(3), torch.tensor(1)).abs() < 1e-6
     assert F.cosine_embedding_loss(torch.zeros(1, 3), torch.ones(1, 3), torch.tensor([1])) == 1
@@ -65,7 +67,7 @@ def check_contract():
     worst = [F.cosine_embedding_loss(line, -line, torch.tensor([1]))]
     worst.append(F.cosine_embedding_loss(line, line, torch.tensor([-1]), margin=-1.0))
     assert all(abs(value.item() - 2) < 1e-6 for value in worst)
-    assert F.hinge_embedding_loss(torch.tensor([0.3]), torch.tensor([1])) == 0.3     # takes the distance itself
+    assert F.hinge_embedding_loss(torch.tensor([0.3]), torch.tensor([1])) == 0.3  # takes the distance itself
     x = torch.randn(4, 3, requires_grad=True)
     loss = F.cosine_embedding_loss(x, torch.randn(4, 3), torch.zeros(4))
     loss.backward()
@@ -223,7 +225,10 @@ def check_zero_vector_gradient():
 
     def learned(drop=False, clip=math.inf):
         """Mean cosine of similar and of dissimilar pairs that are not blank, after training."""
-        network, rows = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 4)), (~blank | (not drop)).nonzero()[:, 0]
+        network, rows = (
+            nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 4)),
+            (~blank | (not drop)).nonzero()[:, 0],
+        )
         nn.init.zeros_(network[0].bias), nn.init.zeros_(network[2].bias)
         optimizer = torch.optim.SGD(network.parameters(), 0.1)
         for _ in range(150):
@@ -244,9 +249,9 @@ def check_zero_vector_gradient():
 def check_push_and_pull():
     for d in (0.5, 3.0, 100.0):
         x = torch.tensor([[d, 0.0]], requires_grad=True)
-        endless, = torch.autograd.grad(-0.5 * F.pairwise_distance(x, torch.zeros(1, 2), eps=0) ** 2, x)
-        push, = torch.autograd.grad(classical(x, torch.zeros(1, 2), torch.zeros(1)), x)
-        pull, = torch.autograd.grad(classical(x, torch.zeros(1, 2), torch.ones(1)), x)
+        (endless,) = torch.autograd.grad(-0.5 * F.pairwise_distance(x, torch.zeros(1, 2), eps=0) ** 2, x)
+        (push,) = torch.autograd.grad(classical(x, torch.zeros(1, 2), torch.zeros(1)), x)
+        (pull,) = torch.autograd.grad(classical(x, torch.zeros(1, 2), torch.ones(1)), x)
         assert endless[0, 0] == -d and bool(push.any()) is (d < 1) and abs(pull.norm().item() / d - 1) < 1e-4
 
 

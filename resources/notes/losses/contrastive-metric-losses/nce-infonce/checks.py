@@ -61,7 +61,10 @@ def check_bound_on_gaussians():
     for critic in ("best", "cosine"):
         losses = []
         for a, b in zip(x, y):
-            best = Normal(rho * a[:, None], math.sqrt(1 - rho**2)).log_prob(b[None]).sum(-1) - Normal(0.0, 1.0).log_prob(b).sum(-1)[None]
+            best = (
+                Normal(rho * a[:, None], math.sqrt(1 - rho**2)).log_prob(b[None]).sum(-1)
+                - Normal(0.0, 1.0).log_prob(b).sum(-1)[None]
+            )
             losses.append(info_nce(best if critic == "best" else cosines(a, b) / 0.2, 1.0).item())
         found = math.log(128) - np.mean(losses)
         assert found <= truth + 0.05 and found <= math.log(128)
@@ -87,6 +90,7 @@ def check_nce_recovers_a_normalized_density_and_negative_sampling_does_not():
     p = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
     q = torch.tensor([0.25, 0.25, 0.3, 0.2], dtype=torch.float64)
     for k in (1, 4):
+
         def expected(f, correction):
             delta = f - correction
             return -(p * F.logsigmoid(delta)).sum() - k * (q * F.logsigmoid(-delta)).sum()
@@ -104,7 +108,10 @@ def check_by_hand():
     stated("0.6803", F.cross_entropy(s, torch.tensor([0])))
     stated("0.4076", F.cross_entropy(s / 0.5, torch.tensor([0])))
     stated("1.0986", F.cross_entropy(torch.zeros(1, 3), torch.tensor([0])))
-    stated("4.1589", F.binary_cross_entropy_with_logits(torch.zeros(6), torch.tensor([1.0, 0, 0, 0, 0, 0]), reduction="sum"))
+    stated(
+        "4.1589",
+        F.binary_cross_entropy_with_logits(torch.zeros(6), torch.tensor([1.0, 0, 0, 0, 0, 0]), reduction="sum"),
+    )
 
 
 def trained(loss, rows=16, width=4, steps=300):

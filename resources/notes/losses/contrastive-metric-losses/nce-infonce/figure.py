@@ -14,7 +14,10 @@ def information_found(n: int, rho: float, d: int) -> float:
     for _ in range(max(4, 2048 // n)):
         x = torch.randn(n, d)
         y = rho * x + math.sqrt(1 - rho**2) * torch.randn(n, d)
-        score = Normal(rho * x[:, None], math.sqrt(1 - rho**2)).log_prob(y[None]).sum(-1) - Normal(0.0, 1.0).log_prob(y).sum(-1)[None]
+        score = (
+            Normal(rho * x[:, None], math.sqrt(1 - rho**2)).log_prob(y[None]).sum(-1)
+            - Normal(0.0, 1.0).log_prob(y).sum(-1)[None]
+        )
         losses.append(F.cross_entropy(score, torch.arange(n)).item())
     return math.log(n) - sum(losses) / len(losses)
 

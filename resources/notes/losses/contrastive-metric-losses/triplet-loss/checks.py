@@ -39,7 +39,9 @@ def check_loss():
             ours = np.maximum(0, distance(x, y, eps) - distance(x, z, eps) + margin)
             library = F.triplet_margin_loss(a, p, n, margin=margin, eps=eps, reduction="none").numpy()
             np.testing.assert_allclose(ours, library, rtol=1e-10, atol=1e-12)
-            np.testing.assert_allclose(ours.mean(), nn.TripletMarginLoss(margin=margin, eps=eps)(a, p, n).item(), rtol=1e-10)
+            np.testing.assert_allclose(
+                ours.mean(), nn.TripletMarginLoss(margin=margin, eps=eps)(a, p, n).item(), rtol=1e-10
+            )
             nearest = np.minimum(distance(x, z, eps), distance(y, z, eps))
             swapped = np.maximum(0, distance(x, y, eps) - nearest + margin)
             library = F.triplet_margin_loss(a, p, n, margin=margin, eps=eps, swap=True, reduction="none").numpy()
@@ -65,7 +67,9 @@ def check_gradient():
 @holds("Input", "Output", "Defaults", "Range", "Same in train and eval?")
 def check_contract():
     s = inspect.signature(nn.TripletMarginLoss).parameters
-    assert s["margin"].default == 1.0 and s["p"].default == 2.0 and s["eps"].default == 1e-6 and s["swap"].default is False
+    assert (
+        s["margin"].default == 1.0 and s["p"].default == 2.0 and s["eps"].default == 1e-6 and s["swap"].default is False
+    )
     raises(ValueError, lambda: nn.TripletMarginLoss(margin=0.0), "margin")
     x = torch.randn(5, 3)
     assert torch.allclose(F.triplet_margin_loss(x, x, x, margin=0.7), torch.tensor(0.7))
@@ -74,14 +78,20 @@ def check_contract():
     assert F.triplet_margin_loss(whole, whole, whole + 9, reduction="none").shape == (4,)
     a, p, n = triplets((50, 3))
     each = F.triplet_margin_loss(a, p, n, reduction="none")
-    assert each.shape == (50,) and each.min() == 0 < (each > 0).sum() and F.triplet_margin_loss(a, p, n) == each.sum() / 50
+    assert (
+        each.shape == (50,) and each.min() == 0 < (each > 0).sum() and F.triplet_margin_loss(a, p, n) == each.sum() / 50
+    )
     module = nn.TripletMarginLoss()
     assert module.train()(a, p, n) == module.eval()(a, p, n)
 
 
 @check
 def check_by_hand():
-    a, p, n = torch.tensor([[0.0, 0.0]]).double(), torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[6.0, 0.0]]).double()
+    a, p, n = (
+        torch.tensor([[0.0, 0.0]]).double(),
+        torch.tensor([[3.0, 4.0]]).double(),
+        torch.tensor([[6.0, 0.0]]).double(),
+    )
     for margin, swap, expected in ((1.0, False, 0), (2.0, False, 1), (2.0, True, 2)):
         assert abs(F.triplet_margin_loss(a, p, n, margin=margin, swap=swap).item() - expected) < 1e-5
     assert abs(F.pairwise_distance(a, p).item() - 5) < 1e-5 and abs(F.pairwise_distance(p, n).item() - 5) < 1e-5
@@ -121,7 +131,7 @@ def check_scale_and_unit_sphere():
     squared = nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: ((x - y) ** 2).sum(-1), margin=0.2)
     assert abs(squared(a, p, n).item() - max(0.0, 1 - 1.21 + 0.2)) < 1e-6
     a, p, n = (torch.tensor([[0.0, 1.0]]) + torch.tensor([[x, 0.0]]) for x in (0.0, 0.3, 0.4))
-    assert squared(a, p, n) > 0 and squared(20 * a, 20 * p, 20 * n) == 0     # the paper's distance alone does not help
+    assert squared(a, p, n) > 0 and squared(20 * a, 20 * p, 20 * n) == 0  # the paper's distance alone does not help
     on_sphere = [squared(*(F.normalize(scale * t) for t in (a, p, n))).item() for scale in (1, 20)]
     assert on_sphere[0] > 0.1 and abs(on_sphere[0] - on_sphere[1]) < 1e-5
 
@@ -132,7 +142,7 @@ def check_number_of_triplets():
     count = sum(((labels == label).sum() - 1) * (labels != label).sum() for label in labels)
     stated("14,688", count)
     shares = figure_of(__file__).active_shares()
-    assert shares[0] > 0.7 and shares[-1] < 0.5             # most random triplets become easy
+    assert shares[0] > 0.7 and shares[-1] < 0.5  # most random triplets become easy
 
 
 @holds("What does the soft margin change?")
@@ -147,7 +157,11 @@ def check_soft_margin():
 
 @holds("Why is the gradient zero for easy triplets?")
 def check_easy_gradient():
-    a, p, n = torch.zeros(1, 3, requires_grad=True), torch.ones(1, 3, requires_grad=True), torch.full((1, 3), 9.0, requires_grad=True)
+    a, p, n = (
+        torch.zeros(1, 3, requires_grad=True),
+        torch.ones(1, 3, requires_grad=True),
+        torch.full((1, 3), 9.0, requires_grad=True),
+    )
     F.triplet_margin_loss(a, p, n).backward()
     assert all(torch.equal(x.grad, torch.zeros(1, 3)) for x in (a, p, n))
 
@@ -195,9 +209,9 @@ def check_collapse():
     semi_hard, distances = trained_on_digits(rate=3.0, hardest=False)
     assert semi_hard.mean() < 0.2 and distances.mean() > 0.1
     collapsed = small_network()
-    for rate in (3.0, 0.3):                                                  # the lower rate comes too late
+    for rate in (3.0, 0.3):  # the lower rate comes too late
         assert trained_on_digits(rate, hardest=True, network=collapsed)[1].max() < 1e-4
-    for rate, gone in ((30.0, True), (0.3, False)):                          # random triplets
+    for rate, gone in ((30.0, True), (0.3, False)):  # random triplets
         network = small_network()
         optimizer = torch.optim.SGD(network.parameters(), rate)
         pixels, classes = handwritten_digits()
@@ -246,9 +260,11 @@ def check_easy_triplets():
             x, same = F.normalize(network(pixels[batch])), classes[batch][:, None] == classes[batch]
             d = torch.cdist(x, x)
             if mined:
-                positive = (d * same).max(1).values                             # the farthest, with a semi-hard negative
+                positive = (d * same).max(1).values  # the farthest, with a semi-hard negative
                 negative = d.masked_fill(same | (d <= positive[:, None]), torch.inf).min(1).values
-                losses = F.relu(positive - torch.where(negative.isinf(), d.masked_fill(same, 0).max(1).values, negative) + 0.3)
+                losses = F.relu(
+                    positive - torch.where(negative.isinf(), d.masked_fill(same, 0).max(1).values, negative) + 0.3
+                )
             else:
                 positive, negative = (weights.float().multinomial(1) for weights in (same, ~same))
                 losses = F.relu(d.gather(1, positive)[:, 0] - d.gather(1, negative)[:, 0] + 0.3)
@@ -263,4 +279,9 @@ def check_easy_triplets():
 
     loss, active, random_triplets = learned(mined=False)
     mined = learned(mined=True)
-    assert loss < 0.03 and active < 0.2 and mined[1] > active and mined[2] > random_triplets + 0.02, (loss, active, random_triplets, mined)
+    assert loss < 0.03 and active < 0.2 and mined[1] > active and mined[2] > random_triplets + 0.02, (
+        loss,
+        active,
+        random_triplets,
+        mined,
+    )

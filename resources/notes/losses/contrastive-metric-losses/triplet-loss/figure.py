@@ -19,7 +19,12 @@ def active_shares(steps: int = 200) -> list[float]:
     for _ in range(steps):
         anchors = torch.randint(len(labels), (512,))
         same = torch.stack([members[int(labels[i])][torch.randint(len(members[int(labels[i])]), ())] for i in anchors])
-        other = torch.stack([members[c][torch.randint(len(members[c]), ())] for c in ((labels[anchors] + torch.randint(1, 10, (512,))) % 10).tolist()])
+        other = torch.stack(
+            [
+                members[c][torch.randint(len(members[c]), ())]
+                for c in ((labels[anchors] + torch.randint(1, 10, (512,))) % 10).tolist()
+            ]
+        )
         a, p, n = (F.normalize(net(images[i]), dim=1) for i in (anchors, same, other))
         loss = F.triplet_margin_loss(a, p, n, margin=0.3, reduction="none")
         shares.append((loss > 0).float().mean().item())

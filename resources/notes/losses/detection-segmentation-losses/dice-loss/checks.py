@@ -66,7 +66,9 @@ def check_gradient():
         (1 - dice(p, g)).backward()
         a, b = p.detach().numpy(), g.numpy()
         total = a.sum() + b.sum()
-        np.testing.assert_allclose(-2 * b / total + 2 * (a * b).sum() / total**2, p.grad.numpy(), rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(
+            -2 * b / total + 2 * (a * b).sum() / total**2, p.grad.numpy(), rtol=1e-10, atol=1e-14
+        )
 
 
 @holds("Input", "Target", "Output", "In PyTorch")
@@ -78,7 +80,7 @@ def check_contract():
     target = F.one_hot(classes, 4).movedim(-1, 1).float()
     assert 0 <= dice_loss(torch.randn(2, 4, 5, 5).softmax(1), target) <= 1 and dice_loss(target, target) < 1e-6
     assert not [name for name in (*dir(torch.nn), *dir(F)) if "dice" in name.lower().replace("indices", "")]
-    for pixels in (1, 50, 2500):                                        # missed objects cost alike, whatever their size
+    for pixels in (1, 50, 2500):  # missed objects cost alike, whatever their size
         mask = (torch.arange(10_000) < pixels).float()
         assert 1 - dice(torch.zeros(10_000), mask, 1e-5) > 0.9999
 
@@ -148,7 +150,9 @@ def check_empty_masks():
 @pitfall("The value changes with the batch size")
 def check_pooling():
     p, g = torch.rand(12, 1, 6, 6), (torch.rand(12, 1, 6, 6) > torch.linspace(0.1, 0.95, 12).view(12, 1, 1, 1)).float()
-    pooled = lambda size: torch.stack([1 - dice(a, b, 1e-5) for a, b in zip(p.split(size), g.split(size))]).mean().item()
+    pooled = lambda size: (
+        torch.stack([1 - dice(a, b, 1e-5) for a, b in zip(p.split(size), g.split(size))]).mean().item()
+    )
     assert abs(pooled(1) - pooled(12)) > 0.02 and abs(pooled(4) - pooled(12)) > 0.002
     for size in (1, 4, 5):
         each = [len(a) * dice_loss(a, b) for a, b in zip(p.split(size), g.split(size))]
@@ -177,7 +181,9 @@ def check_calibration():
     values = [dice(np.full(100, p), g) for p in grid]
     np.testing.assert_allclose(values, 0.8 * grid / (grid + 0.4))
     assert grid[int(np.argmax(values))] == 1
-    bce = [F.binary_cross_entropy(torch.full((100,), float(p)), torch.tensor(g, dtype=torch.float32)).item() for p in grid]
+    bce = [
+        F.binary_cross_entropy(torch.full((100,), float(p)), torch.tensor(g, dtype=torch.float32)).item() for p in grid
+    ]
     stated("0.4", grid[int(np.argmin(bce))])
 
 
@@ -189,7 +195,7 @@ def check_tversky_and_small_objects():
     assert jaccard_score(g, p) < f1_score(g, p)
     tversky = lambda alpha, beta: tp / (tp + alpha * fp + beta * fn)
     assert tversky(0.3, 0.7) < tversky(0.3, 0.3) and tversky(0.7, 0.3) < tversky(0.3, 0.3)
-    for _ in range(50):                                                 # soft masks too
+    for _ in range(50):  # soft masks too
         q, h = np.random.rand(30), (np.random.rand(30) > 0.6).astype(float)
         both = (q * h).sum()
         assert both / (q.sum() + h.sum() - both) <= dice(q, h) + 1e-12
@@ -207,7 +213,7 @@ def check_tversky_and_small_objects():
 @holds("What does generalized Dice add?")
 def check_generalized():
     g = np.stack([np.arange(100) >= 4, np.arange(100) < 4]).astype(float)
-    p = np.stack([np.ones(100), np.zeros(100)])                         # the class of 4 pixels is missed
+    p = np.stack([np.ones(100), np.zeros(100)])  # the class of 4 pixels is missed
     weighted = lambda w: 2 * (w * (p * g).sum(1)).sum() / (w * (p + g).sum(1)).sum()
     stated("0.96", weighted(np.ones(2)))
     stated("0.077", weighted(1 / g.sum(1) ** 2))
@@ -269,7 +275,11 @@ def check_missed_object_stays_missed_with_sgd():
         def loss():
             z = w * g * (start < 0) + start
             p = z.softmax(1)
-            return 1 - sum(dice(p[:, c], g[:, c]) for c in range(3)) / 3 + cross_entropy * F.cross_entropy(z, y, weight=weights)
+            return (
+                1
+                - sum(dice(p[:, c], g[:, c]) for c in range(3)) / 3
+                + cross_entropy * F.cross_entropy(z, y, weight=weights)
+            )
 
         descend(torch.optim.SGD([w], 0.5), loss, 300)
         return min((w.detach() * (start < 0) * torch.eye(3)[c] + start).softmax(0)[c].item() for c in (1, 2))

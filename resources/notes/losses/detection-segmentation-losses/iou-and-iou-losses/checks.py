@@ -59,12 +59,18 @@ def check_measures_and_losses():
     for n, m in ((1, 1), (7, 4), (30, 30)):
         a, b = boxes(n), boxes(m)
         ours = np.array([[measures(x, y)[:4] for y in b.tolist()] for x in a.tolist()])
-        for k, function in enumerate((ops.box_iou, ops.generalized_box_iou, ops.distance_box_iou, ops.complete_box_iou)):
+        for k, function in enumerate(
+            (ops.box_iou, ops.generalized_box_iou, ops.distance_box_iou, ops.complete_box_iou)
+        ):
             library = function(a, b)
             assert library.shape == (n, m)
             np.testing.assert_allclose(ours[..., k], library.numpy(), rtol=1e-5, atol=1e-6)
         if n == m:
-            for k, loss in ((1, ops.generalized_box_iou_loss), (2, ops.distance_box_iou_loss), (3, ops.complete_box_iou_loss)):
+            for k, loss in (
+                (1, ops.generalized_box_iou_loss),
+                (2, ops.distance_box_iou_loss),
+                (3, ops.complete_box_iou_loss),
+            ):
                 values = loss(a, b)
                 assert values.shape == (n,) and (values >= -1e-6).all() and (values < (2.5 if k == 3 else 2)).all()
                 np.testing.assert_allclose(1 - ours[range(n), range(n), k], values.numpy(), rtol=1e-5, atol=1e-5)
@@ -93,7 +99,10 @@ def check_contract():
 
 @holds("Range")
 def check_ciou_range():
-    tall, wide = torch.tensor([[0.0, 0.0, 1e-3, 1000.0]]).double(), torch.tensor([[1e6, 1e6, 1e6 + 1000, 1e6 + 1e-3]]).double()
+    tall, wide = (
+        torch.tensor([[0.0, 0.0, 1e-3, 1000.0]]).double(),
+        torch.tensor([[1e6, 1e6, 1e6 + 1000, 1e6 + 1e-3]]).double(),
+    )
     worst = ops.complete_box_iou_loss(tall, wide).item()
     assert 2.4 < worst < 2.5
     small, far = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).double(), torch.tensor([[1e4, 1e4, 1e4 + 1, 1e4 + 1]]).double()
@@ -137,7 +146,9 @@ def check_alpha_is_a_constant_in_the_gradient():
     a, b = boxes(1).requires_grad_(), boxes(1)
     library = torch.autograd.grad(ops.complete_box_iou_loss(a, b).sum(), a)[0]
     iou, _, _, _, _, alpha = measures(a[0].tolist(), b[0].tolist())
-    ratio = torch.atan((b[:, 2] - b[:, 0]) / (b[:, 3] - b[:, 1])) - torch.atan((a[:, 2] - a[:, 0]) / (a[:, 3] - a[:, 1]))
+    ratio = torch.atan((b[:, 2] - b[:, 0]) / (b[:, 3] - b[:, 1])) - torch.atan(
+        (a[:, 2] - a[:, 0]) / (a[:, 3] - a[:, 1])
+    )
     v = 4 / math.pi**2 * ratio**2
     ours = torch.autograd.grad((ops.distance_box_iou_loss(a, b) + alpha * v).sum(), a)[0]
     assert torch.allclose(ours, library, rtol=1e-4, atol=1e-6)
@@ -224,7 +235,12 @@ def check_inclusive_corners():
 
 @check
 def check_measures_with_epsilon():
-    for measure, has in ((ops.distance_box_iou, True), (ops.complete_box_iou, True), (ops.generalized_box_iou, False), (ops.box_iou, False)):
+    for measure, has in (
+        (ops.distance_box_iou, True),
+        (ops.complete_box_iou, True),
+        (ops.generalized_box_iou, False),
+        (ops.box_iou, False),
+    ):
         assert ("eps" in inspect.signature(measure).parameters) is has
 
 

@@ -32,7 +32,11 @@ def measures_and_descent() -> Figure:
     assert iou[apart].max() == 0 and (giou[apart].diff() < 0).all() and (diou[apart].diff() < 0).all()
 
     drawn, (left, right) = plt.subplots(1, 2)
-    for values, colour, line, name in ((giou, BLUE, "-", "GIoU"), (diou, GREEN, "-", "DIoU"), (iou, ORANGE, "--", "IoU")):
+    for values, colour, line, name in (
+        (giou, BLUE, "-", "GIoU"),
+        (diou, GREEN, "-", "DIoU"),
+        (iou, ORANGE, "--", "IoU"),
+    ):
         left.plot(offset, values, line, color=colour, label=name)
     left.set_title("box moved to the right")
     left.set_xlabel("offset")

@@ -41,16 +41,24 @@ def check_curves():
         x, y = torch.randn(shape, dtype=torch.float64) * 3, torch.randn(shape, dtype=torch.float64)
         e = (x - y).numpy()
         for t in THRESHOLDS:
-            np.testing.assert_allclose(smooth(e, t), F.smooth_l1_loss(x, y, beta=t, reduction="none").numpy(), rtol=1e-12)
+            np.testing.assert_allclose(
+                smooth(e, t), F.smooth_l1_loss(x, y, beta=t, reduction="none").numpy(), rtol=1e-12
+            )
             np.testing.assert_allclose(huber(e, t), F.huber_loss(x, y, delta=t, reduction="none").numpy(), rtol=1e-12)
             np.testing.assert_allclose(smooth(e, t).mean(), nn.SmoothL1Loss(beta=t)(x, y).item(), rtol=1e-12)
             np.testing.assert_allclose(huber(e, t).mean(), nn.HuberLoss(delta=t)(x, y).item(), rtol=1e-12)
         np.testing.assert_allclose(np.abs(e).mean(), nn.L1Loss()(x, y).item(), rtol=1e-12)
-        np.testing.assert_allclose(mean_absolute_error(y.reshape(-1), x.reshape(-1)), nn.L1Loss()(x, y).item(), rtol=1e-12)
+        np.testing.assert_allclose(
+            mean_absolute_error(y.reshape(-1), x.reshape(-1)), nn.L1Loss()(x, y).item(), rtol=1e-12
+        )
     for t in THRESHOLDS:
         edge = torch.tensor([t, -t, 0.0], dtype=torch.float64)
-        np.testing.assert_allclose(smooth(edge.numpy(), t), F.smooth_l1_loss(edge, 0 * edge, beta=t, reduction="none").numpy(), rtol=1e-12)
-        np.testing.assert_allclose(huber(edge.numpy(), t), F.huber_loss(edge, 0 * edge, delta=t, reduction="none").numpy(), rtol=1e-12)
+        np.testing.assert_allclose(
+            smooth(edge.numpy(), t), F.smooth_l1_loss(edge, 0 * edge, beta=t, reduction="none").numpy(), rtol=1e-12
+        )
+        np.testing.assert_allclose(
+            huber(edge.numpy(), t), F.huber_loss(edge, 0 * edge, delta=t, reduction="none").numpy(), rtol=1e-12
+        )
 
 
 @formula(FACTOR)
@@ -100,11 +108,23 @@ def check_limits_and_contract():
 def check_threshold_zero():
     x, y = torch.tensor([0.0, 2.0, -3.0], requires_grad=True), torch.zeros(3)
     for delta in (0.0, -1.0):
-        raises(RuntimeError, lambda: F.huber_loss(x, y, delta=delta), "huber_loss does not support non-positive values for delta")
+        raises(
+            RuntimeError,
+            lambda: F.huber_loss(x, y, delta=delta),
+            "huber_loss does not support non-positive values for delta",
+        )
     assert (huber(x.detach().numpy(), 0.0) == 0).all()
-    assert torch.equal(nn.L1Loss()(x, y), F.smooth_l1_loss(x, y, beta=0.0)) and abs(nn.L1Loss()(x, y).item() - 5 / 3) < 1e-6
-    for loss, slope in ((F.huber_loss(x, y, delta=1e-3, reduction="sum"), 1e-3), (F.smooth_l1_loss(x, y, beta=1e-3, reduction="sum"), 1.0)):
-        assert torch.allclose(torch.autograd.grad(loss, x, retain_graph=True)[0], slope * torch.tensor([0.0, 1.0, -1.0]))
+    assert (
+        torch.equal(nn.L1Loss()(x, y), F.smooth_l1_loss(x, y, beta=0.0))
+        and abs(nn.L1Loss()(x, y).item() - 5 / 3) < 1e-6
+    )
+    for loss, slope in (
+        (F.huber_loss(x, y, delta=1e-3, reduction="sum"), 1e-3),
+        (F.smooth_l1_loss(x, y, beta=1e-3, reduction="sum"), 1.0),
+    ):
+        assert torch.allclose(
+            torch.autograd.grad(loss, x, retain_graph=True)[0], slope * torch.tensor([0.0, 1.0, -1.0])
+        )
         assert abs(loss.item() / slope - 5) < 0.01
 
 

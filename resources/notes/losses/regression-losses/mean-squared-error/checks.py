@@ -34,7 +34,9 @@ def check_loss_and_gradient():
         np.testing.assert_allclose(2 / n * (a - b), x.grad.numpy(), rtol=1e-12)
         assert torch.equal(torch.nn.MSELoss()(x, y), loss)
         if shape:
-            np.testing.assert_allclose(sklearn.metrics.mean_squared_error(b.reshape(-1), a.reshape(-1)), loss.item(), rtol=1e-12)
+            np.testing.assert_allclose(
+                sklearn.metrics.mean_squared_error(b.reshape(-1), a.reshape(-1)), loss.item(), rtol=1e-12
+            )
 
 
 @formula(SPLIT)
@@ -152,7 +154,7 @@ def check_broadcast():
             assert math.isclose(loss.item(), targets.var(unbiased=False).item(), rel_tol=0.01)
             assert (pred - targets.mean()).abs().max() < 0.1
     y = torch.tensor([1.0, 2.0, 3.0])
-    raises(IndexError, lambda: y.squeeze(1), "Dimension out of range")      # the shapes the other way round
+    raises(IndexError, lambda: y.squeeze(1), "Dimension out of range")  # the shapes the other way round
     assert F.mse_loss(y, y[:, None].squeeze(1)) == 0
     x = y.clone()[:, None].requires_grad_()
     with warnings.catch_warnings(record=True) as caught:

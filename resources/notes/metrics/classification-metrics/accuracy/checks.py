@@ -27,7 +27,9 @@ BALANCED = r"""
 \mathrm{BA} = \frac{1}{C} \sum_{c=1}^{C} R_c, \qquad
 \mathrm{BA}_{\mathrm{adjusted}} = \frac{\mathrm{BA} - 1/C}{1 - 1/C}
 """
-TOP_K = r"\mathrm{ACC}_k = \frac{1}{n} \sum_{i=1}^{n} \left[ \, \left| \{ c : s_{ic} > s_{i y_i} \} \right| < k \, \right]"
+TOP_K = (
+    r"\mathrm{ACC}_k = \frac{1}{n} \sum_{i=1}^{n} \left[ \, \left| \{ c : s_{ic} > s_{i y_i} \} \right| < k \, \right]"
+)
 DEVIATION = r"\mathrm{SD} = \sqrt{\frac{p (1 - p)}{n}}"
 sourced("ImageNet challenge paper, arXiv 1409.0575: five guesses, as an image with one label may hold more", "Top-k")
 EXAMPLE = np.repeat([1, 0], [10, 90]), np.repeat([1, 0, 1, 0], [4, 6, 2, 88])
@@ -170,7 +172,13 @@ def check_growing_confidence():
         weights = weights - 0.5 * x[training].T @ (sigmoid(x[training] @ weights) - y[training]) / 60
         if step in (20, 2000):
             logits = x @ weights
-            seen.append((log_loss(y[validation], sigmoid(logits[validation])), accuracy_score(y[validation], logits[validation] > 0), logits))
+            seen.append(
+                (
+                    log_loss(y[validation], sigmoid(logits[validation])),
+                    accuracy_score(y[validation], logits[validation] > 0),
+                    logits,
+                )
+            )
     (loss, accuracy, _), (later_loss, later_accuracy, logits) = seen
     assert later_loss > 2 * loss and later_accuracy > accuracy - 0.02
     confidence = np.abs(sigmoid(logits[fresh]) - 0.5).mean() + 0.5
@@ -196,7 +204,7 @@ def check_best_of_many_guessers():
     assert abs(np.mean(later) - 0.5) < 0.01 and abs(np.mean(chosen_on_validation) - 0.5) < 0.01
 
 
-@pitfall("\"`y_true` is binary while y_score is 2d\"")
+@pitfall('"`y_true` is binary while y_score is 2d"')
 def check_top_k_error():
     scores = [[0.5, 0.2, 0.2], [0.3, 0.4, 0.2]]
     raises(ValueError, lambda: top_k_accuracy_score([0, 1], scores, k=1), "`y_true` is binary while y_score is 2d")
@@ -206,9 +214,15 @@ def check_top_k_error():
     raises(ValueError, lambda: top_k_accuracy_score([1, 1], two[:, 1], k=1), "Number of classes in 'y_true'")
     assert top_k_accuracy_score([1, 1], two[:, 1], k=1, labels=[0, 1]) == 0.5  # a fold with one of the two classes
     assert top_k_accuracy_score([0, 0], scores, k=1, labels=[0, 1, 2]) == 0.5
-    raises(ValueError, lambda: top_k_accuracy_score([0, 1], two, k=1, labels=[0, 1]), "`y_true` is binary while y_score is 2d")
+    raises(
+        ValueError,
+        lambda: top_k_accuracy_score([0, 1], two, k=1, labels=[0, 1]),
+        "`y_true` is binary while y_score is 2d",
+    )
     raises(ValueError, lambda: top_k_accuracy_score([0, 0], scores, k=1), "`y_true` is binary while y_score is 2d")
-    logits = np.array([[3.0, 1.0], [2.0, 1.0], [0.0, 4.0]])  # the second column is judged by a threshold: probabilities only
+    logits = np.array(
+        [[3.0, 1.0], [2.0, 1.0], [0.0, 4.0]]
+    )  # the second column is judged by a threshold: probabilities only
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert top_k_accuracy_score([0, 0, 1], chances[:, 1], k=1) == 1 > top_k_accuracy_score([0, 0, 1], logits[:, 1], k=1)
 

@@ -127,7 +127,9 @@ def check_best_threshold_is_half_of_the_best_f1():
     probability = rng.beta(1, 4, 20000)
     label = rng.random(20000) < probability
     stated("0.30", f1_score(label, probability > 0.5))
-    precision, recall, _ = precision_recall_curve([1, 0], [0.1, 0.9])    # the best score is a negative: 0/0 without the maximum
+    precision, recall, _ = precision_recall_curve(
+        [1, 0], [0.1, 0.9]
+    )  # the best score is a negative: 0/0 without the maximum
     assert precision[-2] + recall[-2] == 0
     stated("0.49", max(f1_score(label, probability > t) for t in np.linspace(0.2, 0.3, 41)))
 
@@ -179,7 +181,9 @@ def check_undefined():
         warnings.simplefilter("always")
         assert f1_score([0, 0], [0, 0]) == 0
     assert caught[0].category is UndefinedMetricWarning
-    old = lambda p, r: 1 if p + r == 0 else 2 * p * r / (p + r)    # 1.3.0: an undefined p or r is already zero_division = 1
+    old = lambda p, r: (
+        1 if p + r == 0 else 2 * p * r / (p + r)
+    )  # 1.3.0: an undefined p or r is already zero_division = 1
     assert old(0, 0) == 1 and old(1, 0) == old(0, 1) == 0
     for y, p in [([1, 0], [0, 1]), ([1, 0], [0, 0]), ([0, 0], [0, 1])]:
         assert f1_score(y, p, zero_division=1) == 0 and f1_score(y, p, zero_division=np.nan) == 0
@@ -248,8 +252,16 @@ def check_kinds_of_labels():
     assert inspect.signature(fbeta_score).parameters["beta"].default is inspect.Parameter.empty
     assert f1_score([0, 1, 2], [0, 1, 1], average=None).shape == (3,) and isinstance(f1_score([0, 1], [0, 1]), float)
     raises(ValueError, lambda: f1_score([0, 1], [0.2, 0.7]), "continuous")
-    assert f1_score([True, False], [True, True]) == f1_score([1, 0], [1, 1]) == f1_score(["b", "a"], ["b", "b"], pos_label="b")
-    assert f1_score([0, 1, 2], [0, 1, 2], average="macro") == f1_score(np.eye(2, dtype=int), np.eye(2, dtype=int), average="macro") == 1
+    assert (
+        f1_score([True, False], [True, True])
+        == f1_score([1, 0], [1, 1])
+        == f1_score(["b", "a"], ["b", "b"], pos_label="b")
+    )
+    assert (
+        f1_score([0, 1, 2], [0, 1, 2], average="macro")
+        == f1_score(np.eye(2, dtype=int), np.eye(2, dtype=int), average="macro")
+        == 1
+    )
     for labels in (["a", "b"], [0, 1, 2], np.eye(2, dtype=int)):
         try:
             f1_score(labels, labels)

@@ -39,7 +39,9 @@ def cases():
 
 def counts(y, p):
     """TP, FP, FN of each class."""
-    return np.array([[((y == a) & (p == a)).sum(), ((y != a) & (p == a)).sum(), ((y == a) & (p != a)).sum()] for a in np.unique(y)]).T
+    return np.array(
+        [[((y == a) & (p == a)).sum(), ((y != a) & (p == a)).sum(), ((y == a) & (p != a)).sum()] for a in np.unique(y)]
+    ).T
 
 
 @formula(MEANS)
@@ -47,7 +49,11 @@ def check_means():
     for y, p in cases():
         support = np.bincount(y)
         tp, fp, fn = counts(y, p)
-        for library, each in [(precision_score, tp / (tp + fp)), (recall_score, tp / (tp + fn)), (f1_score, 2 * tp / (2 * tp + fp + fn))]:
+        for library, each in [
+            (precision_score, tp / (tp + fp)),
+            (recall_score, tp / (tp + fn)),
+            (f1_score, 2 * tp / (2 * tp + fp + fn)),
+        ]:
             assert np.allclose(each, library(y, p, average=None))
             assert math.isclose(each.sum() / len(each), library(y, p, average="macro"))
             assert math.isclose((support / support.sum() * each).sum(), library(y, p, average="weighted"))
@@ -70,7 +76,9 @@ def check_pooled():
 @formula(EQUAL)
 def check_equal():
     for y, p in cases():
-        all_of_them = [f(y, p, average="micro") for f in (precision_score, recall_score, f1_score)] + [recall_score(y, p, average="weighted")]
+        all_of_them = [f(y, p, average="micro") for f in (precision_score, recall_score, f1_score)] + [
+            recall_score(y, p, average="weighted")
+        ]
         assert np.allclose(all_of_them, (y == p).mean()) and math.isclose(accuracy_score(y, p), (y == p).mean())
         _, fp, fn = counts(y, p)
         assert fp.sum() == fn.sum() == (y != p).sum()
@@ -136,7 +144,11 @@ def check_f1_of_averages():
 @pitfall('"micro avg" is missing from the report')
 def check_report():
     full = classification_report(*EXAMPLE, output_dict=True)
-    assert "accuracy" in full and "micro avg" not in full and "micro avg" in classification_report(*EXAMPLE, labels=[1, 2], output_dict=True)
+    assert (
+        "accuracy" in full
+        and "micro avg" not in full
+        and "micro avg" in classification_report(*EXAMPLE, labels=[1, 2], output_dict=True)
+    )
     assert "micro avg" in classification_report(np.eye(3, dtype=int), np.eye(3, dtype=int), output_dict=True)
     assert math.isclose(f1_score(*EXAMPLE, average="micro"), full["accuracy"])
 

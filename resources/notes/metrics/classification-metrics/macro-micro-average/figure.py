@@ -16,7 +16,11 @@ def sample(first: int) -> tuple[np.ndarray, np.ndarray]:
 def bars(panel) -> None:
     y, p = sample(1)
     panel.bar([0, 1, 2], f1_score(y, p, average=None), color=SKY, width=0.55)
-    for average, colour, line, at in [("macro", BLUE, "-", -0.075), ("micro", ORANGE, "--", -0.07), ("weighted", GREEN, ":", 0.02)]:
+    for average, colour, line, at in [
+        ("macro", BLUE, "-", -0.075),
+        ("micro", ORANGE, "--", -0.07),
+        ("weighted", GREEN, ":", 0.02),
+    ]:
         value = f1_score(y, p, average=average)
         panel.axhline(value, color=colour, linestyle=line)
         panel.text(2.42, value + at, average, color=colour)

@@ -152,7 +152,11 @@ def check_what_is_ignored():
 
 @holds("Undefined")
 def check_undefined():
-    for f, y, p in [(precision_score, [0, 1], [0, 0]), (recall_score, [0, 0], [0, 1]), (precision_score, [0, 0], [0, 0])]:
+    for f, y, p in [
+        (precision_score, [0, 1], [0, 0]),
+        (recall_score, [0, 0], [0, 1]),
+        (precision_score, [0, 0], [0, 0]),
+    ]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             assert f(y, p) == 0
@@ -199,13 +203,17 @@ def check_lookup_of_a_threshold():
     assert math.isclose(precision_score(y, s >= thresholds[best]), precision[best])
 
 
-@pitfall("\"Target is multiclass but average='binary'\", or \"pos_label=1 is not a valid label\"")
+@pitfall('"Target is multiclass but average=\'binary\'", or "pos_label=1 is not a valid label"')
 def check_errors():
     spam = np.array(["spam", "ham", "spam"]), np.array(["spam", "spam", "ham"])
     raises(ValueError, lambda: precision_score(*spam), "pos_label=1 is not a valid label")
     assert precision_score(*spam, pos_label="spam") == recall_score(*spam, pos_label="spam") == 0.5
     assert precision_score([0, 1, 2], [0, 1, 2], average="macro") == 1
-    for y, text in [([0, 1, 2], "Target is multiclass but average='binary'"), (["a", "b"], "pos_label=1 is not a valid label"), ([0, 2], "pos_label=1 is not a valid label")]:
+    for y, text in [
+        ([0, 1, 2], "Target is multiclass but average='binary'"),
+        (["a", "b"], "pos_label=1 is not a valid label"),
+        ([0, 2], "pos_label=1 is not a valid label"),
+    ]:
         raises(ValueError, lambda: precision_score(y, y), text)
 
 

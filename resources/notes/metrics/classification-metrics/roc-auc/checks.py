@@ -116,16 +116,23 @@ def check_single_class_and_batches():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in KFold(5).split(scores)]
-    stratified = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in StratifiedKFold(5).split(scores, sorted_labels)]
+    stratified = [
+        roc_auc_score(sorted_labels[test], scores[test]) for _, test in StratifiedKFold(5).split(scores, sorted_labels)
+    ]
     assert np.isnan(plain).all() and np.isfinite(stratified).all()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        too_many = [roc_auc_score(sorted_labels[test], scores[test]) for _, test in StratifiedKFold(12).split(scores, sorted_labels)]
+        too_many = [
+            roc_auc_score(sorted_labels[test], scores[test])
+            for _, test in StratifiedKFold(12).split(scores, sorted_labels)
+        ]
     assert np.isnan(too_many).sum() == 2
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert math.isnan(roc_auc_score([1, 1], [0.2, 0.3]))
-    assert caught[0].category is UndefinedMetricWarning and "Only one class is present in y_true" in str(caught[0].message)
+    assert caught[0].category is UndefinedMetricWarning and "Only one class is present in y_true" in str(
+        caught[0].message
+    )
     assert roc_auc_score([1, 0], [0.9, 0.8]) == roc_auc_score([1, 0], [0.3, 0.2]) == 1.0
     stated("0.75", roc_auc_score([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.2]))
 
@@ -163,7 +170,10 @@ def check_larger_label_is_positive():
 def check_multi_class():
     y = np.array([0, 1, 2, 2])
     p = np.array([[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.2, 0.2, 0.6], [0.4, 0.35, 0.25]])
-    for options, text in [({}, "multi_class must be in ('ovo', 'ovr')"), ({"multi_class": "ovo", "average": None}, "average=None")]:
+    for options, text in [
+        ({}, "multi_class must be in ('ovo', 'ovr')"),
+        ({"multi_class": "ovo", "average": None}, "average=None"),
+    ]:
         raises((ValueError, NotImplementedError), lambda: roc_auc_score(y, p, **options), text)
     logits = np.random.randn(4, 3)
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -240,7 +250,9 @@ def check_partial_area_and_infinite_scores():
     assert roc_auc_score([0, 1, 1], [-7.0, 2.0, 90.0]) == 1
     y = np.arange(20_000) % 2
     assert abs(roc_auc_score(y, np.random.rand(20_000), max_fpr=0.1) - 0.5) < 0.02
-    assert roc_auc_score(y, y, max_fpr=0.2) == 1 and roc_auc_score(y, -y, max_fpr=0.2) > 0.4 and roc_auc_score(y, -y) == 0
+    assert (
+        roc_auc_score(y, y, max_fpr=0.2) == 1 and roc_auc_score(y, -y, max_fpr=0.2) > 0.4 and roc_auc_score(y, -y) == 0
+    )
     raises(ValueError, lambda: roc_auc_score([0, 1, 0, 1], [-np.inf, 0.3, 0.4, 0.5]), "infinity")
 
 

@@ -18,7 +18,9 @@ MEAN = r"\mathrm{mAP} = \frac{1}{C \, |T|} \sum_{c=1}^{C} \sum_{t \in T} \mathrm
 sourced("torchmetrics documentation of MeanAveragePrecision: boxes, scores, labels", "Detection input (torchmetrics)")
 sourced("COCO detection evaluation page and pycocotools COCOeval: -1 without true boxes", "Undefined")
 sourced("pycocotools COCOeval, class Params: recThrs has 101 points, maxDets 1, 10, 100", "Defaults")
-sourced("COCO detection evaluation page: AP, AP50, AP75, and AR as used for proposals", "COCO AP", "AR (average recall)")
+sourced(
+    "COCO detection evaluation page: AP, AP50, AP75, and AR as used for proposals", "COCO AP", "AR (average recall)"
+)
 
 
 def curve(hits, boxes):
@@ -33,7 +35,9 @@ def steps(hits, boxes):
 
 def sampled(hits, boxes, points=101):
     precision, recall = curve(hits, boxes)
-    return np.mean([max((p for p, r in zip(precision, recall) if r >= i / (points - 1)), default=0) for i in range(points)])
+    return np.mean(
+        [max((p for p, r in zip(precision, recall) if r >= i / (points - 1)), default=0) for i in range(points)]
+    )
 
 
 def area(hits, boxes):
@@ -81,7 +85,9 @@ def check_steps_equal_scikit_learn():
     for n in (1, 2, 10, 300):
         hits = np.r_[1, np.random.randint(2, size=n - 1)][np.random.permutation(n)]
         assert math.isclose(steps(hits, hits.sum()), average_precision_score(hits, -np.arange(n)))
-        assert math.isclose(steps(hits, hits.sum() + 5), average_precision_score(hits, -np.arange(n)) * hits.sum() / (hits.sum() + 5))
+        assert math.isclose(
+            steps(hits, hits.sum() + 5), average_precision_score(hits, -np.arange(n)) * hits.sum() / (hits.sum() + 5)
+        )
 
 
 @formula(INTERPOLATED)
@@ -111,7 +117,9 @@ def check_by_hand():
     stated("0.6250", area(hits, 4))
     stated("0.6287", sampled(hits, 4))
     stated("0.6136", sampled(hits, 4, points=11))
-    assert average_precision_score([1, 0], [0.5, 0.5]) == average_precision_score([0, 1], [0.5, 0.5]) == 0.5  # one step for tied scores
+    assert (
+        average_precision_score([1, 0], [0.5, 0.5]) == average_precision_score([0, 1], [0.5, 0.5]) == 0.5
+    )  # one step for tied scores
 
 
 @pitfall("`average_precision_score` gives more than the COCO tools")
@@ -148,7 +156,9 @@ def check_minus_one():
     assert shifted[1] == -1 and ap_per_class({1: found}, {1: truth}, (1,))[1] == table[1]
     boxes = torch.cat(list(truth.values()))
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    assert (areas >= 32**2).any() and not (torch.zeros_like(areas) >= 32**2).any()  # areas left at 0: nothing is medium or large
+    assert (areas >= 32**2).any() and not (
+        torch.zeros_like(areas) >= 32**2
+    ).any()  # areas left at 0: nothing is medium or large
 
 
 @pitfall("False alarms of an absent class cost nothing")
@@ -163,7 +173,10 @@ def check_absent_class():
     assert mean_ap(ap_per_class({1: found, 2: alarms}, {1: truth}, (1, 2))) == without
     present = {1: truth, 2: {image: torch.tensor([[60.0, 60.0, 90.0, 90.0]]) for image in truth}}
     right = [(0.5, image, torch.tensor([60.0, 60.0, 90.0, 90.0])) for image in truth]
-    clean, noisy = ap_per_class({1: found, 2: right}, present, (1, 2)), ap_per_class({1: found, 2: right + alarms}, present, (1, 2))
+    clean, noisy = (
+        ap_per_class({1: found, 2: right}, present, (1, 2)),
+        ap_per_class({1: found, 2: right + alarms}, present, (1, 2)),
+    )
     assert clean[2] == 1 and noisy[2] < 0.6 and noisy[1] == clean[1] and mean_ap(noisy) < mean_ap(clean) - 0.1
 
 
@@ -173,7 +186,9 @@ def check_box_format():
     thresholds = np.linspace(0.5, 0.95, 10)
     in_coco_format = {image: box_convert(boxes, "xyxy", "xywh") for image, boxes in truth.items()}
     converted = {image: box_convert(boxes, "xywh", "xyxy") for image, boxes in in_coco_format.items()}
-    misread, good = (np.mean([sampled(matched(found, boxes, t), 120) for t in thresholds]) for boxes in (in_coco_format, converted))
+    misread, good = (
+        np.mean([sampled(matched(found, boxes, t), 120) for t in thresholds]) for boxes in (in_coco_format, converted)
+    )
     assert misread < 0.05 and good > 0.45
     wrong = torch.tensor([[10.0, 20, 30, 40]])
     right = box_convert(wrong, "xywh", "xyxy")
@@ -238,7 +253,9 @@ def check_duplicates():
 )
 def check_ranking_properties():
     hits, scores = np.random.randint(2, size=200), np.random.randn(200)
-    assert math.isclose(average_precision_score(hits, scores), average_precision_score(hits, 1 / (1 + np.exp(-3 * scores))))
+    assert math.isclose(
+        average_precision_score(hits, scores), average_precision_score(hits, 1 / (1 + np.exp(-3 * scores)))
+    )
     positive = (np.arange(20000) < 4000).astype(int)
     assert abs(average_precision_score(positive, np.random.rand(20000)) - 0.2) < 0.02
     precision, recall, _ = precision_recall_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])

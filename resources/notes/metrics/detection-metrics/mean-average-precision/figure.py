@@ -40,7 +40,11 @@ def thresholds(panel) -> None:
         assert ap[0] > 0.9 and ap[-1] < 0.3 and (np.diff(ap) <= 0).all()
         panel.plot(levels, ap, color=colour, linestyle=line, marker="o", markersize=3)
         panel.axhline(np.mean(ap), color=colour, linestyle=":", linewidth=1)
-        panel.text(*((0.9, np.mean(ap) + 0.02) if spread < 2 else (0.5, np.mean(ap) - 0.09)), f"{np.mean(ap):.2f}", color=colour)
+        panel.text(
+            *((0.9, np.mean(ap) + 0.02) if spread < 2 else (0.5, np.mean(ap) - 0.09)),
+            f"{np.mean(ap):.2f}",
+            color=colour,
+        )
     panel.set_ylim(0, 1.05)
     panel.set_title("stricter overlap")
     panel.set_xlabel("IoU threshold")

@@ -38,7 +38,10 @@ def check_emissions():
         library = head(lstm(x)[0]).detach().numpy()
         outputs = []
         for suffix, order in (("", range(T)), ("_reverse", range(T - 1, -1, -1))):
-            weights = [getattr(lstm, name + suffix).detach().numpy() for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
+            weights = [
+                getattr(lstm, name + suffix).detach().numpy()
+                for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+            ]
             state, result = (np.zeros(h), np.zeros(h)), np.zeros((T, h))
             for t in order:
                 state = cell(x[t].numpy(), state, weights)
@@ -49,7 +52,9 @@ def check_emissions():
 
 
 def score(E, A, a, e, y):
-    return a[y[0]] + sum(E[t, y[t]] for t in range(len(y))) + sum(A[y[t - 1], y[t]] for t in range(1, len(y))) + e[y[-1]]
+    return (
+        a[y[0]] + sum(E[t, y[t]] for t in range(len(y))) + sum(A[y[t - 1], y[t]] for t in range(1, len(y))) + e[y[-1]]
+    )
 
 
 @formula(LOSS)
@@ -74,9 +79,13 @@ def check_loss_against_the_recursion_and_cross_entropy_over_all_sequences():
 def check_parameters():
     for d, h, K in [(100, 100, 9), (3, 5, 2), (50, 16, 17)]:
         parts = [nn.LSTM(d, h, bidirectional=True), nn.Linear(2 * h, K)]
-        counted = sum(p.numel() for part in parts for p in part.parameters()) + sum(torch.zeros(s).numel() for s in ((K, K), (K,), (K,)))
+        counted = sum(p.numel() for part in parts for p in part.parameters()) + sum(
+            torch.zeros(s).numel() for s in ((K, K), (K,), (K,))
+        )
         assert counted == 8 * h * (d + h + 2) + K * (2 * h + 1) + K**2 + 2 * K
-    lstm, head = (sum(p.numel() for p in part.parameters()) for part in (nn.LSTM(100, 100, bidirectional=True), nn.Linear(200, 9)))
+    lstm, head = (
+        sum(p.numel() for p in part.parameters()) for part in (nn.LSTM(100, 100, bidirectional=True), nn.Linear(200, 9))
+    )
     stated("161,600", lstm)
     stated("1,809", head)
     stated("99", 81 + 18)
@@ -115,17 +124,19 @@ def check_operations_grow_as_stated():
 def check_tags_chosen_alone_do_not_match():
     """B-A, I-A, B-B, I-B; an entity of two words that could be of either type."""
     E, none = np.array([[1.1, 0, 1, 0], [0, 1, 0, 1.1]]), np.zeros(4)
-    assert decoded(E, np.zeros((4, 4)), none, none) == tuple(E.argmax(1)) == (0, 3)          # B-A, I-B
-    probability = lambda y, A: math.exp(score(E, A, none, none, y)) / sum(
-        math.exp(score(E, A, none, none, other)) for other in itertools.product(range(4), repeat=2))
+    assert decoded(E, np.zeros((4, 4)), none, none) == tuple(E.argmax(1)) == (0, 3)  # B-A, I-B
+    probability = lambda y, A: (
+        math.exp(score(E, A, none, none, y))
+        / sum(math.exp(score(E, A, none, none, other)) for other in itertools.product(range(4), repeat=2))
+    )
     alone = np.exp(E) / np.exp(E).sum(1, keepdims=True)
     for y in itertools.product(range(4), repeat=2):
-        assert math.isclose(probability(y, np.zeros((4, 4))), alone[0, y[0]] * alone[1, y[1]])   # independent
+        assert math.isclose(probability(y, np.zeros((4, 4))), alone[0, y[0]] * alone[1, y[1]])  # independent
     low = np.zeros((4, 4))
     low[0, 3] = low[2, 1] = -3
     assert probability((0, 3), low) < probability((0, 3), np.zeros((4, 4))) / 5
     assert decoded(E, low, none, none) in {(0, 1), (2, 3)}
-    assert decoded(10 * E, low / 6, none, none) == (0, 3)                                    # outvoted
+    assert decoded(10 * E, low / 6, none, none) == (0, 3)  # outvoted
     assert decoded(10 * E, low * 10_000 / 3, none, none) in {(0, 1), (2, 3)}
 
 
@@ -151,7 +162,9 @@ def check_padding_changes_predictions_unless_packed_and_cut():
     lstm, x = nn.LSTM(3, 4, batch_first=True, bidirectional=True), torch.randn(1, 5, 3)
     padded = torch.cat([x, torch.zeros(1, 4, 3)], 1)
     plain, longer = lstm(x)[0], lstm(padded)[0][:, :5]
-    assert torch.allclose(plain[..., :4], longer[..., :4], atol=1e-6) and not torch.allclose(plain[..., 4:], longer[..., 4:], atol=1e-3)
+    assert torch.allclose(plain[..., :4], longer[..., :4], atol=1e-6) and not torch.allclose(
+        plain[..., 4:], longer[..., 4:], atol=1e-3
+    )
     packed = pad_packed_sequence(lstm(pack_padded_sequence(padded, [5], batch_first=True))[0], batch_first=True)[0]
     assert torch.allclose(packed, plain, atol=1e-6)
 
@@ -159,8 +172,10 @@ def check_padding_changes_predictions_unless_packed_and_cut():
 @pitfall("The loss becomes negative")
 def check_wrong_sign_and_counted_padding_make_the_loss_negative():
     E, A, zero = np.random.randn(4, 3), np.random.randn(3, 3), np.zeros(3)
-    E[2:, 0] += 20                                                       # two padded positions, tagged 0
-    log_z = lambda n: math.log(sum(math.exp(score(E[:n], A, zero, zero, y)) for y in itertools.product(range(3), repeat=n)))
+    E[2:, 0] += 20  # two padded positions, tagged 0
+    log_z = lambda n: math.log(
+        sum(math.exp(score(E[:n], A, zero, zero, y)) for y in itertools.product(range(3), repeat=n))
+    )
     assert log_z(2) - score(E, A, zero, zero, (1, 2, 0, 0)) < 0 <= log_z(2) - score(E[:2], A, zero, zero, (1, 2))
     for path in itertools.product(range(3), repeat=3):
         log_likelihood = score(E[:3], A, zero, zero, path) - log_z(3)
@@ -172,12 +187,12 @@ def check_start_as_an_ordinary_tag():
     """Tags B, O, START, STOP; one word that favours START."""
     E, none = np.array([[1.0, 0.5, 2.0, 0.0]]), np.zeros(4)
     free = np.random.randn(4, 4) * 0.1
-    ends = lambda A: (A[2], A[:, 3])                                     # from START, to STOP
+    ends = lambda A: (A[2], A[:, 3])  # from START, to STOP
     assert decoded(E, free, *ends(free)) == (2,)
     forbidden = free.copy()
-    forbidden[:, 2] = forbidden[3] = -10_000                             # nothing goes to START, nothing leaves STOP
+    forbidden[:, 2] = forbidden[3] = -10_000  # nothing goes to START, nothing leaves STOP
     assert decoded(E, forbidden, *ends(forbidden)) == (0,)
-    assert decoded(E[:, :2], free[:2, :2], none[:2], none[:2]) == (0,)   # separate vectors: START is no tag
+    assert decoded(E[:, :2], free[:2, :2], none[:2], none[:2]) == (0,)  # separate vectors: START is no tag
 
 
 @pitfall("Softmax before the CRF")
@@ -186,13 +201,16 @@ def check_softmax_emissions_are_bounded():
     gaps = E.max(-1).values - E.min(-1).values
     assert gaps.max() <= 1 and gaps.max() > 0.99
     raw, A, zero = np.random.randn(4, 3) * 3, np.random.randn(3, 3), np.zeros(3)
-    loss = lambda E: math.log(sum(math.exp(score(E, A, zero, zero, y)) for y in itertools.product(range(3), repeat=4))) - score(E, A, zero, zero, (0, 2, 1, 1))
+    loss = lambda E: (
+        math.log(sum(math.exp(score(E, A, zero, zero, y)) for y in itertools.product(range(3), repeat=4)))
+        - score(E, A, zero, zero, (0, 2, 1, 1))
+    )
     assert math.isclose(loss(raw), loss(torch.tensor(raw).log_softmax(-1).numpy()), rel_tol=1e-9)
     assert abs(loss(raw) - loss(torch.tensor(raw).softmax(-1).numpy())) > 1e-3
     sure, gap = np.array([[9.0, 0], [0, 9]]), np.array([[2.0, 0], [0, 0]])  # the second word wants tag 1, the gap is 2
     squashed = torch.tensor(sure).softmax(-1).numpy()
     assert decoded(squashed, gap, zero, zero) == (0, 0) and decoded(sure, gap, zero, zero) == (0, 1)
-    gap[0, 1] = -1                                                       # a learned score can be overruled
+    gap[0, 1] = -1  # a learned score can be overruled
     assert decoded(sure, gap, zero, zero) == (0, 1)
     gap[0, 1] = -10_000
     assert decoded(sure, gap, zero, zero) == (0, 0)

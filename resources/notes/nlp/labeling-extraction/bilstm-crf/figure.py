@@ -51,7 +51,12 @@ def trained(crf):
     rng = np.random.default_rng(0)
     test, _ = sentences(300, rng)
     torch.manual_seed(0)
-    embed, lstm, head, A = nn.Embedding(8, 12), nn.LSTM(12, 16, batch_first=True, bidirectional=True), nn.Linear(32, 5), nn.Parameter(torch.zeros(5, 5))
+    embed, lstm, head, A = (
+        nn.Embedding(8, 12),
+        nn.LSTM(12, 16, batch_first=True, bidirectional=True),
+        nn.Linear(32, 5),
+        nn.Parameter(torch.zeros(5, 5)),
+    )
     optimizer = torch.optim.Adam([*embed.parameters(), *lstm.parameters(), *head.parameters(), A], lr=0.02)
     emissions = lambda words: head(lstm(embed(words))[0])
     shares = []
@@ -75,7 +80,11 @@ def trained(crf):
 def consistency() -> Figure:
     """Illegal outputs with and without a CRF, and what its transition matrix has learned."""
     (plain, _), (tied, A) = trained(False), trained(True)
-    assert 8.5 < min(plain[1:]) < max(plain[1:]) < 27.5 and max(tied[2:]) < 0.01 and A[~LEGAL].max() < -0.6, (plain, tied, A)
+    assert 8.5 < min(plain[1:]) < max(plain[1:]) < 27.5 and max(tied[2:]) < 0.01 and A[~LEGAL].max() < -0.6, (
+        plain,
+        tied,
+        A,
+    )
     drawn, (left, right) = plt.subplots(1, 2, figsize=(5.6, 2.8))
     steps = range(0, 121, 20)
     left.plot(steps[1:], plain[1:], "o-", color=ORANGE, markersize=4)
@@ -89,7 +98,16 @@ def consistency() -> Figure:
     for i in range(5):
         for j in range(5):
             value = float(A[i, j])
-            right.add_patch(plt.Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, color=BLUE if value > 0 else ORANGE, alpha=min(abs(value) / 3, 0.75), linewidth=0))
+            right.add_patch(
+                plt.Rectangle(
+                    (j - 0.47, i - 0.47),
+                    0.94,
+                    0.94,
+                    color=BLUE if value > 0 else ORANGE,
+                    alpha=min(abs(value) / 3, 0.75),
+                    linewidth=0,
+                )
+            )
             right.text(j, i, f"{value:.1f}", ha="center", va="center", color=INK, fontsize=8.5)
     right.set_xticks(range(5), TAGS, fontsize=8.5)
     right.set_yticks(range(5), TAGS, fontsize=8.5)

@@ -12,15 +12,23 @@ P = \frac{\lvert G \cap S \rvert}{\lvert S \rvert}, \qquad R = \frac{\lvert G \c
 """
 MACRO = r"F_1^{\text{macro}} = \frac{1}{K} \sum_{k=1}^{K} \frac{2 \lvert G_k \cap S_k \rvert}{\lvert G_k \rvert + \lvert S_k \rvert}"
 
-by_definition("Same in train and eval?", "CRF, BiLSTM-CRF", "fine-tuned BERT, linear layer", "prompted language model",
-              "What follows after NER?")
+by_definition(
+    "Same in train and eval?",
+    "CRF, BiLSTM-CRF",
+    "fine-tuned BERT, linear layer",
+    "prompted language model",
+    "What follows after NER?",
+)
 sourced("CoNLL-2003 shared task, arXiv cs/0306050, abstract and sections 2 and 3", "Classic data", "Micro or macro?")
 sourced("transformers, modeling_bert.py, class BertForTokenClassification; Huang et al., arXiv 1508.01991", "Models")
 
 
 def draw(count, K):
     """Random entities (sentence, type, start, end)."""
-    return {(int(s), int(k), int(a), int(a + b)) for s, k, a, b in zip(*(np.random.randint(0, n, count) for n in (3, K, 3)), np.random.randint(1, 3, count))}
+    return {
+        (int(s), int(k), int(a), int(a + b))
+        for s, k, a, b in zip(*(np.random.randint(0, n, count) for n in (3, K, 3)), np.random.randint(1, 3, count))
+    }
 
 
 @formula(MICRO, MACRO)
@@ -39,7 +47,12 @@ def check_against_scikit_learn():
             assert math.isclose(value, f1_score(truth, guess))
         of = lambda chosen, k: {e for e in chosen if e[1] == k}
         macro = sum(2 * len(of(G, k) & of(S, k)) / (len(of(G, k)) + len(of(S, k))) for k in range(K)) / K
-        library = np.mean([f1_score([t for t, e in zip(truth, every) if e[1] == k], [g for g, e in zip(guess, every) if e[1] == k]) for k in range(K)])
+        library = np.mean(
+            [
+                f1_score([t for t, e in zip(truth, every) if e[1] == k], [g for g, e in zip(guess, every) if e[1] == k])
+                for k in range(K)
+            ]
+        )
         assert math.isclose(macro, library)
 
 
@@ -72,7 +85,7 @@ def check_shapes_and_tags():
 
 @holds("CRF, BiLSTM-CRF", "fine-tuned BERT, linear layer", "span classification", "word lists, rules")
 def check_nested_entities():
-    """"Bank of England": the whole is an ORG, its last word a LOC."""
+    """ "Bank of England": the whole is an ORG, its last word a LOC."""
     words, inner, outer = ["Bank", "of", "England"], ("LOC", 2, 3), ("ORG", 0, 3)
     for tag in ("O", "B-ORG", "I-ORG", "B-LOC", "I-LOC"):  # whatever the last word gets, one is lost
         assert not {inner, outer} <= spans_of(["B-ORG", "I-ORG", tag])
@@ -85,7 +98,7 @@ def check_nested_entities():
 
 @holds("Why is NER not a dictionary lookup?")
 def check_a_dictionary_gives_one_type_for_all_contexts():
-    gold = [{("PER", 0, 1)}, {("LOC", 2, 3)}]                            # "Washington said", "born in Washington"
+    gold = [{("PER", 0, 1)}, {("LOC", 2, 3)}]  # "Washington said", "born in Washington"
     for kind in ("PER", "LOC"):
         assert sum({(kind, *span[1:]) for span in spans} == spans for spans in gold) == 1
 
@@ -112,7 +125,7 @@ def check_a_wrong_border_costs_more_than_a_miss():
 def check_prefixes_or_token_scores_keep_the_type():
     """The fixes only: seqeval, whose report drops the type, is not installed."""
     plain = ["ORGANIZATION", "O", "PERSON", "O"]
-    assert plain[0][0] == "O"                                             # what seqeval takes for the position
+    assert plain[0][0] == "O"  # what seqeval takes for the position
     assert "ORGANIZATION" in classification_report(plain, plain)
     prefixed = [tag if tag == "O" else "B-" + tag for tag in plain]
     assert {kind for kind, _, _ in spans_of(prefixed)} == {"ORGANIZATION", "PERSON"}
@@ -158,7 +171,7 @@ def check_iob1_read_as_bio():
 def check_token_scores_flatter():
     truth, guess = [0] * 90 + [1] * 10, [0] * 100
     assert f1_score(truth, guess, average="micro") == 0.9 and f1_score(truth, guess, zero_division=0) == 0
-    assert f1_score([0, 1, 1, 1, 0], [0, 0, 1, 1, 0]) == 0.8             # half a name, O left out
+    assert f1_score([0, 1, 1, 1, 0], [0, 0, 1, 1, 0]) == 0.8  # half a name, O left out
     assert span_f1(spans_of(["O", "B-A", "I-A", "I-A", "O"]), spans_of(["O", "O", "B-A", "I-A", "O"])) == 0
 
 

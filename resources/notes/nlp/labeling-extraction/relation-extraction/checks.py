@@ -12,12 +12,19 @@ PAIR = r"p(r \mid i, j) = \mathrm{softmax} \left( W \left[ h_i \,;\, h_j \right]
 F1 = r"F_1 = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}"
 RECALL = r"\mathbb{E}[R] = \rho^2"
 GOLD = {("Ada", "PER", "works for", "Acme", "ORG"), ("Acme", "ORG", "based in", "Oslo", "LOC")}
-FOUND = {("Ada", "PER", "works for", "Acme", "ORG"), ("Acme", "PER", "based in", "Oslo", "LOC"), ("Ada", "PER", "based in", "Oslo", "LOC")}
+FOUND = {
+    ("Ada", "PER", "works for", "Acme", "ORG"),
+    ("Acme", "PER", "based in", "Oslo", "LOC"),
+    ("Ada", "PER", "based in", "Oslo", "LOC"),
+}
 
 by_definition("Two designs", "prompted language model", "How does it differ from text classification?")
-sourced("Mintz et al., Distant supervision for relation extraction without labeled data, ACL 2009; "
-        "Riedel et al., Modeling Relations and Their Mentions without Labeled Text, 2010",
-        "distant supervision", "What is distant supervision?")
+sourced(
+    "Mintz et al., Distant supervision for relation extraction without labeled data, ACL 2009; "
+    "Riedel et al., Modeling Relations and Their Mentions without Labeled Text, 2010",
+    "distant supervision",
+    "What is distant supervision?",
+)
 
 
 @formula(PAIR)
@@ -42,7 +49,10 @@ def check_f1_without_the_negative_class():
         library = f1_score(truth, guess, labels=list(range(1, R + 1)), average="micro")
         assert math.isclose(2 * len(G & S) / (len(G) + len(S)), library)
     truth, guess = [0] * 88 + [1, 1], [0] * 90
-    assert f1_score(truth, guess, average="micro") > 0.97 and f1_score(truth, guess, labels=[1], average="micro", zero_division=0) == 0
+    assert (
+        f1_score(truth, guess, average="micro") > 0.97
+        and f1_score(truth, guess, labels=[1], average="micro", zero_division=0) == 0
+    )
 
 
 @formula(RECALL)
@@ -91,8 +101,8 @@ def check_settings_reverse_the_order_of_two_systems():
     borders = lambda triples: {(a, r, b) for a, _, r, b, _ in triples}
     last_tokens = lambda triples: {(a.split()[-1], r, b.split()[-1]) for a, r, b in borders(triples)}
     other = {("Ada", "PER", "works for", "Acme", "ORG")}
-    assert f1(borders(GOLD), borders(FOUND)) > f1(GOLD, other)           # as published: borders here, strict there
-    assert f1(GOLD, FOUND) < f1(GOLD, other)                             # both strict: the other way round
+    assert f1(borders(GOLD), borders(FOUND)) > f1(GOLD, other)  # as published: borders here, strict there
+    assert f1(GOLD, FOUND) < f1(GOLD, other)  # both strict: the other way round
     long = {("Ada Byron", "PER", "works for", "Acme", "ORG")}
     short = {("Byron", "PER", "works for", "Acme", "ORG")}
     assert f1(borders(long), borders(short)) == 0 and f1(last_tokens(long), last_tokens(short)) == 1
@@ -103,7 +113,7 @@ def check_no_relation_in_the_average():
     truth, nothing = [0] * 88 + [1, 3], [0] * 90
     assert f1_score(truth, nothing, average="micro") > 0.97
     assert f1_score(truth, nothing, labels=list(range(1, 4)), average="micro") == 0
-    pairs = {("Ada", "works for", "Acme")}                               # Oslo was missed, and its pairs with it
+    pairs = {("Ada", "works for", "Acme")}  # Oslo was missed, and its pairs with it
     gold = pairs | {("Acme", "based in", "Oslo")}
     of_pairs = f1_score([1, 0], [1, 0], labels=[1, 2], average="micro")
     of_triples = 2 * len(gold & pairs) / (len(gold) + len(pairs))
@@ -131,7 +141,7 @@ def check_few_positive_pairs():
 @holds("joint, with a table per relation", "tagging with relation tags")
 def check_two_relations_of_a_pair():
     pairs, R = torch.eye(3), 2
-    truth = torch.tensor([[1.0, 0], [0, 1], [1, 1]])                     # the third pair has both
+    truth = torch.tensor([[1.0, 0], [0, 1], [1, 1]])  # the third pair has both
     single, several = torch.nn.Linear(3, R + 1), torch.nn.Linear(3, R)
     optimizer = torch.optim.Adam([*single.parameters(), *several.parameters()], 0.1)
     targets = torch.cat([torch.zeros(3, 1), truth / truth.sum(1, keepdim=True)], 1)
@@ -145,7 +155,7 @@ def check_two_relations_of_a_pair():
     assert torch.equal((several(pairs) > 0).float(), truth)
     names = ("born in", "lives in")
     tags, spans, table = ["O"] * 4, {name: set() for name in names}, torch.zeros(R, 4, 4, dtype=torch.bool)
-    for r, name in enumerate(names):                                     # both relations hold between the words 0 and 3
+    for r, name in enumerate(names):  # both relations hold between the words 0 and 3
         tags[0], tags[3] = f"{name}: head", f"{name}: tail"
         spans[name].add(((0, 1), (3, 4)))
         table[r, 0, 3] = True
@@ -161,16 +171,15 @@ def check_symmetric_score_cannot_tell_the_order():
     assert torch.equal(layer(h[0] + h[1]), layer(h[1] + h[0]))
     assert not torch.allclose(pair(torch.cat([h[0], h[1]])), pair(torch.cat([h[1], h[0]])))
     head, tail = torch.randn(2, 400, 8)
-    larger = (head[:, 0] > tail[:, 0]).long()                            # a relation that only one order has
+    larger = (head[:, 0] > tail[:, 0]).long()  # a relation that only one order has
     vectors = {"sum": head + tail, "concatenated": torch.cat([head, tail], 1)}
     accuracy = lambda x: LogisticRegression().fit(x[:200], larger[:200]).score(x[200:], larger[200:])
     right = {name: accuracy(x) for name, x in vectors.items()}
     assert right["sum"] < 0.6 and right["concatenated"] > 0.9, right
     embed, encoder = torch.nn.Embedding(6, 8), torch.nn.GRU(8, 8, batch_first=True, bidirectional=True)
-    HEAD, TAIL = 4, 5                                                    # markers before the words 1 and 3 of 0 1 2 3
+    HEAD, TAIL = 4, 5  # markers before the words 1 and 3 of 0 1 2 3
     marked = torch.tensor([[0, HEAD, 1, 2, TAIL, 3], [0, TAIL, 1, 2, HEAD, 3]])
     states = encoder(embed(marked))[0]
-    assert not torch.allclose(states[0, 0], states[1, 0], atol=1e-4)     # a word outside the pair
-    both = states[:, 2] + states[:, 5]                                   # even a sum now differs between the orders
+    assert not torch.allclose(states[0, 0], states[1, 0], atol=1e-4)  # a word outside the pair
+    both = states[:, 2] + states[:, 5]  # even a sum now differs between the orders
     assert not torch.allclose(both[0], both[1], atol=1e-3)
-

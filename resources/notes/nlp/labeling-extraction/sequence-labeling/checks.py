@@ -22,7 +22,9 @@ def check_masked_mean_is_cross_entropy():
         z, y = np.random.randn(N, T, C), np.random.randint(0, C, (N, T))
         m = np.random.rand(N, T) < 0.6
         m[0, 0] = True
-        total = sum(math.log(np.exp(z[n, t, y[n, t]]) / np.exp(z[n, t]).sum()) for n in range(N) for t in range(T) if m[n, t])
+        total = sum(
+            math.log(np.exp(z[n, t, y[n, t]]) / np.exp(z[n, t]).sum()) for n in range(N) for t in range(T) if m[n, t]
+        )
         labels = torch.tensor(np.where(m, y, -100))
         library = F.cross_entropy(torch.tensor(z).transpose(1, 2), labels)
         assert math.isclose(-total / m.sum(), library.item(), rel_tol=1e-9, abs_tol=1e-12)
@@ -38,7 +40,9 @@ def constrained(z, tags):
     delta = [z[0, k] if allowed(None, tags[k]) else -np.inf for k in range(len(tags))]
     pointers = []
     for t in range(1, len(z)):
-        reach = [[delta[j] if allowed(tags[j], tags[k]) else -np.inf for j in range(len(tags))] for k in range(len(tags))]
+        reach = [
+            [delta[j] if allowed(tags[j], tags[k]) else -np.inf for j in range(len(tags))] for k in range(len(tags))
+        ]
         pointers.append([int(np.argmax(row)) for row in reach])
         delta = [max(reach[k]) + z[t, k] for k in range(len(tags))]
     path = [int(np.argmax(delta))]
@@ -52,7 +56,11 @@ def check_constrained_decoding_against_all_legal_sequences():
     for tags, T in [(["O", "B-A", "I-A"], 5), (["O", "B-A", "I-A", "B-B", "I-B"], 4), (["O", "B-A", "I-A"], 1)]:
         for _ in range(15):
             z = np.random.randn(T, len(tags)) * 2
-            legal = [y for y in itertools.product(range(len(tags)), repeat=T) if all(allowed(tags[a] if a is not None else None, tags[b]) for a, b in zip((None, *y), y))]
+            legal = [
+                y
+                for y in itertools.product(range(len(tags)), repeat=T)
+                if all(allowed(tags[a] if a is not None else None, tags[b]) for a, b in zip((None, *y), y))
+            ]
             best = max(legal, key=lambda y: sum(z[t, k] for t, k in enumerate(y)))
             path, score = constrained(z, tags)
             assert path == best and math.isclose(score, sum(z[t, k] for t, k in enumerate(best)))
@@ -101,7 +109,7 @@ def check_tag_counts_by_listing():
 @pitfall("Labels slip after subword tokenisation")
 def check_labels_of_words_on_pieces():
     """The pieces and word_ids as a fast tokenizer returns them; the tokenizer itself is not installed."""
-    labels = ["B-ORG", "I-ORG", "O", "B-LOC"]                            # Micro soft | Inc | in | Os lo
+    labels = ["B-ORG", "I-ORG", "O", "B-LOC"]  # Micro soft | Inc | in | Os lo
     word_ids = [None, 0, 0, 1, 2, 3, 3, None]
     gold = {("ORG", 1, 4), ("LOC", 5, 7)}
     assert len(labels) != len(word_ids) and spans_of(labels + ["O"] * 4) != gold
@@ -110,7 +118,7 @@ def check_labels_of_words_on_pieces():
     first = [w is not None and w != before for before, w in zip([None, *word_ids], word_ids)]
     continued = [tag if new else tag.replace("B-", "I-") for tag, new in zip(copied, first)]
     assert spans_of(continued) == gold
-    scored = [tag for tag, new in zip(copied, first) if new]             # the others hold -100 and are left out
+    scored = [tag for tag, new in zip(copied, first) if new]  # the others hold -100 and are left out
     assert scored == labels
 
 
@@ -134,10 +142,10 @@ def check_truncated_words_leave_the_evaluation():
     words = ["Ada", *["walks"] * 8, "Alan"]
     tagger = lambda part: ["B-PER" if word[0] == "A" else "O" for word in part]
     gold, cut = ["B-PER", *["O"] * 8, "B-PER"], tagger(words[:6])
-    assert span_f1(spans_of(gold[: len(cut)]), spans_of(cut)) == 1                   # as if nothing had been missed
+    assert span_f1(spans_of(gold[: len(cut)]), spans_of(cut)) == 1  # as if nothing had been missed
     assert span_f1(spans_of(gold), spans_of(cut + ["O"] * 4)) < 0.7
     merged = ["O"] * 10
-    for start in (0, 4):                                                  # windows of 6 words that overlap by 2
+    for start in (0, 4):  # windows of 6 words that overlap by 2
         merged[start : start + 6] = tagger(words[start : start + 6])
     assert span_f1(spans_of(gold), spans_of(merged)) == 1
 
@@ -146,7 +154,11 @@ def check_truncated_words_leave_the_evaluation():
 def check_all_o():
     gold = (["O"] * 19 + ["B-PER"]) * 5
     stated("95%", np.mean([tag == "O" for tag in gold]))
-    assert span_f1(spans_of(gold), spans_of(["O"] * len(gold))) == 0 < span_f1(spans_of(gold), spans_of(gold[:40] + ["O"] * 60))
+    assert (
+        span_f1(spans_of(gold), spans_of(["O"] * len(gold)))
+        == 0
+        < span_f1(spans_of(gold), spans_of(gold[:40] + ["O"] * 60))
+    )
 
 
 @pitfall("`cross_entropy` complains about shapes, or silently computes another loss")

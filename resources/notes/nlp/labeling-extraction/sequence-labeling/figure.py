@@ -12,7 +12,11 @@ def encoded(scheme):
     for kind, start, end in SPANS:
         for i in range(start, end):
             first, last = i == start, i == end - 1
-            mark = {"IO": "I", "BIO": "B" if first else "I", "BIOES": "S" if first and last else "B" if first else "E" if last else "I"}[scheme]
+            mark = {
+                "IO": "I",
+                "BIO": "B" if first else "I",
+                "BIOES": "S" if first and last else "B" if first else "E" if last else "I",
+            }[scheme]
             tags[i] = f"{mark}-{kind}"
     return tags
 
@@ -38,7 +42,9 @@ def schemes() -> Figure:
         panel.text(i, 4, word, ha="center", va="center", fontweight="bold")
     panel.text(-0.75, 3, "spans", ha="right", va="center")
     for (kind, start, end), colour in zip(SPANS, (BLUE, ORANGE, BLUE)):
-        panel.add_patch(plt.Rectangle((start - 0.44, 2.68), end - start - 0.12, 0.64, color=colour, linewidth=0, alpha=0.85))
+        panel.add_patch(
+            plt.Rectangle((start - 0.44, 2.68), end - start - 0.12, 0.64, color=colour, linewidth=0, alpha=0.85)
+        )
         panel.text((start + end - 1) / 2, 3, kind, ha="center", va="center", color="white")
     results = {}
     for row, scheme in enumerate(("IO", "BIO", "BIOES")):
@@ -49,7 +55,11 @@ def schemes() -> Figure:
             panel.text(i, 2 - row, tag, ha="center", va="center", fontsize=9, color=QUIET if tag == "O" else INK)
         kept = len(results[scheme])
         panel.text(7.35, 2 - row, f"{kept} of 3", ha="center", va="center", color=ORANGE if kept < 3 else INK)
-    assert len(decoded(encoded("IO"))) == 2 and len(results["IO"]) == 1 and len(results["BIO"]) == len(results["BIOES"]) == 3
+    assert (
+        len(decoded(encoded("IO"))) == 2
+        and len(results["IO"]) == 1
+        and len(results["BIO"]) == len(results["BIOES"]) == 3
+    )
     panel.text(7.35, 4, "recovered", ha="center", va="center", fontsize=9)
     panel.set_xlim(-1.6, 8)
     panel.set_ylim(-0.5, 4.5)

@@ -15,10 +15,17 @@ F1 = r"""
 h_i = f(E_{x_i}, h_{i-1}), \quad s_0 = h_S, \qquad s_t = g(E_{y_{t-1}}, s_{t-1}), \quad z_t = W s_t + b
 """
 
-by_definition("Same in training and generation?", "RNN, one vector", "RNN with attention",
-              "Transformer encoder-decoder", "CRF tagger")
-sourced("Sutskever, Vinyals, Le, Sequence to Sequence Learning with Neural Networks, arXiv 1409.3215, section 3.3",
-        "Why did Sutskever et al. reverse the source?")
+by_definition(
+    "Same in training and generation?",
+    "RNN, one vector",
+    "RNN with attention",
+    "Transformer encoder-decoder",
+    "CRF tagger",
+)
+sourced(
+    "Sutskever, Vinyals, Le, Sequence to Sequence Learning with Neural Networks, arXiv 1409.3215, section 3.3",
+    "Why did Sutskever et al. reverse the source?",
+)
 
 
 class Seq2Seq(nn.Module):
@@ -33,7 +40,9 @@ class Seq2Seq(nn.Module):
 
 def cell(gru, x, h):
     """One step of a GRU in NumPy."""
-    w_x, w_h, b_x, b_h = (p.detach().numpy() for p in (gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0))
+    w_x, w_h, b_x, b_h = (
+        p.detach().numpy() for p in (gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0)
+    )
     r_x, z_x, n_x = np.split(w_x @ x + b_x, 3)
     r_h, z_h, n_h = np.split(w_h @ h + b_h, 3)
     r, z = 1 / (1 + np.exp(-r_x - r_h)), 1 / (1 + np.exp(-z_x - z_h))
@@ -80,7 +89,7 @@ def check_shapes():
     source, target = torch.randint(0, 9, (2, 5)), torch.randint(0, 9, (2, 3))
     assert model(source, target).shape == (2, 3, 9)
     state, steps = model.encoder(model.embed(source))[1], []
-    for t in range(3):                                                   # a call per token gives what one call gave
+    for t in range(3):  # a call per token gives what one call gave
         hidden, state = model.decoder(model.embed(target[:, t : t + 1]), state)
         steps.append(model.head(hidden))
     assert torch.allclose(torch.cat(steps, 1), model(source, target), atol=1e-6)
@@ -105,7 +114,7 @@ def check_causal_mask_gives_all_positions_in_one_call():
     for t in range(1, 7):
         assert torch.allclose(layer(x[:, :t], src_mask=mask[:t, :t])[:, -1], whole[:, t - 1])
     other = x.clone()
-    other[:, 0] += 1                                                     # the prefix reaches the last position
+    other[:, 0] += 1  # the prefix reaches the last position
     assert not torch.allclose(layer(other, src_mask=mask)[:, -1], whole[:, -1])
 
 
@@ -165,7 +174,7 @@ def check_one_wrong_token_changes_all_later_inputs():
         for _ in range(5):
             text.append(int(table[text[-1]].argmax()))
         matches.append(text[1:].count(1))
-    assert losses[0] < losses[1] and matches == [0, 5]                   # the loss picks the first, the text the second
+    assert losses[0] < losses[1] and matches == [0, 5]  # the loss picks the first, the text the second
 
 
 @pitfall("Beam search prefers short outputs")
@@ -216,7 +225,7 @@ def check_bidirectional_state():
 @check
 def check_attention_weighs_padding_unless_masked():
     states = torch.randn(1, 5, 4)
-    states[:, 3:] = 0                                                                 # what unpacking leaves behind the end
+    states[:, 3:] = 0  # what unpacking leaves behind the end
     scores = (states @ torch.randn(4, 1))[..., 0]
     assert torch.softmax(scores, -1)[0, 3:].min() > 0
     assert (torch.softmax(scores.masked_fill(torch.arange(5) >= 3, -torch.inf), -1)[0, 3:] == 0).all()

@@ -16,13 +16,19 @@ P = \sum_{k \in K} m\,(kd + 1) + C\,(m\,|K| + 1)
 """
 
 by_definition("Softmax or sigmoid at the end?")
-sourced("Kim, Convolutional Neural Networks for Sentence Classification, arXiv 1408.5882, section 3.1",
-        "Values of Kim (2014)")
-sourced("Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759: n-gram features",
-        "averaged word vectors")
+sourced(
+    "Kim, Convolutional Neural Networks for Sentence Classification, arXiv 1408.5882, section 3.1",
+    "Values of Kim (2014)",
+)
+sourced(
+    "Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759: n-gram features",
+    "averaged word vectors",
+)
 sourced("Devlin et al., BERT, arXiv 1810.04805: position embeddings, sequences of at most 512 tokens", "BERT")
-sourced("Sun et al., How to Fine-Tune BERT for Text Classification?, arXiv 1905.05583: head and tail, windows",
-        "What about very long texts?")
+sourced(
+    "Sun et al., How to Fine-Tune BERT for Text Classification?, arXiv 1905.05583: head and tail, windows",
+    "What about very long texts?",
+)
 
 
 class TextCNN(nn.Module):
@@ -55,7 +61,7 @@ def check_shapes_and_pooling():
     conv, x = nn.Conv1d(6, 4, 2), torch.zeros(2, 6, 12)
     phrase = torch.randn(6, 2)
     x[0, :, 1:3] = phrase
-    x[1, :, 4:6] = x[1, :, 9:11] = phrase                                # elsewhere, and twice
+    x[1, :, 4:6] = x[1, :, 9:11] = phrase  # elsewhere, and twice
     assert torch.allclose(*conv(x).relu().amax(-1), atol=1e-6)
     vectors = TfidfVectorizer().fit(["good film", "bad film"])
     assert vectors.transform(["good film " * 20_000]).shape == (1, 3)
@@ -75,7 +81,7 @@ def check_word_order():
         assert torch.allclose(*maxima, atol=1e-6) is equal
     x = torch.randn(1, 30, 6, requires_grad=True)
     nn.LSTM(6, 8, batch_first=True)(x)[0][0, -1].sum().backward()
-    assert (x.grad.abs().sum(-1) > 0).all()                              # also the first of 30 words
+    assert (x.grad.abs().sum(-1) > 0).all()  # also the first of 30 words
 
 
 @holds("How does TextCNN see beyond five words?")
@@ -101,7 +107,9 @@ def check_filter_and_maximum():
         weight, bias, xn = conv.weight.detach().numpy(), conv.bias.detach().numpy(), x.numpy()
         for n in range(N):
             for f in range(m):
-                c = [max(0.0, sum(weight[f, :, j] @ xn[n, i + j] for j in range(k)) + bias[f]) for i in range(L - k + 1)]
+                c = [
+                    max(0.0, sum(weight[f, :, j] @ xn[n, i + j] for j in range(k)) + bias[f]) for i in range(L - k + 1)
+                ]
                 assert abs(max(c) - library[n, f]) < 1e-10
 
 
@@ -109,7 +117,9 @@ def check_filter_and_maximum():
 def check_parameters():
     for d, m, K, C in [(300, 100, (3, 4, 5), 2), (8, 5, (2, 7), 4), (1, 1, (1,), 3)]:
         layers = [nn.Conv1d(d, m, k) for k in K] + [nn.Linear(m * len(K), C)]
-        assert sum(m * (k * d + 1) for k in K) + C * (m * len(K) + 1) == sum(p.numel() for layer in layers for p in layer.parameters())
+        assert sum(m * (k * d + 1) for k in K) + C * (m * len(K) + 1) == sum(
+            p.numel() for layer in layers for p in layer.parameters()
+        )
 
 
 @holds("Parameters")
@@ -144,7 +154,7 @@ def check_padding_competes_unless_masked():
     masked[..., 8 - 3 + 1 :] = 0
     assert torch.allclose(masked.amax(-1), scores(ids).amax(-1), atol=1e-6)
     to_length = lambda tokens: scores(F.pad(tokens, (0, 20 - tokens.shape[1]))).amax(-1)
-    assert torch.equal(to_length(ids), to_length(padded))                # one fixed length for all
+    assert torch.equal(to_length(ids), to_length(padded))  # one fixed length for all
     raises(RuntimeError, lambda: conv(torch.randn(1, 6, 2)), "Kernel size can't be greater than actual input size")
 
 
@@ -159,7 +169,7 @@ def check_majority_class():
     found = {weight: fitted(weight).predict(features) for weight in (None, "balanced")}
     assert found[None].sum() < 5 and accuracy_score(truth, found[None]) > 0.945 and macro(found[None]) < 0.52
     assert found["balanced"][truth == 1].mean() > 0.45 > 0.1 > found[None][truth == 1].mean()
-    assert found["balanced"][truth == 0].mean() > 0.2 > 0.01 > found[None][truth == 0].mean()        # false alarms
+    assert found["balanced"][truth == 0].mean() > 0.2 > 0.01 > found[None][truth == 0].mean()  # false alarms
     fitted = lambda weight: LogisticRegression(class_weight=weight).fit(features[:, :1], truth).predict(features[:, :1])
     assert macro(fitted("balanced")) < 0.46 < 0.48 < macro(fitted(None))  # one weak feature: it falls
 
@@ -193,7 +203,7 @@ def check_a_head_that_the_checkpoint_lacks():
     assert model(3).load_state_dict(renamed, strict=False).missing_keys == ["classifier.weight", "classifier.bias"]
 
 
-@pitfall("\"Kernel size can't be greater than actual input size\"")
+@pitfall('"Kernel size can\'t be greater than actual input size"')
 def check_short_texts_keep_their_first_window():
     embed, conv = nn.Embedding(30, 6, padding_idx=0), nn.Conv1d(6, 40, 5)
 
@@ -204,6 +214,6 @@ def check_short_texts_keep_their_first_window():
         scores = conv(embed(F.pad(torch.tensor([ids]), (0, length - len(ids)))).transpose(1, 2)).relu()
         return F.pad(scores, (1, 0))[..., : 1 + max(kept, len(ids) - 5 + 1)].amax(-1)
 
-    assert torch.equal(pooled([3, 4], 5, 0), pooled([7, 9], 5, 0))                    # all windows zeroed: nothing left
+    assert torch.equal(pooled([3, 4], 5, 0), pooled([7, 9], 5, 0))  # all windows zeroed: nothing left
     assert not torch.equal(pooled([3, 4], 5, 1), pooled([7, 9], 5, 1))
-    assert torch.allclose(pooled([3, 4], 5, 1), pooled([3, 4], 12, 1), atol=1e-6)     # and independent of the padding
+    assert torch.allclose(pooled([3, 4], 5, 1), pooled([3, 4], 12, 1), atol=1e-6)  # and independent of the padding

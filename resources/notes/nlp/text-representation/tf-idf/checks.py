@@ -84,7 +84,13 @@ def check_by_hand():
 def check_contract():
     assert TfidfTransformer().fit_transform(np.array([[1, 2, 0], [0, 1, 1]])).shape == (2, 3)
     model = TfidfVectorizer()
-    assert (model.norm, model.smooth_idf, model.sublinear_tf, model.lowercase, model.stop_words) == ("l2", True, False, True, None)
+    assert (model.norm, model.smooth_idf, model.sublinear_tf, model.lowercase, model.stop_words) == (
+        "l2",
+        True,
+        False,
+        True,
+        None,
+    )
     X = model.fit_transform(["The cat", "a dog I saw", "b"])
     assert X.format == "csr" and X.dtype == np.float64 and X.shape == (3, 4) and X.min() >= 0 and X.max() <= 1 + 1e-12
     assert model.get_feature_names_out().tolist() == ["cat", "dog", "saw", "the"]
@@ -165,11 +171,11 @@ def check_texts_without_a_common_word():
     vectors = {"great": [1, 0], "wonderful": [0.9, 0.1], "film": [0, 1], "movie": [0.1, 0.9]}
     means = [np.mean([vectors[word] for word in text.split()], 0) for text in paraphrases]
     assert cosine_similarity(means)[0, 1] > 0.9
-    for kind in (CountVectorizer, TfidfVectorizer):                      # order shows in pairs of words alone
+    for kind in (CountVectorizer, TfidfVectorizer):  # order shows in pairs of words alone
         for ngrams, equal in (((1, 1), True), ((1, 2), False)):
             X = kind(ngram_range=ngrams).fit_transform(["dog bites man", "man bites dog"]).toarray()
             assert np.allclose(X[0], X[1]) is equal
-    texts = ["not good", "good", "not bad", "bad"]                       # the label needs the pair
+    texts = ["not good", "good", "not bad", "bad"]  # the label needs the pair
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=100)).fit(texts, [0, 1, 1, 0])
     assert model.predict(texts).tolist() == [0, 1, 1, 0]
     weights = dict(zip(model[0].get_feature_names_out(), model[1].coef_[0]))
@@ -190,7 +196,13 @@ def check_other_numbers():
     stated("8", 10_000 * 100_000 * 8 / 1e9)
     assert math.isclose(math.log(10_000), 2 * math.log(100))
     X = TfidfVectorizer().fit_transform(["a cat sat", "the cat ran", "dogs bark"]).toarray()
-    np.testing.assert_allclose(X @ X.T, cosine_similarity(CountVectorizer().fit_transform(["a cat sat", "the cat ran", "dogs bark"]).toarray() * TfidfVectorizer().fit(["a cat sat", "the cat ran", "dogs bark"]).idf_))
+    np.testing.assert_allclose(
+        X @ X.T,
+        cosine_similarity(
+            CountVectorizer().fit_transform(["a cat sat", "the cat ran", "dogs bark"]).toarray()
+            * TfidfVectorizer().fit(["a cat sat", "the cat ran", "dogs bark"]).idf_
+        ),
+    )
 
 
 @pitfall("A document has similarity NaN to everything")

@@ -36,7 +36,9 @@ def idf_and_weights() -> Figure:
     left.set_ylabel("idf")
     left.set_ylim(0, 5.2)
     places = np.arange(len(WORDS))
-    for shift, values, colour, name in zip((-0.27, 0, 0.27), (raw, kept, classic), (QUIET, BLUE, ORANGE), ("counts", "scikit-learn", "textbook")):
+    for shift, values, colour, name in zip(
+        (-0.27, 0, 0.27), (raw, kept, classic), (QUIET, BLUE, ORANGE), ("counts", "scikit-learn", "textbook")
+    ):
         right.bar(places + shift, values, width=0.25, color=colour, label=name)
     right.set_xticks(places, WORDS)
     right.grid(axis="x", visible=False)

@@ -53,7 +53,9 @@ def check_optimum():
     for shape, k in [((4, 6), 5), ((3, 3), 1), ((2, 7), 15)]:
         C = torch.randint(1, 30, shape).double()
         scores = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
-        optimizer = torch.optim.LBFGS([scores], max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-15, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS(
+            [scores], max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-15, line_search_fn="strong_wolfe"
+        )
 
         def closure():
             optimizer.zero_grad()
@@ -91,7 +93,7 @@ def check_lookup():
     columns = [set(model.transform([text]).indices) for text in ("bank money", "bank river")]
     assert columns[0] & columns[1] == {model.vocabulary_["bank"]}
     try:
-        nn.Embedding(7, 3)(torch.tensor([7]))                            # an eighth word has no row
+        nn.Embedding(7, 3)(torch.tensor([7]))  # an eighth word has no row
         raise AssertionError
     except IndexError:
         pass
@@ -144,7 +146,7 @@ def check_two_trainings_and_an_orthogonal_map():
     rotation = torch.tensor(orthogonal_procrustes(first[:6].numpy(), second[:6].numpy())[0])
     alike = lambda a, b: F.cosine_similarity(a, b)
     assert alike(first, second).mean() < 0.5
-    assert alike(first @ rotation, second)[6:].min() > 0.8                # boy and girl, not fitted on
+    assert alike(first @ rotation, second)[6:].min() > 0.8  # boy and girl, not fitted on
     few = torch.tensor(orthogonal_procrustes(first[:2].numpy(), second[:2].numpy())[0])
     assert alike(first @ few, second)[6:].mean() < alike(first @ rotation, second)[6:].mean() - 0.1
     together, _ = toy(0, copies=2)
@@ -173,7 +175,7 @@ def check_antonyms_and_ambiguous_words():
     descend(optimizer, lambda: F.cross_entropy(head(table(torch.tensor([0, 1]))), torch.tensor([1, 0])), 100)
     assert F.cosine_similarity(*table.weight.detach()[:2], dim=0) < 0
     embed, encoder = nn.Embedding(5, 8), nn.GRU(8, 8, batch_first=True, bidirectional=True)
-    texts = torch.tensor([[1, 0, 2], [3, 0, 4]])                          # word 0 between different neighbors
+    texts = torch.tensor([[1, 0, 2], [3, 0, 4]])  # word 0 between different neighbors
     assert torch.equal(*embed(texts)[:, 1]) and not torch.allclose(*encoder(embed(texts))[0][:, 1], atol=1e-2)
 
 
@@ -228,4 +230,4 @@ def check_surplus_dimensions_keep_noise():
         steps = v[1::2] - v[::2]
         found[d] = float(F.cosine_similarity(steps[:, None], steps[None], dim=-1).min())
         assert gap < 0.1
-    assert found[4] > 0.95 and found[6] < 0.9, found    # seed 0, as in the article; with others they can stay parallel
+    assert found[4] > 0.95 and found[6] < 0.9, found  # seed 0, as in the article; with others they can stay parallel

@@ -4,11 +4,35 @@ from torch.nn.functional import cosine_similarity, logsigmoid
 
 from figure_style import BLUE, ORANGE, QUIET, figure, plt
 
-TRAITS = {"king": "royal male old", "queen": "royal female old", "prince": "royal male young", "princess": "royal female young",
-          "man": "plain male old", "woman": "plain female old", "boy": "plain male young", "girl": "plain female young"}
-MARKS = {"royal": "crown throne", "plain": "street work", "male": "he his", "female": "she her", "old": "wise", "young": "school"}
+TRAITS = {
+    "king": "royal male old",
+    "queen": "royal female old",
+    "prince": "royal male young",
+    "princess": "royal female young",
+    "man": "plain male old",
+    "woman": "plain female old",
+    "boy": "plain male young",
+    "girl": "plain female young",
+}
+MARKS = {
+    "royal": "crown throne",
+    "plain": "street work",
+    "male": "he his",
+    "female": "she her",
+    "old": "wise",
+    "young": "school",
+}
 PAIRS = [("king", "queen"), ("prince", "princess"), ("man", "woman"), ("boy", "girl")]
-PLACES = {"king": "right", "queen": "right", "prince": "right", "princess": "right", "man": "left", "woman": "left", "boy": "left", "girl": "left"}
+PLACES = {
+    "king": "right",
+    "queen": "right",
+    "prince": "right",
+    "princess": "right",
+    "man": "left",
+    "woman": "left",
+    "boy": "left",
+    "girl": "left",
+}
 
 
 def trained() -> torch.Tensor:
@@ -53,7 +77,14 @@ def shared_directions() -> Figure:
     for word, (x, y) in place.items():
         panel.scatter(x, y, s=28, color=BLUE if "female" not in TRAITS[word] else ORANGE, zorder=3)
         right = x > 0
-        panel.annotate(word, (x, y), (7 if right else -7, 0), textcoords="offset points", ha="left" if right else "right", va="center")
+        panel.annotate(
+            word,
+            (x, y),
+            (7 if right else -7, 0),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center",
+        )
     panel.margins(0.25, 0.12)
     panel.set_xlabel("first principal component")
     panel.set_ylabel("second principal component")

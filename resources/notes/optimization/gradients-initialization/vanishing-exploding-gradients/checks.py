@@ -83,7 +83,9 @@ def check_clipping():
             flat = np.concatenate(gradients)
             parameters = parameters_with(*gradients)
             assert clip_grad_value_(parameters, c) is None
-            np.testing.assert_allclose(np.minimum(np.maximum(flat, -c), c), torch.cat([p.grad for p in parameters]).numpy())
+            np.testing.assert_allclose(
+                np.minimum(np.maximum(flat, -c), c), torch.cat([p.grad for p in parameters]).numpy()
+            )
             parameters = parameters_with(*gradients)
             returned = clip_grad_norm_(parameters, c)
             ours = flat * min(1, c / (np.linalg.norm(flat) + 1e-6))
@@ -177,11 +179,12 @@ def check_what_helps_against_what():
 @holds("LSTM, GRU", "Does an LSTM remove the problem?")
 def check_gates_over_time():
     """Gradient of the last state for the first input, over that for the last: 100 steps."""
+
     def ratio(kind, gate=None, scale=1.0):
         cell = kind(8, 16)
         with torch.no_grad():
             if gate is not None:
-                rows = slice(16, 32)                                     # LSTM: forget gate; GRU: update gate
+                rows = slice(16, 32)  # LSTM: forget gate; GRU: update gate
                 cell.bias_hh_l0[rows] = gate
             cell.weight_hh_l0 *= scale
         x = torch.randn(100, 4, 8, requires_grad=True)
@@ -191,7 +194,7 @@ def check_gates_over_time():
     for _ in range(3):
         assert max(ratio(nn.RNN), ratio(nn.LSTM), ratio(nn.GRU)) < 1e-8  # at default weights all three fade
         assert ratio(nn.LSTM, 6.0) > 1e-3 and ratio(nn.GRU, 6.0) > 1e-3
-        assert ratio(nn.LSTM, 0.0) < 1e-8                                # gates half open: the cell fades too
+        assert ratio(nn.LSTM, 0.0) < 1e-8  # gates half open: the cell fades too
     assert 0.99**1000 < 1e-4
     assert max(ratio(nn.LSTM, 3.0, 15.0) for _ in range(3)) > 100
     assert max(ratio(nn.GRU, 0.0, 20.0) for _ in range(3)) > 100
@@ -210,7 +213,7 @@ def check_powers_of_one_matrix():
         (gradient,) = torch.autograd.grad(h, h0, torch.ones(12, dtype=torch.float64))
         assert torch.allclose(gradient, torch.linalg.matrix_power(W, 300).T @ torch.ones(12, dtype=torch.float64))
         assert gradient.norm() < 1e-6 if fades else gradient.norm() > 1e6
-        assert rnn.weight_hh_l0.shape == (12, 12)                        # one matrix for all steps
+        assert rnn.weight_hh_l0.shape == (12, 12)  # one matrix for all steps
 
 
 @check
@@ -232,7 +235,12 @@ def check_factors_per_layer():
 @holds("Kaiming, Xavier initialization")
 def check_initialization_fits_its_activation():
     kaiming, xavier = (2 / 256) ** 0.5, (1 / 256) ** 0.5
-    for activation, std, fades in ((torch.relu, kaiming, False), (torch.tanh, xavier, False), (torch.sigmoid, kaiming, True), (torch.sigmoid, xavier, True)):
+    for activation, std, fades in (
+        (torch.relu, kaiming, False),
+        (torch.tanh, xavier, False),
+        (torch.sigmoid, kaiming, True),
+        (torch.sigmoid, xavier, True),
+    ):
         norms = gradient_norms(activation, std)
         assert norms[0] / norms[-1] < 1e-8 if fades else norms[0] / norms[-1] > 0.02
 
@@ -296,7 +304,7 @@ def check_batch_normalization_does_not_keep_gradients_level():
     assert norms[0] / norms[-1] > 1000 and 1 < with_paths[0] / with_paths[-1] < 100
     stated("1,000", 1000)
     gaps = []
-    for count in (60, 1200):                                             # its own means, here more data
+    for count in (60, 1200):  # its own means, here more data
         model = nn.Sequential(nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 10))
         last_loss(model, torch.optim.Adam(model.parameters(), 1e-2), count=count)
         right = (model.eval()(PIXELS).argmax(1) == CLASSES).float()
@@ -333,11 +341,11 @@ def check_clipping_and_non_finite_gradients():
             if torch.isfinite(clip_grad_norm_([p], 1.0)) or not guarded:
                 optimizer.step()
         assert torch.isfinite(p).all() if guarded else p.isnan().any()
-    optimizer.zero_grad()                                                # skipping does not repair weights that are NaN
+    optimizer.zero_grad()  # skipping does not repair weights that are NaN
     p.data[0] = math.nan
     (p * p).sum().backward()
     assert not torch.isfinite(clip_grad_norm_([p], 1.0))
-    for value, moves in ((math.inf, False), (1.0, True)):                # a GradScaler skips such a step itself
+    for value, moves in ((math.inf, False), (1.0, True)):  # a GradScaler skips such a step itself
         p = nn.Parameter(torch.ones(2))
         optimizer, scaler = torch.optim.SGD([p], lr=0.1), torch.amp.GradScaler("cpu", init_scale=4.0)
         scaler.scale((p * torch.tensor([value, 1.0])).sum()).backward()
@@ -380,4 +388,3 @@ def check_cell_state_passes_through_the_forget_gate():
     f, c, rest = torch.rand(3), torch.randn(3, requires_grad=True), torch.randn(3)
     (gradient,) = torch.autograd.grad((f * c + rest).sum(), c)
     assert torch.equal(gradient, f)
-

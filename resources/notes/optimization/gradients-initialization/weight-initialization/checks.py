@@ -15,13 +15,22 @@ VARIANCES = r"""
 \sigma_\text{Kaiming}^2 = \frac{g^2}{n}, \qquad g_\text{leaky} = \sqrt{\frac{2}{1 + a^2}}
 """
 SECOND_MOMENT = r"\mathrm{E}[y_i^2] = \sigma^2 \sum_{j=1}^{n_\text{in}} x_j^2"
-sourced("Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, section 4.2",
-        "Xavier (Glorot)", "Xavier", "Why does Xavier average both fans?")
+sourced(
+    "Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010, section 4.2",
+    "Xavier (Glorot)",
+    "Xavier",
+    "Why does Xavier average both fans?",
+)
 sourced("He et al., Delving Deep into Rectifiers, arXiv 1502.01852, section 2.2", "Kaiming `fan_in`")
-sourced("Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear neural networks, arXiv 1312.6120",
-        "orthogonal")
-sourced("Radford et al., Improving Language Understanding by Generative Pre-Training, 2018; "
-        "google-research/bert modeling.py, create_initializer", "normal, std 0.02")
+sourced(
+    "Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear neural networks, arXiv 1312.6120",
+    "orthogonal",
+)
+sourced(
+    "Radford et al., Improving Language Understanding by Generative Pre-Training, 2018; "
+    "google-research/bert modeling.py, create_initializer",
+    "normal, std 0.02",
+)
 SHAPES = [(700, 300), (90, 2500), (150, 60, 3, 5), (64, 128, 7), (40, 50, 2, 3, 4)]
 
 
@@ -68,7 +77,10 @@ def check_equals_the_library():
 def check_second_moment_over_random_weights():
     for n, sigma in ((3, 0.7), (40, 0.05)):
         x = torch.randn(n) + 1
-        for draw in (lambda w: nn.init.normal_(w, std=sigma), lambda w: nn.init.uniform_(w, -math.sqrt(3) * sigma, math.sqrt(3) * sigma)):
+        for draw in (
+            lambda w: nn.init.normal_(w, std=sigma),
+            lambda w: nn.init.uniform_(w, -math.sqrt(3) * sigma, math.sqrt(3) * sigma),
+        ):
             layer = nn.Linear(n, 200000, bias=False)
             draw(layer.weight)
             y = layer(x).detach()
@@ -80,7 +92,7 @@ def check_second_moment_over_random_weights():
 @holds("Why does Xavier average both fans?", "Xavier")
 def check_backward_has_the_other_fan():
     for sigma, forward, backward in ((100**-0.5, 1, 9), (900**-0.5, 1 / 9, 1), ((2 / 1000) ** 0.5, 0.2, 1.8)):
-        both = nn.Linear(100, 900, bias=False)                           # 1 / n_in, 1 / n_out, and Xavier in between
+        both = nn.Linear(100, 900, bias=False)  # 1 / n_in, 1 / n_out, and Xavier in between
         nn.init.normal_(both.weight, std=sigma)
         x = torch.randn(500, 100, requires_grad=True)
         y = both(x)
@@ -101,7 +113,9 @@ def check_worked_example():
     assert 0.1083 * 0.999 < float(w.abs().max()) <= 0.10826
     default = nn.Linear(512, 2000)
     stated("0.0442", 1 / math.sqrt(512))
-    assert 0.04415 < float(default.weight.detach().abs().max()) <= 1 / math.sqrt(512) and 0.043 < float(default.bias.detach().abs().max()) <= 1 / math.sqrt(512)
+    assert 0.04415 < float(default.weight.detach().abs().max()) <= 1 / math.sqrt(512) and 0.043 < float(
+        default.bias.detach().abs().max()
+    ) <= 1 / math.sqrt(512)
     stated("0.0255", 1 / math.sqrt(3 * 512))
     assert abs(float(default.weight.detach().std()) - 0.0255) < 0.0001
     x = torch.randn(500, 512)
@@ -187,14 +201,16 @@ def check_constant_weights_stay_equal():
         return model
 
     rows = trained(0.3)[0].weight.detach()
-    assert torch.allclose(rows, rows[:1].expand_as(rows), atol=1e-5) and not torch.allclose(rows, torch.full_like(rows, 0.3))
+    assert torch.allclose(rows, rows[:1].expand_as(rows), atol=1e-5) and not torch.allclose(
+        rows, torch.full_like(rows, 0.3)
+    )
     layer = nn.Linear(3, 5)
     nn.init.constant_(layer.weight, 0.3)
-    assert layer(torch.ones(3)).detach().unique().numel() == 5        # the default random biases still tell the units apart
+    assert layer(torch.ones(3)).detach().unique().numel() == 5  # the default random biases still tell the units apart
     for activation in (nn.Tanh, nn.ReLU):
         zeros = trained(0.0, activation)
         assert all((p == 0).all() for p in list(zeros.parameters())[:-1]) and float(zeros[2].bias.detach().abs()) > 0
-    drawn = trained(None)[0].weight.detach()                          # weights at random, biases 0
+    drawn = trained(None)[0].weight.detach()  # weights at random, biases 0
     assert torch.pdist(drawn).min() > 0.01
 
 
@@ -218,7 +234,7 @@ def check_fans_of_transposed_and_grouped_convolutions():
         with torch.no_grad():
             inner = torch.relu(s * up(torch.randn(8, 64, 24, 24)))[..., 4:-4, 4:-4]
         assert abs(float((inner**2).mean()) - 1) < 0.1
-        nn.init.kaiming_normal_(up.weight, nonlinearity="relu")           # for the gradient: without the factor s
+        nn.init.kaiming_normal_(up.weight, nonlinearity="relu")  # for the gradient: without the factor s
         x = torch.randn(8, 64, 24, 24, requires_grad=True)
         back = torch.autograd.grad(up(x), x, torch.randn(8, 64, 23 * s + 4, 23 * s + 4))[0]
         assert abs(float((back**2).mean()) - 2) < 0.2
@@ -241,7 +257,7 @@ def check_fans_of_transposed_and_grouped_convolutions():
     nn.init.kaiming_normal_(grouped.weight, nonlinearity="relu")
     assert abs(sizes(grouped)[0] - 1) < 0.2
     nn.init.kaiming_normal_(grouped.weight, mode="fan_out", nonlinearity="relu")
-    assert sizes(grouped)[1] < 0.2                                    # wanted: 2, which a ReLU would halve
+    assert sizes(grouped)[1] < 0.2  # wanted: 2, which a ReLU would halve
     nn.init.normal_(grouped.weight, std=math.sqrt(2 / (n_out / 16)))
     assert abs(sizes(grouped)[1] - 2) < 0.4
 
@@ -258,13 +274,18 @@ def check_batch_norm_cancels_the_scale_and_divides_the_gradient():
         outputs.append(out.detach())
         gradients.append(scaled.grad)
         moved.append((norm(x @ (scaled - 0.1 * scaled.grad).T) - out).detach().abs().max())
-    assert torch.allclose(*outputs) and torch.allclose(gradients[0], 10 * gradients[1]) and float(gradients[0].abs().max()) > 1e-3
+    assert (
+        torch.allclose(*outputs)
+        and torch.allclose(gradients[0], 10 * gradients[1])
+        and float(gradients[0].abs().max()) > 1e-3
+    )
     assert moved[0] > 20 * moved[1] > 0
 
 
 @holds("Kaiming `fan_in`", "Kaiming `fan_out`", "normal, std 0.02")
 def check_what_each_rule_keeps():
     """Mean squares of the signal and of the gradient through ReLU layers of changing width, last over first."""
+
     def changes(init, widths):
         h = x = torch.randn(400, widths[0], requires_grad=True)
         for a, b in zip(widths, widths[1:]):

@@ -11,7 +11,9 @@ from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, up
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
-RECURSION = r"\bar\theta_1 = \theta_1, \qquad \bar\theta_t = \beta\,\bar\theta_{t-1} + (1-\beta)\,\theta_t \quad (t > 1)"
+RECURSION = (
+    r"\bar\theta_1 = \theta_1, \qquad \bar\theta_t = \beta\,\bar\theta_{t-1} + (1-\beta)\,\theta_t \quad (t > 1)"
+)
 UNROLLED = r"\bar\theta_T = \beta^{T-1}\,\theta_1 + (1-\beta) \sum_{t=2}^{T} \beta^{T-t}\,\theta_t"
 EQUAL = r"\bar\theta_t = \bar\theta_{t-1} + \frac{\theta_t - \bar\theta_{t-1}}{t}"
 
@@ -44,7 +46,9 @@ def check_ema():
                 mean = values if t == 0 else beta * mean + (1 - beta) * values
                 np.testing.assert_allclose(mean, library[t], rtol=1e-9, atol=1e-12)
             T = len(path)
-            unrolled = beta ** (T - 1) * path[0] + (1 - beta) * sum(beta ** (T - t) * path[t - 1] for t in range(2, T + 1))
+            unrolled = beta ** (T - 1) * path[0] + (1 - beta) * sum(
+                beta ** (T - t) * path[t - 1] for t in range(2, T + 1)
+            )
             np.testing.assert_allclose(unrolled, library[-1], rtol=1e-9, atol=1e-12)
             assert math.isclose(beta ** (T - 1) + (1 - beta) * sum(beta ** (T - t) for t in range(2, T + 1)), 1)
 
@@ -109,7 +113,7 @@ def check_copy_and_mode():
     for training in (True, False):
         averaged = AveragedModel(model.train(), multi_avg_fn=get_ema_multi_avg_fn(0.9))
         assert sum(t.numel() for t in averaged.module.state_dict().values()) == ours
-        assert averaged.module[1].training    # the copy is made in training mode: predictions need eval()
+        assert averaged.module[1].training  # the copy is made in training mode: predictions need eval()
         for value in (1.0, 2.0):
             nn.init.constant_(model[0].weight, value)
             averaged.train(training).update_parameters(model.train(training))
@@ -260,8 +264,8 @@ def least_squares(steps, decay=0.99, cosine=False, first=0, every=1, growing=Fal
 def check_averaging_is_no_schedule():
     (constant, averaged), _ = least_squares(2000)
     (scheduled, both), _ = least_squares(2000, cosine=True)
-    assert averaged < 0.6 * constant and scheduled < 0.6 * constant    # each of the two calms the weights
-    assert scheduled - both < 0.2 * (constant - averaged)    # after the schedule there is little left to gain
+    assert averaged < 0.6 * constant and scheduled < 0.6 * constant  # each of the two calms the weights
+    assert scheduled - both < 0.2 * (constant - averaged)  # after the schedule there is little left to gain
     optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
     swa = SWALR(optimizer, swa_lr=0.01, anneal_epochs=1)
     optimizer.step()

@@ -52,9 +52,13 @@ def check_step_and_exponential():
         for gamma in (0.1, 0.97, 1.0):
             for s in (1, 7, 30):
                 ours = [start * gamma ** (t // s) for t in range(100)]
-                np.testing.assert_allclose(trace(lambda o: lr_scheduler.StepLR(o, s, gamma), 100, start), ours, rtol=1e-9)
+                np.testing.assert_allclose(
+                    trace(lambda o: lr_scheduler.StepLR(o, s, gamma), 100, start), ours, rtol=1e-9
+                )
             ours = [start * gamma**t for t in range(100)]
-            np.testing.assert_allclose(trace(lambda o: lr_scheduler.ExponentialLR(o, gamma), 100, start), ours, rtol=1e-9)
+            np.testing.assert_allclose(
+                trace(lambda o: lr_scheduler.ExponentialLR(o, gamma), 100, start), ours, rtol=1e-9
+            )
             ours = [start * gamma ** ((t >= 20) + (t >= 50)) for t in range(100)]
             library = trace(lambda o: lr_scheduler.MultiStepLR(o, [20, 50], gamma), 100, start)
             np.testing.assert_allclose(library, ours, rtol=1e-9)
@@ -132,7 +136,9 @@ def check_noise_floor():
 
 @pitfall("The rate hardly changes, or only rises")
 def check_one_cycle_stepped_per_epoch_stays_where_it_starts():
-    cycle = trace(lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, epochs=5, steps_per_epoch=1000), 5000, 0.1, momentum=0.9)
+    cycle = trace(
+        lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, epochs=5, steps_per_epoch=1000), 5000, 0.1, momentum=0.9
+    )
     stated("5,000", len(cycle))
     stated("0.04", cycle[0])
     stated("0.04", cycle[5])
@@ -150,7 +156,7 @@ def check_beyond_the_end():
     assert abs(cosine[20]) < 1e-12 and abs(cosine[30] - 0.5) < 1e-9 and abs(cosine[40] - 1) < 1e-9
     whole = trace(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=61), 61)
     assert all(before > after for before, after in zip(whole, whole[1:]))
-    for T_max, low, high in ((90, 0.0, 0.001), (100, 0.02, 0.04)):         # after 10 steps of warm-up, in a run of 100
+    for T_max, low, high in ((90, 0.0, 0.001), (100, 0.02, 0.04)):  # after 10 steps of warm-up, in a run of 100
         parts = lambda o: [lr_scheduler.LinearLR(o, 0.1, total_iters=9), lr_scheduler.CosineAnnealingLR(o, T_max)]
         assert low <= trace(lambda o: lr_scheduler.SequentialLR(o, parts(o), milestones=[10]), 100)[-1] <= high
     optimizer = optimizer_with(0.1, momentum=0.9)
@@ -209,7 +215,9 @@ def check_change_in_place():
     assert not torch.optim.SGD([w], lr=0.01, momentum=0.9).state
     for group in optimizer.param_groups:
         group["lr"] *= 0.1
-    assert optimizer.state[w]["momentum_buffer"].tolist() == [1.0] * 3 and math.isclose(optimizer.param_groups[0]["lr"], 0.01)
+    assert optimizer.state[w]["momentum_buffer"].tolist() == [1.0] * 3 and math.isclose(
+        optimizer.param_groups[0]["lr"], 0.01
+    )
     for make, overwrites in (
         (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.9**t), True),
         (lambda o: lr_scheduler.OneCycleLR(o, max_lr=1.0, total_steps=100), True),

@@ -44,7 +44,12 @@ def check_adagrad():
                 s = s + g**2
                 now = now - lr * g / (np.sqrt(s) + eps)
                 ours.append(now)
-            np.testing.assert_allclose(ours, by_library(torch.optim.Adagrad, theta, gradients, lr=lr, eps=eps, weight_decay=decay), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                ours,
+                by_library(torch.optim.Adagrad, theta, gradients, lr=lr, eps=eps, weight_decay=decay),
+                rtol=1e-9,
+                atol=1e-12,
+            )
 
 
 @formula(RMSPROP)
@@ -74,7 +79,9 @@ def check_adadelta():
                 u = rho * u + (1 - rho) * delta**2
                 now = now - lr * delta
                 ours.append(now)
-            np.testing.assert_allclose(ours, by_library(torch.optim.Adadelta, theta, gradients, lr=lr, rho=rho, eps=eps), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                ours, by_library(torch.optim.Adadelta, theta, gradients, lr=lr, rho=rho, eps=eps), rtol=1e-9, atol=1e-12
+            )
 
 
 def moved(kind, gradients, **options):
@@ -137,8 +144,10 @@ def check_step_does_not_look_at_the_mode():
 
 @holds("AdaGrad", "RMSProp", "AdaDelta", "Adam", "SGD")
 def check_table_of_steps():
-    sizes = {kind: moved(kind, [3.0] * 2000, lr=0.1) / 0.1 for kind in (
-        torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adadelta, torch.optim.Adam, torch.optim.SGD)}
+    sizes = {
+        kind: moved(kind, [3.0] * 2000, lr=0.1) / 0.1
+        for kind in (torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adadelta, torch.optim.Adam, torch.optim.SGD)
+    }
     t = np.arange(1, 2001)
     np.testing.assert_allclose(sizes[torch.optim.Adagrad], 1 / np.sqrt(t), rtol=1e-6)
     assert abs(sizes[torch.optim.RMSprop][-1] - 1) < 1e-6
@@ -198,10 +207,10 @@ def check_claims_about_step_sizes():
     silence = [0.0] * 5000 + [5.0] * 30
     stated("3.2", max(moved(torch.optim.RMSprop, silence, lr=1.0, alpha=0.9)))
     assert 6 < max(moved(torch.optim.Adam, [5.0] * 100 + silence, lr=1.0)) < 7
-    assert 5 < max(moved(torch.optim.Adam, [0.0] * 1000 + [5.0] * 30, lr=1.0)) < 6    # shorter: not so far
+    assert 5 < max(moved(torch.optim.Adam, [0.0] * 1000 + [5.0] * 30, lr=1.0)) < 6  # shorter: not so far
     assert abs(max(moved(torch.optim.Adam, [5.0] * 30, lr=1.0)) - 1) < 1e-6
     stated("0.0032", math.sqrt(1e-6 / 0.1))
-    stated("0.0014", moved(torch.optim.Adadelta, [1.0], rho=0.95, eps=1e-7)[0])    # the defaults of Keras
+    stated("0.0014", moved(torch.optim.Adadelta, [1.0], rho=0.95, eps=1e-7)[0])  # the defaults of Keras
     for g in (0.1, 100.0):
         stated("0.0032", moved(torch.optim.Adadelta, [g])[0])
     assert moved(torch.optim.Adadelta, [1.0] * 5, lr=1e-3).max() < 1e-5
@@ -212,13 +221,14 @@ def check_claims_about_step_sizes():
     for v in (1e-4, 1.0, 1e4):
         eps = 1e-2 * min(v, math.sqrt(v))
         assert abs((math.sqrt(v) + eps) / math.sqrt(v + eps) - 1) < 0.01
-    assert abs((math.sqrt(1e-6) + 1) / math.sqrt(1e-6 + 1) - 1) < 0.002        # a wide gap does not follow from a large eps
+    assert abs((math.sqrt(1e-6) + 1) / math.sqrt(1e-6 + 1) - 1) < 0.002  # a wide gap does not follow from a large eps
 
 
 @pitfall("`weight_decay` acts unevenly")
 def check_weight_decay_is_uneven():
     # Two weights at 1 with gradients of mean zero, one a hundred times larger: the small one is decayed more.
     noise = np.random.choice([-1.0, 1.0], size=(3000, 1)) * np.array([[1.0, 0.01]])
+
     def shrunk(kind, *decays):
         without, decayed = (by_library(kind, np.ones(2), noise, lr=1e-3, weight_decay=d)[-1] for d in decays)
         return without - decayed
@@ -289,7 +299,7 @@ def check_adagrad_slows_down():
 def check_first_steps_of_rmsprop():
     jumping = trained_on_digits(torch.optim.RMSprop, 5)
     assert jumping.max() > 1.5 * jumping[0]
-    assert (trained_on_digits(torch.optim.RMSprop, 10, warmup=2).diff() > 0.5).any()    # too short
+    assert (trained_on_digits(torch.optim.RMSprop, 10, warmup=2).diff() > 0.5).any()  # too short
     for calm in (
         trained_on_digits(torch.optim.RMSprop, 5, warmup=20),
         trained_on_digits(torch.optim.Adam, 5, lr=0.01),
@@ -323,7 +333,7 @@ def check_epsilon_inside_the_root():
             expected.append(0.1 * 0.001 / math.sqrt(v + 0.001))
         copied = moved(torch.optim.RMSprop, [0.001] * 200, **options)
         written = moved(EpsilonInside, [0.001] * 200, **options, start=start)
-        assert copied[-1] / expected[-1] > 15    # the same eps in PyTorch: 0.0316 / 0.002
+        assert copied[-1] / expected[-1] > 15  # the same eps in PyTorch: 0.0316 / 0.002
         np.testing.assert_allclose(written, expected, rtol=1e-9)
 
 

@@ -27,7 +27,11 @@ def step_sizes_under_a_constant_gradient() -> Figure:
 
     places = sorted({round(10 ** (k / 30)) for k in range(105)} & set(range(1, STEPS + 1)))
     drawn, panel = plt.subplots()
-    for name, sizes, colour, dashes in (("RMSProp", rms, BLUE, "-"), ("AdaGrad", ada, ORANGE, (0, (5, 2))), ("AdaDelta", delta, GREEN, "-.")):
+    for name, sizes, colour, dashes in (
+        ("RMSProp", rms, BLUE, "-"),
+        ("AdaGrad", ada, ORANGE, (0, (5, 2))),
+        ("AdaDelta", delta, GREEN, "-."),
+    ):
         panel.plot(places, [sizes[place - 1] for place in places], color=colour, linestyle=dashes, label=name)
     panel.set_xscale("log")
     panel.set_yscale("log")

@@ -144,7 +144,7 @@ def check_scale_hardly_matters():
     gradients = np.random.randn(50)
     np.testing.assert_allclose(moved(gradients), moved(100 * gradients), rtol=1e-4, atol=1e-6)
     small, large = (by_library(np.zeros(1), scale * gradients)[1]["exp_avg_sq"].item() for scale in (1, 100))
-    assert math.isclose(math.sqrt(large / small), 100, rel_tol=1e-9)    # the rate lr / sqrt(v) falls, the step stays
+    assert math.isclose(math.sqrt(large / small), 100, rel_tol=1e-9)  # the rate lr / sqrt(v) falls, the step stays
 
 
 @holds("Does Adam still need a learning-rate schedule?")
@@ -238,7 +238,7 @@ def check_a_frozen_weight():
 
     assert moves(to_none=False) > 0.005
     assert moves(to_none=True) == 0 and moves(to_none=False, left_out=True) == 0
-    for write_back in (False, True):                      # two entries of a tensor, their gradients masked
+    for write_back in (False, True):  # two entries of a tensor, their gradients masked
         w, frozen = torch.ones(4, requires_grad=True), torch.tensor([True, True, False, False])
         optimizer = torch.optim.Adam([w])
         for step in range(40):
@@ -302,7 +302,10 @@ def check_half_precision():
         torch.optim.Adam([w], **options).step()
         return w.item()
 
-    assert first_step(torch.float16, 0.0, fused=True) == 1 and abs(first_step(torch.float16, 1e-3, fused=True) - 0.999) < 1e-3
+    assert (
+        first_step(torch.float16, 0.0, fused=True) == 1
+        and abs(first_step(torch.float16, 1e-3, fused=True) - 0.999) < 1e-3
+    )
     w = torch.zeros(1, dtype=torch.float16, requires_grad=True)
     optimizer = torch.optim.Adam([w], lr=1.0, fused=True)
     for _ in range(1000):

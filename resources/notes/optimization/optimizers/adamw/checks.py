@@ -44,7 +44,9 @@ def check_equals_the_library():
             theta = np.random.randn(*shape) * 3
             gradients = [np.random.randn(*shape) * 10.0 ** np.random.uniform(-3, 3) for _ in range(20)]
             gradients[0] = np.zeros(shape)
-            np.testing.assert_allclose(by_formula(theta, gradients, **options), by_library(theta, gradients, **options), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                by_formula(theta, gradients, **options), by_library(theta, gradients, **options), rtol=1e-9, atol=1e-12
+            )
 
 
 @holds("AdamW", "Adam with `weight_decay`", "SGD with `weight_decay`", "State")
@@ -71,7 +73,7 @@ def check_decay_is_in_neither_moment():
     (plain, bare), (decayed, kept) = (after_one_step(torch.optim.AdamW, decay) for decay in (0.0, 0.7))
     assert math.isclose(plain - decayed, 0.1 * 0.7 * 5) and kept == bare
     (plain, bare), (decayed, kept) = (after_one_step(torch.optim.Adam, decay) for decay in (0.0, 0.7))
-    assert math.isclose(plain, decayed, rel_tol=1e-6)    # the quotient takes the size out, the decay included
+    assert math.isclose(plain, decayed, rel_tol=1e-6)  # the quotient takes the size out, the decay included
     assert math.isclose(kept["exp_avg"], 0.1 * (2 + 0.7 * 5))
     assert math.isclose(kept["exp_avg_sq"], 0.001 * (2 + 0.7 * 5) ** 2)
     (plain, _), (decayed, kept) = (after_one_step(torch.optim.SGD, decay) for decay in (0.0, 0.7))
@@ -182,7 +184,9 @@ def check_without_decay_the_two_are_identical():
     gradients = np.random.randn(10, 5)
     theta = np.random.randn(5)
     assert (by_library(theta, gradients, weight_decay=0) == by_library(theta, gradients, torch.optim.Adam)).all()
-    assert not np.allclose(by_library(theta, gradients), by_library(theta, gradients, torch.optim.Adam), rtol=1e-9, atol=0)
+    assert not np.allclose(
+        by_library(theta, gradients), by_library(theta, gradients, torch.optim.Adam), rtol=1e-9, atol=0
+    )
     same = [by_library(theta, gradients, kind, weight_decay=0.1) for kind in (torch.optim.Adam, torch.optim.AdamW)]
     assert not np.allclose(*same, rtol=1e-6)
 

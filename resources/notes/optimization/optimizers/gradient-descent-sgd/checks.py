@@ -54,7 +54,9 @@ def check_equals_the_library():
             {"lr": 0.02, "mu": 0.8, "nesterov": True, "decay": 0.1},
         ):
             theta = np.random.randn(size)
-            np.testing.assert_allclose(by_formula(theta, batches, **options), by_library(theta, batches, **options), rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                by_formula(theta, batches, **options), by_library(theta, batches, **options), rtol=1e-9, atol=1e-12
+            )
 
 
 def on_a_quadratic(lr, mu, h, steps, nesterov=False):
@@ -77,7 +79,7 @@ def check_stability_bound():
             assert abs(on_a_quadratic(1.03 * bound, mu, h, 400)[-1]) > 1e6
             assert abs(on_a_quadratic(bound, mu, h, 3000)[-1]) > 0.5
             assert abs(on_a_quadratic(0.003 * bound, mu, h, 4000)[-1]) < 1e-6
-            assert abs(on_a_quadratic(0.5 * bound, mu, -h, 400)[-1]) > 1e6        # no minimum, no convergence
+            assert abs(on_a_quadratic(0.5 * bound, mu, -h, 400)[-1]) > 1e6  # no minimum, no convergence
             if mu:
                 limit = bound / (1 + 2 * mu)
                 assert abs(on_a_quadratic(0.97 * limit, mu, h, 3000, nesterov=True)[-1]) < 1e-6
@@ -111,7 +113,9 @@ def check_defaults_memory_and_skipped_parameters():
         tensors = [w, w.grad, *(s for s in optimizer.state[w].values() if torch.is_tensor(s))]
         stated(text, sum(t.numel() * t.element_size() for t in tensors) / 1000)
     for kind, options, kept in (
-        (torch.optim.SGD, {"momentum": 0.9}, 1), (torch.optim.SGD, {}, 0), (torch.optim.Adam, {}, 2)
+        (torch.optim.SGD, {"momentum": 0.9}, 1),
+        (torch.optim.SGD, {}, 0),
+        (torch.optim.Adam, {}, 2),
     ):
         moved = []
         for factor in (1.0, 100.0):
@@ -265,7 +269,9 @@ def check_sum_reduction_scales_the_step():
         layer = nn.Linear(3, 1)
         before = layer.weight.detach().clone()
         optimizer = torch.optim.SGD(layer.parameters(), lr=0.001)
-        nn.functional.mse_loss(layer(x[:10].repeat(rows // 10, 1)), y[:10].repeat(rows // 10, 1), reduction="sum").backward()
+        nn.functional.mse_loss(
+            layer(x[:10].repeat(rows // 10, 1)), y[:10].repeat(rows // 10, 1), reduction="sum"
+        ).backward()
         optimizer.step()
         moves.append(layer.weight.detach() - before)
     assert torch.allclose(4 * moves[0], moves[1], rtol=1e-3)
@@ -304,7 +310,7 @@ def check_noise_keeps_the_weight_moving():
         optimizer.step()
     assert abs(float(w.detach().var()) - 0.0526) < 0.002
     mean, constant = torch.zeros_like(w), w.detach().square().mean()
-    for step in range(1, 201):    # on from here: averaging the weights, then a falling rate
+    for step in range(1, 201):  # on from here: averaging the weights, then a falling rate
         w.grad = w.detach() + torch.randn(20000, dtype=torch.float64)
         optimizer.step()
         mean = mean + (w.detach() - mean) / step

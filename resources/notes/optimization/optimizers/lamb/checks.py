@@ -84,7 +84,7 @@ def check_worked_example():
 def check_zero_start():
     zero, g = np.zeros(3), [np.ones(3)] * 2
     assert (lamb(zero, g, 0.01, 0.0, ratio_of=lambda a, b: a / b)[0] == 0).all()
-    unscaled = lamb(zero, g, 0.01, 0.0, ratio_of=lambda a, b: 1.0)    # the fix: steady steps
+    unscaled = lamb(zero, g, 0.01, 0.0, ratio_of=lambda a, b: 1.0)  # the fix: steady steps
     for plain in np.diff([zero, *unscaled], axis=0):
         np.testing.assert_allclose(plain, -0.01, rtol=1e-5)
     first, second = lamb(zero, g, 0.01, 0.0)
@@ -152,7 +152,7 @@ def check_first_steps():
         optimizer.step()
         return np.linalg.norm(w.detach().numpy() - weights)
 
-    def lars(weights, coefficient=0.001):    # a local rate from the two norms, then the step of SGD with momentum
+    def lars(weights, coefficient=0.001):  # a local rate from the two norms, then the step of SGD with momentum
         local = coefficient * np.linalg.norm(weights) / np.linalg.norm(g)
         w = torch.tensor(weights, requires_grad=True)
         w.grad = torch.tensor(local * g)
@@ -183,7 +183,7 @@ def check_clipping_only_shortens():
             theta = tensor.detach().double().numpy()
             moved = np.linalg.norm(lamb(theta, [np.full(2, size)], 0.01, 0.0)[0] - theta)
             assert math.isclose(moved, 0.01 * np.linalg.norm(theta), rel_tol=1e-6)
-    for scale in (0.01, 100.0):    # small and large weights: the update is shortened or lengthened against Adam's
+    for scale in (0.01, 100.0):  # small and large weights: the update is shortened or lengthened against Adam's
         theta = scale * np.ones(4)
         plain = lamb(theta, [np.ones(4)], 0.01, 0.0, ratio_of=lambda a, b: 1.0)[0] - theta
         scaled = lamb(theta, [np.ones(4)], 0.01, 0.0)[0] - theta

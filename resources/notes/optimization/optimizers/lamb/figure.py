@@ -10,11 +10,20 @@ RATE = 0.01
 def relative_steps(trust: bool) -> dict[str, float]:
     """Relative length of the first step of each weight tensor of a small Transformer layer."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(16, 64), nn.TransformerEncoderLayer(64, 4, 256, dropout=0.0, batch_first=True), nn.Linear(64, 10))
+    model = nn.Sequential(
+        nn.Linear(16, 64), nn.TransformerEncoderLayer(64, 4, 256, dropout=0.0, batch_first=True), nn.Linear(64, 10)
+    )
     loss = nn.functional.cross_entropy(model(torch.randn(32, 7, 16)).mean(1), torch.randint(10, (32,)))
     loss.backward()
-    wanted = {"0.weight": "input", "1.self_attn.in_proj_weight": "q, k, v", "1.self_attn.out_proj.weight": "out_proj",
-              "1.linear1.weight": "linear1", "1.linear2.weight": "linear2", "1.norm1.weight": "norm", "2.weight": "output"}
+    wanted = {
+        "0.weight": "input",
+        "1.self_attn.in_proj_weight": "q, k, v",
+        "1.self_attn.out_proj.weight": "out_proj",
+        "1.linear1.weight": "linear1",
+        "1.linear2.weight": "linear2",
+        "1.norm1.weight": "norm",
+        "2.weight": "output",
+    }
     steps = {}
     for name, p in model.named_parameters():
         if name in wanted:

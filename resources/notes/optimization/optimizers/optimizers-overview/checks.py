@@ -60,12 +60,20 @@ def check_one_update_covers_five_optimizers():
             for lr in (0.01, 0.3):
                 theta = np.random.randn(*shape)
                 ours = by_formula(theta, gradients, lr, **coefficients)
-                np.testing.assert_allclose(ours, by_library(kind, theta, gradients, lr=lr, **options), rtol=1e-7, atol=1e-10)
+                np.testing.assert_allclose(
+                    ours, by_library(kind, theta, gradients, lr=lr, **options), rtol=1e-7, atol=1e-10
+                )
 
 
 @holds("SGD with momentum", "Adam", "AdaGrad, RMSProp")
 def check_worked_example():
-    wanted = {"SGD": ("0.4", "0.4"), "momentum": ("0.4", "0.76"), "AdaGrad": ("0.1", "0.0707"), "RMSprop": ("1", "0.7089"), "Adam": ("0.1", "0.1")}
+    wanted = {
+        "SGD": ("0.4", "0.4"),
+        "momentum": ("0.4", "0.76"),
+        "AdaGrad": ("0.1", "0.0707"),
+        "RMSprop": ("1", "0.7089"),
+        "Adam": ("0.1", "0.1"),
+    }
     for name, (_, kind, options) in METHODS.items():
         moved = {}
         for g in (4.0, 8.0):
@@ -78,13 +86,27 @@ def check_worked_example():
 
 @holds("Input", "Interface", "Skipped", "State per weight", "Default `lr`")
 def check_defaults_and_state():
-    for kind, lr in ((torch.optim.SGD, 1e-3), (torch.optim.Adam, 1e-3), (torch.optim.AdamW, 1e-3), (torch.optim.Adagrad, 1e-2),
-                     (torch.optim.RMSprop, 1e-2), (torch.optim.LBFGS, 1), (torch.optim.Adadelta, 1)):
+    for kind, lr in (
+        (torch.optim.SGD, 1e-3),
+        (torch.optim.Adam, 1e-3),
+        (torch.optim.AdamW, 1e-3),
+        (torch.optim.Adagrad, 1e-2),
+        (torch.optim.RMSprop, 1e-2),
+        (torch.optim.LBFGS, 1),
+        (torch.optim.Adadelta, 1),
+    ):
         assert inspect.signature(kind).parameters["lr"].default == lr
     assert inspect.signature(torch.optim.Optimizer.zero_grad).parameters["set_to_none"].default is True
-    for kind, options, states in ((torch.optim.SGD, {}, 0), (torch.optim.SGD, {"momentum": 0.9}, 1), (torch.optim.Adagrad, {}, 1),
-                                  (torch.optim.RMSprop, {}, 1), (torch.optim.Adam, {}, 2), (torch.optim.AdamW, {}, 2),
-                                  (torch.optim.RMSprop, {"centered": True}, 2), (torch.optim.Adam, {"amsgrad": True}, 3)):
+    for kind, options, states in (
+        (torch.optim.SGD, {}, 0),
+        (torch.optim.SGD, {"momentum": 0.9}, 1),
+        (torch.optim.Adagrad, {}, 1),
+        (torch.optim.RMSprop, {}, 1),
+        (torch.optim.Adam, {}, 2),
+        (torch.optim.AdamW, {}, 2),
+        (torch.optim.RMSprop, {"centered": True}, 2),
+        (torch.optim.Adam, {"amsgrad": True}, 3),
+    ):
         w, skipped = torch.ones(7, requires_grad=True), torch.ones(7, requires_grad=True)
         optimizer = kind([w, skipped], lr=0.1, **options)
         w.grad = torch.ones(7)
@@ -99,7 +121,7 @@ def check_defaults_and_state():
         optimizer = kind([{"params": [w], "lr": 0.1}], weight_decay=0.5)
         optimizer.step()
         assert w.item() == 1
-        w.grad = torch.zeros(1)    # a gradient of zeros: the decay acts
+        w.grad = torch.zeros(1)  # a gradient of zeros: the decay acts
         optimizer.step()
         assert w.item() < 1
         optimizer.zero_grad()
@@ -124,7 +146,7 @@ def check_weight_decay():
         np.testing.assert_allclose(by_formula(theta, extended, 0.1, **coefficients)[-1], now, rtol=1e-7, atol=1e-10)
     zero = by_library(torch.optim.AdamW, theta, [np.zeros(5)], lr=0.1, weight_decay=0.2)[-1]
     np.testing.assert_allclose(zero, theta * (1 - 0.1 * 0.2), rtol=1e-12)
-    for scale in (1.0, 100.0):    # AdamW: what the decay takes away does not depend on the size of the gradients
+    for scale in (1.0, 100.0):  # AdamW: what the decay takes away does not depend on the size of the gradients
         step = lambda decay: by_library(torch.optim.AdamW, theta, [scale * gradients[0]], weight_decay=decay)[-1]
         np.testing.assert_allclose(step(0.0) - step(0.2), 1e-3 * 0.2 * theta, rtol=1e-6)
 
@@ -248,7 +270,9 @@ def check_resuming_needs_the_state():
         scheduler.step()
         rates[way] = optimizer.param_groups[0]["lr"]
     whole = rates.pop("not interrupted")
-    assert math.isclose(rates.pop("both built first"), whole) and math.isclose(rates["scheduler built late"], 0.1 * whole)
+    assert math.isclose(rates.pop("both built first"), whole) and math.isclose(
+        rates["scheduler built late"], 0.1 * whole
+    )
     assert rates["no scheduler state"] > 1.5 * whole
 
 
@@ -256,7 +280,10 @@ def check_resuming_needs_the_state():
 def check_a_replaced_layer_shows_in_the_ids():
     model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    ids = lambda: [{id(p) for group in optimizer.param_groups for p in group["params"]}, {id(p) for p in model.parameters()}]
+    ids = lambda: [
+        {id(p) for group in optimizer.param_groups for p in group["params"]},
+        {id(p) for p in model.parameters()},
+    ]
     assert ids()[0] == ids()[1]
 
     def changed():
@@ -300,4 +327,4 @@ def check_lbfgs_needs_a_closure():
         optimizer.step(closure)
     assert torch.allclose(w.detach(), torch.full((2,), 3.0), atol=1e-3) and len(calls) > 5
     state = optimizer.state[w]
-    assert {"old_dirs", "old_stps"} <= set(state)    # the last changes of gradients and of weights
+    assert {"old_dirs", "old_stps"} <= set(state)  # the last changes of gradients and of weights

@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
 
-CHAIN = r"\frac{\partial L}{\partial x_i} = \sum_{j} \frac{\partial L}{\partial y_j}\, \frac{\partial y_j}{\partial x_i}"
+CHAIN = (
+    r"\frac{\partial L}{\partial x_i} = \sum_{j} \frac{\partial L}{\partial y_j}\, \frac{\partial y_j}{\partial x_i}"
+)
 LINEAR = r"""
 \frac{\partial L}{\partial X} = G W, \qquad
 \frac{\partial L}{\partial W} = G^\top X, \qquad
@@ -61,13 +63,15 @@ def check_pooling():
     for k in (2, 3):
         x = torch.randn(1, 1, 2 * k, 2 * k, dtype=torch.float64, requires_grad=True)
         g = torch.randn(1, 1, 2, 2, dtype=torch.float64)
-        largest, = torch.autograd.grad(F.max_pool2d(x, k), x, g)
-        mean, = torch.autograd.grad(F.avg_pool2d(x, k), x, g)
+        (largest,) = torch.autograd.grad(F.max_pool2d(x, k), x, g)
+        (mean,) = torch.autograd.grad(F.avg_pool2d(x, k), x, g)
         for r in range(2):
             for c in range(2):
                 part = (0, 0, slice(r * k, r * k + k), slice(c * k, c * k + k))
                 window = x.detach()[part].numpy()
-                np.testing.assert_array_equal(largest[part].numpy(), np.where(window == window.max(), g[0, 0, r, c].item(), 0.0))
+                np.testing.assert_array_equal(
+                    largest[part].numpy(), np.where(window == window.max(), g[0, 0, r, c].item(), 0.0)
+                )
                 np.testing.assert_allclose(mean[part].numpy(), np.full((k, k), g[0, 0, r, c].item() / k**2), rtol=1e-12)
     tie = torch.ones(1, 1, 2, 2, requires_grad=True)
     F.max_pool2d(tie, 2).sum().backward()
@@ -91,7 +95,7 @@ def check_worked_example():
     a, c = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0)
     (a * c + a).backward()
     assert a.grad.item() == 4
-    kept, frozen = [], nn.Sequential(nn.Linear(4, 5), nn.Tanh()).requires_grad_(False)      # no weight needs its input
+    kept, frozen = [], nn.Sequential(nn.Linear(4, 5), nn.Tanh()).requires_grad_(False)  # no weight needs its input
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
         frozen(torch.randn(3, 4, requires_grad=True))
     assert (3, 5) in kept
@@ -123,9 +127,9 @@ def check_contract():
     for dtype in (torch.float32, torch.float64, torch.complex64):
         w, fixed = torch.ones(2, 3, dtype=dtype, requires_grad=True), torch.ones(2, 3, dtype=dtype)
         for times in (1, 2):
-            (w * fixed).abs().sum().backward()    # adds: the second pass doubles it
+            (w * fixed).abs().sum().backward()  # adds: the second pass doubles it
             assert w.grad.shape == w.shape and w.grad.dtype == dtype and (w.grad == times).all()
-        assert fixed.grad is None and torch.equal(w.detach(), torch.ones_like(w))    # no weight has moved
+        assert fixed.grad is None and torch.equal(w.detach(), torch.ones_like(w))  # no weight has moved
 
 
 @pitfall('"Trying to backward through the graph a second time"')
@@ -268,7 +272,7 @@ def check_zero_grad_and_missing_gradients():
     assert u.grad is None and v.grad is not None
     doubled = u * 2
     doubled.sum().backward()
-    doubled.retain_grad()                                          # too late
+    doubled.retain_grad()  # too late
     assert doubled.grad is None
 
 
@@ -296,13 +300,13 @@ def check_passes_of_both_modes():
     x = torch.randn(n, dtype=torch.float64)
     exact = (1 - np.tanh((x * w).numpy()) ** 2) * w.numpy()
     leaf = x.clone().requires_grad_()
-    f(leaf).backward()                                                   # one backward pass: all n numbers
+    f(leaf).backward()  # one backward pass: all n numbers
     np.testing.assert_allclose(leaf.grad.numpy(), exact, rtol=1e-13)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         passes = [torch.func.jvp(f, (x,), (direction,))[1] for direction in torch.eye(n, dtype=torch.float64)]
-    assert not kept and len(passes) == n and passes[0].shape == ()       # each pass: one number
+    assert not kept and len(passes) == n and passes[0].shape == ()  # each pass: one number
     np.testing.assert_allclose(torch.stack(passes).numpy(), exact, rtol=1e-13)
-    many = lambda v: torch.outer(v, w).flatten()    # one input, many outputs: a single forward pass
+    many = lambda v: torch.outer(v, w).flatten()  # one input, many outputs: a single forward pass
     assert torch.allclose(torch.func.jvp(many, (x[:1],), (torch.ones(1, dtype=torch.float64),))[1], w)
     kink = torch.zeros(1, requires_grad=True)
     kink.abs().backward()

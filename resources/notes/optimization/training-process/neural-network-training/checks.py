@@ -46,7 +46,12 @@ def check_training_steps_equal_the_library():
 
 @formula(PATIENCE)
 def check_patience():  # verified: formula-only, compared with the counter of the article's code block
-    for losses, k in ((np.array([0.9, 0.6, 0.5, 0.55, 0.52, 0.58]), 3), (np.random.rand(60), 5), (np.random.randint(0, 4, 60) / 4, 4), (np.random.rand(60), 1)):
+    for losses, k in (
+        (np.array([0.9, 0.6, 0.5, 0.55, 0.52, 0.58]), 3),
+        (np.random.rand(60), 5),
+        (np.random.randint(0, 4, 60) / 4, 4),
+        (np.random.rand(60), 1),
+    ):
         by_rule = next(t for t in range(1, len(losses) + 1) if t - (int(np.argmin(losses[:t])) + 1) >= k)
         best, waited, t = math.inf, 0, 0
         while waited < k:
@@ -54,7 +59,10 @@ def check_patience():  # verified: formula-only, compared with the counter of th
             t += 1
         assert by_rule == t
     losses = [0.9, 0.6, 0.5, 0.55, 0.52, 0.58]
-    assert next(t for t in range(1, 7) if t - (int(np.argmin(losses[:t])) + 1) >= 3) == 6 and int(np.argmin(losses)) + 1 == 3
+    assert (
+        next(t for t in range(1, 7) if t - (int(np.argmin(losses[:t])) + 1) >= 3) == 6
+        and int(np.argmin(losses)) + 1 == 3
+    )
 
 
 @check
@@ -109,7 +117,7 @@ def check_threshold_and_patience():
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     best, waited, by_patience, fitted = math.inf, 0, None, math.inf
-    while fitted > 0.5:                               # the threshold on the training loss
+    while fitted > 0.5:  # the threshold on the training loss
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x[:150]), y[:150])
         loss.backward()
@@ -200,7 +208,7 @@ def check_overfit_one_batch():
         model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
         optimizer = torch.optim.Adam(model[0].parameters() if bug else model.parameters(), rate)
         if bug:
-            model[0] = nn.Linear(64, 64)              # the optimizer holds the old layer
+            model[0] = nn.Linear(64, 64)  # the optimizer holds the old layer
         for _ in range(80):
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(x[:rows]), y[:rows])
@@ -215,7 +223,7 @@ def check_overfit_one_batch():
 
 @holds("Why can validation loss rise while accuracy still rises?")
 def check_loss_and_accuracy_rise():
-    before = np.array([0.6] * 6 + [0.4] * 4)          # probability of the right one of two classes
+    before = np.array([0.6] * 6 + [0.4] * 4)  # probability of the right one of two classes
     after = np.array([0.99] * 9 + [1e-6])
     assert (after > 0.5).mean() > (before > 0.5).mean() and -np.log(after).mean() > -np.log(before).mean() + 0.5
 
@@ -232,10 +240,10 @@ def check_four_ways_to_stop_falling():
         return losses
 
     ways = {
-        "flat": descend_from(8, lambda w: torch.tanh(w) ** 2, lambda t: 0.1),             # minimum 0
-        "local": descend_from(1.5, lambda w: w**4 - 4 * w**2 + w, lambda t: 0.01),        # minimum below -5
-        "rate": descend_from(8, lambda w: w**2, lambda t: 0.1 * 0.5**t),                  # minimum 0
-        "long": descend_from(0.3, lambda w: w.abs(), lambda t: 1.0),                      # minimum 0
+        "flat": descend_from(8, lambda w: torch.tanh(w) ** 2, lambda t: 0.1),  # minimum 0
+        "local": descend_from(1.5, lambda w: w**4 - 4 * w**2 + w, lambda t: 0.01),  # minimum below -5
+        "rate": descend_from(8, lambda w: w**2, lambda t: 0.1 * 0.5**t),  # minimum 0
+        "long": descend_from(0.3, lambda w: w.abs(), lambda t: 1.0),  # minimum 0
     }
     for name, losses in ways.items():
         least = -5 if name == "local" else 0

@@ -20,7 +20,7 @@ def validation_loss_has_an_early_minimum() -> Figure:
     train, validation = order[:150], order[150:900]
     random_labels = torch.randint(0, 10, (150,), generator=chance)
     replaced = torch.rand(150, generator=chance) < 0.2
-    assert replaced.sum() == 26                       # the number in the article
+    assert replaced.sum() == 26  # the number in the article
     labels = torch.where(replaced, random_labels, y[train])
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))

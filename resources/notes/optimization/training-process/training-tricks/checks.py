@@ -214,7 +214,7 @@ def check_waiting_for_data():
     assert fast > 0.6 * slow and loader > 0.6 * fast
     options = {"num_workers": 4, "persistent_workers": True, "multiprocessing_context": "fork", "timeout": 60}
     workers = quietly(lambda: DataLoader(Slow(), **options))
-    epoch(0, workers)                                 # starts them
+    epoch(0, workers)  # starts them
     assert min(epoch(0.001, workers) for _ in range(3)) < 0.7 * fast
 
 
@@ -236,7 +236,7 @@ def check_one_trick_at_a_time():
 
     plain, both = accuracy(8, 0.03), accuracy(64, 0.03, clip=2.0)
     assert both < plain - 0.3
-    assert accuracy(8, 0.03, clip=2.0) > plain - 0.03 and accuracy(64, 0.03) < plain - 0.3   # it is the batch
+    assert accuracy(8, 0.03, clip=2.0) > plain - 0.03 and accuracy(64, 0.03) < plain - 0.3  # it is the batch
     assert accuracy(64, 0.24, clip=2.0) > plain - 0.05
 
 
@@ -314,7 +314,7 @@ def check_recomputation():
     (y, gradient, once, many), (again, same, twice, few) = results
     assert again.shape == y.shape and torch.allclose(again, y) and torch.allclose(same, gradient)
     assert (once, twice) == (3, 6) and few < many
-    for preserve in (True, False):                    # by default it is preserved, and so is the mask
+    for preserve in (True, False):  # by default it is preserved, and so is the mask
         ones = torch.ones(1000, requires_grad=True)
         options = {} if preserve else {"preserve_rng_state": False}
         y = checkpoint(nn.Dropout(0.5), ones, use_reentrant=False, **options)
@@ -330,7 +330,7 @@ def check_nothing_is_saved_without_gradients():
             y = model(torch.randn(2, 3))
         assert not kept and not y.requires_grad
         model(torch.randn(2, 3))
-    assert kept and nn.utils.clip_grad_norm_(nn.Linear(2, 2).parameters(), 1.0) == 0     # no gradients, nothing to clip
+    assert kept and nn.utils.clip_grad_norm_(nn.Linear(2, 2).parameters(), 1.0) == 0  # no gradients, nothing to clip
 
 
 @holds("slow arithmetic")
@@ -359,7 +359,7 @@ def check_shorter_steps():
     def last_loss(rate):
         w = torch.tensor(3.0, dtype=torch.float64)
         for t in range(100):
-            w = w - rate(t) * w**3                    # the gradient of w⁴ / 4
+            w = w - rate(t) * w**3  # the gradient of w⁴ / 4
         return w**4 / 4
 
     high = last_loss(lambda t: 0.5)
@@ -369,7 +369,7 @@ def check_shorter_steps():
 
 @holds("noisy final weights")
 def check_noise_of_the_last_batches():
-    w, decayed, average = torch.zeros(3, 500)         # 500 runs whose gradients are noisy; the best weight is 0
+    w, decayed, average = torch.zeros(3, 500)  # 500 runs whose gradients are noisy; the best weight is 0
     for t in range(400):
         noise = torch.randn(500)
         w, decayed = w - 0.2 * (w + noise), decayed - 0.2 * (1 - t / 400) * (decayed + noise)
@@ -384,7 +384,7 @@ def check_direction():
     for together in (True, False):
         one.grad, two.grad = torch.ones(4), torch.full((4,), 10.0)
         g = torch.cat([one.grad, two.grad])
-        for group in ([[one, two]] if together else [[one], [two]]):
+        for group in [[one, two]] if together else [[one], [two]]:
             nn.utils.clip_grad_norm_(group, 1.0)
         cosines.append(torch.cosine_similarity(g, torch.cat([one.grad, two.grad]), dim=0).item())
     assert cosines[0] > 0.99999 and cosines[1] < 0.8

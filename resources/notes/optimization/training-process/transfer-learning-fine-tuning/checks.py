@@ -27,13 +27,17 @@ def check_layerwise_rates():
         model = nn.Sequential(*[nn.Linear(4, 4, dtype=torch.float64) for _ in range(D)])
         before = copy.deepcopy(model)
         rates = [0.2 * xi ** (D - l) for l in range(1, D + 1)]
-        assert rates[-1] == 0.2 and np.allclose(rates[:-1], xi * np.array(rates[1:]))    # the top at full rate, each below at ξ times the next
+        assert rates[-1] == 0.2 and np.allclose(
+            rates[:-1], xi * np.array(rates[1:])
+        )  # the top at full rate, each below at ξ times the next
         optimizer = torch.optim.SGD([{"params": layer.parameters(), "lr": rate} for layer, rate in zip(model, rates)])
         (model(torch.randn(8, 4, dtype=torch.float64)) ** 2).mean().backward()
         optimizer.step()
         for layer, old, rate in zip(model, before, rates):
             for p, q in zip(layer.parameters(), old.parameters()):
-                np.testing.assert_allclose(p.detach().numpy(), (q - rate * p.grad).detach().numpy(), rtol=1e-12, atol=1e-15)
+                np.testing.assert_allclose(
+                    p.detach().numpy(), (q - rate * p.grad).detach().numpy(), rtol=1e-12, atol=1e-15
+                )
                 assert (rate > 0) or torch.equal(p, q)
 
 
@@ -45,7 +49,9 @@ def check_lora():  # verified: formula-only, no LoRA in PyTorch; compared with t
         merged = nn.Linear(I, O, bias=False, dtype=torch.float64)
         with torch.no_grad():
             merged.weight.copy_(torch.tensor(W0 + alpha / r * B @ A))
-        np.testing.assert_allclose(W0 @ x + alpha / r * (B @ (A @ x)), merged(torch.tensor(x)).detach().numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            W0 @ x + alpha / r * (B @ (A @ x)), merged(torch.tensor(x)).detach().numpy(), rtol=1e-9, atol=1e-12
+        )
         assert A.size + B.size == r * (I + O) and np.linalg.matrix_rank(B @ A) <= r
     A, B, x = torch.randn(2, 4, requires_grad=True), torch.zeros(3, 2, requires_grad=True), torch.randn(4)
     (B @ (A @ x)).sum().backward()
@@ -225,8 +231,9 @@ def reached(trained, groups=None):
         model[layer].requires_grad_(True)
     passed = []
     for number, layer in enumerate(model):
+
         def note(module, into, out, number=number):
-            if out.requires_grad:                     # the backward pass comes this far
+            if out.requires_grad:  # the backward pass comes this far
                 passed.append(number)
 
         layer.register_forward_hook(note)

@@ -49,10 +49,19 @@ def transfer_on_related_and_unrelated_images() -> Figure:
     shuffled = images[:, torch.randperm(64, generator=torch.Generator().manual_seed(0))]
 
     drawn, panels = plt.subplots(1, 2, sharey=True)
-    for panel, x, title in ((panels[0], images[target], "related images"), (panels[1], shuffled[target], "shuffled pixels")):
+    for panel, x, title in (
+        (panels[0], images[target], "related images"),
+        (panels[1], shuffled[target], "shuffled pixels"),
+    ):
         curves = {}
-        for way, colour, marker in (("from scratch", ORANGE, "o"), ("frozen features", GREEN, "s"), ("fine-tuning", BLUE, "^")):
-            curves[way] = [np.mean([accuracy(x, groups, pretrained[0], way, count, seed) for seed in range(5)]) for count in COUNTS]
+        for way, colour, marker in (
+            ("from scratch", ORANGE, "o"),
+            ("frozen features", GREEN, "s"),
+            ("fine-tuning", BLUE, "^"),
+        ):
+            curves[way] = [
+                np.mean([accuracy(x, groups, pretrained[0], way, count, seed) for seed in range(5)]) for count in COUNTS
+            ]
             panel.plot(COUNTS, curves[way], color=colour, marker=marker, markersize=4, label=way)
         scratch, frozen, tuned = curves.values()
         if title == "related images":

@@ -95,7 +95,7 @@ def check_misspelled_option():
     assert forwarding(layer, lr=0.2).defaults["lr"] == 0.2
 
 
-@pitfall('"got multiple values for argument \'a\'"')
+@pitfall("\"got multiple values for argument 'a'\"")
 def check_multiple_values():
     def f(a, b=0):
         return a, b
@@ -153,7 +153,7 @@ def check_questions():
     assert d == {"items": [1, 2]}
     a, *rest = range(3)
     assert rest == [1, 2] and {**{"k": 1}, **{"k": 2}} == {"k": 2} and [*"ab", *range(1)] == ["a", "b", 0]
-    raises(TypeError, lambda: print(1, colour="red"), "colour")                # keyword-only options, no **kwargs
+    raises(TypeError, lambda: print(1, colour="red"), "colour")  # keyword-only options, no **kwargs
     assert len(torch.broadcast_tensors(torch.ones(1), torch.ones(2), torch.ones(2))) == 3
 
 

@@ -13,9 +13,7 @@ from torch.utils.data import DataLoader
 
 from note_checks import check, formula, holds, pitfall, raises, stated
 
-LOOP = (
-    r"f_k^{\text{captured}}(x) = g(x, n-1), \qquad f_k^{\text{default}}(x) = g(x, k), \qquad k = 0, \dots, n-1"
-)
+LOOP = r"f_k^{\text{captured}}(x) = g(x, n-1), \qquad f_k^{\text{default}}(x) = g(x, k), \qquad k = 0, \dots, n-1"
 
 
 @formula(LOOP)
@@ -244,7 +242,10 @@ def check_lbfgs():
 @holds("Why has a lambda in a `for` loop at module level `__closure__` equal to `None`?")
 def check_questions():
     scope = {}
-    exec("fs = []\nfor i in range(3):\n    fs.append(lambda: i)\nclass Q:\n    n = 3\n    def read(self):\n        return n", scope)
+    exec(
+        "fs = []\nfor i in range(3):\n    fs.append(lambda: i)\nclass Q:\n    n = 3\n    def read(self):\n        return n",
+        scope,
+    )
     assert scope["fs"][0].__closure__ is None and [f() for f in scope["fs"]] == [2, 2, 2]
 
     def writes_only():

@@ -17,7 +17,11 @@ by_definition("subclass or mixin")
 
 @formula(ORDER)
 def check_order():
-    for A, B in ((lambda f: ("A", f), lambda f: ("B", f)), (lambda f: lambda x: f(x) + 1, lambda f: lambda x: 2 * f(x))):
+    for A, B in (
+        (lambda f: ("A", f), lambda f: ("B", f)),
+        (lambda f: lambda x: f(x) + 1, lambda f: lambda x: 2 * f(x)),
+    ):
+
         def plain(x):
             return x
 
@@ -96,7 +100,7 @@ def check_generator():
         return wrapper
 
     held = whole(modes)()
-    assert next(held) is False and not torch.is_grad_enabled()     # holds for the caller, too, until the generator goes on
+    assert next(held) is False and not torch.is_grad_enabled()  # holds for the caller, too, until the generator goes on
     assert list(held) == [] and torch.is_grad_enabled()
     library = torch.no_grad()(modes)()
     assert next(library) is False and torch.is_grad_enabled()
@@ -269,7 +273,7 @@ def check_what_runs_when():
     class Odd(metaclass=type("Meta", (type,), {"__len__": lambda cls: 7})):
         pass
 
-    assert Odd == 7                                   # any object may come back
+    assert Odd == 7  # any object may come back
 
 
 @holds("Python's own", "In PyTorch", "`@property`", "context manager (`with`)", "forward hook")
@@ -310,4 +314,4 @@ def check_ready_made():
     layer.register_forward_hook(lambda module, args, out: seen.append(out) or torch.full_like(out, 9))
     assert layer(torch.ones(1)) == 9 and len(seen) == 1 and other(torch.ones(1)) != 9
     layer.forward(torch.ones(1))
-    assert len(seen) == 1                             # only calls of the module, not of its forward
+    assert len(seen) == 1  # only calls of the module, not of its forward

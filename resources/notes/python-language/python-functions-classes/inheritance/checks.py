@@ -74,7 +74,7 @@ class D(B, C):
 
 
 @pitfall('"Cannot create a consistent method resolution order (MRO)"')
-@holds("Hybrid", "Does `super()` mean \"my base class\"?")
+@holds("Hybrid", 'Does `super()` mean "my base class"?')
 def check_diamond():
     stated("5", len(D.__mro__))
     assert D.__mro__ == (D, B, C, A, object) and D().chain() == ["D", "B", "C", "A"] and B().chain() == ["B", "A"]

@@ -25,11 +25,21 @@ def order_in_a_diamond() -> Figure:
     drawn, axes = plt.subplots(figsize=(5.6, 2.5))
     for one, place in PLACES.items():
         for base in one.__bases__:
-            axes.annotate("", PLACES[base], place, arrowprops={"arrowstyle": "->", "color": QUIET, "shrinkA": 20, "shrinkB": 28})
+            axes.annotate(
+                "", PLACES[base], place, arrowprops={"arrowstyle": "->", "color": QUIET, "shrinkA": 20, "shrinkB": 28}
+            )
     order = list(D.__mro__)
     for start, end in zip(order, order[1:]):
         bend = "arc3,rad=-0.35" if {start, end} != {B, C} else "arc3,rad=0"
-        style = {"arrowstyle": "->", "color": ORANGE, "linestyle": "--", "shrinkA": 20, "shrinkB": 26, "connectionstyle": bend, "linewidth": 1.5}
+        style = {
+            "arrowstyle": "->",
+            "color": ORANGE,
+            "linestyle": "--",
+            "shrinkA": 20,
+            "shrinkB": 26,
+            "connectionstyle": bend,
+            "linewidth": 1.5,
+        }
         axes.annotate("", PLACES[end], PLACES[start], arrowprops=style)
     for number, one in enumerate(order, start=1):
         axes.text(*PLACES[one], f"{number}  {one.__name__}", ha="center", va="center", color=BLUE, fontsize=11)

@@ -170,9 +170,9 @@ def check_zip():
         return list(first), list(second)
 
     assert left_over([1, 2, 3], [1], strict=False, refused=False) == ([3], [])
-    assert left_over([1, 2, 3], [1], strict=True, refused=True) == ([3], [])    # reported, but lost all the same
+    assert left_over([1, 2, 3], [1], strict=True, refused=True) == ([3], [])  # reported, but lost all the same
     assert left_over([1], [1, 2, 3], strict=False, refused=False) == ([], [2, 3])
-    assert left_over([1], [1, 2, 3], strict=True, refused=True) == ([], [3])    # strict takes one even then
+    assert left_over([1], [1, 2, 3], strict=True, refused=True) == ([], [3])  # strict takes one even then
 
 
 @pitfall("`shuffle=True` is refused for an `IterableDataset`")

@@ -178,7 +178,7 @@ def check_memory_that_is_still_referred_to():
     gc.collect()
     alive = {name: sum(mark() is not None for mark in marks) for name, marks in graphs.items()}
     assert alive == {"sum": 3, "sum of numbers": 0, "outputs": 3, "detached": 0}
-    assert torch.ones(1000)[:1].detach().untyped_storage().nbytes() == 4000      # a slice keeps the whole
+    assert torch.ones(1000)[:1].detach().untyped_storage().nbytes() == 4000  # a slice keeps the whole
 
     def fail():
         big = torch.ones(10)
@@ -248,7 +248,7 @@ def check_counting_without_the_collector():
     node.me = node
     seen = weakref.ref(node)
     del node
-    gc.collect()                                      # still works
+    gc.collect()  # still works
     gc.enable()
     assert seen() is None
 
@@ -295,7 +295,7 @@ def check_finalizers_in_cycles():
 def check_del_and_weak_references():
     x = y = Node()
     watch = weakref.ref(x)
-    assert sys.getrefcount(y) == 3                    # two names and the argument, not the weak reference
+    assert sys.getrefcount(y) == 3  # two names and the argument, not the weak reference
     del x
     assert watch() is y and sys.getrefcount(y) == 2
     del y
@@ -313,7 +313,7 @@ def check_generations():
 
     gc.disable()
     (aged, old), (reached, keep) = cycle(), cycle()
-    gc.collect()                                      # both survive, and are old from now on
+    gc.collect()  # both survive, and are old from now on
     young, new = cycle()
     del old, new
     gc.collect(0)

@@ -35,7 +35,18 @@ class Odd:
 
 def sample():
     nan = float("nan")
-    return [nan, float("nan"), 1, 1.0, True, 257, int("257"), "a", (nan,), *(Odd(random.randint(-1, 2), random.randint(0, 3)) for _ in range(8))]
+    return [
+        nan,
+        float("nan"),
+        1,
+        1.0,
+        True,
+        257,
+        int("257"),
+        "a",
+        (nan,),
+        *(Odd(random.randint(-1, 2), random.randint(0, 3)) for _ in range(8)),
+    ]
 
 
 @formula(LIST)
@@ -82,7 +93,7 @@ def check_worked_example():
 def check_identity():
     one, other, same = Odd(1, 1, like_all=True), Odd(2, 2, like_all=True), lambda a, b: a is b
     assert one == other and same(one, other) is False and same(one, one) is True
-    assert [i.opname for i in dis.get_instructions(same)][-2:] == ["IS_OP", "RETURN_VALUE"]     # no call
+    assert [i.opname for i in dis.get_instructions(same)][-2:] == ["IS_OP", "RETURN_VALUE"]  # no call
     alive = [[] for _ in range(100)]
     assert len({id(x) for x in alive}) == 100 and all(type(id(x)) is int for x in alive)
     assert ctypes.cast(id(one), ctypes.py_object).value is one
@@ -107,6 +118,7 @@ def check_facts():
             return "from the right"
 
     assert (Left() == Right()) == "from the right" and Left() != Left()
+
     class Special(Right):
         def __eq__(self, other):
             return "from the subclass"
@@ -115,7 +127,7 @@ def check_facts():
     for make in (np.array, torch.tensor):
         assert (make([1, 2]) == make([1, 3])).tolist() == [True, False]
     values = torch.tensor([5, 6, 7])
-    assert values[values == 6].tolist() == [6]      # a mask
+    assert values[values == 6].tolist() == [6]  # a mask
     a = torch.ones(3)
     assert a[1:].data_ptr() != a.data_ptr() and a[1:].untyped_storage().data_ptr() == a.untyped_storage().data_ptr()
     assert Plain.__eq__ is object.__eq__ and object.__eq__(one, Plain()) is NotImplemented

@@ -21,7 +21,13 @@ def identity_memory_and_values() -> Figure:
         counts.append(sum(map(sum, answers)))
         for row, answer in enumerate(answers):
             for column, true in enumerate(answer):
-                panel.plot(column, row, marker="s" if true else ".", markersize=16 if true else 4, color=BLUE if true else QUIET)
+                panel.plot(
+                    column,
+                    row,
+                    marker="s" if true else ".",
+                    markersize=16 if true else 4,
+                    color=BLUE if true else QUIET,
+                )
         panel.set_title(title)
         panel.set_xticks(range(4), tensors)
         panel.set_yticks(range(4), tensors)

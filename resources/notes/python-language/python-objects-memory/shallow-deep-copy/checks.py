@@ -56,10 +56,18 @@ def check_bytes_of_a_copied_model():
             model = nn.Sequential(tied, nn.BatchNorm1d(width), tied, nn.Linear(width, 1)).to(dtype)
             model(torch.randn(3, width, dtype=dtype)).sum().backward()
             new = copy.deepcopy(model)
-            fresh = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in (*new.parameters(), *new.buffers())}
+            fresh = {
+                t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
+                for t in (*new.parameters(), *new.buffers())
+            }
             theirs = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
             assert not theirs & set(fresh)
-            n_s = [(width * width + width, dtype.itemsize), (4 * width, dtype.itemsize), (1, 8), (width + 1, dtype.itemsize)]
+            n_s = [
+                (width * width + width, dtype.itemsize),
+                (4 * width, dtype.itemsize),
+                (1, 8),
+                (width + 1, dtype.itemsize),
+            ]
             assert sum(fresh.values()) == sum(n * s for n, s in n_s)
             assert all(p.grad is None for p in new.parameters()) and all(p.grad is not None for p in model.parameters())
     w = torch.ones(2, requires_grad=True)

@@ -6,7 +6,9 @@ from figure_style import BLUE, INK, ORANGE, QUIET, figure, plt
 
 
 def arrow(panel, start, end, colour) -> None:
-    panel.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 9, "shrinkB": 9, "linewidth": 1.3})
+    panel.annotate(
+        "", end, start, arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 9, "shrinkB": 9, "linewidth": 1.3}
+    )
 
 
 @figure("figure-copies.svg")

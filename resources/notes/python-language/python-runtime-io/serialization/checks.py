@@ -191,7 +191,7 @@ def check_renamed_modules_and_classes():
     named = pickle.dumps(old.Net)
     assert b"old_nets" in named and b"Net" in named and len(named) < 60
     assert b"check_bytes" in pickle.dumps(check_bytes_of_the_storages)
-    weights = saved(torch.load(whole, weights_only=False).state_dict())          # under the old code
+    weights = saved(torch.load(whole, weights_only=False).state_dict())  # under the old code
     whole.seek(0)
     NewNet = type("NewNet", (nn.Linear,), {"__module__": "new_nets"})
     assert pickle.loads(named) is old.Net

@@ -14,9 +14,7 @@ LENGTH = (
     r"\mathrm{len}(c) = \begin{cases} 1 & c < 2^{7} \\ 2 & 2^{7} \le c < 2^{11} \\ 3 & 2^{11} \le c < 2^{16} \\"
     r" 4 & 2^{16} \le c \le \mathtt{10FFFF}_{16} \end{cases}"
 )
-BITS = (
-    r"\big(224 + \lfloor c / 2^{12} \rfloor,\ \ 128 + \lfloor c / 2^{6} \rfloor \bmod 2^{6},\ \ 128 + c \bmod 2^{6}\big)"
-)
+BITS = r"\big(224 + \lfloor c / 2^{12} \rfloor,\ \ 128 + \lfloor c / 2^{6} \rfloor \bmod 2^{6},\ \ 128 + c \bmod 2^{6}\big)"
 
 
 by_definition("Is Unicode an encoding?")
@@ -24,7 +22,7 @@ sourced("PEP 686; Microsoft documentation, Code Page Identifiers (936)", "`open(
 sourced("WHATWG Encoding Standard, preface", "UTF-8")
 sourced("Java documentation of String; Microsoft documentation, Unicode in the Windows API", "UTF-16")
 sourced("ISO 8859-1, title: Latin alphabet No. 1", "Latin-1")
-sourced("Python 3.15 documentation of unicodedata", "Why is `len(\"👍🏽\")` 2?")
+sourced("Python 3.15 documentation of unicodedata", 'Why is `len("👍🏽")` 2?')
 sourced(
     "Radford et al., Language Models are Unsupervised Multitask Learners, section 2.2",
     "Why do models such as GPT-2 use byte-level BPE?",
@@ -127,7 +125,7 @@ def check_silent_garbage():
     assert original.decode("utf-8") == bad.encode("latin-1").decode("utf-8") == "你好é"
 
 
-@pitfall("\"锟斤拷\" in the data")
+@pitfall('"锟斤拷" in the data')
 def check_replacement_characters():
     source = "编码".encode("gbk")
     replaced = source.decode("utf-8", errors="replace")
@@ -138,13 +136,13 @@ def check_replacement_characters():
     assert source.decode("gbk") == "编码"
 
 
-@pitfall("A stream of tokens shows \"�\"")
+@pitfall('A stream of tokens shows "�"')
 def check_characters_cut_by_tokens():
     decoder = codecs.getincrementaldecoder("utf-8")()
     tokens = [b"\xe4\xb8", b"\xad", b"a"]
     assert "�" in "".join(one.decode("utf-8", errors="replace") for one in tokens)
     assert b"".join(tokens).decode("utf-8") == "".join(decoder.decode(one) for one in tokens) == "中a"
-    assert "�" in b"".join(tokens[:1]).decode("utf-8", errors="replace")    # together, but before the end
+    assert "�" in b"".join(tokens[:1]).decode("utf-8", errors="replace")  # together, but before the end
     lenient, broken = codecs.getincrementaldecoder("utf-8")("replace"), [b"\xe4\xb8", b"a", *tokens]
     raises(UnicodeDecodeError, lambda: [decoder.decode(one) for one in broken], "can't decode")
     assert [lenient.decode(one) for one in broken] == ["", "�a", "", "中", "a"]
@@ -169,7 +167,7 @@ def check_byte_order_mark():
     assert "\ufeff".encode("utf-8") == bytes.fromhex("EFBBBF") and b"id".decode("utf-8-sig") == "id"
 
 
-@holds("`str`", "`bytes`", "`s.encode(encoding=\"utf-8\")`", "`b.decode(encoding=\"utf-8\")`")
+@holds("`str`", "`bytes`", '`s.encode(encoding="utf-8")`', '`b.decode(encoding="utf-8")`')
 def check_the_two_types():
     text = "a中😀"
     data = text.encode()
@@ -189,7 +187,7 @@ def check_source_encoding():
     raises(SyntaxError, lambda: compile("x = '中'".encode("gbk"), "source", "exec"), "utf-8")
 
 
-@holds("Why is `len(\"👍🏽\")` 2?", "How many bytes has a Chinese character in UTF-8?")
+@holds('Why is `len("👍🏽")` 2?', "How many bytes has a Chinese character in UTF-8?")
 def check_other_facts():
     assert [unicodedata.name(one).split()[0] for one in "👍🏽"] == ["THUMBS", "EMOJI"]
     for c in range(0x110000):

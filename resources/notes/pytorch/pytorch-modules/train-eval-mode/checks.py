@@ -12,7 +12,9 @@ from torch import nn
 
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
-DROPOUT = r"\operatorname{Dropout}(x)_i = \begin{cases} m_i x_i / (1 - p) & \text{train} \\ x_i & \text{eval} \end{cases}"
+DROPOUT = (
+    r"\operatorname{Dropout}(x)_i = \begin{cases} m_i x_i / (1 - p) & \text{train} \\ x_i & \text{eval} \end{cases}"
+)
 BATCH_NORM = r"""
 \operatorname{BN}(x) = \gamma \, \frac{x - \mu}{\sqrt{v + \varepsilon}} + \beta, \qquad
 (\mu, v) = \begin{cases} (\mu_B, \sigma_B^2) & \text{train} \\ (\hat\mu, \hat v) & \text{eval} \end{cases}
@@ -44,7 +46,12 @@ def check_dropout():
 
 @formula(BATCH_NORM, UPDATE)
 def check_batch_norm():
-    for make, shape in [(nn.BatchNorm1d, (6, 3)), (nn.BatchNorm1d, (2, 3, 5)), (nn.BatchNorm2d, (4, 3, 2, 7)), (nn.BatchNorm3d, (2, 3, 2, 2, 2))]:
+    for make, shape in [
+        (nn.BatchNorm1d, (6, 3)),
+        (nn.BatchNorm1d, (2, 3, 5)),
+        (nn.BatchNorm2d, (4, 3, 2, 7)),
+        (nn.BatchNorm3d, (2, 3, 2, 2, 2)),
+    ]:
         layer = make(3, dtype=torch.float64)
         nn.init.normal_(layer.weight)
         nn.init.normal_(layer.bias)
@@ -101,6 +108,7 @@ def check_the_flag():
 
 def reacts(layer, *inputs):
     """Whether the output in train mode differs from the output in eval mode."""
+
     def result(out):
         return out[0] if isinstance(out, tuple) else out
 
@@ -112,17 +120,37 @@ def reacts(layer, *inputs):
 def check_who_reacts():
     x, image, steps = torch.randn(8, 6) * 3, torch.randn(4, 6, 5, 5) * 3, torch.randn(5, 4, 6)
     for layer, given in [
-        (nn.Dropout(), (x,)), (nn.Dropout1d(), (torch.randn(4, 6, 5),)), (nn.Dropout2d(), (image,)), (nn.Dropout3d(), (image[:, :, None],)),
-        (nn.AlphaDropout(), (x,)), (nn.FeatureAlphaDropout(), (image,)), (nn.RReLU(), (x,)),
-        (nn.BatchNorm1d(6), (x,)), (nn.BatchNorm2d(6), (image,)), (nn.BatchNorm3d(6), (image[:, :, None],)),
-        (nn.InstanceNorm2d(6, track_running_stats=True), (image,)), (nn.LSTM(6, 6, 2, dropout=0.5), (steps,)), (nn.GRU(6, 6, 2, dropout=0.5), (steps,)),
-        (nn.RNN(6, 6, 2, dropout=0.5), (steps,)), (nn.MultiheadAttention(6, 2, dropout=0.5), (steps, steps, steps)),
-        (nn.TransformerEncoderLayer(6, 2, 12), (steps,)), (nn.TransformerDecoderLayer(6, 2, 12), (steps, steps)),
+        (nn.Dropout(), (x,)),
+        (nn.Dropout1d(), (torch.randn(4, 6, 5),)),
+        (nn.Dropout2d(), (image,)),
+        (nn.Dropout3d(), (image[:, :, None],)),
+        (nn.AlphaDropout(), (x,)),
+        (nn.FeatureAlphaDropout(), (image,)),
+        (nn.RReLU(), (x,)),
+        (nn.BatchNorm1d(6), (x,)),
+        (nn.BatchNorm2d(6), (image,)),
+        (nn.BatchNorm3d(6), (image[:, :, None],)),
+        (nn.InstanceNorm2d(6, track_running_stats=True), (image,)),
+        (nn.LSTM(6, 6, 2, dropout=0.5), (steps,)),
+        (nn.GRU(6, 6, 2, dropout=0.5), (steps,)),
+        (nn.RNN(6, 6, 2, dropout=0.5), (steps,)),
+        (nn.MultiheadAttention(6, 2, dropout=0.5), (steps, steps, steps)),
+        (nn.TransformerEncoderLayer(6, 2, 12), (steps,)),
+        (nn.TransformerDecoderLayer(6, 2, 12), (steps, steps)),
     ]:
         assert reacts(layer, *given), layer
     for layer, given in [
-        (nn.Linear(6, 6), x), (nn.Conv2d(6, 6, 3), image), (nn.Embedding(9, 4), torch.arange(9)), (nn.ReLU(), x), (nn.GELU(), x), (nn.Softmax(-1), x),
-        (nn.LayerNorm(6), x), (nn.GroupNorm(2, 6), image), (nn.InstanceNorm2d(6), image), (nn.LSTM(6, 6), steps), (nn.MultiheadAttention(6, 2), None),
+        (nn.Linear(6, 6), x),
+        (nn.Conv2d(6, 6, 3), image),
+        (nn.Embedding(9, 4), torch.arange(9)),
+        (nn.ReLU(), x),
+        (nn.GELU(), x),
+        (nn.Softmax(-1), x),
+        (nn.LayerNorm(6), x),
+        (nn.GroupNorm(2, 6), image),
+        (nn.InstanceNorm2d(6), image),
+        (nn.LSTM(6, 6), steps),
+        (nn.MultiheadAttention(6, 2), None),
     ]:
         assert not reacts(layer, *((steps,) * 3 if given is None else (given,))), layer
 
@@ -186,7 +214,7 @@ def distance_to_the_truth(batches, size):
     return ((layer.running_mean - 5) / 2).square().mean().sqrt(), ((layer.running_var - 4) / 4).square().mean().sqrt()
 
 
-@pitfall("\"`eval()` turns batch norm off\", yet the outputs jump")
+@pitfall('"`eval()` turns batch norm off", yet the outputs jump')
 def check_poor_running_statistics():
     norm, x = nn.BatchNorm1d(20), 5 + 2 * torch.randn(64, 20)
     trained = norm(x)
@@ -205,7 +233,7 @@ def check_poor_running_statistics():
     assert not torch.allclose(*alone, atol=0.1)
 
 
-@pitfall("\"No gradients in eval mode\", yet validation runs out of memory")
+@pitfall('"No gradients in eval mode", yet validation runs out of memory')
 def check_memory_of_validation():
     model, x, kept = nn.Sequential(nn.Linear(30, 30), nn.ReLU(), nn.Linear(30, 1)).eval(), torch.randn(8, 30), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
@@ -306,7 +334,7 @@ def check_models_that_return_something_else():
             assert isinstance(model.train()(x), tuple) and isinstance(model.eval()(x), torch.Tensor)
         bare = torchvision.models.googlenet(weights=None, init_weights=False, aux_logits=False)
         assert isinstance(bare.train()(torch.zeros(2, 3, 224, 224)), torch.Tensor)
-    assert "aux_logits\", False)" in inspect.getsource(torchvision.models.googlenet)     # the default with weights
+    assert 'aux_logits", False)' in inspect.getsource(torchvision.models.googlenet)  # the default with weights
     detection = torchvision.models.detection
     detector = detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
     images = [torch.rand(3, 32, 32) for _ in range(2)]
@@ -324,7 +352,10 @@ def check_fast_path_of_the_encoder():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2).eval()
-        x, padded = torch.randn(2, 5, 8), torch.tensor([[False, False, False, True, True], [False, False, False, False, True]])
+        x, padded = (
+            torch.randn(2, 5, 8),
+            torch.tensor([[False, False, False, True, True], [False, False, False, False, True]]),
+        )
         with_graph = model(x, src_key_padding_mask=padded)
         with torch.no_grad():
             without = model(x, src_key_padding_mask=padded)

@@ -40,8 +40,19 @@ def blocks(depth, width):
 
 @formula(FLAG)
 def check_flag_rule():
-    modes = [(contextlib.nullcontext, True), (torch.enable_grad, True), (torch.no_grad, False), (torch.inference_mode, False)]
-    operations = [torch.add, torch.mul, torch.matmul, lambda a, b: torch.cat([a, b]), lambda a, b: (a * 2).exp() + b.sum()]
+    modes = [
+        (contextlib.nullcontext, True),
+        (torch.enable_grad, True),
+        (torch.no_grad, False),
+        (torch.inference_mode, False),
+    ]
+    operations = [
+        torch.add,
+        torch.mul,
+        torch.matmul,
+        lambda a, b: torch.cat([a, b]),
+        lambda a, b: (a * 2).exp() + b.sum(),
+    ]
     for shape in [(1, 1), (2, 2), (5, 5)]:
         for first in (False, True):
             for second in (False, True):
@@ -99,7 +110,9 @@ def check_fused_paths():
     recorded = encoder(x, mask=soft).detach()
     with torch.no_grad():
         fused = encoder(x, mask=soft)
-        assert torch.allclose(fused, encoder(x, mask=soft != 0), atol=1e-5) and not torch.allclose(fused, recorded, atol=1e-3)
+        assert torch.allclose(fused, encoder(x, mask=soft != 0), atol=1e-5) and not torch.allclose(
+            fused, recorded, atol=1e-3
+        )
     attention, everything = nn.MultiheadAttention(16, 2, batch_first=True).eval(), torch.ones(2, 5, dtype=torch.bool)
     attend = lambda: attention(x, x, x, key_padding_mask=everything, need_weights=False)[0]
     recorded = attend()
@@ -150,7 +163,10 @@ def check_enable_grad_inside():
 @holds("Same in train and eval?", "`model.eval()`", "`torch.inference_mode()`")
 @pitfall("Validation runs out of memory although `model.eval()` is called")
 def check_eval_does_not_touch_autograd():
-    model, x = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1)).eval(), torch.randn(4, 3)
+    model, x = (
+        nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1)).eval(),
+        torch.randn(4, 3),
+    )
     model(x).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
     assert held(model, x, contextlib.nullcontext()) >= 2 * 4 * x.numel() and held(model, x, torch.inference_mode()) == 0
@@ -243,7 +259,7 @@ def check_update_step():
     with torch.no_grad():
         update()
     assert w.requires_grad and torch.allclose(w.detach(), torch.full((2,), 0.9))
-    (w * w).sum().backward()      # the update was not recorded, w is still a leaf
+    (w * w).sum().backward()  # the update was not recorded, w is still a leaf
     assert w.is_leaf and torch.equal(w.grad, 2 * w.detach())
 
 

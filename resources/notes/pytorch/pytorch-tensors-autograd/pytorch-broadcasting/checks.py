@@ -16,7 +16,7 @@ STRETCH = r"""
 \frac{\partial L}{\partial a_p} = \sum_{i:\; m i = p} \frac{\partial L}{\partial \tilde a_i}
 """
 
-by_definition("Same in train and eval?")    # no module, no mode
+by_definition("Same in train and eval?")  # no module, no mode
 
 
 def common_shape(a, b):
@@ -133,7 +133,7 @@ def check_other_claims():
     assert torch.ones(3, 4).masked_fill(torch.zeros(4, dtype=torch.bool), 0).shape == (3, 4)
     assert torch.where(torch.ones(3, 1, dtype=torch.bool), torch.ones(4), 0.0).shape == (3, 4)
     assert (torch.empty(2, 1, 3, 4) @ torch.empty(5, 4, 6)).shape == (2, 5, 3, 6)
-    raises(RuntimeError, lambda: torch.empty(3, 1) @ torch.empty(4, 6))    # the last two are not stretched
+    raises(RuntimeError, lambda: torch.empty(3, 1) @ torch.empty(4, 6))  # the last two are not stretched
     assert (torch.zeros(3, 1) < torch.ones(4)).shape == (3, 4) and bool((torch.zeros(3, 1) < torch.ones(4)).all())
     images, mean = torch.randn(2, 3, 5, 5), torch.randn(3)
     raises(RuntimeError, lambda: images - mean, "must match the size")

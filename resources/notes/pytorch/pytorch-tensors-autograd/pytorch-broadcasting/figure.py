@@ -33,8 +33,16 @@ def a_forgotten_axis_fits_the_mean() -> Figure:
     for i in range(4):
         for j in range(4):
             right_pair = i == j
-            grid.text(j, i, f"{table[i, j]:.0f}", ha="center", va="center", color=BLUE if right_pair else ORANGE,
-                      fontweight="bold" if right_pair else "normal", fontsize=12)
+            grid.text(
+                j,
+                i,
+                f"{table[i, j]:.0f}",
+                ha="center",
+                va="center",
+                color=BLUE if right_pair else ORANGE,
+                fontweight="bold" if right_pair else "normal",
+                fontsize=12,
+            )
     grid.set_xlim(-0.6, 3.6)
     grid.set_ylim(3.6, -0.6)
     grid.set_xticks(range(4), ["0", "1", "2", "3"])

@@ -39,7 +39,7 @@ def check_full_backward_hook():
         upstream = torch.randn(batch, k, dtype=torch.float64)
         (layer(X) * upstream).sum().backward()
         assert all(type(part) is tuple and len(part) == 1 for part in seen[0])
-        ((x_bar,), (y_bar,)), = seen
+        (((x_bar,), (y_bar,)),) = seen
         np.testing.assert_allclose(y_bar.numpy(), upstream.numpy())
         np.testing.assert_allclose(x_bar.numpy(), upstream.numpy() @ layer.weight.detach().numpy(), rtol=1e-9)
         weight = upstream.numpy().T @ X.detach().numpy()
@@ -197,7 +197,8 @@ def check_what_is_stored():
 
 
 @holds(
-    "Are hooks saved with the model?", "How would you find the layer that produces the first NaN?",
+    "Are hooks saved with the model?",
+    "How would you find the layer that produces the first NaN?",
     "`torchvision`'s `create_feature_extractor`",
 )
 def check_remaining_claims():
@@ -282,7 +283,8 @@ def check_every_kind():
             log.clear()
             handle = getattr(layer, name)(look)
             assert torch.equal(layer(x), plain) and torch.equal(
-                torch.autograd.grad(layer(x).sum(), x)[0], torch.autograd.grad(plain.sum(), x, retain_graph=True)[0])
+                torch.autograd.grad(layer(x).sum(), x)[0], torch.autograd.grad(plain.sum(), x, retain_graph=True)[0]
+            )
             assert log and log[0][0] is layer and all(isinstance(part, tuple) for part in log[0][1:2])
             handle.remove()
             log.clear()
@@ -317,13 +319,13 @@ def check_what_gradients_are_seen():
     score.backward()
     assert torch.equal(seen["inputs"], x.grad)
     slopes = head.weight[1].view(1, 3, 1, 1).expand(1, 3, 4, 4) / 16
-    assert torch.allclose(seen["outputs"], slopes)    # what Grad-CAM averages
+    assert torch.allclose(seen["outputs"], slopes)  # what Grad-CAM averages
     x, printed = torch.ones(2, requires_grad=True), []
     a, b = x * 3, x * 50
     a.register_hook(printed.append)
     b.register_hook(lambda g: g.clamp(max=0.1))
     (a + b).sum().backward()
-    assert printed[0].tolist() == [1, 1] and torch.allclose(x.grad, torch.tensor(3 + 5.0))    # clipped on one path
+    assert printed[0].tolist() == [1, 1] and torch.allclose(x.grad, torch.tensor(3 + 5.0))  # clipped on one path
 
 
 @holds("`register_post_accumulate_grad_hook`")

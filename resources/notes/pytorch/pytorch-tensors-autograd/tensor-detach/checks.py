@@ -7,9 +7,11 @@ from torch import nn
 from note_checks import by_definition, check, formula, holds, pitfall, quietly, raises, sourced, stated
 
 STOP = r"\mathrm{sg}(x) = x, \qquad \frac{\partial\,\mathrm{sg}(x)}{\partial x} = 0"
-STRAIGHT = r"y = x + \mathrm{sg}\big(q(x) - x\big) \quad\Rightarrow\quad y = q(x), \qquad \frac{\partial y}{\partial x} = 1"
+STRAIGHT = (
+    r"y = x + \mathrm{sg}\big(q(x) - x\big) \quad\Rightarrow\quad y = q(x), \qquad \frac{\partial y}{\partial x} = 1"
+)
 
-by_definition("Same in train and eval?")    # a method of tensors, no mode
+by_definition("Same in train and eval?")  # a method of tensors, no mode
 sourced(
     "SimSiam, arXiv 2011.10566, section 4.1: without the stop-gradient the outputs collapse",
     "Why does the target of a self-distillation loss get detached?",
@@ -165,7 +167,7 @@ def check_clone_and_leaves():
     raises(RuntimeError, view.numpy, "Can't call numpy() on Tensor that requires grad")
 
 
-@pitfall("\"Can't call numpy() on Tensor that requires grad\"")
+@pitfall('"Can\'t call numpy() on Tensor that requires grad"')
 def check_numpy():
     x = torch.tensor([2.0], requires_grad=True)
     raises(RuntimeError, x.numpy, "Can't call numpy() on Tensor that requires grad")
@@ -220,7 +222,7 @@ def check_what_detach_returns():
                 assert d.untyped_storage().data_ptr() == y.untyped_storage().data_ptr()
     x = torch.ones(3, requires_grad=True)
     y = x * 2
-    (y.detach() * 5 + y).sum().backward()    # one of two paths is stopped
+    (y.detach() * 5 + y).sum().backward()  # one of two paths is stopped
     assert x.grad.tolist() == [2, 2, 2]
 
 

@@ -18,7 +18,10 @@ def sizes(N, K):
 
 sourced(
     "torch.nn.DataParallel's documentation and its forward(): scatter, replicate, parallel_apply (threads), gather",
-    "Input → output", "Splitting", "Parameters", "`nn.DataParallel`",
+    "Input → output",
+    "Splitting",
+    "Parameters",
+    "`nn.DataParallel`",
 )
 sourced("DistributedDataParallel's documentation; its paper, arXiv 2006.15704", "`DistributedDataParallel`")
 sourced("FSDP documentation: weights gathered from shards, gradients reduced to shards; large models", "FSDP")
@@ -66,8 +69,12 @@ def check_wrapper():
 
     defaults = {n: p.default for n, p in inspect.signature(nn.DataParallel.__init__).parameters.items()}
     assert defaults["device_ids"] is None and defaults["output_device"] is None and defaults["dim"] == 0
-    assert "recommended to use" in nn.DataParallel.__doc__ and "replicated" in nn.DataParallel.__doc__ and "are summed" in nn.DataParallel.__doc__
-    assert "training" not in inspect.getsource(nn.DataParallel.forward)    # no branch by mode
+    assert (
+        "recommended to use" in nn.DataParallel.__doc__
+        and "replicated" in nn.DataParallel.__doc__
+        and "are summed" in nn.DataParallel.__doc__
+    )
+    assert "training" not in inspect.getsource(nn.DataParallel.forward)  # no branch by mode
     model = nn.Linear(2, 2)
     if not torch.cuda.is_available():
         x = torch.randn(3, 2)
@@ -225,7 +232,7 @@ def check_batch_size():
         sampler = torch.utils.data.DistributedSampler(data, num_replicas=4, rank=rank)
         assert {len(batch) for batch in torch.utils.data.DataLoader(data, batch_size=8, sampler=sampler)} == {8}
     batch = next(iter(torch.utils.data.DataLoader(torch.randn(64, 3), batch_size=8)))
-    assert [len(part) for part in batch.chunk(4)] == [2] * 4    # DataParallel splits the loader's batch
+    assert [len(part) for part in batch.chunk(4)] == [2] * 4  # DataParallel splits the loader's batch
     model = nn.Linear(3, 1)
     of = lambda outputs: torch.autograd.grad(outputs.square().mean(), model.weight)[0]
     # the gradient of the unchanged batch is unchanged: so the rate can be

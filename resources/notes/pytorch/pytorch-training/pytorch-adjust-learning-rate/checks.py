@@ -9,7 +9,7 @@ from trainings import handwritten_digits
 MOMENTUM = r"v_t = \mu\,v_{t-1} + g_t, \qquad \theta_t = \theta_{t-1} - \eta_t\,v_t"
 LAYERS = r"\eta_l = \eta\,\xi^{\,L-l}"
 
-by_definition("Same in train and eval?")    # an optimizer has no train() and no eval()
+by_definition("Same in train and eval?")  # an optimizer has no train() and no eval()
 
 
 @formula(MOMENTUM)
@@ -36,7 +36,9 @@ def check_layer_rates():
     for L, xi, eta in [(4, 0.5, 0.001), (3, 0.9, 0.1)]:
         layers = [nn.Linear(2, 2, dtype=torch.float64) for _ in range(L)]
         before = [layer.weight.detach().clone() for layer in layers]
-        optimizer = torch.optim.SGD([{"params": m.parameters(), "lr": eta * xi ** (L - l)} for l, m in enumerate(layers, 1)])
+        optimizer = torch.optim.SGD(
+            [{"params": m.parameters(), "lr": eta * xi ** (L - l)} for l, m in enumerate(layers, 1)]
+        )
         for layer in layers:
             layer.weight.grad = torch.ones(2, 2, dtype=torch.float64)
         optimizer.step()
@@ -118,7 +120,10 @@ def check_scheduler_overwrites():
 
 @pitfall("A group added later is scheduled wrongly")
 def check_late_group():
-    for make in (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 10), lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t)):
+    for make in (
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 10),
+        lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t),
+    ):
         optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
         scheduler = make(optimizer)
         optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 1.0})
@@ -272,7 +277,7 @@ def check_a_rate_of_zero_is_not_freezing():
         assert all(torch.equal(p, old) for p, old in zip(layer[:2].parameters(), before))
         for p in layer[:2].parameters():
             assert (p.grad is None) == frozen and ("momentum_buffer" in optimizer.state[p]) == (not frozen)
-        assert layer[1].running_mean.abs().max() > 0    # BatchNorm's statistics moved, frozen or not
+        assert layer[1].running_mean.abs().max() > 0  # BatchNorm's statistics moved, frozen or not
 
 
 @holds("groups with their own `weight_decay`")

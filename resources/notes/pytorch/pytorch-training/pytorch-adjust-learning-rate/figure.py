@@ -52,7 +52,9 @@ def groups_and_memory() -> Figure:
     left.set_ylim(0, 1.45)
     left.legend(loc="upper left")
     right.semilogy([head for head, _ in seen], color=BLUE, drawstyle="steps-post", label="head")
-    right.semilogy([body for _, body in seen], color=ORANGE, linestyle=(0, (4, 2)), drawstyle="steps-post", label="body")
+    right.semilogy(
+        [body for _, body in seen], color=ORANGE, linestyle=(0, (4, 2)), drawstyle="steps-post", label="body"
+    )
     right.set_xlabel("step")
     right.set_ylabel("rate of the group")
     right.legend(loc="upper right")

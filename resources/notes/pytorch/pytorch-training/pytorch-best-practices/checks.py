@@ -16,7 +16,7 @@ from note_checks import by_definition, check, figure_of, formula, holds, pitfall
 STATE = r"s_{t+1} = \Phi(s_t), \qquad s = (\theta,\ \text{optimizer},\ \text{scheduler},\ \text{random state},\ t)"
 BYTES = r"M = 4\,P\,(1 + k)\ \text{bytes}"
 
-by_definition("Layout", "make the model faster last", "What can a log hold besides the loss?")    # advice
+by_definition("Layout", "make the model faster last", "What can a log hold besides the loss?")  # advice
 
 
 def setup(kind=torch.optim.Adam):
@@ -75,8 +75,13 @@ def check_weights_alone_make_the_loss_jump():
 
 @formula(BYTES)
 def check_bytes():
-    options = [(0, lambda p: torch.optim.SGD(p, 0.1)), (1, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
-               (2, torch.optim.Adam), (2, torch.optim.AdamW), (3, lambda p: torch.optim.Adam(p, amsgrad=True))]
+    options = [
+        (0, lambda p: torch.optim.SGD(p, 0.1)),
+        (1, lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+        (2, torch.optim.Adam),
+        (2, torch.optim.AdamW),
+        (3, lambda p: torch.optim.Adam(p, amsgrad=True)),
+    ]
     for width in (8, 40):
         for k, make in options:
             model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3))
@@ -84,7 +89,12 @@ def check_bytes():
             model(torch.randn(2, width)).sum().backward()
             optimizer.step()
             P = sum(p.numel() for p in model.parameters())
-            state = [t for s in optimizer.state_dict()["state"].values() for t in s.values() if torch.is_tensor(t) and t.dim()]
+            state = [
+                t
+                for s in optimizer.state_dict()["state"].values()
+                for t in s.values()
+                if torch.is_tensor(t) and t.dim()
+            ]
             assert sum(t.nbytes for t in model.state_dict().values()) + sum(t.nbytes for t in state) == 4 * P * (1 + k)
 
 
@@ -203,7 +213,7 @@ def check_the_seed_comes_before_the_model():
     for _ in range(2):
         torch.manual_seed(0)
         found.append((random.random(), np.random.rand(), torch.rand(()).item()))
-    assert [a == b for a, b in zip(*found)] == [False, False, True]    # torch's seed alone leaves the others
+    assert [a == b for a, b in zip(*found)] == [False, False, True]  # torch's seed alone leaves the others
     tensors = {"a": torch.ones(2, 3, dtype=torch.float16), "b": torch.tensor(True), "c": torch.zeros(0).long()}
     file = saved(tensors)
     file.seek(0)
@@ -214,7 +224,7 @@ def check_the_seed_comes_before_the_model():
 def check_a_class_that_moved():
     import inspect
 
-    assert inspect.signature(torch.load).parameters["weights_only"].default is None    # None stands for True:
+    assert inspect.signature(torch.load).parameters["weights_only"].default is None  # None stands for True:
     module = types.ModuleType("old_place")
     exec("from torch import nn\nclass Net(nn.Linear):\n    pass", module.__dict__)
     sys.modules["old_place"] = module
@@ -235,7 +245,7 @@ def check_a_class_that_moved():
 def check_modes():
     model = nn.Sequential(nn.Linear(8, 64), nn.Dropout(0.5), nn.Linear(64, 1))
     x = torch.randn(16, 8)
-    assert not torch.equal(model.train()(x), model(x))    # dropout is measured too
+    assert not torch.equal(model.train()(x), model(x))  # dropout is measured too
     model.eval()
     with torch.inference_mode():
         first, second = model(x), model(x)
@@ -260,8 +270,8 @@ def check_one_batch():
 
         right = lambda p: (p.squeeze(1) - y).square().mean()
         assert left(right) < 0.02
-        assert left(lambda p: (p - y).square().mean()) > 0.1    # shapes (8, 1) and (8,)
-        assert left(lambda p: -right(p).clamp(max=50)) > 1      # a loss of the wrong sign
+        assert left(lambda p: (p - y).square().mean()) > 0.1  # shapes (8, 1) and (8,)
+        assert left(lambda p: -right(p).clamp(max=50)) > 1  # a loss of the wrong sign
         assert left(right, frozen=True) > 0.1
 
 

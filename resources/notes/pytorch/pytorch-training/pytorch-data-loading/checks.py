@@ -14,8 +14,16 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import (
-    BatchSampler, DataLoader, Dataset, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler,
-    TensorDataset, WeightedRandomSampler, get_worker_info,
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    get_worker_info,
 )
 
 from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
@@ -23,7 +31,7 @@ from note_checks import by_definition, formula, holds, pitfall, raises, sourced,
 BATCHES = r"B = \begin{cases} \lceil N / b \rceil & \text{drop last = False} \\ \lfloor N / b \rfloor & \text{drop last = True} \end{cases}"
 WEIGHTED = r"P(i) = \frac{w_i}{\sum_{j=1}^{N} w_j}"
 
-by_definition("Same in train and eval?")    # the loader has neither train() nor eval()
+by_definition("Same in train and eval?")  # the loader has neither train() nor eval()
 sourced("torch.utils.data, memory pinning; CUDA semantics, pinned memory buffers", "What does `pin_memory=True` do?")
 
 
@@ -63,7 +71,10 @@ def check_worked_example():
 
 
 @holds(
-    "`Sampler` → `BatchSampler`", "Output of the loader", "Defaults", "`RandomSampler` (`shuffle=True`)",
+    "`Sampler` → `BatchSampler`",
+    "Output of the loader",
+    "Defaults",
+    "`RandomSampler` (`shuffle=True`)",
     "Does `shuffle=True` give the same order every epoch?",
 )
 def check_contract():
@@ -94,7 +105,12 @@ class Numbers(Dataset):
         return 2
 
     def __getitem__(self, i):
-        return [int(self.own.integers(10**9)), int(np.random.randint(10**9)), random.randrange(10**9), int(torch.randint(10**9, ()))]
+        return [
+            int(self.own.integers(10**9)),
+            int(np.random.randint(10**9)),
+            random.randrange(10**9),
+            int(torch.randint(10**9, ())),
+        ]
 
 
 def own_generator(worker):
@@ -118,7 +134,7 @@ def check_seeds_of_workers():
     assert len({int(row[0]) for _ in range(2) for row in loader}) == 4
     rows = DataLoader(Numbers(), num_workers=2, worker_init_fn=old_generator)
     assert len({int(row[0]) for _ in range(2) for row in rows}) == 4
-    assert len({int(row[3]) for _ in range(2) for row in DataLoader(Numbers(), num_workers=2)}) == 4    # torch
+    assert len({int(row[3]) for _ in range(2) for row in DataLoader(Numbers(), num_workers=2)}) == 4  # torch
     raises(ValueError, lambda: np.random.RandomState(2**32 + 1), "Seed must be between 0 and 2**32 - 1")
     fail = lambda worker: 1 / 0
     assert len(list(DataLoader(Numbers(), worker_init_fn=fail))) == 2
@@ -160,7 +176,7 @@ def check_errors():
 @pitfall('"Expected more than 1 value per channel when training"')
 def check_a_last_batch_of_one():
     data, model = TensorDataset(torch.randn(9, 3)), nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    run = lambda **options: [model(x) for x, in DataLoader(data, batch_size=4, **options)]
+    run = lambda **options: [model(x) for (x,) in DataLoader(data, batch_size=4, **options)]
     raises(ValueError, run, "Expected more than 1 value per channel when training")
     assert sum(len(y) for y in run(drop_last=True)) == 8
     model.eval()
@@ -270,7 +286,7 @@ def check_sorted_batches():
             with torch.no_grad():
                 [p.sub_(0.1 * p.grad) for p in model.parameters()]
         if not shuffle:
-            assert model(part).softmax(1)[:, 0].mean() > max(0.7, before)    # class 0 was all that was seen
+            assert model(part).softmax(1)[:, 0].mean() > max(0.7, before)  # class 0 was all that was seen
         gap = (part.mean(0) - x.mean(0)).abs().max()
         assert gap > 3 if not shuffle else gap < 2.5, gap
 

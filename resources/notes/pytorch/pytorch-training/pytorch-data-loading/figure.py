@@ -17,7 +17,10 @@ def the_sampler_is_the_order() -> Figure:
         "WeightedRandomSampler": list(WeightedRandomSampler(weights, 100, generator=generator)),
     }
     shares = {name: float(labels[order].float().mean()) for name, order in orders.items()}
-    assert shares["SequentialSampler"] == shares["RandomSampler"] == labels.float().mean() and 0.4 < shares["WeightedRandomSampler"] < 0.6
+    assert (
+        shares["SequentialSampler"] == shares["RandomSampler"] == labels.float().mean()
+        and 0.4 < shares["WeightedRandomSampler"] < 0.6
+    )
     assert orders["SequentialSampler"] == sorted(orders["RandomSampler"]) == list(range(100))
 
     drawn, panels = plt.subplots(1, 3, sharey=True)

@@ -17,8 +17,12 @@ z_u^\top c_v = \ln \left( \frac{\mathrm{vol}}{b\, T} \sum_{r=1}^{T} \left( D^{-1
 """
 by_definition("Input", "Output", "Same in train and eval?", "GNN")
 sourced("PyTorch Geometric documentation of Node2Vec: p=1.0, q=1.0", "Defaults")
-sourced("DeepWalk, arXiv 1403.6652 (truncated walks as sentences) and node2vec, arXiv 1607.00653, abstracts",
-        "DeepWalk", "node2vec", "What does word2vec have to do with it?")
+sourced(
+    "DeepWalk, arXiv 1403.6652 (truncated walks as sentences) and node2vec, arXiv 1607.00653, abstracts",
+    "DeepWalk",
+    "node2vec",
+    "What does word2vec have to do with it?",
+)
 sourced("LINE, arXiv 1503.03578: first-order proximity by edges, second-order by shared neighbours", "LINE")
 sourced("GraphSAGE, arXiv 1706.02216, abstract: unseen nodes from features", "What about a node added later?")
 KITE = np.array([[0, 1, 1, 0], [1, 0, 1, 0], [1, 1, 0, 1], [0, 0, 1, 0]], dtype=float)
@@ -50,12 +54,20 @@ def check_node2vec_step():
 @formula(SKIP_GRAM)
 def check_skip_gram_loss():
     for b, d in ((1, 3), (5, 8)):
-        z, c, noise = torch.randn(d, dtype=torch.float64), torch.randn(d, dtype=torch.float64), torch.randn(b, d, dtype=torch.float64)
+        z, c, noise = (
+            torch.randn(d, dtype=torch.float64),
+            torch.randn(d, dtype=torch.float64),
+            torch.randn(b, d, dtype=torch.float64),
+        )
         sigma = lambda a: 1 / (1 + math.exp(-a))
-        ours = -math.log(sigma(float(z.numpy() @ c.numpy()))) - sum(math.log(sigma(-float(z.numpy() @ row.numpy()))) for row in noise)
+        ours = -math.log(sigma(float(z.numpy() @ c.numpy()))) - sum(
+            math.log(sigma(-float(z.numpy() @ row.numpy()))) for row in noise
+        )
         logits = torch.cat([(z @ c)[None], noise @ z])
         labels = torch.tensor([1.0] + [0.0] * b, dtype=torch.float64)
-        np.testing.assert_allclose(ours, F.binary_cross_entropy_with_logits(logits, labels, reduction="sum").item(), rtol=1e-9)
+        np.testing.assert_allclose(
+            ours, F.binary_cross_entropy_with_logits(logits, labels, reduction="sum").item(), rtol=1e-9
+        )
 
 
 def target(A, T, b):
@@ -70,13 +82,20 @@ def target(A, T, b):
 def check_optimum():
     """The expected loss over all pairs of a stationary walk has gradient zero at the stated matrix."""
     torch.manual_seed(0)
-    for A, T, b in ((KITE, 3, 1), (KITE, 2, 5), (np.ones((5, 5)) - np.eye(5) + np.diag([1.0, 0, 0, 0], 1) + np.diag([1.0, 0, 0, 0], -1), 2, 3)):
+    for A, T, b in (
+        (KITE, 3, 1),
+        (KITE, 2, 5),
+        (np.ones((5, 5)) - np.eye(5) + np.diag([1.0, 0, 0, 0], 1) + np.diag([1.0, 0, 0, 0], -1), 2, 3),
+    ):
         d = A.sum(1)
         visits = d / d.sum()
         joint = sum(visits[:, None] * np.linalg.matrix_power(A / d[:, None], r) for r in range(1, T + 1)) / T
         assert (joint > 0).all()
         x = torch.tensor(target(A, T, b), requires_grad=True)
-        loss = -(torch.tensor(joint) * F.logsigmoid(x)).sum() - b * (torch.tensor(np.outer(visits, visits)) * F.logsigmoid(-x)).sum()
+        loss = (
+            -(torch.tensor(joint) * F.logsigmoid(x)).sum()
+            - b * (torch.tensor(np.outer(visits, visits)) * F.logsigmoid(-x)).sum()
+        )
         gradient = torch.autograd.grad(loss, x)[0]
         assert gradient.abs().max() < 1e-12
 
@@ -211,7 +230,7 @@ def check_distant_hubs_are_not_alike():
     z = vectors[:, :8] * np.sqrt(values[:8])
     alike = lambda i, j: z[i] @ z[j] / np.linalg.norm(z[i]) / np.linalg.norm(z[j])
     assert alike(0, 1) < 0.1 and alike(0, 2) > 0.7
-    assert A.sum(1)[0] == A.sum(1)[1] == 11 > 3 * np.sort(A.sum(1))[-3]    # the degree does show the role
+    assert A.sum(1)[0] == A.sum(1)[1] == 11 > 3 * np.sort(A.sum(1))[-3]  # the degree does show the role
 
 
 @holds("Why does the loss have negatives?")
@@ -222,7 +241,7 @@ def check_rotation_and_no_negatives():
     one = F.normalize(torch.randn(4, dtype=torch.float64), dim=0)
     without, with_negatives = [], []
     for length in (1.0, 2.0, 3.0):
-        score = (z * 0 + length * one) @ (c * 0 + length * one).T    # every vector the same
+        score = (z * 0 + length * one) @ (c * 0 + length * one).T  # every vector the same
         without.append(-F.logsigmoid(score).mean().item())
         with_negatives.append((-F.logsigmoid(score) - F.logsigmoid(-score)).mean().item())
     assert without[0] > without[1] > without[2] and with_negatives[0] < with_negatives[1] < with_negatives[2]
@@ -259,7 +278,7 @@ def check_factorization_and_a_late_node():
         A, label = communities(seed)
         matrix = target(A, 3, 1)
         assert matrix.shape == (90, 90) and np.array_equal(factorized(A), factorized(A))
-        for late in (5, 40, 80):    # a node that comes later: its neighbours' mean is near its community
+        for late in (5, 40, 80):  # a node that comes later: its neighbours' mean is near its community
             rest = np.delete(np.arange(90), late)
             z = factorized(A[np.ix_(rest, rest)])
             assert len(z) == 89

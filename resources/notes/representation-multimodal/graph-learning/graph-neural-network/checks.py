@@ -68,13 +68,17 @@ def check_message_passing():
         A[0, 1] = A[1, 0] = 1
         psi, phi = nn.Linear(4, 3).double(), nn.Linear(7, 2).double()
         target, source = A.nonzero().T
-        gathered = torch.zeros(9, 3, dtype=torch.float64).scatter_reduce(0, target[:, None].expand(-1, 3), psi(H)[source], name, include_self=False)
+        gathered = torch.zeros(9, 3, dtype=torch.float64).scatter_reduce(
+            0, target[:, None].expand(-1, 3), psi(H)[source], name, include_self=False
+        )
         library = torch.tanh(phi(torch.cat([H, gathered], dim=1))).detach().numpy()
         for v in range(9):
             near = [psi(H[u]).detach().numpy() for u in range(9) if A[v, u]]
             if near:
                 mixed = np.concatenate([H[v].numpy(), gather(near, axis=0)])
-                np.testing.assert_allclose(np.tanh(phi.weight.detach().numpy() @ mixed + phi.bias.detach().numpy()), library[v], atol=1e-12)
+                np.testing.assert_allclose(
+                    np.tanh(phi.weight.detach().numpy() @ mixed + phi.bias.detach().numpy()), library[v], atol=1e-12
+                )
 
 
 @formula(LIMIT)
@@ -226,9 +230,9 @@ def check_modes_sizes_and_another_graph():
     layer = lambda mode: by_edges(A, H, linear.train(mode))
     assert torch.equal(layer(True), layer(False))
     assert torch.equal(stack.eval()(H), stack(H)) and not torch.equal(stack.train()(H), stack(H))
-    edges = int(A.sum()) + 8    # E and a loop per node
+    edges = int(A.sum()) + 8  # E and a loop per node
     assert linear(H)[(A + torch.eye(8)).nonzero()[:, 1]].numel() == edges * 3
-    for n in (1, 20):    # the same weights on other graphs
+    for n in (1, 20):  # the same weights on other graphs
         assert by_edges(random_graph(n, 0.3), torch.randn(n, 5, dtype=torch.float64), linear).shape == (n, 3)
 
 
@@ -246,7 +250,7 @@ def check_neighbours_alike_and_not():
             apart = torch.cat([x, step @ x], dim=1)
             if alike:
                 assert score(step @ x) > score(x) + 0.1
-            else:    # neighbours of both classes: the mean says little, a node's own features still do
+            else:  # neighbours of both classes: the mean says little, a node's own features still do
                 assert score(step @ x) < score(x) - 0.1 and abs(score(apart) - score(x)) < 0.06
 
 
@@ -259,7 +263,7 @@ def check_grid():
     summed = ((A + torch.eye(side * side)) @ image.flatten()).view(1, 1, side, side)
     equal = torch.ones(1, 1, 3, 3, dtype=torch.float64)
     assert torch.allclose(nn.functional.conv2d(image, equal, padding=1), summed)
-    each = torch.randn(1, 1, 3, 3, dtype=torch.float64)    # a weight per direction notices which neighbour is where
+    each = torch.randn(1, 1, 3, 3, dtype=torch.float64)  # a weight per direction notices which neighbour is where
     turned = lambda w: nn.functional.conv2d(image.rot90(1, (2, 3)), w, padding=1).rot90(-1, (2, 3))
     assert torch.allclose(turned(equal), summed)
     assert not torch.allclose(turned(each), nn.functional.conv2d(image, each, padding=1))

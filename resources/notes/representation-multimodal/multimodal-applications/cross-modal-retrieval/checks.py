@@ -26,7 +26,12 @@ sourced("ann-benchmarks.com: recall against queries per second", "How are approx
 
 
 def ranks(s):
-    return np.array([[1 + sum(s[q, e] > s[q, d] for e in range(s.shape[1]) if e != d) for d in range(s.shape[1])] for q in range(s.shape[0])])
+    return np.array(
+        [
+            [1 + sum(s[q, e] > s[q, d] for e in range(s.shape[1]) if e != d) for d in range(s.shape[1])]
+            for q in range(s.shape[0])
+        ]
+    )
 
 
 @formula(RANK, HIT, RECALL)
@@ -45,7 +50,9 @@ def check_ranks_and_recall():
             assert math.isclose(ours, hits, abs_tol=1e-12)
             predicted = torch.zeros(Q, N, dtype=torch.bool).scatter(1, top, True)
             library = recall_score(correct.numpy(), predicted.numpy(), average="samples")
-            recall = np.mean([sum(found[q, d] <= K for d in range(N) if correct[q, d]) / int(correct[q].sum()) for q in range(Q)])
+            recall = np.mean(
+                [sum(found[q, d] <= K for d in range(N) if correct[q, d]) / int(correct[q].sum()) for q in range(Q)]
+            )
             np.testing.assert_allclose(recall, library, rtol=1e-12)
 
 
@@ -55,7 +62,8 @@ def check_hardest_negative_loss():
         s = torch.rand(n, n, dtype=torch.float64) * 2 - 1
         v = s.numpy()
         ours = sum(
-            max(m - v[i, i] + max(v[i, j] for j in range(n) if j != i), 0) + max(m - v[i, i] + max(v[j, i] for j in range(n) if j != i), 0)
+            max(m - v[i, i] + max(v[i, j] for j in range(n) if j != i), 0)
+            + max(m - v[i, i] + max(v[j, i] for j in range(n) if j != i), 0)
             for i in range(n)
         )
         off = s.masked_fill(torch.eye(n, dtype=torch.bool), -torch.inf)
@@ -146,7 +154,7 @@ def check_hubs():
     highest = lambda other: other.topk(10, dim=0).values.mean(0)
     assert most(scores) > 0.4 and most(scores - (bank @ gallery.T).mean(0)) < 0.1
     assert most(scores - highest(bank @ gallery.T)) < 0.12
-    topics = F.normalize(torch.randn(10, 64), dim=1)    # in each topic some items lie nearest to all its queries
+    topics = F.normalize(torch.randn(10, 64), dim=1)  # in each topic some items lie nearest to all its queries
     about = lambda n, near: F.normalize(near * topics[torch.randint(10, (n,))] + torch.randn(n, 64) / 8, dim=1)
     queries, bank, gallery = about(1000, 1), about(1000, 1), about(500, 1.5 * torch.rand(500, 1))
     scores = queries @ gallery.T
@@ -214,8 +222,11 @@ def check_contract():
 
 
 @holds(
-    "Two towers (CLIP)", "Late interaction (FILIP)", "Joint encoder (ViLT, FashionBERT)",
-    "Two towers, item tower fuses photo and title", "Why not always the joint encoder?",
+    "Two towers (CLIP)",
+    "Late interaction (FILIP)",
+    "Joint encoder (ViLT, FashionBERT)",
+    "Two towers, item tower fuses photo and title",
+    "Why not always the joint encoder?",
 )
 def check_what_can_be_stored():
     """An item's part of a joint pass differs from query to query; a tower's does not, and serves them all."""
@@ -242,7 +253,7 @@ def check_the_median_does_not_see_the_worst():
     found = np.array([1, 1, 2, 4, 9])
     worse = np.where(found > 2, found * 100, found)
     assert np.median(found) == np.median(worse) == 2 and (found <= 1).mean() == 0.4
-    assert np.median([1, 2, 4, 9]) == np.median([1, 2, 4, 900]) == 3    # the mean of the two in the middle
+    assert np.median([1, 2, 4, 9]) == np.median([1, 2, 4, 900]) == 3  # the mean of the two in the middle
 
 
 @holds("How are approximate indexes judged?")

@@ -17,7 +17,7 @@ def recall_by_gallery() -> Figure:
     for size in SIZES:
         ranks = []
         for start in range(0, 5000, size):
-            scores = texts[start:start + size] @ images[start:start + size].T
+            scores = texts[start : start + size] @ images[start : start + size].T
             ranks.append(1 + (scores > scores.diag()[:, None]).sum(1))
         for k, curve in curves.items():
             curve.append((torch.cat(ranks) <= k).float().mean().item())

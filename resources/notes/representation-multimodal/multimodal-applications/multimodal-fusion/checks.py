@@ -50,7 +50,9 @@ def check_bilinear_and_its_low_rank_form():
         P, U, V = np.random.randn(f, r), np.random.randn(a, r), np.random.randn(b, r)
         with torch.no_grad():
             layer.weight.copy_(torch.einsum("kr,ir,jr->kij", *(torch.tensor(m) for m in (P, U, V))))
-        np.testing.assert_allclose(P @ ((U.T @ x.numpy()) * (V.T @ y.numpy())), layer(x, y).detach().numpy(), rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(
+            P @ ((U.T @ x.numpy()) * (V.T @ y.numpy())), layer(x, y).detach().numpy(), rtol=1e-8, atol=1e-12
+        )
 
 
 @formula(GATED)
@@ -58,11 +60,17 @@ def check_gated_unit():
     a, b, f = 3, 5, 4
     gate, left, right = (nn.Linear(n, f, bias=False).double() for n in (a + b, a, b))
     x, y = torch.randn(6, a, dtype=torch.float64), torch.randn(6, b, dtype=torch.float64)
-    library = torch.lerp(torch.tanh(right(y)), torch.tanh(left(x)), torch.sigmoid(gate(torch.cat([x, y], 1)))).detach().numpy()
+    library = (
+        torch.lerp(torch.tanh(right(y)), torch.tanh(left(x)), torch.sigmoid(gate(torch.cat([x, y], 1))))
+        .detach()
+        .numpy()
+    )
     for n in range(6):
         xn, yn = x[n].numpy(), y[n].numpy()
         g = 1 / (1 + np.exp(-weights(gate) @ np.concatenate([xn, yn])))
-        np.testing.assert_allclose(g * np.tanh(weights(left) @ xn) + (1 - g) * np.tanh(weights(right) @ yn), library[n], rtol=1e-9)
+        np.testing.assert_allclose(
+            g * np.tanh(weights(left) @ xn) + (1 - g) * np.tanh(weights(right) @ yn), library[n], rtol=1e-9
+        )
 
 
 @formula(LATE)
@@ -80,7 +88,9 @@ def check_late_fusion():
         logits = sum(torch.tensor(p).log() for p in single) + (1 - M) * torch.tensor(prior).log()
         np.testing.assert_allclose(product / product.sum(), logits.softmax(0).numpy(), rtol=1e-9)
         mixture = torch.distributions.MixtureSameFamily(
-            torch.distributions.Categorical(torch.ones(M)), torch.distributions.Categorical(torch.tensor(np.array(single))))
+            torch.distributions.Categorical(torch.ones(M)),
+            torch.distributions.Categorical(torch.tensor(np.array(single))),
+        )
         np.testing.assert_allclose(sum(single) / M, mixture.log_prob(torch.arange(C)).exp().numpy(), rtol=1e-6)
 
 
@@ -115,7 +125,9 @@ def check_attention_over_masked_keys_only_is_nan():
     assert attention(x, y, y, key_padding_mask=torch.ones_like(mask))[0].isnan().all()
     keys = torch.cat([torch.zeros(1, 1, 8, requires_grad=True), y], 1)  # a learned key is kept, the modality is masked
     assert attention(x, keys, keys, key_padding_mask=F.pad(torch.ones_like(mask), (1, 0)))[0].isfinite().all()
-    assert attention(x, y, y, key_padding_mask=torch.ones_like(mask), need_weights=False)[0].isfinite().all()  # hence "by default"
+    assert (
+        attention(x, y, y, key_padding_mask=torch.ones_like(mask), need_weights=False)[0].isfinite().all()
+    )  # hence "by default"
 
 
 def accuracy(logit, label):
@@ -273,11 +285,16 @@ def check_scale_dominates_distance_and_gradient():
     torch.manual_seed(0)
     x, y = 100 * torch.randn(200, 4), torch.randn(200, 4)
     layer = nn.Linear(8, 1)
-    nn.functional.binary_cross_entropy_with_logits(layer(torch.cat([x, y], 1)).squeeze(1), (y[:, 0] > 0).float()).backward()
+    nn.functional.binary_cross_entropy_with_logits(
+        layer(torch.cat([x, y], 1)).squeeze(1), (y[:, 0] > 0).float()
+    ).backward()
     gradient = layer.weight.grad.abs()[0]
     assert gradient[:4].mean() > 10 * gradient[4:].mean()
     assert nn.Linear(4, 16)(x).std() > 30 * nn.Linear(4, 16)(y).std()  # projected, not normalized
-    assert torch.equal(torch.cdist(torch.cat([x, y], 1), torch.cat([x, y], 1)).argsort(1)[:20, :2], torch.cdist(x, x).argsort(1)[:20, :2])
+    assert torch.equal(
+        torch.cdist(torch.cat([x, y], 1), torch.cat([x, y], 1)).argsort(1)[:20, :2],
+        torch.cdist(x, x).argsort(1)[:20, :2],
+    )
 
 
 @holds("Input", "Output", "Same in train and eval?", "Cost")
@@ -309,7 +326,11 @@ def mixed(fuse, a, b):
 
 
 @holds(
-    "Late: mean, product", "Concatenation, then MLP", "Gated", "Bilinear, low rank", "Common space (CLIP)",
+    "Late: mean, product",
+    "Concatenation, then MLP",
+    "Gated",
+    "Bilinear, low rank",
+    "Common space (CLIP)",
     "Why can an MLP on the concatenation interact?",
 )
 def check_where_they_meet():

@@ -20,8 +20,12 @@ def accuracies(interact: bool) -> dict[str, float]:
         "first modality only": float(((single[0] > 0.5) == label[test]).mean()),
         "late (mean)": float(((np.mean(single, axis=0) > 0.5) == label[test]).mean()),
         "concatenation, linear": fit(LogisticRegression(), both).score(both[test], label[test]),
-        "product, linear": fit(LogisticRegression(), np.concatenate([both, pairs], axis=1)).score(np.concatenate([both, pairs], axis=1)[test], label[test]),
-        "concatenation, MLP": fit(MLPClassifier((32,), max_iter=200, random_state=0, alpha=0.01), both).score(both[test], label[test]),
+        "product, linear": fit(LogisticRegression(), np.concatenate([both, pairs], axis=1)).score(
+            np.concatenate([both, pairs], axis=1)[test], label[test]
+        ),
+        "concatenation, MLP": fit(MLPClassifier((32,), max_iter=200, random_state=0, alpha=0.01), both).score(
+            both[test], label[test]
+        ),
     }
 
 
@@ -30,11 +34,15 @@ def additive_and_interacting() -> Figure:
     """Only schemes with an interaction solve a task in which the combination counts."""
     results = [accuracies(False), accuracies(True)]
     added, combined = results
-    assert all(added[name] > 0.93 for name in list(added)[1:]) and all(combined[name] < 0.56 for name in list(combined)[:3]), results
+    assert all(added[name] > 0.93 for name in list(added)[1:]) and all(
+        combined[name] < 0.56 for name in list(combined)[:3]
+    ), results
     assert combined["product, linear"] > 0.93 and combined["concatenation, MLP"] > 0.88, results
     names = list(added)[::-1]
     drawn, panels = plt.subplots(1, 2, sharey=True)
-    for panel, result, colour, title in zip(panels, results, (BLUE, ORANGE), ("both add evidence", "only the combination counts")):
+    for panel, result, colour, title in zip(
+        panels, results, (BLUE, ORANGE), ("both add evidence", "only the combination counts")
+    ):
         panel.barh(range(5), [result[name] for name in names], color=colour, height=0.6)
         panel.set_xlim(0.4, 1)
         panel.set_title(title)

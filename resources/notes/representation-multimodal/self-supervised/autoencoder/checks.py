@@ -46,7 +46,9 @@ def check_linear_optimum_is_pca():
         back = pca.inverse_transform(pca.transform(x.numpy()))
         np.testing.assert_allclose(((x.numpy() - back) ** 2).sum(1).mean(), rest, rtol=1e-9)
         net = nn.Sequential(nn.Linear(5, d), nn.Linear(d, 5)).double()
-        optimizer = torch.optim.LBFGS(net.parameters(), max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=1e-14)
+        optimizer = torch.optim.LBFGS(
+            net.parameters(), max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=1e-14
+        )
 
         def closure():
             optimizer.zero_grad()
@@ -73,7 +75,7 @@ def check_denoiser():
     torch.manual_seed(0)
     mix = torch.randn(4, 4, dtype=torch.float64)
     sigma, noise = mix @ mix.T, 0.7
-    W = (sigma.numpy() @ np.linalg.inv(sigma.numpy() + noise * np.eye(4)))
+    W = sigma.numpy() @ np.linalg.inv(sigma.numpy() + noise * np.eye(4))
     x = torch.randn(200_000, 4, dtype=torch.float64) @ mix.T
     noisy = x + math.sqrt(noise) * torch.randn_like(x)
     fitted = torch.linalg.lstsq(noisy, x).solution.T
@@ -166,7 +168,7 @@ def check_relu_units_leave_the_interval():
     dead, large = penalty(units.relu().mean(0))
     assert dead == math.inf and large.isnan()
     assert penalty(units.sigmoid().mean(0)).isfinite().all() and units.relu().abs().mean(0).isfinite().all()
-    saturated = torch.tensor([[17.0, -200.0], [18.0, -200.0]]).sigmoid().mean(0)     # exactly 1 and 0 in float32
+    saturated = torch.tensor([[17.0, -200.0], [18.0, -200.0]]).sigmoid().mean(0)  # exactly 1 and 0 in float32
     assert penalty(saturated).isinf().all() and penalty(saturated.clamp(1e-6, 1 - 1e-6)).isfinite().all()
 
 

@@ -30,7 +30,10 @@ def one_number_per_point() -> Figure:
 
     drawn, panel = plt.subplots()
     panel.scatter(x[:, 0], x[:, 1], s=9, color=QUIET, linewidths=0, label="data")
-    for back, colour, style, name in ((straight, ORANGE, "--", "PCA, 1 number"), (bent, BLUE, "-", "autoencoder, 1 number")):
+    for back, colour, style, name in (
+        (straight, ORANGE, "--", "PCA, 1 number"),
+        (bent, BLUE, "-", "autoencoder, 1 number"),
+    ):
         order = np.argsort(back[:, 0])
         panel.plot(back[order, 0], back[order, 1], style, color=colour, label=name)
     drawn.legend(loc="outside upper center", ncols=3)

@@ -40,7 +40,9 @@ def check_loss_and_gradient():
             np.testing.assert_allclose(ours, loss.item(), rtol=1e-9, atol=1e-12)
             p = np.exp(s / tau) / np.exp(s / tau).sum()
             o = others.numpy()
-            np.testing.assert_allclose(-((1 - p[0]) * o[0] - p[1:] @ o[1:]) / tau, z.grad.numpy(), rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(
+                -((1 - p[0]) * o[0] - p[1:] @ o[1:]) / tau, z.grad.numpy(), rtol=1e-8, atol=1e-10
+            )
 
 
 @holds("Does a perfect alignment prove good features?")
@@ -52,7 +54,9 @@ def check_alignment_and_uniformity():
         alignment = sum(np.sum((x[i] - y[i]) ** 2) for i in range(n)) / n
         np.testing.assert_allclose(alignment, 2 - 2 * F.cosine_similarity(a, b).mean().item(), rtol=1e-9)
         total = sum(math.exp(-2 * np.sum((x[i] - x[j]) ** 2)) for i in range(n) for j in range(n) if i != j)
-        np.testing.assert_allclose(math.log(total / (n * (n - 1))), torch.pdist(a).pow(2).mul(-2).exp().mean().log().item(), rtol=1e-9)
+        np.testing.assert_allclose(
+            math.log(total / (n * (n - 1))), torch.pdist(a).pow(2).mul(-2).exp().mean().log().item(), rtol=1e-9
+        )
     same = torch.ones(4, 2) / math.sqrt(2)
     assert torch.pdist(same).pow(2).mul(-2).exp().mean().log().item() == 0.0
     assert (same - same.flip(0)).pow(2).sum(1).mean() == 0  # aligned perfectly, and of no use
@@ -162,7 +166,7 @@ def check_false_negatives():
         if classes == 4:
             assert likeness(lambda a, b: F.cross_entropy(a @ b.T / 0.1, same / 32)) > 0.7
         else:
-            assert abs(likeness(debiased(1.0)) - softer) < 0.03    # no help where the temperature is high
+            assert abs(likeness(debiased(1.0)) - softer) < 0.03  # no help where the temperature is high
 
 
 @pitfall("The loss stays around 5 and seems stuck")
@@ -178,8 +182,11 @@ def check_pitfall_numbers():
     stated("25.5", 255 / 10)
     assert 24.5 < found < 26.5
     for pairs, tau, rate, stuck in (
-        (True, 0.1, 1e-3, False), (False, 0.1, 1e-3, True), (True, 100, 1e-3, True),
-        (True, 0.1, 1e-7, True), (True, 0.1, 100, True),
+        (True, 0.1, 1e-3, False),
+        (False, 0.1, 1e-3, True),
+        (True, 100, 1e-3, True),
+        (True, 0.1, 1e-7, True),
+        (True, 0.1, 100, True),
     ):
         widths = [16, *[64] * 5, 8]
         parts = [part for i, j in zip(widths, widths[1:]) for part in (nn.Linear(i, j), nn.ReLU())]

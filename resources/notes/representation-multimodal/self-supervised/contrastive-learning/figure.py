@@ -30,7 +30,9 @@ def collapse_and_spread() -> Figure:
     bins = np.arange(-180, 181, 20)
     drawn, panels = plt.subplots(1, 2, sharey=True)
     counts = []
-    for panel, negatives, colour, title in zip(panels, (False, True), (ORANGE, BLUE), ("positives only", "with negatives")):
+    for panel, negatives, colour, title in zip(
+        panels, (False, True), (ORANGE, BLUE), ("positives only", "with negatives")
+    ):
         found = directions(negatives)
         assert negatives or np.ptp(found) < 10
         count, _, _ = panel.hist(found, bins=bins, color=colour)

@@ -15,13 +15,22 @@ P_s = \mathrm{softmax}\left( \frac{g_s}{\tau_s} \right), \qquad P_t = \mathrm{so
 LOSS = r"""
 L = -\frac{1}{G (V - 1)} \sum_{a=1}^{G} \sum_{\substack{b=1 \\ b \ne a}}^{V} \sum_{k=1}^{K} P_t^{(a)}(k) \ln P_s^{(b)}(k)
 """
-UPDATES = r"\theta_t \leftarrow m\, \theta_t + (1 - m)\, \theta_s, \qquad c \leftarrow \lambda c + (1 - \lambda)\, \bar{g}_t"
+UPDATES = (
+    r"\theta_t \leftarrow m\, \theta_t + (1 - m)\, \theta_s, \qquad c \leftarrow \lambda c + (1 - \lambda)\, \bar{g}_t"
+)
 
 by_definition("Cost", "Distillation", "Is this knowledge distillation?")
 sourced(
     "DINO, arXiv 2104.14294, and facebookresearch/dino, main_dino.py",
-    "Input", "Output", "Parameters", "Defaults", "Same in train and eval?", "DINO", "Who teaches the teacher?",
-    "Why do only global crops go to the teacher?", "Is this knowledge distillation?",
+    "Input",
+    "Output",
+    "Parameters",
+    "Defaults",
+    "Same in train and eval?",
+    "DINO",
+    "Who teaches the teacher?",
+    "Why do only global crops go to the teacher?",
+    "Is this knowledge distillation?",
     "What is it good for without fine-tuning?",
 )
 sourced("DINOv2, arXiv 2304.07193", "DINOv2")
@@ -47,7 +56,9 @@ def check_loss():
         target = F.softmax((g_t - c) / 0.04, dim=1)
         library = torch.stack([F.cross_entropy(g_s[b][None] / 0.1, target[a][None]) for a, b in pairs]).mean()
         np.testing.assert_allclose(ours, library.item(), rtol=1e-9)
-        kl = torch.stack([F.kl_div(F.log_softmax(g_s[b] / 0.1, 0), target[a], reduction="sum") for a, b in pairs]).mean()
+        kl = torch.stack(
+            [F.kl_div(F.log_softmax(g_s[b] / 0.1, 0), target[a], reduction="sum") for a, b in pairs]
+        ).mean()
         entropies = torch.stack([torch.special.entr(target[a]).sum() for a, _ in pairs]).mean()
         assert math.isclose(library.item(), (entropies + kl).item(), rel_tol=1e-9)
 
@@ -83,7 +94,10 @@ def check_by_hand():
     stated("1.002", F.cross_entropy(student[None], p_t[None]))
     stated("0.906", torch.special.entr(p_t).sum())
     for text, K in (("8.3178", 4096), ("11.0904", 65536)):
-        stated(text, F.cross_entropy(torch.zeros(1, K, dtype=torch.float64), torch.full((1, K), 1 / K, dtype=torch.float64)))
+        stated(
+            text,
+            F.cross_entropy(torch.zeros(1, K, dtype=torch.float64), torch.full((1, K), 1 / K, dtype=torch.float64)),
+        )
 
 
 @check

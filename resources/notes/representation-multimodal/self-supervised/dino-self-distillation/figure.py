@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from figure_style import BLUE, GREEN, ORANGE, QUIET, figure, plt
 
 
-def trained(centring: bool, teacher_temperature: float, steps: int = 400, units: int = 64) -> list[tuple[float, float, int]]:
+def trained(
+    centring: bool, teacher_temperature: float, steps: int = 400, units: int = 64
+) -> list[tuple[float, float, int]]:
     """Trains a small DINO on ten overlapping clusters: after every step its loss, the teacher's mean entropy and how many units win."""
     torch.manual_seed(0)
     means, centre = torch.randn(10, 16) * 1.5, torch.zeros(units)

@@ -34,7 +34,9 @@ def check_moco_loss():
             queue = F.normalize(torch.randn(K, d, dtype=torch.float64), dim=1)
             logits = torch.cat([(q @ key)[None], queue @ q]) / tau
             a, b = math.exp(float(q.numpy() @ key.numpy()) / tau), np.exp(queue.numpy() @ q.numpy() / tau).sum()
-            np.testing.assert_allclose(-math.log(a / (a + b)), F.cross_entropy(logits[None], torch.tensor([0])).item(), rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(
+                -math.log(a / (a + b)), F.cross_entropy(logits[None], torch.tensor([0])).item(), rtol=1e-8, atol=1e-10
+            )
 
 
 @formula(MOMENTUM)
@@ -57,7 +59,9 @@ def check_nt_xent():
     for N, d, tau in ((2, 3, 0.5), (5, 8, 0.1), (1, 4, 1.0)):
         z = F.normalize(torch.randn(2 * N, d, dtype=torch.float64), dim=1)
         s = z.numpy() @ z.numpy().T
-        ell = lambda i, j: -math.log(math.exp(s[i, j] / tau) / sum(math.exp(s[i, k] / tau) for k in range(2 * N) if k != i))
+        ell = lambda i, j: (
+            -math.log(math.exp(s[i, j] / tau) / sum(math.exp(s[i, k] / tau) for k in range(2 * N) if k != i))
+        )
         ours = sum(ell(2 * n, 2 * n + 1) + ell(2 * n + 1, 2 * n) for n in range(N)) / (2 * N)
         partner = torch.arange(2 * N) ^ 1
         library = F.cross_entropy((z @ z.T / tau).fill_diagonal_(-torch.inf), partner)

@@ -17,13 +17,23 @@ MASKED = r"\ell = -\frac{1}{|M|} \sum_{j \in M} \ln p\left( x_j \mid x_{\setminu
 PROBE = r"\min_{W, b} -\frac{1}{n} \sum_{i=1}^{n} \ln \mathrm{softmax}\left( W f(x_i) + b \right)_{y_i}"
 
 by_definition(
-    "Output", "Same in train and eval?", "Cost", "Supervised", "Autoencoder", "BERT, MAE", "Contrastive learning",
-    "MoCo, SimCLR", "DINO", "CLIP", "Is it unsupervised?",
+    "Output",
+    "Same in train and eval?",
+    "Cost",
+    "Supervised",
+    "Autoencoder",
+    "BERT, MAE",
+    "Contrastive learning",
+    "MoCo, SimCLR",
+    "DINO",
+    "CLIP",
+    "Is it unsupervised?",
 )
 sourced("BERT, arXiv 1810.04805, and MAE, arXiv 2111.06377", "Defaults")
 sourced(
     "MAE, arXiv 2111.06377, introduction and section 4",
-    "Linear probe, k-nearest neighbours or fine-tuning?", "Why mask 75 % of an image but 15 % of a text?",
+    "Linear probe, k-nearest neighbours or fine-tuning?",
+    "Why mask 75 % of an image but 15 % of a text?",
     "When does it pay less?",
 )
 
@@ -56,7 +66,9 @@ def check_masked_loss():
         e = np.exp(logits[0].numpy())
         p = e / e.sum(1, keepdims=True)
         places = [j for j in range(length) if hidden[0, j]]
-        np.testing.assert_allclose(-sum(math.log(p[j, tokens[0, j]]) for j in places) / len(places), library.item(), rtol=1e-9)
+        np.testing.assert_allclose(
+            -sum(math.log(p[j, tokens[0, j]]) for j in places) / len(places), library.item(), rtol=1e-9
+        )
     assert F.cross_entropy(torch.zeros(1, 3), torch.tensor([1])).item() > 0  # ignore_index is −100 by default
     assert math.isnan(F.cross_entropy(torch.zeros(1, 3), torch.tensor([-100])).item())
 
@@ -71,7 +83,9 @@ def check_linear_probe():
     objective = lambda W, b: -np.mean([v[t] - math.log(np.exp(v).sum()) for v, t in zip(features @ W.T + b, y.numpy())])
     best = objective(probe.coef_, probe.intercept_)
     layer = nn.Linear(10, 3).double()
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=2000, line_search_fn="strong_wolfe", tolerance_grad=1e-10, tolerance_change=1e-14)
+    optimizer = torch.optim.LBFGS(
+        layer.parameters(), max_iter=2000, line_search_fn="strong_wolfe", tolerance_grad=1e-10, tolerance_change=1e-14
+    )
 
     def closure():
         optimizer.zero_grad()

@@ -14,7 +14,9 @@ LABELS = (1, 2, 5, 10, 20)
 def view(x: torch.Tensor) -> torch.Tensor:
     """A slightly turned, shifted and noisy version of each 8 × 8 digit."""
     n, angle = len(x), 0.25 * torch.randn(len(x))
-    frame = torch.stack([angle.cos(), -angle.sin(), 0.2 * torch.randn(n), angle.sin(), angle.cos(), 0.2 * torch.randn(n)], dim=1)
+    frame = torch.stack(
+        [angle.cos(), -angle.sin(), 0.2 * torch.randn(n), angle.sin(), angle.cos(), 0.2 * torch.randn(n)], dim=1
+    )
     grid = F.affine_grid(frame.view(n, 2, 3), (n, 1, 8, 8), align_corners=False)
     moved = F.grid_sample(x.view(n, 1, 8, 8), grid, align_corners=False)
     return moved.flatten(1) + 0.1 * torch.randn(n, 64)
@@ -45,7 +47,11 @@ def accuracy_by_labels() -> Figure:
     digits = load_digits()
     x, y = torch.tensor(digits.data / 16, dtype=torch.float32), digits.target
     pool, rest = x[:1300], x[1300:]
-    encoders = {"contrastive features": pretrained(pool, True), "masked features": pretrained(pool, False), "raw pixels": nn.Identity()}
+    encoders = {
+        "contrastive features": pretrained(pool, True),
+        "masked features": pretrained(pool, False),
+        "raw pixels": nn.Identity(),
+    }
     drawn, panel = plt.subplots()
     curves = {}
     for (name, encoder), colour, style in zip(encoders.items(), (BLUE, GREEN, ORANGE), ("o-", "s:", "^--")):

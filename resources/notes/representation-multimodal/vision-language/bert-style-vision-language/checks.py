@@ -30,7 +30,14 @@ sourced("VL-BERT, arXiv 1908.08530", "VL-BERT")
 sourced("ImageBERT, arXiv 2001.07966", "ImageBERT")
 sourced(
     "ViLT, arXiv 2102.03334, and Transformers' ViltModel and ViltConfig",
-    "ViLT", "Input", "Output", "Parameters", "Defaults", "Same in train and eval?", "Cost", "What did ViLT give up?",
+    "ViLT",
+    "Input",
+    "Output",
+    "Parameters",
+    "Defaults",
+    "Same in train and eval?",
+    "Cost",
+    "What did ViLT give up?",
 )
 sourced("CLIP, arXiv 2103.00020", "CLIP")
 sourced("Bugliarello et al., Multimodal Pretraining Unmasked, arXiv 2011.15124, results", "One stream or two?")
@@ -86,11 +93,15 @@ def check_pretraining_loss():
         logits, ids = torch.randn(9, 30, dtype=torch.float64), torch.randint(0, 30, (9,))
         hidden = torch.tensor([1, 0, 0, 1, 0, 1, 0, 0, 0], dtype=torch.bool)
         match = torch.randn((), dtype=torch.float64)
-        library = F.cross_entropy(logits, ids.masked_fill(~hidden, -100)) + F.binary_cross_entropy_with_logits(match, torch.tensor(y, dtype=torch.float64))
+        library = F.cross_entropy(logits, ids.masked_fill(~hidden, -100)) + F.binary_cross_entropy_with_logits(
+            match, torch.tensor(y, dtype=torch.float64)
+        )
         q = softmax(logits.numpy())
         places = np.flatnonzero(hidden.numpy())
         p = 1 / (1 + math.exp(-match.item()))
-        ours = -sum(math.log(q[j, ids[j]]) for j in places) / len(places) - (y * math.log(p) + (1 - y) * math.log(1 - p))
+        ours = -sum(math.log(q[j, ids[j]]) for j in places) / len(places) - (
+            y * math.log(p) + (1 - y) * math.log(1 - p)
+        )
         np.testing.assert_allclose(ours, library.item(), rtol=1e-9)
 
 
@@ -202,9 +213,15 @@ def check_mask_polarity():
     changed = x.clone()
     changed[:, 3] += 5
     keep = torch.tensor([[1, 1, 1, 0]])
-    assert torch.allclose(layer(x, src_key_padding_mask=keep == 0)[:, :3], layer(changed, src_key_padding_mask=keep == 0)[:, :3], atol=1e-6)
+    assert torch.allclose(
+        layer(x, src_key_padding_mask=keep == 0)[:, :3],
+        layer(changed, src_key_padding_mask=keep == 0)[:, :3],
+        atol=1e-6,
+    )
     wrong = keep == 1
-    assert not torch.allclose(layer(x, src_key_padding_mask=wrong)[:, 0], layer(changed, src_key_padding_mask=wrong)[:, 0], atol=1e-3)
+    assert not torch.allclose(
+        layer(x, src_key_padding_mask=wrong)[:, 0], layer(changed, src_key_padding_mask=wrong)[:, 0], atol=1e-3
+    )
     both = torch.cat([keep == 0, torch.tensor([[False, True]])], 1)
     assert layer(torch.randn(1, 6, 8), src_key_padding_mask=both).shape == (1, 6, 8)
     raises(AssertionError, lambda: layer(torch.randn(1, 6, 8), src_key_padding_mask=keep == 0), "shape")

@@ -18,7 +18,10 @@ def billions(net: nn.Module, *shape: int) -> float:
 def cost_of_image_tokens() -> Figure:
     """What an image costs before the Transformer sees it."""
     with torch.device("meta"):
-        convolutions = {name: nn.Sequential(*list(getattr(torchvision.models, name)().children())[:-2]).eval() for name in ("resnet101", "resnet50")}
+        convolutions = {
+            name: nn.Sequential(*list(getattr(torchvision.models, name)().children())[:-2]).eval()
+            for name in ("resnet101", "resnet50")
+        }
         patches = nn.Conv2d(3, 768, 32, 32)
         layer = nn.TransformerEncoderLayer(768, 12, 3072, batch_first=True, dropout=0.0)
         encoder = nn.TransformerEncoder(layer, 12, enable_nested_tensor=False).train()

@@ -18,7 +18,13 @@ w_c = \frac{m_c}{\lVert m_c \rVert}, \qquad m_c = \frac{1}{K} \sum_{k=1}^{K} \fr
 by_definition("Cost", "Does CLIP need labels?")
 sourced(
     "CLIP, arXiv 2103.00020, and openai/CLIP, clip/model.py",
-    "Input", "Output", "Defaults", "Same in train and eval?", "CLIP", "Where is it weak?", "Why cap the scale at 100?",
+    "Input",
+    "Output",
+    "Defaults",
+    "Same in train and eval?",
+    "CLIP",
+    "Where is it weak?",
+    "Why cap the scale at 100?",
 )
 sourced("SigLIP, arXiv 2303.15343, abstract", "SigLIP")
 sourced("LSeg, arXiv 2201.03546", "LSeg")
@@ -58,7 +64,10 @@ def check_ensemble():
         np.testing.assert_allclose(m, F.normalize(v[c], dim=1).mean(0).numpy(), rtol=1e-9)
         np.testing.assert_allclose(m / np.linalg.norm(m), library[c], rtol=1e-9)
     u = torch.randn(50, 5, dtype=torch.float64)
-    assert torch.equal((u @ torch.tensor(library).T).argmax(1), (100 * F.normalize(u, dim=1) @ torch.tensor(library).T).softmax(1).argmax(1))
+    assert torch.equal(
+        (u @ torch.tensor(library).T).argmax(1),
+        (100 * F.normalize(u, dim=1) @ torch.tensor(library).T).softmax(1).argmax(1),
+    )
 
 
 @check
@@ -174,7 +183,11 @@ def check_parameters_of_vit_b_32():
     layer = lambda width: nn.TransformerEncoderLayer(width, 8, 4 * width)
     conv, norm = nn.Conv2d(3, 768, 32, 32, bias=False), nn.LayerNorm(768)
     image = count(conv, norm, norm, nn.Linear(768, 512, bias=False)) + 768 + 50 * 768 + 12 * count(layer(768))
-    text = count(nn.Embedding(49408, 512), nn.LayerNorm(512), nn.Linear(512, 512, bias=False)) + 77 * 512 + 12 * count(layer(512))
+    text = (
+        count(nn.Embedding(49408, 512), nn.LayerNorm(512), nn.Linear(512, 512, bias=False))
+        + 77 * 512
+        + 12 * count(layer(512))
+    )
     stated("87,849,216", image)
     stated("63,428,096", text)
     stated("151,277,313", image + text + 1)

@@ -15,7 +15,11 @@ def probabilities_by_scale() -> Figure:
     assert np.ptp(p[0]) < 0.03 and 0.45 < float(start[0]) < 0.55 and 0.945 < p[-1, 0] < 0.96
 
     drawn, panel = plt.subplots()
-    for column, colour, style, name in ((0, BLUE, "-", "cosine 0.28"), (1, ORANGE, "--", "cosine 0.25"), (2, GREEN, ":", "cosine 0.20")):
+    for column, colour, style, name in (
+        (0, BLUE, "-", "cosine 0.28"),
+        (1, ORANGE, "--", "cosine 0.25"),
+        (2, GREEN, ":", "cosine 0.20"),
+    ):
         panel.plot(scales, p[:, column], style, color=colour, label=name)
     for place, name in ((1 / 0.07, "start"), (100.0, "cap")):
         panel.axvline(place, color=QUIET, linewidth=1)

@@ -16,12 +16,16 @@ LM = r"L_{\mathrm{LM}} = -\frac{1}{T} \sum_{t=1}^{T} \ln p\left( w_t \mid w_{<t}
 
 by_definition("Scoring $N$ images against $M$ texts")
 sourced(
-    "ALBEF, arXiv 2107.07651, section 3, pre-training objectives and implementation details", "Output", "Defaults",
+    "ALBEF, arXiv 2107.07651, section 3, pre-training objectives and implementation details",
+    "Output",
+    "Defaults",
     "ALBEF",
 )
 sourced("ALBEF, arXiv 2107.07651, image-text retrieval among the downstream tasks", "Why both ITC and ITM?")
 sourced(
-    "BLIP, arXiv 2201.12086, section 3, model architecture, objectives and CapFilt", "Output", "BLIP",
+    "BLIP, arXiv 2201.12086, section 3, model architecture, objectives and CapFilt",
+    "Output",
+    "BLIP",
     "What does BLIP's filter do?",
 )
 sourced("CLIP, arXiv 2103.00020, abstract", "CLIP")
@@ -42,7 +46,7 @@ def check_soft_contrast():
             y = [[(1 - alpha) * (i == j) + alpha * q[i, j].item() for j in range(n)] for i in range(n)]
             ours = -sum(y[i][j] * math.log(e[i, j] / e[i].sum()) for i in range(n) for j in range(n)) / n
             np.testing.assert_allclose(ours, F.cross_entropy(s, target).item(), rtol=1e-9)
-    for alpha in (0.0, 0.4):                                              # one pair alone: nothing to tell apart
+    for alpha in (0.0, 0.4):  # one pair alone: nothing to tell apart
         assert F.cross_entropy(torch.randn(1, 1), (1 - alpha) * torch.eye(1) + alpha * torch.ones(1, 1)) == 0
     patches, table = torch.nn.Conv2d(3, 8, 4, 4), torch.nn.Embedding(20, 8)
     images, words = patches(torch.randn(5, 3, 16, 16)).mean((2, 3)), table(torch.randint(0, 20, (5, 7))).mean(1)
@@ -119,7 +123,7 @@ def check_by_hand():
     stated("10.3262", F.cross_entropy(torch.zeros(1, 30522, dtype=torch.float64), torch.tensor([3])))
 
 
-@pitfall("\"invalid multinomial distribution (sum of probabilities <= 0)\"")
+@pitfall('"invalid multinomial distribution (sum of probabilities <= 0)"')
 def check_multinomial_error():
     for s in (torch.tensor([[5.0]]), torch.tensor([[200.0, 0.0], [0.0, 200.0]])):
         weights = s.softmax(1).fill_diagonal_(0)

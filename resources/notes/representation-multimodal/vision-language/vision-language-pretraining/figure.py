@@ -25,7 +25,10 @@ def reordered_candidates() -> Figure:
     assert values[-1] - values[0] > 0.25 and values[-1] - values[CANDIDATES.index(32)] < 0.03, values
     drawn, panel = plt.subplots()
     panel.plot(CANDIDATES, values, "o-", color=BLUE, markersize=4)
-    for height, name, place in ((values[-1], "joint model on all 1,000", "bottom"), (values[0], "two towers alone", "top")):
+    for height, name, place in (
+        (values[-1], "joint model on all 1,000", "bottom"),
+        (values[0], "two towers alone", "top"),
+    ):
         panel.axhline(height, color=QUIET, linewidth=1, linestyle="--")
         panel.text(1, height + (0.008 if place == "bottom" else -0.012), name, color=INK, va=place)
     panel.set_xscale("log", base=2)

@@ -19,7 +19,9 @@ BEST = r"P\Big(\max_{j \le k} \hat p_j \ge x\Big) = 1 - F(x)^k"
 
 # what the plan names, what a contest hands out
 by_definition(
-    "Input → output", "Tools", "What does a contest decide for you?",
+    "Input → output",
+    "Tools",
+    "What does a contest decide for you?",
 )
 sourced("deeplearningbook.org and cs231n.github.io, their first pages", "Cost")
 
@@ -59,7 +61,9 @@ def check_mathematics_of_logistic_regression():
     p = 1 / (1 + np.exp(-X @ w))
     likelihood = np.prod(np.where(y == 1, p, 1 - p))
     weights = torch.tensor(w, requires_grad=True)
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(X) @ weights, torch.tensor(y).double(), reduction="sum")
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.tensor(X) @ weights, torch.tensor(y).double(), reduction="sum"
+    )
     loss.backward()
     np.testing.assert_allclose(-np.log(likelihood), loss.item())
     np.testing.assert_allclose(X.T @ (p - y), weights.grad)
@@ -149,7 +153,7 @@ def check_programs_from_scratch():
     boxes, scores = torch.cat([corner, corner + 1 + torch.rand(20, 2) * 3], 1), torch.rand(20)
     ours = torch.stack([torch.stack([overlap(a, b) for b in boxes]) for a in boxes])
     assert torch.allclose(ours, box_iou(boxes, boxes), atol=1e-6)
-    kept = suppress(boxes, scores, 0.3)                               # torchvision's operator needs its compiled part
+    kept = suppress(boxes, scores, 0.3)  # torchvision's operator needs its compiled part
     dropped = set(range(20)) - set(kept)
     assert dropped and (box_iou(boxes[kept], boxes[kept]).fill_diagonal_(0) <= 0.3).all()
     assert all(any(ours[i, j] > 0.3 and scores[j] > scores[i] for j in kept) for i in dropped)
@@ -171,13 +175,13 @@ def check_re_implementation_against_the_library():
 def check_rank_after_the_final_data():
     """100 equal teams, one with 100 tries; where models differ, a larger validation set chooses a better one."""
     generator = np.random.default_rng(0)
-    others = generator.binomial(500, 0.8, (2, 300, 99)) / 500                 # public and final part, 300 contests
+    others = generator.binomial(500, 0.8, (2, 300, 99)) / 500  # public and final part, 300 contests
     tries = generator.binomial(500, 0.8, (300, 100)) / 500
     rank = lambda own, rivals: (rivals > own[:, None]).mean()
-    final = generator.binomial(500, 0.8, 300) / 500                           # the chosen one is as good as any
+    final = generator.binomial(500, 0.8, 300) / 500  # the chosen one is as good as any
     assert rank(tries.max(1), others[0]) < 0.05 and 0.4 < rank(final, others[1]) < 0.6
     once = tries[:, 0]
-    assert abs(rank(once, others[0]) - rank(final, others[1])) < 0.1           # one submission: no fall to expect
+    assert abs(rank(once, others[0]) - rank(final, others[1])) < 0.1  # one submission: no fall to expect
     quality = generator.uniform(0.75, 0.85, (300, 100))
     chosen = lambda n: np.take_along_axis(quality, generator.binomial(n, quality).argmax(1)[:, None], 1).mean()
     assert chosen(20_000) > chosen(50) + 0.01

@@ -72,7 +72,9 @@ def five_steps_build_on_each_other() -> Figure:
         first = row == 0
         axes.barh(row, before, height=0.55, color=QUIET, alpha=0.25, label="earlier steps" if first else None)
         axes.barh(row, named, left=before, height=0.55, color=BLUE, label="named in the step" if first else None)
-        axes.barh(row, further, left=before + named, height=0.55, color=ORANGE, label="needed before them" if first else None)
+        axes.barh(
+            row, further, left=before + named, height=0.55, color=ORANGE, label="needed before them" if first else None
+        )
     axes.set_yticks(range(5), [name for name, *_ in bars])
     axes.set_xlabel("topics of this guide covered so far")
     axes.set_ylim(-0.6, 4.6)

@@ -13,13 +13,18 @@ VARIANCE = r"s^2 = \frac{n}{n-1}\,\sigma^2"
 
 # a use and what it is for
 by_definition(
-    "Input → output", "Overview", "Lookup", "first overview of the algorithms", "one term",
+    "Input → output",
+    "Overview",
+    "Lookup",
+    "first overview of the algorithms",
+    "one term",
 )
 by_definition("Course first or book first?", "What should notes from a course contain?")
 sourced("deeplearningbook.org: first page and table of contents", "Derivations", "deep learning in depth")
 sourced("the addresses under this topic's references", "Cost")
 sourced(
-    "blog.csdn.net/qq_41485273/article/details/111563979, list of lectures", "Derivations",
+    "blog.csdn.net/qq_41485273/article/details/111563979, list of lectures",
+    "Derivations",
     "derivations, on paper, until fluent",
 )
 sourced("harvard-iacs.github.io/2021-CS109B, list of lectures", "data science with code")
@@ -85,7 +90,7 @@ def check_sign_flip():
     x = torch.randn(8, dtype=torch.float64)
     norm = lambda v: torch.nn.functional.layer_norm(v, (8,), eps=0.0)
     assert torch.allclose(norm(-2 * x), -norm(x)) and torch.allclose(norm(2 * x), norm(x))
-    assert not torch.allclose(norm(0 * x), norm(x))                  # zero does not leave it alone either
+    assert not torch.allclose(norm(0 * x), norm(x))  # zero does not leave it alone either
     assert all(torch.allclose(norm(a * x), norm(x)) for a in (0.5, 3.0))  # positive factors alone would not show it
 
 

@@ -23,7 +23,7 @@ F3 = r"""
 z = \frac{b - c}{\sqrt{b + c}}
 """
 
-by_definition("A row should name", "What besides accuracy should a table show?")    # what this guide asks of a table
+by_definition("A row should name", "What besides accuracy should a table show?")  # what this guide asks of a table
 by_definition("table in a paper", "weights with code (timm, torchvision)", "your own data")
 sourced("Kaggle documentation, competitions, public and private leaderboard", "prize contest")
 sourced(
@@ -45,7 +45,9 @@ def check_standard_error():
         np.testing.assert_allclose(error, binom.std(n, p) / n, atol=1e-12)
         z = norm.ppf(0.975)
         if 0 < p < 1:
-            np.testing.assert_allclose((p - z * error, p + z * error), norm.interval(0.95, loc=p, scale=binom.std(n, p) / n))
+            np.testing.assert_allclose(
+                (p - z * error, p + z * error), norm.interval(0.95, loc=p, scale=binom.std(n, p) / n)
+            )
     stated("1.96", norm.ppf(0.975))
     labels, predictions = np.array([1, 0, 1, 1, 0]), np.array([1, 0, 0, 1, 0])
     assert accuracy_score(labels, predictions) == (labels == predictions).sum() / 5 == 0.8
@@ -120,7 +122,7 @@ def check_two_recipes():
     assert "3995" in ResNet50_Weights.IMAGENET1K_V2.meta["recipe"]
     rough, careful = (np.mean([trained(nn.ReLU, rate, seed) for seed in range(2)]) for rate in (3e-4, 1e-2))
     rival = np.mean([trained(nn.Tanh, 1e-2, seed) for seed in range(2)])
-    assert rival - rough > 0.1 and abs(rival - careful) < 0.03       # the gap was the recipe
+    assert rival - rough > 0.1 and abs(rival - careful) < 0.03  # the gap was the recipe
 
 
 def trained(activation, rate, seed, steps=80):
@@ -151,8 +153,8 @@ def check_seeds():
     assert runs.max() - runs.min() > 0.005 and runs.max() - runs.mean() > 0.002
     first, second = runs[:3], runs[3:]
     error = np.hypot(first.std(ddof=1), second.std(ddof=1)) / np.sqrt(3)
-    assert abs(first.mean() - second.mean()) < 3 * error             # the means agree within their spread
-    right = np.arange(797) < round(runs[0] * 797)                    # one model, other test samples: other scores
+    assert abs(first.mean() - second.mean()) < 3 * error  # the means agree within their spread
+    right = np.arange(797) < round(runs[0] * 797)  # one model, other test samples: other scores
     other = np.random.default_rng(0).choice(right, (200, 797)).mean(1)
     assert other.std() > 0.005
 

@@ -21,7 +21,10 @@ W'_{o,c} = \frac{3}{C}\, W_{o,\, 1 + (c-1) \bmod 3} \quad (C \ne 1, 3)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 sourced(
-    "timm documentation, quickstart and feature extraction", "Input", "Output", "Three ways to features: which one?",
+    "timm documentation, quickstart and feature extraction",
+    "Input",
+    "Output",
+    "Three ways to features: which one?",
 )
 sourced("timm, timm/models/_builder.py and _factory.py: load_pretrained, create_model", "Parameters", "Defaults")
 sourced("timm documentation, quickstart", "Same in train and eval?", "How do I find a model?")
@@ -63,7 +66,9 @@ def check_resize_of_the_shorter_side():
 def check_published_accuracy_and_other_sizes():
     stated("76.13", ResNet50_Weights.IMAGENET1K_V1.meta["_metrics"]["ImageNet-1K"]["acc@1"])
     with torch.device("meta"):
-        assert all(resnet50()(torch.empty(2, 3, *size)).shape == (2, 1000) for size in ((160, 160), (224, 224), (320, 200)))
+        assert all(
+            resnet50()(torch.empty(2, 3, *size)).shape == (2, 1000) for size in ((160, 160), (224, 224), (320, 200))
+        )
 
 
 def converted(W, C):

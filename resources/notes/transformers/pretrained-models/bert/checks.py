@@ -12,12 +12,16 @@ PARAMETERS = r"N = (V + T + 2)\,d + 2d + n\,(4d^2 + 2df + 9d + f) + d^2 + d"
 
 by_definition("Why two segment vectors?")
 sourced(
-    "BERT, arXiv 1810.04805, section 3 and appendix A", "Defaults", "BERT", "Why two segment vectors?",
+    "BERT, arXiv 1810.04805, section 3 and appendix A",
+    "Defaults",
+    "BERT",
+    "Why two segment vectors?",
     "Why are some chosen tokens left unmasked?",
 )
 sourced("google-research/bert: bert_config.json of the uncased models", "Defaults")
 sourced(
-    "GPT-2, T5 (arXiv 1910.10683), BART (arXiv 1910.13461): training objectives", "GPT",
+    "GPT-2, T5 (arXiv 1910.10683), BART (arXiv 1910.13461): training objectives",
+    "GPT",
     "encoder-decoder (T5, BART)",
 )
 sourced("Efficient Estimation of Word Representations in Vector Space, arXiv 1301.3781", "word2vec")
@@ -77,7 +81,12 @@ def check_masked_loss():
 
 @formula(PARAMETERS)
 def check_parameters():
-    for V, T, d, heads, f, n in [(30522, 512, 768, 12, 3072, 12), (30522, 512, 1024, 16, 4096, 24), (100, 20, 12, 3, 31, 2), (5, 3, 4, 1, 7, 1)]:
+    for V, T, d, heads, f, n in [
+        (30522, 512, 768, 12, 3072, 12),
+        (30522, 512, 1024, 16, 4096, 24),
+        (100, 20, 12, 3, 31, 2),
+        (5, 3, 4, 1, 7, 1),
+    ]:
         ours = (V + T + 2) * d + 2 * d + n * (4 * d * d + 2 * d * f + 9 * d + f) + d * d + d
         assert ours == parameters(V, T, d, heads, f, n)
     assert parameters(100, 20, 12, 1, 31, 2) == parameters(100, 20, 12, 3, 31, 2)
@@ -109,7 +118,7 @@ def check_positions_end_at_512():
     ids = torch.zeros(1, 513, dtype=torch.long)
     assert model(ids[:, :512], ids[:, :512])[0].shape == (1, 512, 8)
     raises(IndexError, lambda: model(ids, ids), "index out of range in self")
-    start, end = torch.tensor([1]), torch.tensor([2])                # stand for [CLS] and [SEP]
+    start, end = torch.tensor([1]), torch.tensor([2])  # stand for [CLS] and [SEP]
     text = torch.randint(3, 20, (1200,))
     raises(IndexError, lambda: model(text[None], text[None] * 0))
     windows = [torch.cat([start, text[i : i + 510], end])[None] for i in range(0, 1200 - 255, 255)]
@@ -138,7 +147,7 @@ def check_mask_polarity():
 def check_contract():
     layer = nn.TransformerEncoderLayer(8, 2, 16, 0.1, "gelu", 1e-12, batch_first=True)
     always = nn.TransformerEncoderLayer(8, 2, 16, 0.1, "gelu", 1e-12, batch_first=True)
-    always.dropout.p = 1.0                                          # dropout of everything after the GELU: no feed-forward part left
+    always.dropout.p = 1.0  # dropout of everything after the GELU: no feed-forward part left
     always.linear2.bias.data.fill_(0)
     assert torch.equal(always._ff_block(torch.randn(1, 3, 8)), torch.zeros(1, 3, 8))
     assert not layer.norm_first and layer.norm1.eps == 1e-12 and layer.dropout.p == 0.1 and layer.activation is F.gelu
@@ -172,7 +181,9 @@ def check_operations_by_length():
 def check_what_each_sees():
     """Which input tokens change an output at place 3 of 7, by gradients."""
     x, target = torch.randn(1, 7, 8, requires_grad=True), torch.randn(1, 7, 8, requires_grad=True)
-    reach = lambda out, source: (torch.autograd.grad(out[0, 3].pow(3).sum(), source, retain_graph=True)[0][0].abs().sum(1) > 0).tolist()
+    reach = lambda out, source: (
+        torch.autograd.grad(out[0, 3].pow(3).sum(), source, retain_graph=True)[0][0].abs().sum(1) > 0
+    ).tolist()
     left = nn.Transformer.generate_square_subsequent_mask(7)
     encoder = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     both = nn.Transformer(8, 2, 1, 1, 16, dropout=0.0, batch_first=True)
@@ -180,7 +191,7 @@ def check_what_each_sees():
     out = both(x, target, tgt_mask=left)
     assert all(reach(out, x)) and reach(out, target) == [True] * 4 + [False] * 3
     table, ids = nn.Embedding(9, 8), torch.tensor([[1, 4, 2], [3, 4, 5]])
-    assert torch.equal(table(ids)[0, 1], table(ids)[1, 1])            # the same vector in any neighbourhood
+    assert torch.equal(table(ids)[0, 1], table(ids)[1, 1])  # the same vector in any neighbourhood
 
 
 @holds("How many positions give a loss in one pass?")
@@ -242,4 +253,4 @@ def check_raw_first_vectors():
         optimizer.zero_grad()
         (-(scores * alike).sum(1) / alike.sum(1).clamp(min=1)).mean().backward()
         optimizer.step()
-    assert same_topic(mean) > 0.95                                    # fine-tuned for similarity, as in Sentence-BERT
+    assert same_topic(mean) > 0.95  # fine-tuned for similarity, as in Sentence-BERT

@@ -21,7 +21,10 @@ N^{*} = \left( \frac{\alpha A}{\beta B'} \right)^{\frac{1}{\alpha + \beta}} \lef
 
 # what each stores
 by_definition(
-    "Memory, generation", "prompting", "retrieval", "small model, fully fine-tuned, e.g. BERT",
+    "Memory, generation",
+    "prompting",
+    "retrieval",
+    "small model, fully fine-tuned, e.g. BERT",
 )
 sourced(
     "NVIDIA A100 data sheet: 312 TFLOPS in BF16 without sparsity, 2,039 GB/s for 80GB SXM",
@@ -39,9 +42,15 @@ def cache_bytes(n, B, heads, L, size, b):
 
 @formula(F0)
 def check_cache():
-    for n, B, heads, L, size, dtype in [(32, 1, 8, 8192, 128, torch.bfloat16), (3, 5, 2, 7, 16, torch.float32), (1, 2, 1, 1, 4, torch.int8)]:
+    for n, B, heads, L, size, dtype in [
+        (32, 1, 8, 8192, 128, torch.bfloat16),
+        (3, 5, 2, 7, 16, torch.float32),
+        (1, 2, 1, 1, 4, torch.int8),
+    ]:
         one = torch.empty(B, heads, L, size, dtype=dtype, device="meta")
-        assert sum(tensor.nbytes for _ in range(n) for tensor in (one, one)) == cache_bytes(n, B, heads, L, size, one.element_size())
+        assert sum(tensor.nbytes for _ in range(n) for tensor in (one, one)) == cache_bytes(
+            n, B, heads, L, size, one.element_size()
+        )
 
 
 # verified: formula-only
@@ -63,7 +72,9 @@ def check_numbers():
     stated("131,072", cache_bytes(32, 1, 8, 1, 128, 2))
     stated("1,073,741,824", cache_bytes(32, 1, 8, 8192, 128, 2))
     assert cache_bytes(32, 1, 32, 8192, 128, 2) == 4 * 2**30 and cache_bytes(32, 1, 8, 8192, 128, 2) == 2**30
-    stated("65,536", sum(p.numel() for p in (nn.Linear(4096, 8, bias=False).weight, nn.Linear(8, 4096, bias=False).weight)))
+    stated(
+        "65,536", sum(p.numel() for p in (nn.Linear(4096, 8, bias=False).weight, nn.Linear(8, 4096, bias=False).weight))
+    )
     stated("16,777,216", 4096**2)
     stated("0.39%", 65536 / 4096**2)
     stated("16", 8e9 * 2 / 1e9)
@@ -81,7 +92,7 @@ def check_two_and_six_operations_per_parameter_and_token():
     with FlopCounterMode(display=False) as both:
         net(torch.randn(D, 64)).sum().backward()
     assert 5.9 < both.get_total_flops() / (N * D) <= 6
-    for rows in (1, 7):                                               # one token; seven sequences or a prompt of seven
+    for rows in (1, 7):  # one token; seven sequences or a prompt of seven
         with FlopCounterMode(display=False) as step:
             net(torch.randn(rows, 64))
         assert step.get_total_flops() / (N * torch.bfloat16.itemsize) == rows
@@ -98,7 +109,9 @@ def check_a_small_language_model():
     table, head = nn.Embedding(11, 8), nn.Linear(8, 11)
     for rate in (0.5, 0.0):
         layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=rate, batch_first=True)
-        model = lambda ids: head(layer(table(ids), src_mask=nn.Transformer.generate_square_subsequent_mask(ids.shape[1])))
+        model = lambda ids: head(
+            layer(table(ids), src_mask=nn.Transformer.generate_square_subsequent_mask(ids.shape[1]))
+        )
         ids = torch.randint(0, 11, (3, 5))
         trained, layer = model(ids), layer.eval()
         assert trained.shape == (3, 5, 11) and torch.allclose(trained, model(ids), atol=1e-5) is (rate == 0)
@@ -129,7 +142,9 @@ def check_adam_needs_sixteen_bytes():
     layer(torch.randn(2, 100)).sum().backward()
     optimizer.step()
     moments = [t for t in optimizer.state[layer.weight].values() if t.numel() > 1]
-    stated("16", (layer.weight.nbytes + layer.weight.grad.nbytes + sum(t.nbytes for t in moments)) / layer.weight.numel())
+    stated(
+        "16", (layer.weight.nbytes + layer.weight.grad.nbytes + sum(t.nbytes for t in moments)) / layer.weight.numel()
+    )
 
 
 @check
@@ -173,21 +188,21 @@ def check_batch_composition_flips_a_near_tie():
     rival = (alone[i].double() + together[i].double()) / 2
     chosen = [torch.stack([rival, logits[i].double()]).argmax().item() for logits in (alone, together)]
     assert chosen[0] != chosen[1] and torch.allclose(alone, together, atol=1e-3)
-    assert torch.equal(together, (x @ W)[0])                          # same batch, same kernel: same bits
+    assert torch.equal(together, (x @ W)[0])  # same batch, same kernel: same bits
 
 
 @pitfall("Fluent and wrong")
 def check_probable_is_not_true():
     """In 70 of 100 texts a myth (1) follows the question; texts that show a source repeat it. Class 0 is the truth."""
-    model = nn.Linear(3, 2)                                           # reads: no source, source says 0, source says 1
+    model = nn.Linear(3, 2)  # reads: no source, source says 0, source says 1
     inputs = torch.eye(3).repeat_interleave(100, 0)
     answers = torch.cat([torch.arange(100) < 70, torch.zeros(100), torch.ones(100)]).long()
     optimizer = torch.optim.Adam(model.parameters(), 0.1)
     descend(optimizer, lambda: nn.functional.cross_entropy(model(inputs), answers), 200)
     said = model(torch.eye(3)).softmax(1)
-    assert said[0].argmax() == 1 and abs(said[0, 1] - 0.7) < 0.05     # probable and wrong
-    assert said[1].argmax() == 0 and said[1, 0] > 0.9                 # with a true source
-    assert said[2].argmax() == 1                                      # a false source misleads: check what is cited
+    assert said[0].argmax() == 1 and abs(said[0, 1] - 0.7) < 0.05  # probable and wrong
+    assert said[1].argmax() == 0 and said[1, 0] > 0.9  # with a true source
+    assert said[2].argmax() == 1  # a false source misleads: check what is cited
 
 
 @pitfall("The benchmark score does not show in use")
@@ -197,6 +212,6 @@ def check_seen_questions():
     nearest = lambda asked: answers[((asked[:, None] - questions) ** 2).sum(-1).argmin(1)]
     own, truth = random.normal(size=(400, 8)), random.integers(0, 4, 400)
     assert (nearest(questions) == answers).all() and (nearest(own) == truth).mean() < 0.35
-    prompts = random.integers(0, 4, (200, 50))                        # 200 prompts, all guessing
+    prompts = random.integers(0, 4, (200, 50))  # 200 prompts, all guessing
     scores = (prompts == answers[:50]).mean(1)
     assert scores.max() > 0.38 and (random.integers(0, 4, 400) == truth).mean() < 0.33

@@ -22,7 +22,13 @@ def cache_against_weights() -> Figure:
 
     drawn, panel = plt.subplots()
     for (heads, values), colour, style in zip(curves.items(), (ORANGE, BLUE, GREEN), ("-", "--", "-.")):
-        panel.plot([n / 1000 for n in tokens], values, style, color=colour, label=f"{heads} key heads" if heads > 1 else "1 key head")
+        panel.plot(
+            [n / 1000 for n in tokens],
+            values,
+            style,
+            color=colour,
+            label=f"{heads} key heads" if heads > 1 else "1 key head",
+        )
     panel.axhline(weights, color=INK, linewidth=1, linestyle=":", label="weights")
     panel.set_xlabel("tokens kept (thousands)")
     panel.set_ylabel("GiB")

@@ -79,7 +79,12 @@ def check_mixture():
 
 @formula(F2)
 def check_parameters():
-    for V, T, d, heads, n in [(50257, 1024, 768, 12, 12), (50257, 1024, 1024, 16, 24), (11, 7, 6, 3, 2), (3, 2, 2, 1, 1)]:
+    for V, T, d, heads, n in [
+        (50257, 1024, 768, 12, 12),
+        (50257, 1024, 1024, 16, 24),
+        (11, 7, 6, 3, 2),
+        (3, 2, 2, 1, 1),
+    ]:
         assert (V + T) * d + n * (12 * d * d + 13 * d) + 2 * d == parameters(V, T, d, heads, n)
 
 
@@ -106,8 +111,8 @@ def check_contract():
     model, ids = GPT2(11, 8, 16, 2, 2), torch.tensor([[1, 4, 2], [3, 4, 2]])
     assert model(ids).shape == (2, 3, 11)
     assert not torch.allclose(model(ids), model(ids)) and torch.equal(model.eval()(ids), model(ids))
-    assert torch.equal(model.token(ids)[0, 1], model.token(ids)[1, 1])                   # token 4 in the table
-    assert not torch.allclose(model(ids)[0, 1], model(ids)[1, 1], atol=1e-3)              # token 4 after 1 and after 3
+    assert torch.equal(model.token(ids)[0, 1], model.token(ids)[1, 1])  # token 4 in the table
+    assert not torch.allclose(model(ids)[0, 1], model(ids)[1, 1], atol=1e-3)  # token 4 after 1 and after 3
 
 
 @check
@@ -156,8 +161,8 @@ def check_padding_side_in_generation():
     assert (model(long)[:, -1].argmax(-1) == wanted).all()
     right, left = F.pad(short, (0, 3)), F.pad(short, (3, 0))
     assert (model(right)[:, -1].argmax(-1) == wanted).float().mean() < 0.5  # read after padding
-    assert (model(right)[:, 2].argmax(-1) == wanted).all()                  # at the last real token
-    assert (model(left, left == 0)[:, -1].argmax(-1) == wanted).all()       # mask and matching positions
+    assert (model(right)[:, 2].argmax(-1) == wanted).all()  # at the last real token
+    assert (model(left, left == 0)[:, -1].argmax(-1) == wanted).all()  # mask and matching positions
     alone = model(short)[:, -1]
     assert torch.allclose(model(left, left == 0)[:, -1], alone, atol=1e-4)
     assert torch.allclose(model(right)[:, 2], alone, atol=1e-4)
@@ -185,13 +190,13 @@ def check_perplexity_per_token():
     """Words are random pairs of four letters: the exact model of words against a worse model of letters."""
     letters = torch.randint(0, 4, (500, 2))
     words = letters[:, 0] * 4 + letters[:, 1]
-    exact = F.cross_entropy(torch.zeros(500, 16), words)                    # knows that all 16 words are equally likely
+    exact = F.cross_entropy(torch.zeros(500, 16), words)  # knows that all 16 words are equally likely
     worse = F.cross_entropy(torch.tensor([0.6, 0, 0, 0]).expand(1000, 4), letters.flatten())
-    assert worse.exp() < exact.exp() / 3                                    # the worse model has the lower perplexity
+    assert worse.exp() < exact.exp() / 3  # the worse model has the lower perplexity
     bits = lambda loss, tokens: loss.item() * tokens / math.log(2) / letters.numel()
     assert math.isclose(bits(exact, 500), 2, rel_tol=1e-6) and bits(worse, 1000) > 2.01
     same = F.cross_entropy(torch.zeros(1000, 4), letters.flatten())
-    assert same.exp() < worse.exp()                                         # same tokens: perplexity ranks rightly
+    assert same.exp() < worse.exp()  # same tokens: perplexity ranks rightly
 
 
 @pitfall('"ELMo is bidirectional like BERT"')
@@ -201,5 +206,5 @@ def check_which_inputs_reach_a_layer():
     forward, backward = nn.LSTM(8, 8, 2, batch_first=True), nn.LSTM(8, 8, 2, batch_first=True)
     past, future = forward(x)[0], backward(x.flip(1))[0].flip(1)
     assert reached(past).tolist() == [True] * 4 + [False] * 3 and reached(future).tolist() == [False] * 3 + [True] * 4
-    assert reached(torch.cat([past, future], -1)).all()                     # joined afterwards
+    assert reached(torch.cat([past, future], -1)).all()  # joined afterwards
     assert reached(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)(x)).all()

@@ -59,10 +59,18 @@ def labels_saved() -> Figure:
         for size in sizes:
             draws = [texts(size) for _ in range(15)]
             for name, transform in (("pretrained features", features), ("word counts", counts)):
-                scores = [LogisticRegression(max_iter=500).fit(transform(ids), topic).score(transform(test_ids), test_topic) for ids, topic in draws]
+                scores = [
+                    LogisticRegression(max_iter=500).fit(transform(ids), topic).score(transform(test_ids), test_topic)
+                    for ids, topic in draws
+                ]
                 found[name].append(float(np.mean(scores)))
     ours, plain = found["pretrained features"], found["word counts"]
-    assert ours[1] > 0.9 and plain[1] < 0.8 and ours[-1] - plain[-1] < 0.1 and all(a > b for a, b in zip(ours[:5], plain[:5]))
+    assert (
+        ours[1] > 0.9
+        and plain[1] < 0.8
+        and ours[-1] - plain[-1] < 0.1
+        and all(a > b for a, b in zip(ours[:5], plain[:5]))
+    )
 
     drawn, panel = plt.subplots()
     for (name, values), colour, marker in zip(found.items(), (BLUE, ORANGE), "os"):

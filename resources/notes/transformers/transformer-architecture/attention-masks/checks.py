@@ -22,7 +22,8 @@ A_{ij}^{\mathrm{prefix}} = [j \le \max(i, p)], \quad A_{ij}^{\mathrm{window}} = 
 PAIRS = r"\frac{L(L + 1)}{2}, \qquad w L - \frac{w(w - 1)}{2}"
 
 sourced(
-    "BERT, arXiv 1810.04805, section 3.1, masked LM", "MLM mask",
+    "BERT, arXiv 1810.04805, section 3.1, masked LM",
+    "MLM mask",
     "Is BERT's masked language modelling an attention mask?",
 )
 sourced("UniLM, arXiv 1905.03197, sequence-to-sequence LM", "Prefix")
@@ -46,12 +47,20 @@ def check_weights():
         ours = top / top.sum(-1, keepdims=True) @ v.numpy()
         bias = torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(~allowed, -math.inf)
         for mask in (allowed, bias):
-            np.testing.assert_allclose(ours, F.scaled_dot_product_attention(q, k, v, attn_mask=mask).numpy(), atol=1e-12)
-        np.testing.assert_allclose(top / top.sum(-1, keepdims=True), (torch.tensor(scores) + bias).softmax(-1).numpy(), atol=1e-12)
+            np.testing.assert_allclose(
+                ours, F.scaled_dot_product_attention(q, k, v, attn_mask=mask).numpy(), atol=1e-12
+            )
+        np.testing.assert_allclose(
+            top / top.sum(-1, keepdims=True), (torch.tensor(scores) + bias).softmax(-1).numpy(), atol=1e-12
+        )
 
 
 @holds(
-    "Padding", "Causal", "Prefix", "Window", "Storage",
+    "Padding",
+    "Causal",
+    "Prefix",
+    "Window",
+    "Storage",
     "Why does a single new token with a cache need no causal mask?",
 )
 @formula(MASKS)
@@ -60,7 +69,9 @@ def check_masks():
         i, j = positions(L, S)
         q, k = torch.randn(1, L, 8, dtype=torch.float64), torch.randn(1, S, 8, dtype=torch.float64)
         ours = F.scaled_dot_product_attention(q, k, k, attn_mask=torch.tensor(j <= i + S - L))
-        assert torch.allclose(ours, F.scaled_dot_product_attention(q, k, k, attn_mask=causal_lower_right(L, S)), atol=1e-12)
+        assert torch.allclose(
+            ours, F.scaled_dot_product_attention(q, k, k, attn_mask=causal_lower_right(L, S)), atol=1e-12
+        )
     q, k = torch.randn(1, 1, 8, dtype=torch.float64), torch.randn(1, 5, 8, dtype=torch.float64)
     # upper left: the first key only
     assert torch.allclose(F.scaled_dot_product_attention(q, k, k, is_causal=True), k[:, :1])
@@ -145,7 +156,7 @@ def check_polarity():
     assert torch.allclose(ours, F.scaled_dot_product_attention(q, q, q, is_causal=True), atol=1e-6)
     moved = q.clone()
     moved[:, 3] += 1
-    for mask, shows in ((ignore, True), (~ignore, False)):               # the same mask, read as keep: the future shows
+    for mask, shows in ((ignore, True), (~ignore, False)):  # the same mask, read as keep: the future shows
         out, other = (F.scaled_dot_product_attention(v, v, v, attn_mask=mask)[0] for v in (q, moved))
         assert all(torch.allclose(out[i], other[i]) is not shows for i in range(3))
     layer = nn.Transformer(8, 2, 1, 1, 16, batch_first=True).eval()
@@ -157,13 +168,16 @@ def check_polarity():
     long, window = torch.randn(1, 8, 8), ~torch.ones(8, 8, dtype=torch.bool).tril().triu(-2)
     changed = long.clone()
     changed[:, 2] += 1
-    for depth, still in ((1, True), (3, False)):                         # three layers reach from query 5 back to key 2
-        stack = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), depth,
-            enable_nested_tensor=False).eval()
+    for depth, still in ((1, True), (3, False)):  # three layers reach from query 5 back to key 2
+        stack = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), depth, enable_nested_tensor=False
+        ).eval()
         out, other = (stack(v, mask=window)[0, 5] for v in (long, changed))
         assert torch.allclose(out, other, atol=1e-6) is still
     heads = nn.MultiheadAttention(8, 2, batch_first=True)
-    assert heads(q.repeat(3, 1, 1), q.repeat(3, 1, 1), q.repeat(3, 1, 1), attn_mask=ignore.repeat(6, 1, 1))[0].shape == (3, 4, 8)
+    assert heads(q.repeat(3, 1, 1), q.repeat(3, 1, 1), q.repeat(3, 1, 1), attn_mask=ignore.repeat(6, 1, 1))[
+        0
+    ].shape == (3, 4, 8)
     hidden = torch.tensor([[False] * 4, [False, True, True, True], [False, False, True, True]])
     weights = heads(q.repeat(3, 1, 1), q.repeat(3, 1, 1), q.repeat(3, 1, 1), key_padding_mask=hidden)[1]
     assert torch.equal(weights == 0, hidden[:, None].expand(3, 4, 4))
@@ -204,7 +218,10 @@ def check_errors_and_warning():
     mha = nn.MultiheadAttention(4, 2, batch_first=True)
     causal = nn.Transformer.generate_square_subsequent_mask(3)
     for call, text in [
-        (lambda: F.scaled_dot_product_attention(x, x, x, attn_mask=causal, is_causal=True), "Explicit attn_mask should not be set when is_causal=True"),
+        (
+            lambda: F.scaled_dot_product_attention(x, x, x, attn_mask=causal, is_causal=True),
+            "Explicit attn_mask should not be set when is_causal=True",
+        ),
         (lambda: mha(x, x, x, is_causal=True), "Need attn_mask if specifying the is_causal hint"),
     ]:
         raises(RuntimeError, lambda: call(), text)
@@ -217,8 +234,8 @@ def check_errors_and_warning():
     for n, heads in enumerate(four):
         alone = F.scaled_dot_product_attention(heads, heads, heads, attn_mask=real[n] & causal_keep)
         assert torch.allclose(batch[n], alone, atol=1e-6)
-    assert torch.equal(real[1:2] & causal_keep, (real[1:2, None, None] & causal_keep)[0, 0])   # N = 1
-    silent = F.scaled_dot_product_attention(four, four, four, attn_mask=real & causal_keep)     # N = L
+    assert torch.equal(real[1:2] & causal_keep, (real[1:2, None, None] & causal_keep)[0, 0])  # N = 1
+    silent = F.scaled_dot_product_attention(four, four, four, attn_mask=real & causal_keep)  # N = L
     assert not torch.allclose(silent, batch, atol=1e-3)
     raises(RuntimeError, lambda: real[:2] & causal_keep, "must match the size")
     torch.set_warn_always(True)

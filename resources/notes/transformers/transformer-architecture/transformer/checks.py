@@ -10,8 +10,12 @@ from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
 warnings.simplefilter("ignore")
 
-POST_NORM = r"y = \operatorname{LN}_1(x + \operatorname{MHA}(x)), \qquad z = \operatorname{LN}_2(y + \operatorname{FFN}(y))"
-PRE_NORM = r"y = x + \operatorname{MHA}(\operatorname{LN}_1(x)), \qquad z = y + \operatorname{FFN}(\operatorname{LN}_2(y))"
+POST_NORM = (
+    r"y = \operatorname{LN}_1(x + \operatorname{MHA}(x)), \qquad z = \operatorname{LN}_2(y + \operatorname{FFN}(y))"
+)
+PRE_NORM = (
+    r"y = x + \operatorname{MHA}(\operatorname{LN}_1(x)), \qquad z = y + \operatorname{FFN}(\operatorname{LN}_2(y))"
+)
 FFN = r"\operatorname{FFN}(y) = \max(0, \, y W_1 + b_1) \, W_2 + b_2"
 POSITIONS = r"""
 \operatorname{PE}_{p,2i} = \sin\left(\frac{p}{10000^{2i/d}}\right), \qquad \operatorname{PE}_{p,2i+1} = \cos\left(\frac{p}{10000^{2i/d}}\right)
@@ -106,9 +110,16 @@ def check_position_encoding():
         rates = torch.exp(torch.arange(0, d, 2, dtype=torch.float64) * (-math.log(10000.0) / d))
         turned = torch.polar(torch.ones(50, d // 2, dtype=torch.float64), torch.arange(50)[:, None] * rates)
         np.testing.assert_allclose(ours, torch.stack([turned.imag, turned.real], -1).flatten(1).numpy(), atol=1e-12)
-    for text, value in zip(["0.8415", "0.5403", "0.0100", "1.0000"], [math.sin(1), math.cos(1), math.sin(0.01), math.cos(0.01)]):
+    for text, value in zip(
+        ["0.8415", "0.5403", "0.0100", "1.0000"], [math.sin(1), math.cos(1), math.sin(0.01), math.cos(0.01)]
+    ):
         stated(text, value)
-    small = [math.sin(1 / 10000**0), math.cos(1 / 10000**0), math.sin(1 / 10000 ** (2 / 4)), math.cos(1 / 10000 ** (2 / 4))]
+    small = [
+        math.sin(1 / 10000**0),
+        math.cos(1 / 10000**0),
+        math.sin(1 / 10000 ** (2 / 4)),
+        math.cos(1 / 10000 ** (2 / 4)),
+    ]
     np.testing.assert_allclose(small, [math.sin(1), math.cos(1), math.sin(0.01), math.cos(0.01)])
 
 
@@ -135,8 +146,19 @@ def check_whole_model():
     stated("2,048", count(model.encoder.norm) + count(model.decoder.norm))
     assert 6 * 3152384 + 6 * 4204032 + 2048 == count(model)
     layer = model.encoder.layers[0]
-    assert (model.d_model, model.nhead, model.batch_first, len(model.encoder.layers), len(model.decoder.layers)) == (512, 8, False, 6, 6)
-    assert (layer.linear1.out_features, layer.dropout.p, layer.norm_first, layer.activation) == (2048, 0.1, False, nn.functional.relu)
+    assert (model.d_model, model.nhead, model.batch_first, len(model.encoder.layers), len(model.decoder.layers)) == (
+        512,
+        8,
+        False,
+        6,
+        6,
+    )
+    assert (layer.linear1.out_features, layer.dropout.p, layer.norm_first, layer.activation) == (
+        2048,
+        0.1,
+        False,
+        nn.functional.relu,
+    )
     assert not any(isinstance(part, nn.Embedding) for part in model.modules())
     assert [name for name, _ in model.named_children()] == ["encoder", "decoder"]
 

@@ -29,10 +29,16 @@ def who_reads_whom() -> Figure:
     full = influence(layer)
     masked = influence(lambda x: layer(x, src_mask=causal))
     assert (alone[~np.eye(TOKENS, dtype=bool)] == 0).all() and (np.diag(alone) > 0).all()
-    assert (full > 0).all() and (masked[np.triu_indices(TOKENS, 1)] == 0).all() and (masked[np.tril_indices(TOKENS)] > 0).all()
+    assert (
+        (full > 0).all()
+        and (masked[np.triu_indices(TOKENS, 1)] == 0).all()
+        and (masked[np.tril_indices(TOKENS)] > 0).all()
+    )
 
     drawn, panels = plt.subplots(1, 3, sharey=True, figsize=(5.6, 2.3))
-    for panel, norms, title in zip(panels, (alone, full, masked), ("feed-forward only", "encoder layer", "with causal mask")):
+    for panel, norms, title in zip(
+        panels, (alone, full, masked), ("feed-forward only", "encoder layer", "with causal mask")
+    ):
         for row, column in zip(*np.nonzero(norms)):
             shade = round(float(np.sqrt(norms[row, column])), 2)
             panel.add_patch(Rectangle((column + 0.5, row + 0.5), 1, 1, facecolor=BLUE, alpha=shade, linewidth=0))

@@ -66,7 +66,12 @@ def check_numbers():
     assert math.isclose(5e-5 * (3750 - 1875) / 3750, 2.5e-5)
     stated("1,538", sum(p.numel() for p in nn.Linear(768, 2).parameters()))
     with torch.device("meta"):
-        parts = [nn.Embedding(30_522 + 512 + 2, 768), nn.LayerNorm(768), *(nn.TransformerEncoderLayer(768, 12, 3072) for _ in range(12)), nn.Linear(768, 768)]
+        parts = [
+            nn.Embedding(30_522 + 512 + 2, 768),
+            nn.LayerNorm(768),
+            *(nn.TransformerEncoderLayer(768, 12, 3072) for _ in range(12)),
+            nn.Linear(768, 768),
+        ]
     bert = sum(p.numel() for part in parts for p in part.parameters())
     stated("109,482,240", bert)
     stated("109,483,778", bert + 1538)
@@ -97,7 +102,7 @@ def check_other_ids_fail_late_or_not_at_all():
 @holds("Can the mask be computed from the ids?")
 def check_an_end_that_is_also_the_padding():
     end, lengths = 9, torch.tensor([[3], [5]])
-    ids = torch.tensor([[4, 7, end, end, end], [6, 2, 8, 5, end]])      # each text ends with its own end token
+    ids = torch.tensor([[4, 7, end, end, end], [6, 2, 8, 5, end]])  # each text ends with its own end token
     real = torch.arange(5) < lengths
     assert not torch.equal(ids != end, real) and ((ids != end).sum(1) < real.sum(1)).all()
 

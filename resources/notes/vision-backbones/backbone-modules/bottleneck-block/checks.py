@@ -48,7 +48,9 @@ def check_block_equals_the_library():
         h = phi(pointwise(w1, x.numpy()))
         padded = np.pad(h, ((0, 0), (0, 0), (1, 1), (1, 1)))
         filtered = sum(
-            np.einsum("oc,nchw->nohw", w2[:, :, i, j], padded[:, :, i : i + size, j : j + size]) for i in range(3) for j in range(3)
+            np.einsum("oc,nchw->nohw", w2[:, :, i, j], padded[:, :, i : i + size, j : j + size])
+            for i in range(3)
+            for j in range(3)
         )
         np.testing.assert_allclose(phi(x.numpy() + pointwise(w3, phi(filtered))), block(x).detach().numpy(), atol=1e-10)
 
@@ -194,10 +196,10 @@ def check_strides_of_the_paper_and_of_torchvision():
     down = nn.Sequential(nn.Conv2d(16, 32, 1, stride=2, bias=False), nn.BatchNorm2d(32))
     block = Bottleneck(16, 8, stride=2, downsample=down)
     shapes = {name: value.shape for name, value in block.state_dict().items()}
-    block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)       # as in the paper
+    block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)  # as in the paper
     measured = trained_on_digits(block)
     right = measured()[1]
-    block.conv1.stride, block.conv2.stride = (1, 1), (2, 2)       # as torchvision builds it
+    block.conv1.stride, block.conv2.stride = (1, 1), (2, 2)  # as torchvision builds it
     ported = measured()[1]
     assert shapes == {name: value.shape for name, value in block.state_dict().items()}
     block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)

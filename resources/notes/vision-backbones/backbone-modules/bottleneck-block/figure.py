@@ -8,16 +8,26 @@ from figure_style import BLUE, ORANGE, figure, plt
 
 def weights(block, kernel):
     """Number of convolution weights with this kernel size."""
-    return sum(m.weight.numel() for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (kernel, kernel))
+    return sum(
+        m.weight.numel() for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (kernel, kernel)
+    )
 
 
 @figure("figure-weights.svg")
 def weights_of_three_blocks() -> Figure:
     """Convolution weights of three residual blocks with 256 channels at both ends."""
-    blocks = {"two 3x3": BasicBlock(256, 256), "bottleneck": Bottleneck(256, 64), "inverted, t = 6": InvertedResidual(256, 256, 1, 6)}
+    blocks = {
+        "two 3x3": BasicBlock(256, 256),
+        "bottleneck": Bottleneck(256, 64),
+        "inverted, t = 6": InvertedResidual(256, 256, 1, 6),
+    }
     spatial, pointwise = ([weights(block, kernel) / 1e6 for block in blocks.values()] for kernel in (3, 1))
     total = [a + b for a, b in zip(spatial, pointwise)]
-    assert [round(t * 1e6) for t in total[:2]] == [1_179_648, 69_632] and spatial[0] == total[0] and pointwise[2] > 50 * spatial[2]
+    assert (
+        [round(t * 1e6) for t in total[:2]] == [1_179_648, 69_632]
+        and spatial[0] == total[0]
+        and pointwise[2] > 50 * spatial[2]
+    )
 
     drawn, panel = plt.subplots(figsize=(5.6, 2.2))
     panel.barh(range(3), spatial, color=BLUE, height=0.55, label="3x3 part")

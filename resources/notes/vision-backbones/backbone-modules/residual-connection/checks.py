@@ -154,7 +154,7 @@ def check_paths():
 
 @check
 def check_question_of_the_calculator():
-    assert 256 * 512 * 28**2 == 512 * 1024 * 14**2 == 2 * 64 * 256 * 56**2      # the question of the calculator
+    assert 256 * 512 * 28**2 == 512 * 1024 * 14**2 == 2 * 64 * 256 * 56**2  # the question of the calculator
 
 
 @pitfall("The shortcut carries ReLU(x) instead of x")
@@ -213,7 +213,7 @@ def check_final_norm_is_optional():
     assert nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).norm is None
     norm, x, branch = nn.LayerNorm(8), torch.randn(4, 8) * 3, lambda v: torch.zeros_like(v)
     assert torch.equal(x + branch(norm(x)), x) and not torch.allclose(norm(x + branch(x)), x)
-    assert list(BasicBlock(4, 4)._modules) == ["conv1", "bn1", "relu", "conv2", "bn2"]        # the last layer of the branch
+    assert list(BasicBlock(4, 4)._modules) == ["conv1", "bn1", "relu", "conv2", "bn2"]  # the last layer of the branch
     closed = nn.TransformerEncoder(layer, 2, norm=norm, enable_nested_tensor=False).eval()
     assert torch.allclose(closed(x[None]).var(-1, correction=0), torch.ones(1, 4), atol=1e-2)
 

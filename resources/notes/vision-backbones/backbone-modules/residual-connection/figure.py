@@ -16,7 +16,13 @@ class Net(nn.Module):
         self.skip = skip
         self.first, self.last = nn.Linear(64, width), nn.Linear(width, 10)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width), nn.BatchNorm1d(width))
+            nn.Sequential(
+                nn.Linear(width, width),
+                nn.BatchNorm1d(width),
+                nn.ReLU(),
+                nn.Linear(width, width),
+                nn.BatchNorm1d(width),
+            )
             for _ in range(blocks)
         )
 
@@ -47,7 +53,13 @@ def training_loss(blocks, skip):
 def training_loss_by_depth() -> Figure:
     """The deeper plain network fits its own training set worse; the residual one does not."""
     plain, residual = ([training_loss(blocks, skip) for blocks in BLOCKS] for skip in (False, True))
-    assert plain == sorted(plain) and plain[-1] > 0.5 and plain[0] < 0.2 and plain[-1] > 10 * residual[-1] and residual[-1] < residual[0]
+    assert (
+        plain == sorted(plain)
+        and plain[-1] > 0.5
+        and plain[0] < 0.2
+        and plain[-1] > 10 * residual[-1]
+        and residual[-1] < residual[0]
+    )
 
     drawn, panel = plt.subplots()
     panel.semilogy(BLOCKS, plain, "o-", color=ORANGE)

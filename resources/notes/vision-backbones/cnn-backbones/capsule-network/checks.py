@@ -10,7 +10,9 @@ from trainings import handwritten_digits
 VOTES = r"""
 \hat{u}_{j|i} = W_{ij}\, u_i, \qquad c_{ij} = \frac{e^{b_{ij}}}{\sum_k e^{b_{ik}}}, \qquad s_j = \sum_i c_{ij}\, \hat{u}_{j|i}
 """
-SQUASH = r"v_j = \mathrm{squash}(s_j) = \frac{\lVert s_j \rVert^2}{1 + \lVert s_j \rVert^2}\; \frac{s_j}{\lVert s_j \rVert}"
+SQUASH = (
+    r"v_j = \mathrm{squash}(s_j) = \frac{\lVert s_j \rVert^2}{1 + \lVert s_j \rVert^2}\; \frac{s_j}{\lVert s_j \rVert}"
+)
 UPDATE = r"b_{ij} \leftarrow b_{ij} + \hat{u}_{j|i}^\top v_j"
 MARGIN = r"L_k = T_k \max(0,\, m^+ - \lVert v_k \rVert)^2 + \lambda\,(1 - T_k) \max(0,\, \lVert v_k \rVert - m^-)^2"
 
@@ -127,7 +129,13 @@ def check_by_hand():
 
 @holds("Parameters")
 def check_parameters_of_capsnet():
-    parts = [nn.Conv2d(1, 256, 9), nn.Conv2d(256, 256, 9, stride=2), nn.Linear(160, 512), nn.Linear(512, 1024), nn.Linear(1024, 784)]
+    parts = [
+        nn.Conv2d(1, 256, 9),
+        nn.Conv2d(256, 256, 9, stride=2),
+        nn.Linear(160, 512),
+        nn.Linear(512, 1024),
+        nn.Linear(1024, 784),
+    ]
     votes = 1152 * 10 * 16 * 8
     assert parts[1](parts[0](torch.zeros(1, 1, 28, 28))).numel() == 1152 * 8
     stated("8,215,568", sum(p.numel() for part in parts for p in part.parameters()) + votes)

@@ -1,4 +1,3 @@
-
 import numpy as np
 import torch
 from torch import nn
@@ -31,7 +30,12 @@ def parameters(module):
 
 @formula(COST)
 def check_cost():
-    for K, C_in, C_out, g, stride, size in [(3, 8, 16, 1, 1, 9), (11, 3, 64, 1, 4, 55), (5, 12, 6, 3, 2, 14), (7, 10, 10, 10, 1, 8)]:
+    for K, C_in, C_out, g, stride, size in [
+        (3, 8, 16, 1, 1, 9),
+        (11, 3, 64, 1, 4, 55),
+        (5, 12, 6, 3, 2, 14),
+        (7, 10, 10, 10, 1, 8),
+    ]:
         conv, x = nn.Conv2d(C_in, C_out, K, stride=stride, padding=K // 2, groups=g), torch.zeros(1, C_in, size, size)
         with FlopCounterMode(display=False) as counter:
             y = conv(x)
@@ -50,7 +54,11 @@ def response_norm(x, n, alpha, beta, k):
 def check_local_response_norm():
     default = nn.LocalResponseNorm(5)
     assert (default.alpha, default.beta, default.k) == (1e-4, 0.75, 1.0)
-    for n, alpha, beta, k, shape in [(5, 1e-4, 0.75, 1.0, (2, 8, 3, 3)), (3, 0.5, 0.9, 2.0, (1, 4, 5, 2)), (5, 2.0, 0.5, 1.0, (2, 2, 3, 3))]:
+    for n, alpha, beta, k, shape in [
+        (5, 1e-4, 0.75, 1.0, (2, 8, 3, 3)),
+        (3, 0.5, 0.9, 2.0, (1, 4, 5, 2)),
+        (5, 2.0, 0.5, 1.0, (2, 2, 3, 3)),
+    ]:
         x = torch.randn(shape, dtype=torch.float64) * 3
         library = nn.LocalResponseNorm(n, alpha=alpha, beta=beta, k=k)(x)
         np.testing.assert_allclose(response_norm(x.numpy(), n, alpha, beta, k), library.numpy(), rtol=1e-9)
@@ -131,7 +139,16 @@ NAMES = "VGG16", "GoogLeNet", "ResNet-50", "DenseNet-121", "MobileNetV2", "Effic
 
 @holds("AlexNet", *NAMES, "Cost", "How does ConvNeXt compare with Swin?")
 def check_recorded_accuracy_and_work():
-    table = {"alexnet": "56.5", "vgg16": "71.6", "googlenet": "69.8", "resnet50": "76.1", "densenet121": "74.4", "mobilenet_v2": "71.9", "efficientnet_b0": "77.7", "convnext_tiny": "82.5"}
+    table = {
+        "alexnet": "56.5",
+        "vgg16": "71.6",
+        "googlenet": "69.8",
+        "resnet50": "76.1",
+        "densenet121": "74.4",
+        "mobilenet_v2": "71.9",
+        "efficientnet_b0": "77.7",
+        "convnext_tiny": "82.5",
+    }
     for name, text in table.items():
         stated(text, recorded(name)[0])
     stated("81.5", recorded("swin_t")[0])
@@ -155,7 +172,12 @@ def check_modes_and_convnext():
     assert nn.BatchNorm2d in kinds("resnet50")
     assert any("StochasticDepth" == kind.__name__ for kind in kinds("convnext_tiny"))
     block = model("convnext_tiny").features[1][0].block
-    assert block[0].kernel_size == (7, 7) and block[0].groups == 96 and isinstance(block[2], nn.LayerNorm) and isinstance(block[4], nn.GELU)
+    assert (
+        block[0].kernel_size == (7, 7)
+        and block[0].groups == 96
+        and isinstance(block[2], nn.LayerNorm)
+        and isinstance(block[4], nn.GELU)
+    )
     stated("4,704", block[0].weight.numel())
     stated("82,944", nn.Conv2d(96, 96, 3).weight.numel())
 
@@ -166,7 +188,7 @@ def check_stages_of_resnet():
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         stage.register_forward_hook(lambda m, i, out: sizes.append((out.shape[1], out.shape[2])))
     assert net(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
-    assert sizes == [(64, 16), (128, 8), (256, 4), (512, 2)]      # strides 4, 8, 16, 32
+    assert sizes == [(64, 16), (128, 8), (256, 4), (512, 2)]  # strides 4, 8, 16, 32
     assert net.avgpool.output_size == (1, 1)
     raises(RuntimeError, lambda: net(torch.zeros(2, 3, 64, 64).double()))
 

@@ -101,7 +101,9 @@ def check_mean_iou_equals_jaccard_of_scikit_learn():
 
     for shape, classes in [((6, 7), 3), ((10, 10), 2), ((30,), 5)]:
         truth, guess = np.random.randint(0, classes, shape), np.random.randint(0, classes, shape)
-        np.testing.assert_allclose(mean_iou(truth, guess, classes), jaccard_score(truth.ravel(), guess.ravel(), average="macro"))
+        np.testing.assert_allclose(
+            mean_iou(truth, guess, classes), jaccard_score(truth.ravel(), guess.ravel(), average="macro")
+        )
     truth, guess = np.zeros((10, 10), int), np.zeros((10, 10), int)
     truth[0, :4] = 1
     guess[0, 1:5] = 1
@@ -144,7 +146,7 @@ def check_background_counts_as_a_class():
         scores, _ = FastRCNNPredictor(8, classes)(torch.randn(3, 8))
         assert scores.softmax(-1)[:, 1:].shape[1] == classes - 1
     alone, _ = FastRCNNPredictor(8, 1)(torch.randn(3, 8))
-    assert F.cross_entropy(alone, torch.zeros(3, dtype=torch.long)).item() == 0      # nothing to learn: all is background
+    assert F.cross_entropy(alone, torch.zeros(3, dtype=torch.long)).item() == 0  # nothing to learn: all is background
     raises(IndexError, lambda: F.cross_entropy(alone, torch.ones(3, dtype=torch.long)), "out of bounds")
     features, head = torch.randn(200, 8), FastRCNNPredictor(8, 2)
     labels = (features[:, 0] > 0).long()
@@ -180,7 +182,7 @@ def check_detectors_normalize_inside():
     prepared = ResNet18_Weights.IMAGENET1K_V1.transforms()(torch.full((3, 256, 256), 0.5))
     torch.testing.assert_close(prepared[:, 0, 0], expected)
     with torch.device("meta"):
-        assert type(next(resnet18().children())) is nn.Conv2d      # a classifier begins with its weights
+        assert type(next(resnet18().children())) is nn.Conv2d  # a classifier begins with its weights
 
 
 @pitfall("New classes appear after resizing the label maps")

@@ -19,7 +19,12 @@ def four_answers_for_one_image() -> Figure:
     assert box_iou(boxes, boxes)[0, 1] > 0.05 and int(semantic.sum()) == int(masks.sum()) and boxes.shape == (2, 4)
 
     drawn, panels = plt.subplots(1, 4, figsize=(5.8, 1.75))
-    looks = (("classification", (QUIET, QUIET)), ("detection", (QUIET, QUIET)), ("semantic", (BLUE, BLUE)), ("instance", (ORANGE, BLUE)))
+    looks = (
+        ("classification", (QUIET, QUIET)),
+        ("detection", (QUIET, QUIET)),
+        ("semantic", (BLUE, BLUE)),
+        ("instance", (ORANGE, BLUE)),
+    )
     for panel, (title, colours) in zip(panels, looks):
         for (x, y, r), colour in zip(DISCS, colours):
             faint = title in ("classification", "detection")
@@ -28,7 +33,9 @@ def four_answers_for_one_image() -> Figure:
             panel.text(16, 29, "disc: yes", ha="center", fontsize=9)
         if title == "detection":
             for (left, top, right, bottom), colour in zip(boxes.tolist(), (ORANGE, BLUE)):
-                panel.add_patch(plt.Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.6))
+                panel.add_patch(
+                    plt.Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.6)
+                )
         panel.add_patch(plt.Rectangle((0, 0), SIZE, SIZE, fill=False, edgecolor=INK, linewidth=0.8))
         panel.set_xlim(-0.5, SIZE + 0.5)
         panel.set_ylim(SIZE + 0.5, -0.5)

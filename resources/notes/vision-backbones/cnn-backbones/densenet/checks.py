@@ -45,7 +45,11 @@ def check_block():
 
 @formula(DEPTH)
 def check_depth():
-    for name, layers in [("densenet121", (6, 12, 24, 16)), ("densenet169", (6, 12, 32, 32)), ("densenet201", (6, 12, 48, 32))]:
+    for name, layers in [
+        ("densenet121", (6, 12, 24, 16)),
+        ("densenet169", (6, 12, 32, 32)),
+        ("densenet201", (6, 12, 48, 32)),
+    ]:
         net = model(name)
         assert tuple(len(getattr(net.features, f"denseblock{b}")) for b in range(1, 5)) == layers
         counted = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.modules())
@@ -88,7 +92,7 @@ def check_contract():
         assert not torch.equal(net.train()(x), net.eval()(x)) and net(x[0].unsqueeze(0)).shape == (1, 1000)
         for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
             norm.train(False)
-        net.training = net.features.denseblock1.denselayer1.training = True      # dropout alone
+        net.training = net.features.denseblock1.denselayer1.training = True  # dropout alone
         assert torch.equal(net(x), net(x)) is (rate == 0)
     raises(RuntimeError, lambda: net.eval()(x.double()))
     raises((RuntimeError, ValueError), lambda: net.eval()(x[0]))
@@ -117,7 +121,10 @@ def check_three_transitions():
 @check
 def check_defaults_and_last_relu():
     net = torchvision.models.DenseNet(8, (2, 2, 2, 2), 16, num_classes=3).eval()
-    assert net.features.denseblock1.denselayer1.drop_rate == 0 and not net.features.denseblock1.denselayer1.memory_efficient
+    assert (
+        net.features.denseblock1.denselayer1.drop_rate == 0
+        and not net.features.denseblock1.denselayer1.memory_efficient
+    )
     x = torch.randn(2, 3, 64, 64)
     features = net.features(x)
     assert (features < 0).any()
@@ -132,7 +139,7 @@ def check_names_of_the_parts():
     raises(AttributeError, lambda: net.layer1, "layer1")
     names = [name for name, _ in model("densenet121").features.named_children()]
     assert names[:5] == ["conv0", "norm0", "relu0", "pool0", "denseblock1"] and names[-1] == "norm5"
-    net.fc = nn.Linear(net.classifier.in_features, 10)                 # no error, and never called
+    net.fc = nn.Linear(net.classifier.in_features, 10)  # no error, and never called
     assert net(torch.randn(2, 3, 64, 64)).shape == (2, 1000)
     net.classifier = nn.Linear(net.classifier.in_features, 10)
     assert net(torch.randn(2, 3, 64, 64)).shape == (2, 10)

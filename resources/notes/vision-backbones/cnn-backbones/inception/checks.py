@@ -44,7 +44,10 @@ def check_module():
         x = torch.randn(2, widths[0], size, size)
         y = module(x)
         offset = 0
-        for branch, channels in zip((module.branch1, module.branch2, module.branch3, module.branch4), (widths[1], widths[3], widths[5], widths[6])):
+        for branch, channels in zip(
+            (module.branch1, module.branch2, module.branch3, module.branch4),
+            (widths[1], widths[3], widths[5], widths[6]),
+        ):
             torch.testing.assert_close(y[:, offset : offset + channels], branch(x))
             offset += channels
         assert y.shape == (2, offset, size, size)
@@ -75,7 +78,17 @@ def check_by_hand():
     stated("6,144", 192 * 32)
     stated("163,328", 12_288 + 129_024 + 15_872 + 6_144)
     module = model("googlenet").inception3a
-    assert [m.conv.out_channels for m in (module.branch1, module.branch2[0], module.branch2[1], module.branch3[0], module.branch3[1], module.branch4[1])] == [64, 96, 128, 16, 32, 32]
+    assert [
+        m.conv.out_channels
+        for m in (
+            module.branch1,
+            module.branch2[0],
+            module.branch2[1],
+            module.branch3[0],
+            module.branch3[1],
+            module.branch4[1],
+        )
+    ] == [64, 96, 128, 16, 32, 32]
 
 
 @pitfall("torchvision's GoogLeNet has no 5×5 kernels")
@@ -91,7 +104,10 @@ def check_the_branch_that_is_called_5x5():
 
 @holds("Parameters", "Cost", "GoogLeNet", "Inception V3", "ResNet-50")
 def check_numbers_and_defaults():
-    for name, with_heads, without in [("googlenet", "13,004,888", "6,624,904"), ("inception_v3", "27,161,264", "23,834,568")]:
+    for name, with_heads, without in [
+        ("googlenet", "13,004,888", "6,624,904"),
+        ("inception_v3", "27,161,264", "23,834,568"),
+    ]:
         stated(with_heads, parameters(model(name)))
         stated(without, parameters(model(name, aux_logits=False)))
     stated("1,498,376,192", multiply_adds(model("googlenet")))
@@ -125,7 +141,7 @@ def check_contract():
         assert inspect.signature(inspect.unwrap(builder)).parameters["weights"].default is None
         trained = torchvision.models.get_model_weights(name).IMAGENET1K_V1
         with mock.patch.object(weights_class, "get_state_dict", lambda *a, **k: net.state_dict()), torch.device("meta"):
-            pretrained = builder(weights=trained)                 # nothing is downloaded
+            pretrained = builder(weights=trained)  # nothing is downloaded
         assert pretrained.transform_input and pretrained.aux_logits is heads
     module = importlib.import_module("torchvision.models.googlenet").Inception(4, 1, 1, 1, 1, 1, 1)
     raises(RuntimeError, lambda: module(torch.zeros(1, 4, 5, 5).double()))
@@ -152,7 +168,7 @@ def fails(net, size):
     return False
 
 
-@pitfall("\"Kernel size can't be greater than actual input size\"")
+@pitfall('"Kernel size can\'t be greater than actual input size"')
 def check_smallest_images():
     net, plain = model("inception_v3"), model("inception_v3", aux_logits=False)
     assert fails(net.train(), 224) and fails(net, 298) and not fails(net, 299)
@@ -162,7 +178,9 @@ def check_smallest_images():
     assert net.train()(torch.zeros(2, 3, 299, 299, device="meta")).aux_logits.shape == (2, 1000)
     assert isinstance(plain(torch.zeros(2, 3, 299, 299, device="meta")), torch.Tensor)
     for trained, size in ((net, 299), (plain, 75)):
-        raises(ValueError, lambda: trained(torch.zeros(1, 3, size, size, device="meta")), "more than 1 value per channel")
+        raises(
+            ValueError, lambda: trained(torch.zeros(1, 3, size, size, device="meta")), "more than 1 value per channel"
+        )
 
 
 @check

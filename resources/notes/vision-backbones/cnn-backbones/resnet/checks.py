@@ -48,14 +48,23 @@ def check_depth():
         net = model(f"resnet{depth}")
         stages = [net.layer1, net.layer2, net.layer3, net.layer4]
         assert 2 + k * sum(len(stage) for stage in stages) == depth
-        main = [name for name, m in net.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in name]
+        main = [
+            name
+            for name, m in net.named_modules()
+            if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in name
+        ]
         assert len(main) == depth
     assert [len(s) for s in (net.layer1, net.layer2, net.layer3, net.layer4)] == [3, 8, 36, 3]
     net = model("resnet50")
     assert [len(s) for s in (net.layer1, net.layer2, net.layer3, net.layer4)] == [3, 4, 6, 3]
     stated("54", sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.modules()))
     stated("23", len(model("resnet101").layer3))
-    assert [len(model("resnet34").get_submodule(f"layer{s}")) for s in (1, 2, 3, 4)] == [3, 4, 6, 3]  # as deep in blocks as ResNet-50
+    assert [len(model("resnet34").get_submodule(f"layer{s}")) for s in (1, 2, 3, 4)] == [
+        3,
+        4,
+        6,
+        3,
+    ]  # as deep in blocks as ResNet-50
 
 
 @formula(STAGE)
@@ -69,14 +78,34 @@ def check_stage_parameters():
             C = 4 * M
 
 
-@holds("Parameters", "Cost", "ResNet-18", "ResNet-50", "ResNet-152", "VGG16", "MobileNetV2", "ViT-B/16",
-    "Which layers have the most weights?")
+@holds(
+    "Parameters",
+    "Cost",
+    "ResNet-18",
+    "ResNet-50",
+    "ResNet-152",
+    "VGG16",
+    "MobileNetV2",
+    "ViT-B/16",
+    "Which layers have the most weights?",
+)
 def check_numbers():
-    for depth, text in [(18, "11,689,512"), (34, "21,797,672"), (50, "25,557,032"), (101, "44,549,160"), (152, "60,192,808")]:
+    for depth, text in [
+        (18, "11,689,512"),
+        (34, "21,797,672"),
+        (50, "25,557,032"),
+        (101, "44,549,160"),
+        (152, "60,192,808"),
+    ]:
         stated(text, parameters(model(f"resnet{depth}")))
     net = model("resnet50")
     stated("9,536", parameters(net.conv1) + parameters(net.bn1))
-    for stage, text in [(net.layer1, "215,808"), (net.layer2, "1,219,584"), (net.layer3, "7,098,368"), (net.layer4, "14,964,736")]:
+    for stage, text in [
+        (net.layer1, "215,808"),
+        (net.layer2, "1,219,584"),
+        (net.layer3, "7,098,368"),
+        (net.layer4, "14,964,736"),
+    ]:
         stated(text, parameters(stage))
     stated("2,049,000", parameters(net.fc))
     assert 20480 + 53248 + 139264 + 2816 == 215808
@@ -94,8 +123,14 @@ def check_numbers():
     stated("3.5", parameters(model("mobilenet_v2")) / 1e6)
     stated("86.6", parameters(model("vit_b_16")) / 1e6)
     stated("17.6", multiply_adds(model("vit_b_16")) / 1e9)
-    accuracy = {"resnet18": "69.8 %", "resnet50": "80.9 %", "resnet152": "82.3 %", "vgg16": "71.6 %",
-        "mobilenet_v2": "72.2 %", "vit_b_16": "81.1 %"}
+    accuracy = {
+        "resnet18": "69.8 %",
+        "resnet50": "80.9 %",
+        "resnet152": "82.3 %",
+        "vgg16": "71.6 %",
+        "mobilenet_v2": "72.2 %",
+        "vit_b_16": "81.1 %",
+    }
     for name, text in accuracy.items():
         stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
     for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
@@ -112,23 +147,31 @@ def check_work_of_parts():
 
     net, vgg, size = model("resnet50"), model("vgg16"), (3, 224, 224)
     stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
-    assert stem(torch.zeros(1, *size, device="meta")).shape[-1] == 56 == vgg.features[:10](torch.zeros(1, *size,
-        device="meta")).shape[-1]
+    assert (
+        stem(torch.zeros(1, *size, device="meta")).shape[-1]
+        == 56
+        == vgg.features[:10](torch.zeros(1, *size, device="meta")).shape[-1]
+    )
     stated("0.118", work(stem, *size))
     stated("4.71", work(vgg.features[:10], *size))
     stated("0.218", work(net.layer1[1], 256, 56, 56))
     stated("1.85", work(nn.Conv2d(256, 256, 3, padding=1, device="meta"), 256, 56, 56))
     stated("2.0", parameters(net.fc) / 1e6)
     stated("123.6", parameters(vgg.classifier) / 1e6)
-    for name in ("resnet18",
-        "resnet50"):                # a block with an identity shortcut costs the same in each stage
+    for name in ("resnet18", "resnet50"):  # a block with an identity shortcut costs the same in each stage
         stages = [model(name).get_submodule(f"layer{s}") for s in (1, 2, 3, 4)]
         shapes = [(stages[0][1].conv1.in_channels * 2**s, 56 // 2**s, 56 // 2**s) for s in range(4)]
         assert len({work(stage[1], *shape) for stage, shape in zip(stages, shapes)}) == 1
 
 
-@holds("Input → output", "dtype", "Defaults", "Same in train and eval?", "Does it accept other image sizes?",
-    "What does `zero_init_residual=True` do?")
+@holds(
+    "Input → output",
+    "dtype",
+    "Defaults",
+    "Same in train and eval?",
+    "Does it accept other image sizes?",
+    "What does `zero_init_residual=True` do?",
+)
 def check_contract():
     options = inspect.signature(torchvision.models.resnet50).parameters
     assert options["weights"].default is None
@@ -138,7 +181,7 @@ def check_contract():
         preset = weights.transforms()
         assert preset.mean == [0.485, 0.456, 0.406] and preset.std == [0.229, 0.224, 0.225]
     white = preset(torch.full((3, 300, 300), 255, dtype=torch.uint8))
-    assert abs(float(white[0].mean()) - (1 - 0.485) / 0.229) < 1e-3      # 255 counts as 1
+    assert abs(float(white[0].mean()) - (1 - 0.485) / 0.229) < 1e-3  # 255 counts as 1
     net = torchvision.models.resnet50()
     assert net.fc.out_features == 1000 and float(net.layer1[0].bn3.weight.detach()[0]) == 1.0
     zero = torchvision.models.resnet18(zero_init_residual=True).eval()
@@ -153,8 +196,9 @@ def check_contract():
         raises(RuntimeError, lambda: net(torch.zeros(1, 3, 64, 64, dtype=dtype)))
     noise = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(net(noise), net(noise)) and not torch.allclose(net.train()(noise), net.eval()(noise),
-            atol=1e-3)
+        assert torch.equal(net(noise), net(noise)) and not torch.allclose(
+            net.train()(noise), net.eval()(noise), atol=1e-3
+        )
     h = torch.zeros(1, 3, 32, 32)
     for layer in (net.conv1, net.maxpool, net.layer1, net.layer2, net.layer3, net.layer4):
         h = layer(h)
@@ -242,4 +286,8 @@ def check_preprocessing_of_the_weights():
         assert not torch.allclose(net.train()(second), net.eval()(second), atol=1e-3)
     stated("256", ResNet50_Weights.IMAGENET1K_V1.transforms().resize_size[0])
     stated("232", ResNet50_Weights.IMAGENET1K_V2.transforms().resize_size[0])
-    assert ResNet50_Weights.IMAGENET1K_V2.transforms().crop_size == [224] == ResNet50_Weights.IMAGENET1K_V1.transforms().crop_size
+    assert (
+        ResNet50_Weights.IMAGENET1K_V2.transforms().crop_size
+        == [224]
+        == ResNet50_Weights.IMAGENET1K_V1.transforms().crop_size
+    )

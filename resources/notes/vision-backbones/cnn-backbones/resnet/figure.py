@@ -20,8 +20,10 @@ def shares_of_the_stages() -> Figure:
             parameters.append(sum(p.numel() for p in stage.parameters()))
             work.append(counter.get_total_flops())
             outputs.append(h.numel() * len(stage))
-    shares = {name: [v / sum(values) for v in values] for name, values in
-              {"parameters": parameters, "multiply-adds": work, "block outputs": outputs}.items()}
+    shares = {
+        name: [v / sum(values) for v in values]
+        for name, values in {"parameters": parameters, "multiply-adds": work, "block outputs": outputs}.items()
+    }
     assert shares["parameters"][3] > 0.6 and shares["parameters"][0] < 0.01
     assert max(shares["multiply-adds"]) < 0.4 and min(shares["multiply-adds"]) > 0.15
     assert outputs[0] > 3 * outputs[3]

@@ -20,8 +20,10 @@ WIDTHS = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
 
 sourced("VGG, arXiv 1409.1556, section 2", "Why only 3×3?")
 sourced("ResNet, arXiv 1512.03385, section 4.1", "Why not simply go on to 50 layers?")
-sourced("Johnson et al., Perceptual Losses for Real-Time Style Transfer, arXiv 1603.08155",
-    "Which maps does a style loss read?")
+sourced(
+    "Johnson et al., Perceptual Losses for Real-Time Style Transfer, arXiv 1603.08155",
+    "Which maps does a style loss read?",
+)
 
 
 def model(name, **options):

@@ -13,7 +13,11 @@ def parameters_and_work_per_layer() -> Figure:
         net = torchvision.models.vgg16().eval()
     rows = []
     hook = lambda m, _, out: rows.append(
-        (isinstance(m, nn.Linear), sum(p.numel() for p in m.parameters()), m.weight.numel() * out.numel() // out.shape[1])
+        (
+            isinstance(m, nn.Linear),
+            sum(p.numel() for p in m.parameters()),
+            m.weight.numel() * out.numel() // out.shape[1],
+        )
     )
     handles = [m.register_forward_hook(hook) for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     with torch.no_grad():

@@ -13,14 +13,27 @@ from note_checks import formula, holds, pitfall, raises, sourced, stated
 
 source = importlib.import_module("torchvision.models.efficientnet")
 
-COMPOUND = r"d = \alpha^{\phi}, \quad w = \beta^{\phi}, \quad r = \gamma^{\phi}, \qquad \alpha\,\beta^2\,\gamma^2 \approx 2"
+COMPOUND = (
+    r"d = \alpha^{\phi}, \quad w = \beta^{\phi}, \quad r = \gamma^{\phi}, \qquad \alpha\,\beta^2\,\gamma^2 \approx 2"
+)
 COST = r"\frac{\mathrm{cost}}{\mathrm{cost}_{\mathrm{B0}}} \approx d\,w^2\,r^2"
 ROUNDING = r"n' = \lceil d\,n \rceil, \qquad C' = \max\left( 8, 8 \left\lfloor \frac{w\,C + 4}{8} \right\rfloor \right)"
-FACTORS = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2), 3: (1.2, 1.4), 4: (1.4, 1.8), 5: (1.6, 2.2), 6: (1.8, 2.6), 7: (2.0, 3.1)}
+FACTORS = {
+    0: (1.0, 1.0),
+    1: (1.0, 1.1),
+    2: (1.1, 1.2),
+    3: (1.2, 1.4),
+    4: (1.4, 1.8),
+    5: (1.6, 2.2),
+    6: (1.8, 2.6),
+    7: (2.0, 3.1),
+}
 
 
-sourced("EfficientNet, arXiv 1905.11946, section 3.3; EfficientNetV2, arXiv 2104.00298",
-    "Are the three constants optimal for every network?")
+sourced(
+    "EfficientNet, arXiv 1905.11946, section 3.3; EfficientNetV2, arXiv 2104.00298",
+    "Are the three constants optimal for every network?",
+)
 
 
 def model(name, **options):
@@ -70,7 +83,13 @@ def check_rounding():
 
 @holds("Parameters", "Cost", "B0", "B4", "V2-S", "MobileNetV3-large", "ResNet-50")
 def check_numbers():
-    for name, text in [("efficientnet_b0", "5,288,548"), ("efficientnet_b1", "7,794,184"), ("efficientnet_b4", "19,341,616"), ("efficientnet_b7", "66,347,960"), ("efficientnet_v2_s", "21,458,488")]:
+    for name, text in [
+        ("efficientnet_b0", "5,288,548"),
+        ("efficientnet_b1", "7,794,184"),
+        ("efficientnet_b4", "19,341,616"),
+        ("efficientnet_b7", "66,347,960"),
+        ("efficientnet_v2_s", "21,458,488"),
+    ]:
         stated(text, parameters(model(name)))
     b0, b1, b7 = (multiply_adds(model(f"efficientnet_b{i}"), 3, s, s) for i, s in [(0, 224), (1, 240), (7, 600)])
     stated("385,814,752", b0)
@@ -78,12 +97,29 @@ def check_numbers():
     stated("97.8", b7 / b0)
     stated("1.780", b1 / b0)
     stated("1.263", 1.1 * (240 / 224) ** 2)
-    for text, name, size in [("0.39", "efficientnet_b0", 224), ("4.39", "efficientnet_b4", 380), ("8.37", "efficientnet_v2_s", 384), ("0.22", "mobilenet_v3_large", 224), ("4.09", "resnet50", 224)]:
+    for text, name, size in [
+        ("0.39", "efficientnet_b0", 224),
+        ("4.39", "efficientnet_b4", 380),
+        ("8.37", "efficientnet_v2_s", 384),
+        ("0.22", "mobilenet_v3_large", 224),
+        ("4.09", "resnet50", 224),
+    ]:
         stated(text, multiply_adds(model(name), 3, size, size) / 1e9)
-    for text, name in [("5.3", "efficientnet_b0"), ("19.3", "efficientnet_b4"), ("21.5", "efficientnet_v2_s"), ("5.5", "mobilenet_v3_large"), ("25.6", "resnet50")]:
+    for text, name in [
+        ("5.3", "efficientnet_b0"),
+        ("19.3", "efficientnet_b4"),
+        ("21.5", "efficientnet_v2_s"),
+        ("5.5", "mobilenet_v3_large"),
+        ("25.6", "resnet50"),
+    ]:
         stated(text, parameters(model(name)) / 1e6)
-    accuracy = {"efficientnet_b0": "77.7 %", "efficientnet_b4": "83.4 %", "efficientnet_v2_s": "84.2 %",
-        "mobilenet_v3_large": "75.3 %", "resnet50": "80.9 %"}
+    accuracy = {
+        "efficientnet_b0": "77.7 %",
+        "efficientnet_b4": "83.4 %",
+        "efficientnet_v2_s": "84.2 %",
+        "mobilenet_v3_large": "75.3 %",
+        "resnet50": "80.9 %",
+    }
     for name, text in accuracy.items():
         weights = models.get_model_weights(name).DEFAULT
         stated(text, weights.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
@@ -104,13 +140,13 @@ def check_cost_of_wider_layers():
 @holds("What does stochastic depth do here?", "Same in train and eval?")
 def check_stochastic_depth():
     net = models.efficientnet_b0(num_classes=3)
-    block = net.features[6][1]                                  # has a shortcut
+    block = net.features[6][1]  # has a shortcut
     assert block.use_res_connect and block.stochastic_depth.mode == "row"
     block.stochastic_depth.p = 0.5
     x = torch.randn(64, 192, 4, 4)
     with torch.no_grad():
         passed = (block.train()(x) == x).flatten(1).all(1)
-        assert 8 < int(passed.sum()) < 56                       # some samples skip the whole branch, others do not
+        assert 8 < int(passed.sum()) < 56  # some samples skip the whole branch, others do not
         assert not (block.eval()(x) == x).flatten(1).all(1).any()
         x = torch.randn(4, 3, 64, 64)
         assert torch.equal(net.eval()(x), net(x)) and not torch.allclose(net.train()(x), net.eval()(x), atol=1e-4)

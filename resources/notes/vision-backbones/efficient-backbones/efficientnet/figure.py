@@ -13,7 +13,9 @@ FACTORS = (1.0, 1.25, 1.5, 1.75, 2.0)
 def multiply_adds(depth=1.0, width=1.0, resolution=1.0):
     blocks, last = source._efficientnet_conf("efficientnet_b0", width_mult=width, depth_mult=depth)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        source.EfficientNet(blocks, 0.2, last_channel=last).eval()(torch.zeros(1, 3, int(224 * resolution), int(224 * resolution)))
+        source.EfficientNet(blocks, 0.2, last_channel=last).eval()(
+            torch.zeros(1, 3, int(224 * resolution), int(224 * resolution))
+        )
     return counter.get_total_flops() / 2
 
 

@@ -39,7 +39,9 @@ def parameters(module):
 def check_ratio():
     for K, C_in, C_out, H, W in [(3, 8, 16, 6, 5), (5, 4, 12, 7, 7), (3, 64, 128, 9, 4)]:
         ordinary = nn.Conv2d(C_in, C_out, K, padding=K // 2, bias=False)
-        pair = nn.Sequential(nn.Conv2d(C_in, C_in, K, padding=K // 2, groups=C_in, bias=False), nn.Conv2d(C_in, C_out, 1, bias=False))
+        pair = nn.Sequential(
+            nn.Conv2d(C_in, C_in, K, padding=K // 2, groups=C_in, bias=False), nn.Conv2d(C_in, C_out, 1, bias=False)
+        )
         measured = multiply_adds(pair, C_in, H, W) / multiply_adds(ordinary, C_in, H, W)
         fraction = H * W * (K**2 * C_in + C_in * C_out) / (H * W * K**2 * C_in * C_out)
         np.testing.assert_allclose([fraction, 1 / C_out + 1 / K**2], measured)
@@ -63,20 +65,45 @@ def check_width_rounding():
     assert int((0.35 * 32 + 4) / 8) * 8 == 8 and abs(0.9 * 0.35 * 32 - 10.08) < 1e-9
 
 
-@holds("Parameters", "Cost", "MobileNetV2", "V3-large", "V3-small", "ShuffleNetV2 ×1", "EfficientNet-B0", "ResNet-18",
-    "Where are V2's parameters?")
+@holds(
+    "Parameters",
+    "Cost",
+    "MobileNetV2",
+    "V3-large",
+    "V3-small",
+    "ShuffleNetV2 ×1",
+    "EfficientNet-B0",
+    "ResNet-18",
+    "Where are V2's parameters?",
+)
 def check_numbers():
-    sizes = {"mobilenet_v2": ("3,504,872", "300,774,272"), "mobilenet_v3_large": ("5,483,032", "216,589,760"), "mobilenet_v3_small": ("2,542,856", "56,510,400")}
+    sizes = {
+        "mobilenet_v2": ("3,504,872", "300,774,272"),
+        "mobilenet_v3_large": ("5,483,032", "216,589,760"),
+        "mobilenet_v3_small": ("2,542,856", "56,510,400"),
+    }
     for name, (size, work) in sizes.items():
         stated(size, parameters(model(name)))
         stated(work, multiply_adds(model(name)))
-    short = {"mobilenet_v2": ("3.5", "301"), "mobilenet_v3_large": ("5.5", "217"), "mobilenet_v3_small": ("2.5", "57"),
-             "shufflenet_v2_x1_0": ("2.3", "145"), "efficientnet_b0": ("5.3", "386"), "resnet18": ("11.7", "1,814")}
+    short = {
+        "mobilenet_v2": ("3.5", "301"),
+        "mobilenet_v3_large": ("5.5", "217"),
+        "mobilenet_v3_small": ("2.5", "57"),
+        "shufflenet_v2_x1_0": ("2.3", "145"),
+        "efficientnet_b0": ("5.3", "386"),
+        "resnet18": ("11.7", "1,814"),
+    }
     for name, (size, work) in short.items():
         stated(size, parameters(model(name)) / 1e6)
         stated(work, multiply_adds(model(name)) / 1e6)
-    accuracy = {"mobilenet_v2": "72.2 %", "mobilenet_v3_large": "75.3 %", "mobilenet_v3_small": "67.7 %",
-                "shufflenet_v2_x1_0": "69.4 %", "efficientnet_b0": "77.7 %", "resnet18": "69.8 %"}
+    accuracy = {
+        "mobilenet_v2": "72.2 %",
+        "mobilenet_v3_large": "75.3 %",
+        "mobilenet_v3_small": "67.7 %",
+        "shufflenet_v2_x1_0": "69.4 %",
+        "efficientnet_b0": "77.7 %",
+        "resnet18": "69.8 %",
+    }
     for name, text in accuracy.items():
         stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
     net = model("mobilenet_v2")
@@ -102,8 +129,10 @@ def check_what_relu_loses():
     """Points of the plane are recovered where at least two channels stay active."""
     for seed in range(3):
         torch.manual_seed(seed)
-        lost = {n: float(((torch.randn(200, 2000, 2) @ torch.randn(200, 2,
-            n) > 0).sum(-1) < 2).float().mean()) for n in (3, 30)}
+        lost = {
+            n: float(((torch.randn(200, 2000, 2) @ torch.randn(200, 2, n) > 0).sum(-1) < 2).float().mean())
+            for n in (3, 30)
+        }
         assert lost[3] > 0.3 and lost[30] < 0.001
     block = model("mobilenet_v2").features[4].conv
     assert [type(m) for m in block][-2:] == [nn.Conv2d, nn.BatchNorm2d]
@@ -114,7 +143,9 @@ def check_range_of_relu6():
     x = torch.cat([torch.randn(1000), torch.tensor([500.0])])
     h = F.relu6(x)
     assert h.min() == 0 and h.max() == 6 and F.relu(x).max() == 500
-    assert ((h / (6 / 255)).round() * (6 / 255) - h).abs().max() <= 3 / 255 + 1e-6 and (h / (6 / 255)).round().max() == 255
+    assert ((h / (6 / 255)).round() * (6 / 255) - h).abs().max() <= 3 / 255 + 1e-6 and (
+        h / (6 / 255)
+    ).round().max() == 255
 
 
 @holds("What did V3 change?")
@@ -128,8 +159,9 @@ def check_v3():
         assert isinstance(net.features[0][2], nn.Hardswish)
         kernels = {m.kernel_size for b in blocks for m in b.modules() if isinstance(m, nn.Conv2d) and m.groups > 1}
         assert kernels == {(3, 3), (5, 5)}
-        assert isinstance(net.classifier[0], nn.Linear) and net.avgpool(net.features(torch.zeros(1, 3, 224, 224,
-            device="meta"))).shape[2:] == (1, 1)
+        assert isinstance(net.classifier[0], nn.Linear) and net.avgpool(
+            net.features(torch.zeros(1, 3, 224, 224, device="meta"))
+        ).shape[2:] == (1, 1)
 
 
 @check
@@ -238,8 +270,14 @@ def check_contract():
     swish = [any(isinstance(m, nn.Hardswish) for m in b.modules()) for b in blocks]
     assert swish == sorted(swish) and sum(swish) == 9 and len(blocks) == 15
     x = torch.linspace(-5, 5, 101, dtype=torch.float64)
-    np.testing.assert_allclose(x.numpy() * np.minimum(np.maximum(x.numpy() + 3, 0), 6) / 6, nn.functional.hardswish(x).numpy(), atol=1e-12)
-    assert sorted(n for n in torchvision.models.list_models() if n.startswith("mobilenet")) == ["mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"]
+    np.testing.assert_allclose(
+        x.numpy() * np.minimum(np.maximum(x.numpy() + 3, 0), 6) / 6, nn.functional.hardswish(x).numpy(), atol=1e-12
+    )
+    assert sorted(n for n in torchvision.models.list_models() if n.startswith("mobilenet")) == [
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "mobilenet_v3_small",
+    ]
     assert isinstance(v3.features[0][2], nn.Hardswish)
     with torch.no_grad():
         assert torchvision.models.mobilenet_v3_small(num_classes=4).eval()(torch.zeros(2, 3, 64, 48)).shape == (2, 4)

@@ -46,7 +46,10 @@ def check_merged_equals_branches():
 
 @check
 def check_stride_two_without_identity():
-    wide, point = nn.Conv2d(3, 6, 3, stride=2, padding=1, bias=False).double(), nn.Conv2d(3, 6, 1, stride=2, bias=False).double()
+    wide, point = (
+        nn.Conv2d(3, 6, 3, stride=2, padding=1, bias=False).double(),
+        nn.Conv2d(3, 6, 1, stride=2, bias=False).double(),
+    )
     for size in (7, 8):
         x = torch.randn(2, 3, size, size, dtype=torch.float64)
         merged = F.conv2d(x, wide.weight + F.pad(point.weight, [1] * 4), stride=2, padding=1)
@@ -88,7 +91,7 @@ def check_one_step_from_the_same_function():
     for seed in range(3):
         torch.manual_seed(seed)
         block, x, target = Branches(8), torch.randn(4, 8, 6, 6), torch.rand(4, 8, 6, 6)
-        merged = block.eval().merged()           # in eval mode, so that batch statistics play no part
+        merged = block.eval().merged()  # in eval mode, so that batch statistics play no part
         assert torch.allclose(block(x), merged(x), atol=1e-5)
         for net in (block, merged):
             optimizer = torch.optim.SGD(net.parameters(), 0.5)
@@ -109,14 +112,20 @@ def check_folded_siblings():
         x = torch.randn(shape)
         with torch.no_grad():
             before = part(x)
-            for (name, conv), (after, bn) in zip([m for m in modules if isinstance(m[1], nn.Conv2d)],
-                                                 [m for m in modules if isinstance(m[1], nn.BatchNorm2d)], strict=True):
+            for (name, conv), (after, bn) in zip(
+                [m for m in modules if isinstance(m[1], nn.Conv2d)],
+                [m for m in modules if isinstance(m[1], nn.BatchNorm2d)],
+                strict=True,
+            ):
                 part.set_submodule(name, fuse_conv_bn_eval(conv, bn))
                 part.set_submodule(after, nn.Identity())
             assert torch.allclose(part(x), before, atol=1e-5)
         assert not any(isinstance(m, nn.BatchNorm2d) for m in part.modules())
-    assert parts[2].use_res_connect and [c.groups > 1 for c in parts[2].modules() if isinstance(c,
-        nn.Conv2d)] == [False, True, False]
+    assert parts[2].use_res_connect and [c.groups > 1 for c in parts[2].modules() if isinstance(c, nn.Conv2d)] == [
+        False,
+        True,
+        False,
+    ]
 
 
 @pitfall("Fine-tuning the merged model works worse")
@@ -174,7 +183,9 @@ def check_by_hand():
     stated("3.0", kernel[1, 1])
     assert kernel[0, 1] == 0.5 and kernel[0, 0] == 0
     stated("5.0", F.conv2d(torch.ones(1, 1, 3, 3), kernel.view(1, 1, 3, 3))[0, 0, 0, 0])
-    branches = nn.ModuleList([nn.Conv2d(64, 64, 3, bias=False), nn.Conv2d(64, 64, 1, bias=False), *(nn.BatchNorm2d(64) for _ in range(3))])
+    branches = nn.ModuleList(
+        [nn.Conv2d(64, 64, 3, bias=False), nn.Conv2d(64, 64, 1, bias=False), *(nn.BatchNorm2d(64) for _ in range(3))]
+    )
     stated("41,344", sum(p.numel() for p in branches.parameters()))
     stated("36,928", sum(p.numel() for p in nn.Conv2d(64, 64, 3).parameters()))
     wide, point = (nn.Conv2d(64, 64, size, bias=False).weight.numel() for size in (3, 1))
@@ -205,19 +216,33 @@ def check_contract():
     gap = float((block(x) - block.merged()(x)).detach().abs().max())
     exact = Branches(4).double().eval()
     exact.load_state_dict(block.state_dict())
-    kernel = sum(folded(k.detach().numpy(), n)[0] for k, n in zip(
-        (exact.wide.weight, F.pad(exact.point.weight, [1] * 4), F.pad(torch.eye(4).double().view(4, 4, 1, 1),
-            [1] * 4)), exact.norms))
-    merged = F.conv2d(x.double(), torch.tensor(kernel),
-        sum(n.bias - n.weight * n.running_mean / (n.running_var + n.eps).sqrt()
-                                                            for n in exact.norms), padding=1).relu()
-    assert block(x).shape == block.merged()(x).shape == x.shape and (merged - exact(x.double())).abs().max() < 1e-12 < gap < 1e-4
+    kernel = sum(
+        folded(k.detach().numpy(), n)[0]
+        for k, n in zip(
+            (
+                exact.wide.weight,
+                F.pad(exact.point.weight, [1] * 4),
+                F.pad(torch.eye(4).double().view(4, 4, 1, 1), [1] * 4),
+            ),
+            exact.norms,
+        )
+    )
+    merged = F.conv2d(
+        x.double(),
+        torch.tensor(kernel),
+        sum(n.bias - n.weight * n.running_mean / (n.running_var + n.eps).sqrt() for n in exact.norms),
+        padding=1,
+    ).relu()
+    assert (
+        block(x).shape == block.merged()(x).shape == x.shape
+        and (merged - exact(x.double())).abs().max() < 1e-12 < gap < 1e-4
+    )
     raises(ValueError, lambda: block(x[0]))
     assert block.merged()(x[0]).shape == (4, 7, 6)
     for dtype in (torch.int64, torch.float64):
         raises(RuntimeError, lambda: block(x.to(dtype)))
     narrow = nn.Conv2d(4, 8, 3, padding=1)(x)
-    raises(RuntimeError, lambda: narrow + nn.BatchNorm2d(4)(x))             # other width: the identity does not fit
+    raises(RuntimeError, lambda: narrow + nn.BatchNorm2d(4)(x))  # other width: the identity does not fit
 
     assert not any("repvgg" in name for name in torchvision.models.list_models())
     assert nn.Conv2d(4, 4, 3, padding=1)(torch.randn(4, 6, 6)).shape == (4, 6, 6)
@@ -237,8 +262,12 @@ def check_a_relu_between_prevents_merging():
     torch.testing.assert_close(F.conv2d(x, kernel), linear(x))
     shifted, padded = nn.Conv2d(2, 4, 1).double(), nn.Conv2d(4, 2, 3, padding=1).double()
     kernel = torch.einsum("ohkl,hi->oikl", padded.weight, shifted.weight[:, :, 0, 0])
-    gap = (F.conv2d(x, kernel, padded.bias + padded.weight.sum((2, 3)) @ shifted.bias, padding=1) - padded(shifted(x))).abs()
+    gap = (
+        F.conv2d(x, kernel, padded.bias + padded.weight.sum((2, 3)) @ shifted.bias, padding=1) - padded(shifted(x))
+    ).abs()
     assert gap[..., 1:-1, 1:-1].max() < 1e-9 and gap.max() > 1e-3
     flat = torch.randn(2, 2, 1, 3, dtype=torch.float64)
     torch.testing.assert_close(F.conv2d(x, flat, padding=(0, 1)), F.conv2d(x, F.pad(flat, [0, 0, 1, 1]), padding=1))
-    torch.testing.assert_close(F.avg_pool2d(x, 3, 1, 1), F.conv2d(x, torch.eye(2).double().view(2, 2, 1, 1).expand(2, 2, 3, 3) / 9, padding=1))
+    torch.testing.assert_close(
+        F.avg_pool2d(x, 3, 1, 1), F.conv2d(x, torch.eye(2).double().view(2, 2, 1, 1).expand(2, 2, 3, 3) / 9, padding=1)
+    )

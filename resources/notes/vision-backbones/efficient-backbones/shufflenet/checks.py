@@ -49,7 +49,7 @@ def check_shuffle():
         assert torch.equal(nn.ChannelShuffle(C // 2)(x), x.view(1, C // 2, 2, 1, 1).transpose(1, 2).reshape(1, C, 1, 1))
     for C, g in [(240, 3), (272, 4), (480, 8)]:
         dealt = channel_shuffle(torch.arange(C).view(1, C, 1, 1), g).view(g, C // g) // (C // g)
-        assert all(set(group.tolist()) == set(range(g)) for group in dealt)    # some of every group in each
+        assert all(set(group.tolist()) == set(range(g)) for group in dealt)  # some of every group in each
     x = torch.arange(4).view(1, 4, 1, 1)
     assert torch.equal(channel_shuffle(x, 2), channel_shuffle(x, 4 // 2))
 
@@ -88,13 +88,23 @@ def check_numbers():
         stated(text, parameters(model(f"shufflenet_v2_{name}")))
     stated("40,476,448", multiply_adds(model("shufflenet_v2_x0_5")))
     stated("144,907,992", multiply_adds(model("shufflenet_v2_x1_0")))
-    for text, name in [("145", "shufflenet_v2_x1_0"), ("301", "mobilenet_v2"), ("57", "mobilenet_v3_small"), ("349", "squeezenet1_1")]:
+    for text, name in [
+        ("145", "shufflenet_v2_x1_0"),
+        ("301", "mobilenet_v2"),
+        ("57", "mobilenet_v3_small"),
+        ("349", "squeezenet1_1"),
+    ]:
         stated(text, multiply_adds(model(name)) / 1e6)
-    for text, name in [("69.4 %", "shufflenet_v2_x1_0"), ("72.2 %", "mobilenet_v2"), ("67.7 %", "mobilenet_v3_small"),
-        ("58.2 %", "squeezenet1_1")]:
+    for text, name in [
+        ("69.4 %", "shufflenet_v2_x1_0"),
+        ("72.2 %", "mobilenet_v2"),
+        ("67.7 %", "mobilenet_v3_small"),
+        ("58.2 %", "squeezenet1_1"),
+    ]:
         stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
-    kinds = lambda name: {(m.kernel_size[0],
-        m.groups > 1) for m in model(name).features[1:].modules() if isinstance(m, nn.Conv2d)}
+    kinds = lambda name: {
+        (m.kernel_size[0], m.groups > 1) for m in model(name).features[1:].modules() if isinstance(m, nn.Conv2d)
+    }
     assert kinds("squeezenet1_1") == {(1, False), (3, False)} and kinds("mobilenet_v2") == {(1, False), (3, True)}
     small = model("mobilenet_v3_small")
     assert any(type(m).__name__ == "SqueezeExcitation" for m in small.modules())
@@ -140,7 +150,12 @@ def check_numbers_moved_per_multiply_add():
 def check_width_changes_at_stride_two():
     raises(ValueError, lambda: InvertedResidual(116, 232, 1), "Invalid combination of stride 1")
     x = torch.randn(2, 116, 8, 8)
-    assert InvertedResidual(116, 116, 1)(x).shape == x.shape and InvertedResidual(116, 232, 2)(x).shape == (2, 232, 4, 4)
+    assert InvertedResidual(116, 116, 1)(x).shape == x.shape and InvertedResidual(116, 232, 2)(x).shape == (
+        2,
+        232,
+        4,
+        4,
+    )
 
 
 @holds("How does V2 resemble DenseNet?")
@@ -167,8 +182,11 @@ def check_contract():
     assert inspect.signature(torchvision.models.shufflenet_v2_x1_0).parameters["weights"].default is None
     whole, y = torchvision.models.shufflenet_v2_x0_5().eval(), torch.randn(2, 3, 64, 50)
     with torch.no_grad():
-        assert whole(y).shape == (2, 1000) and torch.equal(whole(y),
-            whole(y)) and not torch.allclose(whole.train()(y), whole.eval()(y), atol=1e-3)
+        assert (
+            whole(y).shape == (2, 1000)
+            and torch.equal(whole(y), whole(y))
+            and not torch.allclose(whole.train()(y), whole.eval()(y), atol=1e-3)
+        )
     raises((ValueError, RuntimeError), lambda: whole(y[0]))
     for dtype in (torch.int64, torch.float64):
         raises(RuntimeError, lambda: whole(y.to(dtype)))

@@ -29,7 +29,10 @@ def parameters(module):
 
 
 def pointwise(conv, x):
-    return np.einsum("oc,nchw->nohw", conv.weight.detach().numpy()[:, :, 0, 0], x) + conv.bias.detach().numpy()[:, None, None]
+    return (
+        np.einsum("oc,nchw->nohw", conv.weight.detach().numpy()[:, :, 0, 0], x)
+        + conv.bias.detach().numpy()[:, None, None]
+    )
 
 
 @formula(FIRE, PARAMETERS)
@@ -40,7 +43,11 @@ def check_fire():
         z = np.maximum(pointwise(fire.squeeze, x.numpy()), 0)
         padded = np.pad(z, ((0, 0), (0, 0), (1, 1), (1, 1)))
         w3 = fire.expand3x3.weight.detach().numpy()
-        wide = sum(np.einsum("oc,nchw->nohw", w3[:, :, i, j], padded[:, :, i : i + size, j : j + size]) for i in range(3) for j in range(3))
+        wide = sum(
+            np.einsum("oc,nchw->nohw", w3[:, :, i, j], padded[:, :, i : i + size, j : j + size])
+            for i in range(3)
+            for j in range(3)
+        )
         wide = wide + fire.expand3x3.bias.detach().numpy()[:, None, None]
         ours = np.maximum(np.concatenate([pointwise(fire.expand1x1, z), wide], 1), 0)
         np.testing.assert_allclose(ours, fire(x).detach().numpy(), atol=1e-10)
@@ -64,17 +71,37 @@ def check_logit():
 def check_numbers():
     stated("1,248,424", parameters(model("squeezenet1_0")))
     stated("1,235,496", parameters(model("squeezenet1_1")))
-    work = {name: multiply_adds(model(name)) for name in ("squeezenet1_0", "squeezenet1_1", "alexnet", "mobilenet_v2", "shufflenet_v2_x0_5")}
+    work = {
+        name: multiply_adds(model(name))
+        for name in ("squeezenet1_0", "squeezenet1_1", "alexnet", "mobilenet_v2", "shufflenet_v2_x0_5")
+    }
     for text, name in [("818,924,576", "squeezenet1_0"), ("349,151,936", "squeezenet1_1"), ("714,188,480", "alexnet")]:
         stated(text, work[name])
     stated("1.15", work["squeezenet1_0"] / work["alexnet"])
     stated("2.35", work["squeezenet1_0"] / work["squeezenet1_1"])
-    for text, name in [("349", "squeezenet1_1"), ("819", "squeezenet1_0"), ("301", "mobilenet_v2"), ("40", "shufflenet_v2_x0_5"), ("714", "alexnet")]:
+    for text, name in [
+        ("349", "squeezenet1_1"),
+        ("819", "squeezenet1_0"),
+        ("301", "mobilenet_v2"),
+        ("40", "shufflenet_v2_x0_5"),
+        ("714", "alexnet"),
+    ]:
         stated(text, work[name] / 1e6)
-    for text, name in [("1.24", "squeezenet1_1"), ("1.25", "squeezenet1_0"), ("3.50", "mobilenet_v2"), ("1.37", "shufflenet_v2_x0_5"), ("61.1", "alexnet")]:
+    for text, name in [
+        ("1.24", "squeezenet1_1"),
+        ("1.25", "squeezenet1_0"),
+        ("3.50", "mobilenet_v2"),
+        ("1.37", "shufflenet_v2_x0_5"),
+        ("61.1", "alexnet"),
+    ]:
         stated(text, parameters(model(name)) / 1e6)
-    accuracy = {"squeezenet1_1": "58.2 %", "squeezenet1_0": "58.1 %", "mobilenet_v2": "72.2 %",
-        "shufflenet_v2_x0_5": "60.6 %", "alexnet": "56.5 %"}
+    accuracy = {
+        "squeezenet1_1": "58.2 %",
+        "squeezenet1_0": "58.1 %",
+        "mobilenet_v2": "72.2 %",
+        "shufflenet_v2_x0_5": "60.6 %",
+        "alexnet": "56.5 %",
+    }
     for name, text in accuracy.items():
         stated(text, torchvision.models.get_model_weights(name).DEFAULT.meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
     assert 48 < parameters(model("alexnet")) / parameters(model("squeezenet1_0")) < 50
@@ -86,7 +113,9 @@ def check_by_hand():
     fire = Fire(96, 16, 64, 64)
     for text, part in [("1,552", fire.squeeze), ("1,088", fire.expand1x1), ("9,280", fire.expand3x3), ("11,920", fire)]:
         stated(text, parameters(part))
-    assert 9 * fire.expand1x1.weight[0].numel() == fire.expand3x3.weight[0].numel() and fire.expand1x1.out_channels == 64
+    assert (
+        9 * fire.expand1x1.weight[0].numel() == fire.expand3x3.weight[0].numel() and fire.expand1x1.out_channels == 64
+    )
     stated("10,368", parameters(fire.expand1x1) + parameters(fire.expand3x3))
     stated("18,560", parameters(nn.Conv2d(16, 128, 3)))
     plain = parameters(nn.Conv2d(96, 128, 3))
@@ -179,7 +208,11 @@ def check_batch_norm_starts_the_training():
 def check_smaller_is_not_less_work():
     weights = torchvision.models.SqueezeNet1_0_Weights, torchvision.models.SqueezeNet1_1_Weights
     accuracy = [w.IMAGENET1K_V1.meta["_metrics"]["ImageNet-1K"]["acc@1"] for w in weights]
-    assert multiply_adds(model("squeezenet1_0")) > multiply_adds(model("alexnet")) > 2 * multiply_adds(model("squeezenet1_1"))
+    assert (
+        multiply_adds(model("squeezenet1_0"))
+        > multiply_adds(model("alexnet"))
+        > 2 * multiply_adds(model("squeezenet1_1"))
+    )
     assert abs(accuracy[0] - accuracy[1]) < 0.2
 
 
@@ -191,7 +224,9 @@ def check_compressed_size():
     assert 4.9e6 < len(file.getvalue()) < 5.3e6
     for weight in net.state_dict().values():
         kept = weight.abs() >= weight.abs().flatten().quantile(0.67)
-        codes.append(((weight / weight.abs().max().clamp(min=1e-9) * 15).round() * kept).to(torch.int8).numpy().tobytes())
+        codes.append(
+            ((weight / weight.abs().max().clamp(min=1e-9) * 15).round() * kept).to(torch.int8).numpy().tobytes()
+        )
     assert len(zlib.compress(b"".join(codes), 9)) < 0.5e6
 
 

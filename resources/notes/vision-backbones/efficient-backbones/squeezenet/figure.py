@@ -21,7 +21,9 @@ def size_and_work_against_alexnet() -> Figure:
     """Relative to AlexNet: SqueezeNet 1.0 has a fiftieth of the parameters, but not less work."""
     base = size_and_work("alexnet")
     values = {label: [v / b for v, b in zip(size_and_work(name), base)] for label, name in NAMES.items()}
-    assert values["SqueezeNet 1.0"][0] < 0.021 and values["SqueezeNet 1.0"][1] > 1.1 and values["SqueezeNet 1.1"][1] < 0.5
+    assert (
+        values["SqueezeNet 1.0"][0] < 0.021 and values["SqueezeNet 1.0"][1] > 1.1 and values["SqueezeNet 1.1"][1] < 0.5
+    )
 
     drawn, panel = plt.subplots(figsize=(5.6, 2.5))
     for index, (colour, label) in enumerate(((BLUE, "parameters"), (ORANGE, "multiply-adds"))):
@@ -29,7 +31,9 @@ def size_and_work_against_alexnet() -> Figure:
         numbers = [v[index] for v in values.values()]
         panel.barh(places, numbers, left=0, height=0.36, color=colour, label=label)
         for place, number in zip(places, numbers):
-            panel.text(number * 1.08, place, f"{number:.2f}" if number > 0.1 else f"{number:.3f}", va="center", fontsize=8)
+            panel.text(
+                number * 1.08, place, f"{number:.2f}" if number > 0.1 else f"{number:.3f}", va="center", fontsize=8
+            )
     panel.set_xscale("log")
     panel.set_xlim(0.01, 15)
     panel.axvline(1, color=INK, linewidth=1)

@@ -60,7 +60,10 @@ def check_window_attention():
 @holds("Swin", "ViT", "PVT")
 def check_cost():
     for M, C, h, w in [(7, 12, 14, 21), (2, 4, 4, 6)]:
-        assert multiply_adds(ShiftedWindowAttention(C, [M, M], [0, 0], 2), h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
+        assert (
+            multiply_adds(ShiftedWindowAttention(C, [M, M], [0, 0], 2), h, w, C)
+            == 4 * h * w * C**2 + 2 * M**2 * h * w * C
+        )
         shifted = ShiftedWindowAttention(C, [M, M], [M // 2, M // 2], 2)
         assert multiply_adds(shifted, h, w, C) == 4 * h * w * C**2 + 2 * M**2 * h * w * C
         everything = ShiftedWindowAttention(C, [h, w], [0, 0], 2)
@@ -82,8 +85,9 @@ def check_sizes_of_the_maps():
             h = stage(h)
             sides.append(h.shape[-1] if last else h.shape[1])
         assert sorted(set(sides), reverse=True) == [56, 28, 14, 7]
-    kernels = {(m.kernel_size, m.groups > 1) for m in model("convnext_tiny").features.modules() if isinstance(m,
-        nn.Conv2d)}
+    kernels = {
+        (m.kernel_size, m.groups > 1) for m in model("convnext_tiny").features.modules() if isinstance(m, nn.Conv2d)
+    }
     assert kernels == {((7, 7), True), ((4, 4), False), ((2, 2), False)}
     vit, tokens = model("vit_b_16").eval(), set()
     for layer in vit.encoder.layers:
@@ -97,7 +101,7 @@ def check_one_table_for_all_windows():
     layer = ShiftedWindowAttention(4, [3, 3], [0, 0], 2)
     nn.init.normal_(layer.relative_position_bias_table)
     bias = layer.get_relative_position_bias()[0]
-    for shift in ((0, 1, 3, 4), (1, 2, 4, 5), (4, 5, 7, 8)):              # pairs of tokens with the same offsets
+    for shift in ((0, 1, 3, 4), (1, 2, 4, 5), (4, 5, 7, 8)):  # pairs of tokens with the same offsets
         assert torch.equal(bias[:, 0, torch.tensor([1, 3, 4])], bias[:, shift[0], torch.tensor(shift[1:])])
     for size in (3, 6, 12):
         assert layer(torch.randn(1, size, size, 4)).shape == (1, size, size, 4)
@@ -129,7 +133,12 @@ def check_numbers():
 def check_patch_merging_and_sizes():
     """Microsoft's assert is not installed: here the odd map that it meets, the sizes without one, and torchvision's padding."""
     layer = PatchMerging(6)
-    assert layer(torch.randn(2, 8, 10, 6)).shape == (2, 4, 5, 12) and layer(torch.randn(2, 7, 9, 6)).shape == (2, 4, 5, 12)
+    assert layer(torch.randn(2, 8, 10, 6)).shape == (2, 4, 5, 12) and layer(torch.randn(2, 7, 9, 6)).shape == (
+        2,
+        4,
+        5,
+        12,
+    )
     net = model("swin_t")
     assert net.eval()(torch.zeros(2, 3, 200, 301, device="meta")).shape == (2, 1000)
     assert 112 // 4 // 2 // 2 == 7 and net(torch.zeros(1, 3, 112, 112, device="meta")).shape == (1, 1000)
@@ -140,7 +149,7 @@ def check_patch_merging_and_sizes():
         assert all(side % 7 == 0 or side < 7 for side in maps) == (size % 224 == 0)
     x = torch.randn(1, 3, 32, 35, requires_grad=True)
     (gradient,) = torch.autograd.grad(torchvision.models.swin_t(num_classes=2).eval()(x).sum(), x)
-    assert (gradient.abs().sum((0, 1, 2)) == 0).nonzero().flatten().tolist() == [32, 33, 34]    # beyond a multiple of 4
+    assert (gradient.abs().sum((0, 1, 2)) == 0).nonzero().flatten().tolist() == [32, 33, 34]  # beyond a multiple of 4
     four_by_four = torch.zeros(1, 3, 224, 224, device="meta")
     assert net.features(four_by_four).shape == (1, 7, 7, 768)
 
@@ -167,7 +176,12 @@ def check_window_size_is_fixed_by_the_table():
     del weights["relative_position_index"]
     raises(RuntimeError, lambda: large.load_state_dict(weights), "Missing key(s)")
     assert large.load_state_dict(weights, strict=False).missing_keys == ["relative_position_index"]
-    assert large(torch.randn(1, 8, 8, 4)).shape == (1, 8, 8, 4) and small(torch.randn(1, 12, 9, 4)).shape == (1, 12, 9, 4)
+    assert large(torch.randn(1, 8, 8, 4)).shape == (1, 8, 8, 4) and small(torch.randn(1, 12, 9, 4)).shape == (
+        1,
+        12,
+        9,
+        4,
+    )
     ShiftedWindowAttention(4, [3, 3], [0, 0], 2).load_state_dict(small.state_dict())
 
 
@@ -192,7 +206,11 @@ def check_blocks_until_all_see_all():
         x = h = torch.randn(1, size, size, 4, requires_grad=True)
         for shift in shifts:
             h = h + ShiftedWindowAttention(4, [7, 7], [shift, shift], 2)(h)
-        reach = [(torch.autograd.grad(h[0, i, j].sum(), x, retain_graph=True)[0].abs().sum(-1) > 0).sum() for i in range(size) for j in range(size)]
+        reach = [
+            (torch.autograd.grad(h[0, i, j].sum(), x, retain_graph=True)[0].abs().sum(-1) > 0).sum()
+            for i in range(size)
+            for j in range(size)
+        ]
         assert (int(min(reach)) == size * size) == everywhere
 
 

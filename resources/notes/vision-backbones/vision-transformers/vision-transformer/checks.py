@@ -21,8 +21,10 @@ PARAMETERS = r"(3P^2 + 1)D + D + (N + 1)D + L\,(12D^2 + 13D) + 2D + (D + 1)K"
 
 by_definition("DeiT-B")
 sourced("DeiT, arXiv 2012.12877, abstract and table 1", "DeiT-B")
-sourced("Raghu et al., Do Vision Transformers See Like Convolutional Neural Networks?, arXiv 2108.08810",
-    "Do ViTs and CNNs learn the same features?")
+sourced(
+    "Raghu et al., Do Vision Transformers See Like Convolutional Neural Networks?, arXiv 2108.08810",
+    "Do ViTs and CNNs learn the same features?",
+)
 sourced("ViT, arXiv 2010.11929, appendix D (head type and class token)", "Class token or average pooling?")
 sourced("ViT, arXiv 2010.11929, introduction", "What is inductive bias?")
 
@@ -83,7 +85,11 @@ def check_forward_equals_the_library():
 @holds("Parameters")
 def check_parameter_formula():
     count = lambda P, D, N, L, K: (3 * P**2 + 1) * D + D + (N + 1) * D + L * (12 * D**2 + 13 * D) + 2 * D + (D + 1) * K
-    for name, P, D, L, text in [("vit_b_16", 16, 768, 12, "86,567,656"), ("vit_b_32", 32, 768, 12, "88,224,232"), ("vit_l_16", 16, 1024, 24, "304,326,632")]:
+    for name, P, D, L, text in [
+        ("vit_b_16", 16, 768, 12, "86,567,656"),
+        ("vit_b_32", 32, 768, 12, "88,224,232"),
+        ("vit_l_16", 16, 1024, 24, "304,326,632"),
+    ]:
         assert parameters(model(name)) == count(P, D, (224 // P) ** 2, L, 1000)
         stated(text, parameters(model(name)))
     assert parameters(small(12, 4, 2, 8, 2, 5)) == count(4, 8, 9, 2, 5)
@@ -97,12 +103,15 @@ def check_work_at_two_sizes():
             getattr(torchvision.models, name)(**options).train()(torch.zeros(2, 3, size, size))
         return counter.get_total_flops() / 4
 
-    for name, text, factor, sized in (("vit_b_16", "17.6", "4.47", True), ("swin_t", "4.49", "4.00", False),
-        ("resnet50", "4.09", "4.00", False)):
+    for name, text, factor, sized in (
+        ("vit_b_16", "17.6", "4.47", True),
+        ("swin_t", "4.49", "4.00", False),
+        ("resnet50", "4.09", "4.00", False),
+    ):
         small = work(name, 224)
         stated(text, small / 1e9)
         stated(factor, work(name, 448, **({"image_size": 448} if sized else {})) / small)
-    assert 15.8 < (28**2 + 1) ** 2 / 197**2 < 16                        # numbers in an attention matrix
+    assert 15.8 < (28**2 + 1) ** 2 / 197**2 < 16  # numbers in an attention matrix
     stated("4.41", work("vit_b_32", 224) / 1e9)
     wide, fine = model("vit_b_32"), model("vit_b_16")
     assert wide.conv_proj.weight.numel() == 4 * fine.conv_proj.weight.numel() and parameters(wide) > parameters(fine)
@@ -142,11 +151,19 @@ def check_few_images():
         nn.init.normal_(net.conv_proj.weight, std=0.2)
         return net
 
-    convolutions = (nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU())
+    convolutions = (
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+    )
     cnn = nn.Sequential(*convolutions, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(64, 10))
     few = (0, 100, 100)
     scratch = accuracy(transformer(), few)
-    assert accuracy(cnn, few) > scratch + 0.05 and accuracy(transformer(), (200, 1300, 150), (0, 100, 20)) > scratch + 0.05
+    assert (
+        accuracy(cnn, few) > scratch + 0.05 and accuracy(transformer(), (200, 1300, 150), (0, 100, 20)) > scratch + 0.05
+    )
 
 
 @pitfall('"Wrong image height! Expected 224 but got 256!"')
@@ -166,7 +183,9 @@ def check_image_size_is_fixed():
 def check_cost_and_the_blind_counter():
     work = {}
     for device, mode in [("meta", True), ("cpu", True), ("cpu", False)]:
-        with torch.device(device) if device == "meta" else nullcontext():  # even torch.device("cpu") switches the fused path off
+        with (
+            torch.device(device) if device == "meta" else nullcontext()
+        ):  # even torch.device("cpu") switches the fused path off
             net = torchvision.models.vit_b_16().train(mode)
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 net(torch.zeros(1, 3, 224, 224))
@@ -231,4 +250,8 @@ def check_patches_are_a_set_without_positions():
     resized = interpolate_embeddings(48, 4, {"encoder.pos_embedding": grid.clone()})["encoder.pos_embedding"][0]
     assert resized.shape == (145, 2) and torch.equal(resized[0], grid[0, 0])
     rows, columns = resized[1:].view(12, 12, 2).unbind(-1)
-    assert (rows.diff(dim=0) > -0.1).all() and rows.diff(dim=1).abs().max() < 1e-4 and columns.diff(dim=0).abs().max() < 1e-4
+    assert (
+        (rows.diff(dim=0) > -0.1).all()
+        and rows.diff(dim=1).abs().max() < 1e-4
+        and columns.diff(dim=0).abs().max() < 1e-4
+    )

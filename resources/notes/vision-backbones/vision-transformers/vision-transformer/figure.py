@@ -1,4 +1,3 @@
-
 import torch
 import torchvision
 from matplotlib.figure import Figure
@@ -15,7 +14,11 @@ def multiply_adds(size):
         net = torchvision.models.vit_b_16(image_size=size)
         with FlopCounterMode(display=False) as counter:
             net.train()(torch.zeros(1, 3, size, size))
-    attention = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "scaled_dot_product" in str(op) or "bmm" in str(op))
+    attention = sum(
+        n
+        for op, n in counter.get_flop_counts()["Global"].items()
+        if "scaled_dot_product" in str(op) or "bmm" in str(op)
+    )
     return (counter.get_total_flops() - attention) / 2e9, attention / 2e9
 
 

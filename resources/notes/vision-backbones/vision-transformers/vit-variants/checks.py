@@ -14,14 +14,20 @@ REDUCTION = r"\Omega = 2 \cdot N \cdot \frac{N}{R^2} \cdot C"
 MIXER = r"U = X + W_2\, \sigma\left( W_1\, \mathrm{LN}(X) \right), \qquad Y = U + \sigma\left( \mathrm{LN}(U)\, W_3 \right) W_4"
 
 
-sourced("DeiT, arXiv 2012.12877; MLP-Mixer, arXiv 2105.01601; PVT, arXiv 2102.12122", "DeiT", "PVT", "MLP-Mixer",
-    "Input → output")
+sourced(
+    "DeiT, arXiv 2012.12877; MLP-Mixer, arXiv 2105.01601; PVT, arXiv 2102.12122",
+    "DeiT",
+    "PVT",
+    "MLP-Mixer",
+    "Input → output",
+)
 sourced("the model lists of timm and transformers", "Defaults")
 sourced("DeiT's models.py (DistilledVisionTransformer.forward) and timm's deit.py", "Same in train and eval?")
 sourced("DeiT, arXiv 2012.12877, table 3", "Why a separate distillation token?")
 sourced("DeiT, arXiv 2012.12877, table 2 and the text on convnet teachers", "Why does DeiT take a CNN as teacher?")
-sourced("the papers of DeiT, PVT and MLP-Mixer, figures of the architecture",
-    "What do DeiT, PVT and Mixer keep from ViT?")
+sourced(
+    "the papers of DeiT, PVT and MLP-Mixer, figures of the architecture", "What do DeiT, PVT and Mixer keep from ViT?"
+)
 
 
 @formula(DISTILLATION)
@@ -32,7 +38,10 @@ def check_distillation():
         library = (F.cross_entropy(c, y) + F.cross_entropy(d, t.argmax(1))) / 2
         log_softmax = lambda z: z - np.log(np.exp(z).sum(1, keepdims=True))
         rows = np.arange(n)
-        ours = -0.5 * log_softmax(c.numpy())[rows, y.numpy()].mean() - 0.5 * log_softmax(d.numpy())[rows, t.numpy().argmax(1)].mean()
+        ours = (
+            -0.5 * log_softmax(c.numpy())[rows, y.numpy()].mean()
+            - 0.5 * log_softmax(d.numpy())[rows, t.numpy().argmax(1)].mean()
+        )
         np.testing.assert_allclose(ours, float(library))
 
 

@@ -354,7 +354,7 @@ def decorators():
     held.method()
     kept = weakref.ref(held)
     assert held.area + held.area == 4 and held.asked == 2 and fails(lambda: setattr(held, "area", 3), AttributeError)
-    del held
+    held = None
     gc.collect()
     assert kept() is not None, "the cache keeps the instance"
     assert Holder.helper(1) == Holder().helper(1) == (1,) and type(Child.create()) is Child

@@ -12,7 +12,12 @@ const python = join(environment, process.platform === 'win32' ? 'Scripts/python.
 /** Installed without its dependencies: it would ask for another build of PyTorch. */
 const torchvision = 'torchvision==0.28.0';
 
-async function run(command: string, args: readonly string[], quiet = false): Promise<{ code: number; output: string }> {
+interface Result {
+  readonly code: number;
+  readonly output: string;
+}
+
+async function run(command: string, args: readonly string[], quiet = false): Promise<Result> {
   return new Promise((done, failed) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
@@ -68,6 +73,16 @@ async function pythonWithOperators(): Promise<string> {
   );
 }
 
+/** One check for the form of all Python files and one for their names, counted as the tools count. */
+async function formatted(ruff: (...args: readonly string[]) => Promise<Result>): Promise<Result> {
+  const failed = [await ruff('format', '--check', '--quiet'), await ruff('check', '--quiet')].filter(
+    ({ code }) => code !== 0,
+  ).length;
+  const output = `${2 - failed} passed, ${failed} failed`;
+  console.log(failed === 0 ? output : `The Python files need \`npm run format:python\` (names above).\n${output}`);
+  return { code: failed, output };
+}
+
 /** Runs one tool on the resources; with several, their counts are summed in the last line. */
 async function main(mode: string | undefined, args: readonly string[]): Promise<number> {
   const tool = (name: string, ...more: readonly string[]) => run(python, [join(here, name), 'resources', ...more]);
@@ -75,6 +90,8 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
     run(python, [join(here, 'call_facts.py'), 'test/fixtures/call-facts.json', ...more]);
   const calculatorFacts = (...more: readonly string[]) =>
     run(python, [join(here, 'calculator_facts.py'), 'test/fixtures/calculator-facts.json', ...more]);
+  const ruff = (...more: readonly string[]) =>
+    run(python, ['-m', 'ruff', ...more, '--config', join(here, 'ruff.toml'), here, 'resources']);
   if (mode === 'compiled') {
     return (await run(await pythonWithOperators(), [join(here, 'check_compiled.py'), 'resources'])).code;
   }
@@ -86,6 +103,8 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
       return (await tool('read_facts.py')).code || (await callFacts()).code || (await calculatorFacts()).code;
     case 'figures':
       return (await tool('draw_figures.py', ...args)).code;
+    case 'format':
+      return (await ruff('check', '--quiet', '--fix')).code || (await ruff('format', '--quiet')).code;
     case 'check': {
       const results = [await tool('check_notes.py', ...args)];
       if (args.length === 0) {
@@ -93,6 +112,7 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
           await tool('read_facts.py', '--check'),
           await callFacts('--check'),
           await calculatorFacts('--check'),
+          await formatted(ruff),
         );
       }
       const counts = results.map(({ output }) => /(\d+) passed, (\d+) failed\s*$/.exec(output));
@@ -102,7 +122,7 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
       return results.some(({ code }) => code !== 0) || broken > 0 ? 1 : 0;
     }
     default:
-      console.error('usage: check [TOPIC …] | compiled | mutate | facts | figures [TOPIC …]');
+      console.error('usage: check [TOPIC …] | compiled | mutate | facts | figures [TOPIC …] | format');
       return 2;
   }
 }

@@ -234,7 +234,6 @@ def check_what_the_siblings_are():
     errors, spread = [], []
     for seed in range(3):
         X, y = make_moons(1000, noise=0.3, random_state=seed)
-        tree = DecisionTreeClassifier(random_state=0).fit(X[:300], y[:300])
         shallow = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X[:300], y[:300])
         forest = RandomForestClassifier(30, random_state=0).fit(X[:300], y[:300])
         boosted = GradientBoostingClassifier(random_state=0).fit(X[:300], y[:300])

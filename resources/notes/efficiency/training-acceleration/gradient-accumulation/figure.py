@@ -15,7 +15,7 @@ def held(count: int, backward_each: bool) -> float:
         nn.Sequential(*(layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh()))),
         torch.randn(64, 64),
     )
-    parameters, alive, peak, total = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}, 0, 0
+    parameters, alive, peak = {p.untyped_storage().data_ptr() for p in model.parameters()}, {}, 0
 
     def pack(tensor):
         storage = tensor.untyped_storage()

@@ -275,15 +275,16 @@ def trained_with_adam(pure_half):
     x[:, 0] = 0  # a dead pixel: its gradients are 0
     model, x = (model.half(), x.half()) if pure_half else (model, x)
     optimizer, scaler = torch.optim.Adam(model.parameters()), torch.amp.GradScaler("cpu", enabled=not pure_half)
-    for step in range(30):
+    losses = []
+    for _ in range(30):
         optimizer.zero_grad()
         with torch.autocast("cpu", dtype=torch.float16, enabled=not pure_half):
             loss = nn.functional.cross_entropy(model(x), y)
-        first = loss.item() if step == 0 else first
+        losses.append(loss.item())
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
-    return first, loss.item()
+    return losses[0], losses[-1]
 
 
 @pitfall("NaN after `model.half()` with Adam")

@@ -73,7 +73,7 @@ def check_unbound_local():
         n = 0
 
         def broken():
-            n += 1  # noqa: F821
+            n += 1  # noqa: F823, F841
 
         def inner():
             nonlocal n

@@ -218,6 +218,11 @@ def check_what_cures_long_nested_and_unequal_groups():
     y = np.repeat([0, 1], [300, 100])
     X = np.random.default_rng(0).normal(size=(400, 2)) * np.where(y, 0.3, 3)[:, None] + np.stack([5 * y, 0 * y], 1)
     assert agreement(k_means, X, y) < 0.4 and agreement(mixture(n_init=10), X, y) > 0.9
+    wine, kinds = load_wine(return_X_y=True)
+    wine, options = StandardScaler().fit_transform(wine), {"init_params": "random_from_data", "n_init": 10}
+    three = [GaussianMixture(3, random_state=seed, **options) for seed in range(3)]
+    assert max(agreement(model, wine, kinds) for model in three) < 0.8
+    assert agreement(KMeans(3, n_init=10, random_state=0), wine, kinds) > 0.88
 
 
 @pitfall('"The k with the smallest inertia is best"')

@@ -190,6 +190,8 @@ def check_labels_are_ignored():
     score = lambda Z: LogisticRegression(C=1e4).fit(Z, y).score(Z, y)
     assert score(PCA(2).fit_transform(X)) < 0.7 and score(PCA(3).fit_transform(X)) == 1
     assert score(LinearDiscriminantAnalysis().fit_transform(X, y)) == 1
+    rings = make_circles(300, noise=0.05, factor=0.4, random_state=0)  # equal means
+    assert LinearDiscriminantAnalysis().fit(*rings).score(*rings) < 0.6
     draw = lambda y: (np.random.randn(len(y), 60) + 2.5 * np.outer(y, np.arange(60) == 0), y)
     few, many = draw(np.arange(60) % 2), draw(np.arange(4000) % 2)
     plain, shrunk = (LinearDiscriminantAnalysis(**o).fit(*few) for o in ({}, {"solver": "eigen", "shrinkage": "auto"}))

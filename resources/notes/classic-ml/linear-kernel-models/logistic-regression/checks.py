@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
-from sklearn.datasets import load_breast_cancer, load_iris, make_circles
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_circles
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Perceptron
@@ -152,6 +152,18 @@ def check_plain_maximum_likelihood():
     fit = lambda C: LogisticRegression(C=C).fit(X, y).coef_[0]
     assert np.abs(fit(1.0) - found[:-1]).max() > 0.05 and np.linalg.norm(fit(10.0)) > np.linalg.norm(fit(1.0))
     np.testing.assert_allclose(fit(np.inf), found[:-1], atol=5e-3)
+    X, y = load_diabetes(return_X_y=True)  # columns of norm 1: entries near 0.05
+    plain = lambda X, y, **options: LogisticRegression(C=np.inf, **options).fit(X, y).coef_
+    tight = {"solver": "newton-cholesky", "tol": 1e-8}
+    for classes in (y > np.median(y), np.digitize(y, np.quantile(y, [1 / 3, 2 / 3]))):
+        scaled = plain(StandardScaler().fit_transform(X), classes, tol=1e-10, max_iter=10000) / X.std(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            loose = plain(X, classes)
+        rows = lambda w: w if len(w) == 1 else w[1:] - w[0]
+        size = np.abs(rows(scaled)).max()
+        assert np.abs(rows(loose) - rows(scaled)).max() > 0.25 * size
+        assert np.abs(rows(plain(X, classes, **tight)) - rows(scaled)).max() < 1e-3 * size
     check_several_classes_have_no_reference_class()
 
 

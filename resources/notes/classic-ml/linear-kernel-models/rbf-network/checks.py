@@ -140,6 +140,7 @@ def check_conditioning():
     assert largest(3.0) > 1e8 and largest(3.0, alpha=1e-3) < 1e4 and largest(0.05) < 10
     missed = lambda s, alpha: alpha * largest(s, alpha)  # what the fit lacks at the training points
     assert missed(3.0, 1e-3) > 0.3 > 0.01 > missed(0.05, 1e-3)
+    assert missed(3.0, 1e-7) < 0.25 and largest(3.0) > 100 * largest(3.0, alpha=1e-7)
     Phi = units(twice, twice, 0.05)
     assert abs(Phi @ np.linalg.solve(Phi + 1e-3 * np.eye(13), np.append(y, y[0])) - np.append(y, y[0])).max() < 0.01
     of_twice = lambda **options: RBFInterpolator(twice, np.append(y, y[0]), kernel="gaussian", epsilon=10, **options)

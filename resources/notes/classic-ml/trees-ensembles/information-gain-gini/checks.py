@@ -124,6 +124,8 @@ def check_identifier():
     useful, key = np.where(np.random.rand(400) < 0.85, y, 1 - y), np.random.permutation(400)
     assert gain(y, key) > 2 * gain(y, useful)
     X = np.stack([useful, key], 1)
+    ordered = np.stack([useful, np.argsort(np.argsort(y, kind="stable"))], 1)  # rows numbered class by class
+    assert DecisionTreeClassifier(min_samples_leaf=20, random_state=0).fit(ordered, y).tree_.feature[0] == 1
     for criterion in ("entropy", "gini"):
         tree = lambda **options: DecisionTreeClassifier(criterion=criterion, random_state=0, **options).fit(
             X[:200], y[:200]

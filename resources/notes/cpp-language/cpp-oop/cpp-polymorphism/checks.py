@@ -10,7 +10,7 @@ TABLE = r"T = 8\,(v + 2) \ \text{bytes}"
 
 by_definition("Static", "Dynamic", "virtual functions", "templates", "overloads")
 sourced(
-    "Stroustrup, C++ FAQ (virtual constructors); The C++ Programming Language, 23.4.6.2",
+    "Stroustrup, C++ FAQ (virtual constructors); The C++ Programming Language",
     "Can a constructor be virtual? A member template?",
 )
 

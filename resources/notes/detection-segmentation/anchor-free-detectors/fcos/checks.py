@@ -20,7 +20,7 @@ CENTERNESS = r"""
 
 by_definition("FCOS", "CenterNet")
 sourced("Focal Loss, arXiv 1708.02002, section 4: anchors, IoU threshold of 0.5", "RetinaNet")
-sourced("ATSS, arXiv 1912.02424, algorithm 1 and section 4.2", "ATSS")
+sourced("ATSS, arXiv 1912.02424, algorithm 1", "ATSS")
 sourced("Objects as Points, arXiv 1904.07850, sections 3 and 4", "CenterNet")
 sourced("DETR, arXiv 2005.12872, sections 1 and 3.1", "DETR")
 sourced("FCOS, arXiv 1904.01355, section 3.3", "What does center-ness do that the class score does not?")

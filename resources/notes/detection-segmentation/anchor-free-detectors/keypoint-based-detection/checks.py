@@ -34,8 +34,8 @@ sourced(
     "What do embeddings do in CornerNet?",
     "What does $\\beta$ do?",
 )
-sourced("CenterNet: Keypoint Triplets, arXiv 1904.08189, sections 3 and 4.1", "CenterNet (keypoint triplets)")
-sourced("RepPoints, arXiv 1904.11490, sections 3.1 to 4.2", "RepPoints", "How do RepPoints get supervised?")
+sourced("CenterNet: Keypoint Triplets, arXiv 1904.08189, sections 3 and 4", "CenterNet (keypoint triplets)")
+sourced("RepPoints, arXiv 1904.11490, sections 3 and 4", "RepPoints", "How do RepPoints get supervised?")
 sourced("FCOS, arXiv 1904.01355, sections 3.1 to 3.3", "FCOS")
 
 
@@ -231,8 +231,17 @@ def check_floored_centre():
 @pitfall("Two objects, one peak")
 def check_shared_cell():
     pixels = torch.tensor([[33.0, 41.0], [38.0, 47.0], [35.0, 42.0]])  # centres in an image; the output has stride 4
-    peaks = lambda scale, which: int((heat_of((pixels[which] * scale / 4).floor()) == 1).sum())
-    assert peaks(1, [0, 1]) == 2 and peaks(1, [0, 2]) == 1 and peaks(2, [0, 2]) == 2
+    ones = lambda scale, which: int((heat_of((pixels[which] * scale / 4).floor(), 60) == 1).sum())
+
+    def peaks(scale, which):
+        """What decoding finds if the network scores one of the two objects lower."""
+        centres = (pixels[which] * scale / 4).floor()
+        heat = torch.maximum(0.9 * heat_of(centres[:1], 60), 0.6 * heat_of(centres[1:], 60))
+        return int((heat * (heat == torch.nn.functional.max_pool2d(heat[None], 3, 1, 1)[0]) > 0.3).sum())
+
+    assert ones(1, [0, 1]) == 2 and ones(1, [0, 2]) == 1 and ones(2, [0, 2]) == 2
+    assert peaks(1, [0, 1]) == peaks(1, [0, 2]) == 1  # neighbouring cells; one cell
+    assert peaks(2, [0, 1]) == 2 and peaks(2, [0, 2]) == 1 and peaks(4, [0, 2]) == 2
 
 
 @pitfall("The loss is infinite or NaN at the start")

@@ -268,6 +268,8 @@ def check_small_object():
     shares = [float(positives(*one)) for one in ((32, 4), (32, 2), (8, 2), (32, 4, 4), (clustered, 4))]
     assert shares[:2] == [0, 0] and min(shares[2:4]) > 0.5 and shares[4] > 0.1
     assert positives(8, 32) == 0  # the size alone, on a coarse map
+    assert positives(32, 4, 2) == 0  # enlarged too little
+    stated("0.25", box_iou(torch.tensor([[8.0, 8.0, 24.0, 24.0]]), anchor))
     for make in (fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn):
         with torch.device("meta"):
             usual, larger = (

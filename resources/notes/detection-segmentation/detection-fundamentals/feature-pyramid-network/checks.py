@@ -30,7 +30,7 @@ PARAMETERS = r"\sum_{l=2}^{5} \left( C_l\, C + C + 9\, C^2 + C \right)"
 
 by_definition("Is FPN an image pyramid?")
 sourced("ResNet, arXiv 1512.03385, appendix A; YOLOF, arXiv 2103.09460, section 4", "Single map C4 or C5")
-sourced("PANet, arXiv 1803.01534, section 3.1; YOLOv4, arXiv 2004.10934, section 3.4", "PANet")
+sourced("PANet, arXiv 1803.01534, abstract and section 3.1", "PANet")
 sourced("EfficientDet, arXiv 1911.09070, sections 3.2 and 3.3", "BiFPN")
 sourced("FPN, arXiv 1612.03144, section 3", "What is the 3×3 convolution after the sum for?")
 

@@ -104,6 +104,13 @@ def check_shared_anchor():
     assert {0, 1} < owners(beside, anchors_of(64, 16))
     assert 1 not in owners(inside, anchors_of(64, 16))
     assert {0, 1} < owners(inside, anchors_of(64, 64), anchors_of(32, 32))
+    left_out = []  # objects at random, of random shapes: fewer without a positive, but some remain
+    for stride in (64, 16):
+        corner = 10 + 40 * torch.rand(150, 8, 2, generator=torch.Generator().manual_seed(1))
+        side = 24 + 56 * torch.rand(150, 8, 2, generator=torch.Generator().manual_seed(2))
+        scenes = torch.cat([corner, corner + side], 2).tolist()
+        left_out.append(sum(8 - len(owners(scene, anchors_of(64, stride)) & set(range(8))) for scene in scenes))
+    assert 0 < left_out[1] < 0.7 * left_out[0]
 
 
 @pitfall("ATSS selects nothing")

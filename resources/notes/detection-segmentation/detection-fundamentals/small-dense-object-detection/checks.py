@@ -161,11 +161,12 @@ def check_pixels_after_the_resize():
 def check_merging():
     """A detector that finds in each tile what is visible there, along one axis; the second axis is 100 long."""
 
-    def found(left, size, overlap, suppress, drop, T=640, W=1152):
+    def found(left, size, overlap, suppress, drop, T=640, W=1152, cut=0, near=0):
         boxes = []
         for p in starts(W, T, overlap):
             a, b = max(left, p), min(left + size, p + T)
-            inner = (a == p > 0) or (b == p + T < W)
+            a, b = a + cut * (a == p > 0), b - cut * (b == p + T < W)  # the detector's box ends a little short
+            inner = (p > 0 and a - p <= near) or (p + T < W and p + T - b <= near)
             if a < b and not (drop and inner):
                 boxes.append([a, 0.0, b, 100.0])
         boxes = torch.tensor(boxes)
@@ -179,6 +180,8 @@ def check_merging():
     assert whole(found(440, 100, 128, True, False), 440, 100) == [True, False]  # a sliver that NMS leaves
     for left in range(0, 1152 - 100, 7):
         assert whole(found(left, 100, 128, True, True), left, 100) == [True]
+        assert whole(found(left, 100, 128, True, True, cut=2, near=4), left, 100) == [True]
+    assert [len(found(440, 100, 128, True, True, cut=2, near=near)) for near in (0, 4)] == [2, 1]
     assert len(found(500, 300, 128, False, True)) == 0  # longer than the overlap
 
 
@@ -219,6 +222,23 @@ def check_positives_by_size():
     overlap = torch.cat(overlap)
     assert ((overlap >= overlap.mean() + overlap.std()) & inside(small, torch.cat(centre))).sum() >= 4
     assert inside(small, pyramid[0][0]).sum() >= 9
+
+    def positives(side, stride):
+        """The fewest positives over random places: own anchors at IoU 0.5, ATSS, centres inside."""
+        levels, counts = [level(stride * 2**k, 8 * stride * 2**k) for k in range(4)], []
+        for corner in (40 + 150 * torch.rand(60, 2)).tolist():
+            box = torch.tensor([[corner[0], corner[1], corner[0] + side, corner[1] + side]])
+            near = [(c - box.view(2, 2).mean(0)).norm(dim=1).topk(9, largest=False)[1] for c, _ in levels]
+            centre = torch.cat([c[n] for (c, _), n in zip(levels, near)])
+            iou = torch.cat([box_iou(box, a[n])[0] for (_, a), n in zip(levels, near)])
+            own = box_iou(box, level(stride, side)[1]) >= 0.5
+            atss = (iou >= iou.mean() + iou.std()) & inside(box, centre)
+            counts.append([own.sum(), atss.sum(), inside(box, levels[0][0]).sum()])
+        return torch.tensor(counts).min(0).values.tolist()
+
+    assert positives(6.0, 4)[0] == 0 and min(positives(6.0, 4)[1:]) >= 1 and min(positives(11.0, 4)) >= 1
+    assert positives(6.0, 8) == [0, 0, 0]  # a map of stride 8 is too coarse for them
+    assert [9**2 / (2 * 11**2 - 9**2) > 0.5, 8**2 / (2 * 10**2 - 8**2) > 0.5] == [True, False]  # at worst 2 aside
 
 
 @pitfall('"Small" means different things')

@@ -130,6 +130,7 @@ def check_parameters():
     stated("36,928", sum(p.numel() for p in nn.Conv2d(64, 64, 3).parameters()))
     stated("19", 3 * 2 + 2 + 3 * 3 + 2)
     stated("38,931", 8 * node + 19)
+    assert 3 * (8 * node + 19) < 5 * 36_928
 
 
 def article():
@@ -178,6 +179,16 @@ def check_dead_weights():
     def fast(v):
         return v.relu() / (v.relu().sum() + EPS)
 
+    def second_half(weights):
+        """Trained from 1 on the first map alone, then on the mean of both."""
+        v = torch.ones(2, requires_grad=True)
+        optimizer = torch.optim.SGD([v], 0.5)
+        maps = torch.randn(2, 200)
+        for target in (maps[0], maps.mean(0)):
+            descend(optimizer, lambda: ((weights(v) @ maps - target) ** 2).mean(), 300)
+        return weights(v.detach())[1].item()
+
+    assert second_half(fast) == 0 and abs(second_half(lambda v: v.softmax(0)) - 0.5) < 0.02
     assert trained([1.0, -0.5], fast) == 0 and trained([1.0, 0.0], fast) == 0
     assert abs(trained([1.0, 0.3], fast) - 0.5) < 0.02 and abs(trained([1.0, 1.0], fast) - 0.5) < 0.02
     assert abs(trained([1.0, -0.5], lambda v: v.softmax(0)) - 0.5) < 0.02

@@ -22,8 +22,8 @@ sourced(f"{PAPER}, sections 4, 5; Detectron2 cascade_rcnn", "Input", "Output", "
 sourced(f"{PAPER}, section 3: iterative regression, integral loss", "Iterative box regression", "Integral loss")
 sourced("Hybrid Task Cascade, arXiv 1901.07518, section 3", "HTC, Cascade Mask R-CNN")
 sourced("DAB-DETR, arXiv 2201.12329, and DINO, arXiv 2203.03605: boxes refined layer by layer", "DETR variants")
-sourced(f"{PAPER}, section 5.3: stage-wise comparison", "Why average the scores?")
-sourced(f"{PAPER}, section 5.3: number of stages", "Why three stages?")
+sourced(f"{PAPER}, ablation experiments: stage-wise comparison", "Why average the scores?")
+sourced(f"{PAPER}, ablation experiments: number of stages", "Why three stages?")
 sourced(f"{PAPER}, section 1, figure 1", "What does a mismatch of quality mean?")
 
 
@@ -151,7 +151,11 @@ def check_one_box_per_proposal():
 
 @pitfall("The box loss of later stages shrinks")
 def check_weights_of_the_stages():
-    start = random_boxes(2000)
+    start, moved = random_boxes(2000), random_boxes(2000)
+    plain = BoxCoder((10.0, 10.0, 5.0, 5.0)).encode_single(moved, start)
+    for k in (2, 3):  # by definition, for any boxes
+        weights = (10.0 * k, 10.0 * k, 5.0 * k, 5.0 * k)
+        assert torch.allclose(BoxCoder(weights).encode_single(moved, start), k * plain)
     for beta in (1 / 9, 1.0):  # torchvision, MMDetection
         losses = {False: [], True: []}
         for stage in (1, 2, 3):  # offsets as the paper's stages meet them

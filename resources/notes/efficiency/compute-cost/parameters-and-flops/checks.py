@@ -157,6 +157,8 @@ def check_what_a_file_holds():
     tied["out"].weight = tied["embed"].weight
     assert sum(v.numel() for v in tied.state_dict().values()) == 2 * parameters(tied)
     assert file_size(tied.state_dict()) < 1.1 * 4 * parameters(tied)
+    once = {v.data_ptr(): v.numel() for v in tied.state_dict().values()}
+    assert abs(file_size(tied.state_dict()) / (4 * sum(once.values())) - 1) < 0.02
 
 
 @pitfall("Half the FLOPs, same latency")

@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler, TargetEncoder
 from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from note_checks import by_definition, check, formula, holds, pitfall, quietly, raises, sourced, stated
 
@@ -207,6 +207,8 @@ def check_trees_ignore_monotone_transforms():
     plain = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
     bent = DecisionTreeClassifier(max_depth=4, random_state=0).fit(np.exp(5 * X), y)
     np.testing.assert_array_equal(plain.apply(X), bent.apply(np.exp(5 * X)))
+    drawn = [ExtraTreeClassifier(random_state=0).fit(unit, y).apply(unit) for unit in (X, np.exp(5 * X))]
+    assert not np.array_equal(*drawn)  # thresholds drawn at random do not follow the transform
     for unseen in (1e-8 * X, X + 1e9):  # gaps below 1e-7; gaps that float32 rounds away
         assert DecisionTreeClassifier().fit(unseen, y).get_n_leaves() == 1 < plain.get_n_leaves()
         assert all(tree.get_n_leaves() == 1 for tree in RandomForestClassifier(5).fit(unseen, y).estimators_)

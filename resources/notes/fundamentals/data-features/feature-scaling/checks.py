@@ -23,7 +23,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.svm import SVC, SVR
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from torchvision import transforms
 
 from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
@@ -153,6 +153,8 @@ def check_scaling_helps_neighbours_not_trees():
     assert cross_val_score(scaled, X, y).mean() > cross_val_score(raw, X, y).mean() + 0.2
     tree = DecisionTreeClassifier(random_state=0)
     assert (tree.fit(X, y).apply(X) == tree.fit(np.log1p(X), y).apply(np.log1p(X))).all()
+    drawn = [ExtraTreeClassifier(random_state=0).fit(unit, y).apply(unit) for unit in (X, np.exp(5 * X / X.max(0)))]
+    assert not np.array_equal(*drawn)  # thresholds drawn at random do not follow the transform
     assert tree.fit(1e-11 * X, y).get_n_leaves() == tree.fit(X + 1e12, y).get_n_leaves() == 1
 
 

@@ -253,11 +253,11 @@ def check_underfitting():
     train, held_out = digits(150, 600)
     train[1][:45] = torch.randint(10, (45,))
     losses = {}
-    for width, dropout, decay in ((4, 0.0, 0.0), (4, 0.5, 0.0), (4, 0.0, 0.1), (256, 0.0, 0.0), (256, 0.5, 0.0)):
+    for width, dropout, decay in ((8, 0.0, 0.0), (8, 0.5, 0.0), (8, 0.0, 0.1), (256, 0.0, 0.0), (256, 0.5, 0.0)):
         net = trained(dense(width, dropout), train, 150, rate=0.02, decay=decay)
         losses[width, dropout, decay] = loss_on(net, train), loss_on(net, held_out)
-    plain = losses[4, 0.0, 0.0]
-    assert plain[0] > 0.7 and all(losses[key][0] > 1.05 * plain[0] for key in ((4, 0.5, 0.0), (4, 0.0, 0.1)))
+    plain = losses[8, 0.0, 0.0]
+    assert plain[0] > 0.55 and all(losses[key][0] > 1.3 * plain[0] for key in ((8, 0.5, 0.0), (8, 0.0, 0.1)))
     plain, better = losses[256, 0.0, 0.0], losses[256, 0.5, 0.0]
     assert plain[0] < 0.5 and better[1] < 0.95 * plain[1]
 

@@ -133,6 +133,7 @@ def check_floats_are_labels():
     )
     raises(ValueError, lambda: three(3), "n_neighbors")
     assert three(4)[0] < 0.5
+    assert mutual_info_classif([[1.25], [2.25], [1.73]], [0, 1, 0]).shape == (1,)  # three rows are enough
     classes = generator.integers(0, 2, 100)
     unrelated, related = mutual_info_classif(np.stack([a, a + 3 * classes], 1), classes, random_state=0)
     assert unrelated < 0.1 and related > 0.4

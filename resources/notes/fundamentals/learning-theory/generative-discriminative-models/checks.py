@@ -4,9 +4,10 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import norm
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import learning_curve, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
@@ -241,6 +242,29 @@ def check_changed_priors_shift_the_intercept():
     replaced = GaussianNB(priors=[0.9, 0.1]).fit(X, y)
     assert direct.score(fresh, wanted) > before + 0.03
     assert replaced.score(fresh, wanted) > bayes.score(fresh, wanted) + 0.03
+
+
+@check
+def check_a_right_picture_needs_a_boundary_of_its_form():
+    """Equal means, different spreads: naive Bayes is right, logistic regression cannot express the boundary."""
+    y = np.arange(4000) % 2
+    X = np.random.randn(4000, 1) * (1 + 3 * y[:, None])
+    assert GaussianNB().fit(X, y).score(X, y) > LogisticRegression().fit(X, y).score(X, y) + 0.1
+
+
+@check
+def check_log_loss_of_the_cures():
+    """Breast cancer, every feature ten times: calibration or logistic regression lowers the loss on held-out data."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = np.repeat((X - X.mean(0)) / X.std(0), 10, 1)
+    train, test, labels, wanted = train_test_split(X, y, test_size=0.4, random_state=np.random.randint(1000))
+    models = (
+        GaussianNB(),
+        CalibratedClassifierCV(GaussianNB(), method="isotonic"),
+        LogisticRegression(max_iter=1000),
+    )
+    plain, *cured = (log_loss(wanted, model.fit(train, labels).predict_proba(test)) for model in models)
+    assert max(cured) < 0.7 * plain, (plain, cured)
 
 
 def classes_of(y):

@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
@@ -188,6 +188,13 @@ def check_which_methods_need_scaling():
     ):
         assert agreement(model, 1024.0) > 0.99
     assert agreement(GaussianNB(), 2.0**20) < 0.97  # var_smoothing follows the largest variance
+    for load, differs in ((load_digits, True), (load_wine, False)):
+        X, y = load(return_X_y=True)
+        for seed in range(3):
+            A, B, a, _ = train_test_split(X, y, test_size=0.5, random_state=seed)
+            scaler = StandardScaler().fit(A)
+            raw, scaled = GaussianNB().fit(A, a).predict(B), GaussianNB().fit(scaler.transform(A), a)
+            assert ((raw == scaled.predict(scaler.transform(B))).mean() < 0.97) == differs
     for model in (KNeighborsClassifier(), SVC(), MLPClassifier((16,), max_iter=100, random_state=0)):
         assert quietly(lambda: agreement(model, 1024.0)) < 0.985
 

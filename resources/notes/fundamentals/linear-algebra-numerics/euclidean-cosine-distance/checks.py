@@ -163,6 +163,9 @@ def check_distance_to_itself():
             F.pairwise_distance(x, x), torch.full((2,), 1e-6 * math.sqrt(D), dtype=torch.float64), rtol=1e-3
         )
         assert (F.pairwise_distance(x, x, eps=0) == 0).all() and (torch.linalg.vector_norm(x - x, dim=-1) == 0).all()
+        rows = torch.randn(60, D) + 100
+        assert torch.cdist(rows, rows).diag().max() > 1e-3
+        assert torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").diag().max() == 0
 
 
 @pitfall("NaN gradients when two points coincide")

@@ -5,9 +5,11 @@ import scipy.linalg
 import torch
 from scipy import sparse
 from scipy.sparse.linalg import svds
+from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 
@@ -209,6 +211,9 @@ def check_rounded_rank():
     assert torch.linalg.matrix_rank(noisy, rtol=1.2 * share) == 3 < torch.linalg.matrix_rank(noisy, rtol=0.3 * share)
     S = torch.linalg.svdvals(noisy)
     assert (1 / S).max() > 100 > 10 > (S / (S**2 + 0.1)).max()
+    raw = load_breast_cancer().data  # the default tolerance drops real columns of small numbers
+    for text, rows in (("12", raw), ("30", StandardScaler().fit_transform(raw))):
+        stated(text, torch.linalg.matrix_rank(torch.tensor(rows, dtype=torch.float32)))
 
 
 @holds("SVD")

@@ -23,7 +23,7 @@ from note_checks import (
 )
 
 by_definition("Cost")
-sourced("Bell and Garland 2009, Implementing sparse matrix-vector multiplication, section 2: ELL and HYB", "ELL, HYB")
+sourced("Bell and Garland 2009, Implementing sparse matrix-vector multiplication: ELL and HYB", "ELL, HYB")
 
 PRODUCT = r"y_i = \sum_{p\,=\,\text{indptr}_i}^{\text{indptr}_{i+1} - 1} \text{data}_p \; x_{\text{indices}_p}"
 BYTES = r"""

@@ -8,7 +8,7 @@ from note_checks import by_definition, formula, holds, pitfall, sourced, stated
 
 by_definition("Bayesian network", "Naive Bayes, HMM", "MRF", "CRF")
 sourced(
-    "Cooper 1990, The computational complexity of probabilistic inference using Bayesian belief networks; Pearl 1986, section 2",
+    "Cooper 1990, The computational complexity of probabilistic inference using Bayesian belief networks; Pearl 1986",
     "Cost",
 )
 sourced("pgmpy documentation: TabularCPD, VariableElimination; module lists of PyTorch and scikit-learn", "Library")

@@ -6,6 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.special import gammaln, psi
 from scipy.stats import dirichlet
+from sklearn.datasets import load_digits
 from sklearn.decomposition import NMF, LatentDirichletAllocation
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
@@ -194,6 +195,11 @@ def check_seeds():
     assert matched(early[1]) > 0.5 > 0.1 > matched(fits[1])  # more iterations
     assert matched(fits[2]) > 1 > 0.1 > matched(max(fits, key=lambda fit: fit.score(X)))  # a better start
     assert gap(fits[0]).diagonal().max() > 1 > 0.1 > matched(fits[0])  # other numbers, the same topics
+    X = load_digits().data[:40]  # pixels as words: the better of two fits, twice
+    fits = [LatentDirichletAllocation(6, max_iter=15, random_state=seed).fit(X) for seed in range(4)]
+    pair = [normalised(max(two, key=lambda fit: fit.score(X))) for two in (fits[:2], fits[2:])]
+    apart = np.abs(pair[0][:, None] - pair[1]).sum(2)
+    assert apart[linear_sum_assignment(apart)].max() > 0.2
 
 
 @check
@@ -209,17 +215,17 @@ def check_frequent_words():
     subjects, frequent = ("ball team goal match".split(), "vote law party state".split()), "the of and".split()
     texts = [" ".join([*rng.choice(subjects[i % 2], 8), *rng.choice(frequent, 12)]) for i in range(60)]
 
-    def top(max_df):
-        words = CountVectorizer(max_df=max_df)
+    def top(**options):
+        words = CountVectorizer(**options)
         model = LatentDirichletAllocation(2, max_iter=50, random_state=0).fit(words.fit_transform(texts))
         return model, [set(words.get_feature_names_out()[row.argsort()[-3:]]) for row in model.components_]
 
-    model, first = top(1.0)
+    model, first = top()
     assert first == [set(frequent)] * 2
     specific = model.components_ / model.components_.sum(1, keepdims=True)
     specific = (specific / specific.sum(0)).argsort(1)[:, -3:]
     names = np.array(sorted({*subjects[0], *subjects[1], *frequent}))
-    for found in (top(0.9)[1], [set(names[row]) for row in specific]):
+    for found in (top(max_df=0.9)[1], top(stop_words="english")[1], [set(names[row]) for row in specific]):
         assert sorted(sum(word in subjects[0] for word in topic) for topic in found) == [0, 3] and not any(
             topic & set(frequent) for topic in found
         )

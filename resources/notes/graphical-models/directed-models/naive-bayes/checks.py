@@ -249,6 +249,15 @@ def check_counts_in_one_pass_and_in_chunks():
 @holds("Logistic regression")
 def check_copies_and_logistic_regression():
     figure_of(__file__).copies()  # asserts 0.8 within 0.02 for 1 to 8 copies
+    moved = []
+    for rows in (20, 4000):  # the default penalty weighs less with many rows
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            y = rng.integers(0, 2, rows)
+            f = np.where(rng.random(rows) < 0.8, y, 1 - y)[:, None]
+            p = [LogisticRegression().fit(f.repeat(k, 1), y).predict_proba(np.ones((1, k)))[0, 1] for k in (1, 8)]
+            moved.append(p[1] - p[0])
+    assert np.mean(moved[:5]) > 0.04 > 0.01 > np.abs(moved[5:]).max(), moved
     X, y = np.random.randn(200, 3), labels(200, 2)
     at = lambda row: LogisticRegression().fit(X, y).decision_function([row])[0]
     assert math.isclose(at([1, 2, 3]) + at([0, 0, 0]), at([1, 0, 0]) + at([0, 2, 3]), abs_tol=1e-9)

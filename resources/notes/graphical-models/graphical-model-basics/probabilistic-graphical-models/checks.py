@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import by_definition, formula, holds, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, stated
 
 FAMILY = r"""
 p(x) = \prod_{i} p(x_i \mid \mathrm{pa}_i), \qquad p(x) = \frac{1}{Z} \prod_{c} \psi_c(x_c), \qquad p(y \mid x) = \frac{1}{Z(x)} \prod_{c} \psi_c(y_c, x)
@@ -124,6 +124,16 @@ def check_products_of_messages_are_unnormalised():
     for f in chain * np.float32(0.1):
         lost, kept = lost @ f, (kept @ f) / (kept @ f).sum()
     assert lost.sum() == 0 and abs(kept.sum() - 1) < 1e-5
+
+
+@check
+def check_max_product_needs_a_unique_best_configuration():
+    """Each variable takes the best value of its own max-marginal; a tie can mix two best configurations."""
+    differ = np.array([[1.0, 3.0], [3.0, 1.0]])
+    for pair, right in ((differ, False), (np.array([[1.0, 2.0], [3.0, 1.0]]), True)):
+        table = np.einsum("ab,bc->abc", pair, np.array([[1.0, 2.0], [4.0, 1.0]]) if right else differ)
+        chosen = tuple(int(table.max(tuple(a for a in range(3) if a != v)).argmax()) for v in range(3))
+        assert (table[chosen] == table.max()) == right and ((table == table.max()).sum() == 1) == right
 
 
 @pitfall("Belief propagation is trusted on a graph with loops")

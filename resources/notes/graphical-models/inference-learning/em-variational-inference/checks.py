@@ -167,6 +167,12 @@ def check_defaults_and_positive_likelihood():
             for kind in ("full", "tied")
         }
         assert np.diff(kinds["full"]).min() > 0.08 and abs(kinds["tied"][1] - kinds["tied"][2]) < 1e-3, kinds
+    constant = np.c_[Z, np.ones(len(Z))]  # one covariance for all degenerates too
+    tied = [
+        GaussianMixture(2, covariance_type="tied", reg_covar=r, random_state=0).fit(constant).score(constant)
+        for r in (1e-6, 1e-9)
+    ]
+    assert tied[1] - tied[0] > 3
     density = lambda width: np.logaddexp(norm.logpdf(Y), norm.logpdf(Y, 40.0, width)).mean()
     assert density(1e-9) < density(1e-49) - 2 < density(1e-99) - 5  # one component on one point, no ridge
 
@@ -217,6 +223,10 @@ def check_correlations_restore_the_variance():
         for j in (0, 1):
             z[:, j] = 0.9 * z[:, 1 - j] + math.sqrt(0.19) * np.random.randn(len(z))
     assert np.abs(z.var(0) - 1).max() < 0.05
+    x = np.linspace(-40, 40, 8001)  # two modes, variance 37: the best single Gaussian q sits on one of them
+    p = 0.5 * (norm.pdf(x, -6) + norm.pdf(x, 6))
+    cost = lambda q: (q * np.log((q + 1e-300) / (p + 1e-300))).sum() * 0.01
+    assert (p * x**2).sum() * 0.01 > 36.9 and cost(norm.pdf(x, 6)) < cost(norm.pdf(x, 0, math.sqrt(37))) - 0.05
 
 
 @pitfall("The ELBO is read as the log-likelihood")

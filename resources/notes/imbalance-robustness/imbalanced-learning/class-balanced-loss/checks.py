@@ -23,7 +23,7 @@ sourced(
     "Is one $\\beta$ for all classes justified?",
 )
 sourced(
-    "Menon et al. 2021, Long-tail learning via logit adjustment, section 4: consistent for the balanced error",
+    "Menon et al. 2021, Long-tail learning via logit adjustment: consistent for the balanced error",
     "Logit adjustment",
 )
 
@@ -125,6 +125,7 @@ def check_no_class_saturates():
 def check_unscaled_weights():
     stated("0.001", 1 / effective(5000, 0.999))
     counts = np.array([5000, 50])
+    assert 0.1 < weights(counts, 0.999) @ counts / 5050 < 0.12  # scaled, and still below 1
     y = torch.tensor(np.repeat([0, 1], counts))
     x = torch.randn(5050, 2) + 3 * F.one_hot(y, 2)
     focal = lambda each: (1 - torch.exp(-each)) ** 2 * each

@@ -3,10 +3,14 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
@@ -19,7 +23,7 @@ THRESHOLD = r"t = \frac{c_{FP}}{c_{FP} + c_{FN}}"
 
 by_definition("Cost", "Undersampling", "Focal loss")
 sourced(
-    "Menon et al. 2021, Long-tail learning via logit adjustment, section 4: consistent for the balanced error",
+    "Menon et al. 2021, Long-tail learning via logit adjustment: consistent for the balanced error",
     "Logit adjustment",
 )
 
@@ -137,6 +141,16 @@ def check_scores_divided_by_the_weights():
         assert abs(cured[:, 1].mean() - 0.05) < 0.005 and abs(y[middle].mean() - cured[middle, 1].mean()) < 0.05
     moved, weighted = plain[:, 1] > w[0] / (w[0] + w[1]), balanced[:, 1] > 0.5
     assert (moved == weighted).mean() > 0.98
+    images, digit = load_digits(return_X_y=True)
+    a, b, c, d = train_test_split(images, digit == 8, test_size=0.5, random_state=0, stratify=digit == 8)
+    w = compute_class_weight("balanced", classes=np.array([False, True]), y=c)
+    for model in (
+        make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced")),
+        RandomForestClassifier(30, class_weight="balanced", random_state=0),
+    ):
+        p = model.fit(a, c).predict_proba(b)
+        undone = p / w / (p / w).sum(1, keepdims=True)
+        assert undone[:, 1].mean() < 0.85 * d.mean() < p[:, 1].mean()  # divided by the weights: too low
 
 
 @holds("Does reweighting improve ROC AUC?")

@@ -1,8 +1,8 @@
 import torch
 import torchvision
 from matplotlib.figure import Figure
-from torch.utils.flop_counter import FlopCounterMode
 
+from counting import multiply_adds
 from figure_style import BLUE, figure, plt
 
 NAMES = {
@@ -12,17 +12,15 @@ NAMES = {
     "resnet50": "ResNet-50",
     "densenet121": "DenseNet-121",
     "mobilenet_v2": "MobileNetV2",
-    "squeezenet1_0": "SqueezeNet",
+    "squeezenet1_0": "SqueezeNet 1.0",
     "efficientnet_b0": "EfficientNet-B0",
 }
 
 
 def size_and_work(name):
     with torch.device("meta"):
-        net = getattr(torchvision.models, name)().eval()
-        with FlopCounterMode(display=False) as counter:
-            net(torch.zeros(1, 3, 224, 224))
-    return sum(p.numel() for p in net.parameters()) / 1e6, counter.get_total_flops() / 2e9
+        net = getattr(torchvision.models, name)()
+    return sum(p.numel() for p in net.parameters()) / 1e6, multiply_adds(net) / 1e9
 
 
 @figure("figure-models.svg")

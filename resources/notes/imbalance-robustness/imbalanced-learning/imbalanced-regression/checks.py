@@ -198,4 +198,11 @@ def check_extreme_label():
         many = np.r_[40.0 + 10 * np.arange(extreme), y[extreme:]]
         u = weights(np.floor(many - many.min()).astype(int), KERNEL)
         assert (np.quantile(u, 0.99) < 1) == caught and (np.quantile(u, 0.99) < u.max() / 100) == caught
+    cap, steps = np.quantile(w, 0.99), 2 * (0 * x - y) * x  # the gradients of single samples at slope 0
+    assert (np.abs(np.minimum(w, cap) * steps) <= cap * np.abs(steps) + 1e-12).all() and cap < 2
+    roots = []
+    for n in (100, 10_000):  # one extreme label among n: the milder weight grows with n
+        root = np.sqrt(weights(np.r_[np.repeat([0, 1], n // 2), 40], KERNEL))
+        roots.append(root[-1] / root.mean())
+    assert roots[1] > 5 * roots[0]
     assert w[0] > 300 and largest[0] > 200 and largest[1] < 5 and 10 < largest[2] < 40

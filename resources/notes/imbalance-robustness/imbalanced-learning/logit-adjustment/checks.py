@@ -137,8 +137,9 @@ def check_body_learns_under_the_adjustment():
 
 @holds("CB loss")
 def check_weights_of_large_heads():
-    weight = lambda n: (1 - 0.999) / (1 - 0.999**n)
-    assert weight(10_000) / weight(100_000) < 1.001 and weight(10) / weight(100) > 9
+    for beta in (0.99, 0.999, 0.9999):
+        weight = lambda n: (1 - beta) / (1 - beta ** int(n / (1 - beta)))
+        assert weight(10) / weight(100) < 1.001 and weight(1) / weight(10) > 1.5
 
 
 @holds("Why initialise the bias with $\\ln \\pi$?")
@@ -255,3 +256,6 @@ def check_overconfident_logits():
     temperatures = torch.linspace(0.5, 6, 56)
     temperature = temperatures[torch.stack([F.cross_entropy(z / t, y) for t in temperatures]).argmin()]
     assert abs(temperature - 3) < 0.6 and 0.6 < best(z / temperature) < 1.4
+    for t in (0.5, 3.0, 7.0):  # dividing by T and shifting once is shifting T times
+        same = (z / t - LOG_PRIOR).argmax(1) == (z - t * LOG_PRIOR).argmax(1)
+        assert same.double().mean() > 0.999

@@ -25,6 +25,7 @@ sourced(
     "Decoupling Representation and Classifier, arXiv 1910.09217, sections 4 and 5",
     "Why not simply sample classes alike from the start?",
     "cRT",
+    "Why are the rows of frequent classes longer?",
 )
 sourced("RIDE, arXiv 2010.01809, abstract", "Ensembles of experts (RIDE)")
 

@@ -149,7 +149,7 @@ def digits(noise):
 def check_noise_is_selected():
     x, labels, test_x, test_y, network = digits(0.15)
     accuracy = []
-    for k, cap in ((80, None), (640, None), (240, None), (80, np.log(10)), (80, 2 * np.log(10))):
+    for k, cap in ((80, None), (640, None), (240, None), (80, np.log(10))):
         model = network()
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for step in range(150):
@@ -161,8 +161,8 @@ def check_noise_is_selected():
             losses.mean().backward()
             optimizer.step()
         accuracy.append((model(test_x).argmax(1) == test_y).double().mean())
-    small, large, medium, cleaned, loose = accuracy
-    assert small < 0.78 and min(large, medium) > small + 0.06 and cleaned > 0.9 and loose < cleaned - 0.08, accuracy
+    small, large, medium, cleaned = accuracy
+    assert small < 0.78 and min(large, medium) > small + 0.06 and cleaned > 0.9, accuracy
 
 
 @pitfall("The training loss is much higher than the validation loss")
@@ -211,3 +211,9 @@ def check_neighbouring_boxes():
     boxes, losses = torch.cat([first, second]), torch.cat([2 + 0.01 * torch.rand(20), 1 + 0.01 * torch.rand(20)])
     assert (losses.topk(2).indices < 20).all()
     assert {i // 20 for i in non_maximum_suppression(boxes, losses, 0.7)[:2]} == {0, 1}
+    # the same with proposals that have passed suppression at 0.7: neighbours at IoU 0.5 or 0.6 and unequal losses
+    apart = torch.tensor([[0.0, 0, 30, 30], [10, 0, 40, 30], [0, 7.5, 30, 37.5], [100, 100, 130, 130]])
+    losses = torch.tensor([2.0, 1.8, 1.5, 1.0])
+    assert inspect.signature(FasterRCNN.__init__).parameters["rpn_nms_thresh"].default == 0.7
+    assert non_maximum_suppression(apart, losses, 0.7) == [0, 1, 2, 3]
+    assert non_maximum_suppression(apart, losses, 0.4) == [0, 3]

@@ -100,7 +100,8 @@ def check_contract():
         and nn.ELU().alpha == nn.CELU().alpha == 1
     )
     assert (nn.Softplus().beta, nn.Softplus().threshold) == (1.0, 20.0)
-    assert (F.softplus(torch.tensor([-103.0, -104.0])) > 0).tolist() == [True, False]
+    far = torch.tensor([-103.0, -104.0])
+    assert (F.softplus(far) > 0).tolist() == [True, False] and F.softplus(far / 5, beta=10).tolist() == [0, 0]
     for layer in (nn.LeakyReLU(), nn.ELU(), nn.SELU(), nn.CELU(), nn.Softplus()):
         assert not list(layer.parameters()) and layer(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
         raises(RuntimeError, lambda: layer(torch.tensor([1])))
@@ -163,6 +164,7 @@ def slope_after_training(**options):
     pixels, classes = handwritten_digits()
     first, activation, last = nn.Linear(64, 64), nn.PReLU(), nn.Linear(64, 10)
     weights = [*first.parameters(), *last.parameters()]
+    assert activation.weight.item() == 0.25
     groups = [{"params": weights}, {"params": activation.parameters(), **options}]
     optimizer = torch.optim.SGD(groups, lr=0.1, weight_decay=0.2)
     descend(optimizer, lambda: F.cross_entropy(last(activation(first(pixels))), classes), 150)
@@ -189,6 +191,7 @@ def check_negative_sides():
             assert f(x, alpha).min() == -alpha and (f(x[x > -4], alpha) > -alpha).all()
     z = torch.randn(100_000)
     assert -0.1 < F.elu(z).mean() < F.relu(z).mean() - 0.2 and torch.allclose(F.elu(z), F.celu(z), atol=1e-6)
+    assert F.elu(z, 4.0).mean() < -0.5  # further from 0 than that of ReLU
     assert -1.7582 < F.selu(x).min() < -1.758
     assert (F.softplus(x) > 0).all() and F.softplus(x)[x < -5].max() < 0.01 and F.softplus(torch.tensor(-110.0)) == 0
     for f in (F.gelu, F.silu):
@@ -231,8 +234,10 @@ def check_mean_outputs_and_inverse():
     assert abs(exact(F.selu)) < 1e-5 and abs(exact(lambda v: F.selu(v) ** 2) - 1) < 1e-5
     stated("0.5413", math.log(math.e - 1))
     last = nn.Linear(64, 8)
-    nn.init.normal_(last.weight, std=0.001)
+    nn.init.zeros_(last.weight)
     nn.init.constant_(last.bias, math.log(math.e - 1))
-    assert (F.softplus(last(torch.randn(100, 64))) - 1).abs().max() < 0.05
+    start = F.softplus(last(100 * torch.randn(100, 64)))
+    assert (start - 1).abs().max() < 1e-6
+    assert torch.autograd.grad((start - 2 * torch.rand(100, 8)).square().sum(), last.weight)[0].any()
     assert abs(F.softplus(torch.tensor(math.log(math.e - 1), dtype=torch.float64)).item() - 1) < 1e-12
     assert abs(F.softplus(torch.tensor(0.0, dtype=torch.float64)).item() - math.log(2)) < 1e-12

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits, load_wine
 from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional as F
 from torchvision import models
@@ -21,7 +22,7 @@ UNIT_GRADIENT = r"""
 \frac{\partial L}{\partial b} = \sum_{n:\, z_n > 0} \frac{\partial L}{\partial y_n}
 """
 
-sourced("MobileNetV2, arXiv 1801.04381, section 3", "ReLU6")
+sourced("MobileNetV2, arXiv 1801.04381", "ReLU6")
 sourced("DCGAN, arXiv 1511.06434, section 3", "LeakyReLU, PReLU")
 
 
@@ -288,10 +289,15 @@ def check_counting_dead_units():
     assert not leaky < 2.3
     assert not open_after_an_outlier(0.0) and open_after_an_outlier(0.1) and open_after_an_outlier(0.0, clip=1.0)
     assert open_after_an_outlier(0.0, rate=0.005)
+    digits_labels = y
     raw, y = (torch.as_tensor(a) for a in load_wine(return_X_y=True))
     standardized = lambda x: (x - x.mean(0)) / x.std(0)
     raw = raw.float()
     outlier = 1000 * torch.randn(1, 13)
+    assert digits_network(raw, y, 0.01)[1] > 28  # a rate that is enough for the digits
+    standardized_digits = torch.as_tensor(StandardScaler().fit_transform(pixels)).float()
+    loss, dead = digits_network(standardized_digits, digits_labels, 0.5)
+    assert loss < 0.5 and dead < 5 and standardized(pixels).isnan().any()
     assert digits_network(raw, y, 0.0)[1] > 5 and digits_network(raw, y, 0.5)[1] > 28
     for rate, clip in ((0.001, math.inf), (0.5, 0.1)):
         assert digits_network(raw, y, rate, clip)[1] > 5

@@ -110,7 +110,10 @@ def check_contract():
     assert (two.stride, two.padding, two.dilation, two.groups, two.padding_mode) == ((1, 1), (0, 0), (1, 1), 1, "zeros")
     x, z = torch.randn(2, 8, 10), torch.randn(1, 6, 5, 5)
     assert torch.equal(layer.train()(x), layer.eval()(x)) and torch.equal(plane.train()(z), plane.eval()(z))
+    assert layer.weight.dtype == plane.weight.dtype == layer(x).dtype == torch.float32
     assert layer.double()(x.double()).dtype == torch.float64
+    signal = torch.randn(2, 8, 10, dtype=torch.complex64)
+    assert nn.Conv1d(8, 4, 3, dtype=torch.complex64)(signal).is_complex()
     layer.float()
     for wrong in (torch.ones(2, 8, 5, dtype=torch.long), torch.randn(2, 8, 5, dtype=torch.float64)):
         raises(RuntimeError, lambda: layer(wrong))

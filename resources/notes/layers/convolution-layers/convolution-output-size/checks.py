@@ -164,6 +164,15 @@ def check_odd_sizes():
     skip = F.max_pool2d(F.pad(x, (0, 2, 0, 2)), 2)
     up = F.conv_transpose2d(F.max_pool2d(skip, 2), torch.zeros(1, 1, 2, 2), stride=2)
     assert torch.cat([up, skip], 1).shape == (1, 2, 112, 112)
+    for padding, fits in ((1, True), (0, False)):  # 3×3 convolutions in a U-Net with two halvings, 224 = 56 · 4
+        shrink = 0 if padding else 4  # two convolutions a level
+        skips = [224 - shrink, (224 - shrink) // 2 - shrink]
+        bottom = F.max_pool2d(torch.zeros(1, 1, skips[1], skips[1]), 2)
+        for _ in range(2):
+            bottom = F.conv2d(bottom, torch.zeros(1, 1, 3, 3), padding=padding)
+        up, skip = F.interpolate(bottom, scale_factor=2), torch.zeros(1, 1, skips[1], skips[1])
+        assert (up.shape == skip.shape) is fits
+        assert torch.cat([F.interpolate(up, size=skip.shape[-2:]), skip], 1).shape[1] == 2
 
 
 @pitfall("\"padding='same' is not supported for strided convolutions\"")
@@ -212,6 +221,8 @@ def check_adaptive_pooling_in_front_of_the_kernel():
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Conv2d(1, 1, 3))
     for cured in (lambda: net(2)(large), lambda: net(1)(small), lambda: net(2, pooled)(small)):
         assert cured().numel() > 0
+    not_last = nn.Sequential(pooled, nn.Conv2d(1, 1, 3))  # one cell is left for the next kernel
+    raises(RuntimeError, lambda: net(2, not_last)(small), "Kernel size can't be greater than actual input size")
 
 
 @check

@@ -144,6 +144,12 @@ def check_flipping_all_spatial_axes_gives_scipy():
         atol=1e-10,
     )
     np.testing.assert_allclose(np.convolve(x[0], w[0]), scipy.signal.convolve(x[0], w[0]))
+    x3, w3 = torch.randn(3, 7, 8, dtype=torch.float64), torch.randn(3, 3, 2, dtype=torch.float64)  # three channels
+    spatial, whole = (F.conv2d(x3[None], w3.flip(*axes)[None])[0].numpy() for axes in ((-2, -1), (0, -2, -1)))
+    wanted3 = scipy.signal.convolve(x3.numpy(), w3.numpy(), mode="valid")
+    assert not np.allclose(spatial, wanted3) and np.allclose(whole, wanted3)
+    correlated = scipy.signal.correlate(x3.numpy(), w3.numpy(), mode="valid")
+    np.testing.assert_allclose(F.conv2d(x3[None], w3[None])[0].numpy(), correlated, atol=1e-10)
     reported = torch.arange(10.0).reshape(5, 2), torch.tensor([[1.0], [2.0]])
     assert F.conv2d(reported[0][None, None], reported[1][None, None])[0, 0, 0, 0] == 4
     assert scipy.signal.convolve(*(t.numpy() for t in reported), mode="valid")[0, 0] == 2

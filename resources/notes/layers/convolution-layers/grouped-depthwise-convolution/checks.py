@@ -119,6 +119,7 @@ def check_contract():
     assert nn.ChannelShuffle(2)(torch.zeros(2, 4, 3, 5, 2)).shape == (2, 4, 3, 5, 2)
     raises(RuntimeError, lambda: layer(torch.ones(1, 4, 5, 5, dtype=torch.int64)))
     raises(RuntimeError, lambda: layer(torch.ones(1, 4, 5, 5, dtype=torch.float64)))
+    assert layer.weight.dtype == torch.float32
     sample = torch.randn(2, 4, 9, 9)
     for module in (layer, nn.ChannelShuffle(2)):
         assert torch.equal(module.train()(sample), module.eval()(sample))
@@ -171,6 +172,10 @@ def check_mixing():
     assert reach(nn.Sequential(grouped[0], nn.ChannelShuffle(4), grouped[1]), 8).sum() > 16
     two = [nn.Conv2d(8, 8, 1, groups=2, bias=False) for _ in range(2)]
     assert reach(nn.Sequential(two[0], nn.ChannelShuffle(2), two[1]), 8).all()
+    for C, g in ((36, 6), (24, 3), (24, 6), (32, 16)):
+        pair = [nn.Conv2d(C, C, 1, groups=g, bias=False) for _ in range(2)]
+        connected = reach(nn.Sequential(pair[0], nn.ChannelShuffle(g), pair[1]), C)
+        assert bool(connected.all()) is (C // g >= g) and connected.sum() > reach(pair[0], C).sum()
     depthwise = [nn.Conv2d(8, 8, 1, groups=8, bias=False) for _ in range(2)]
     assert reach(depthwise[0], 8).sum() == 8
     for g in (2, 4, 8):

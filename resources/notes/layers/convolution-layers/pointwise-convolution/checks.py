@@ -80,6 +80,7 @@ def check_worked_example_and_counts():
         assert point(x).shape == (2, 3, *x.shape[2:]) and torch.equal(point.train()(x), point.eval()(x))
         raises(RuntimeError, lambda: point(x.double()))
         raises(RuntimeError, lambda: point(x.long()))
+        assert point.weight.dtype == torch.float32
     assert layer.weight.shape == (64, 256, 1, 1) and layer.bias.shape == (64,)
     with FlopCounterMode(display=False) as counter:
         layer(torch.randn(2, 256, 5, 7))
@@ -169,6 +170,7 @@ def check_tolerance():
     assert not torch.allclose(torch.tensor(0.0), torch.tensor(2e-7))  # the usual difference, on an output near 0
     conv, x = conv.double(), x.double()
     assert torch.allclose(conv(x), rows(conv.weight, conv.bias, x))
+    assert torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32  # only convolutions
 
 
 @holds("Can a dense layer be turned into a convolution?")

@@ -206,6 +206,16 @@ def check_batch_norm_in_the_probe():
         full = 5 if isinstance(hiding, nn.ReLU) else 8
         seen = torch.stack(seen)
         assert (seen > 0).sum() < 0.95 * len(seen) * full**2 and (seen.mean(0) > 0).sum() == full**2
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()
+    )  # ends in a ReLU: one channel is off
+    net.requires_grad_(False)[2].bias[0] = -100
+    for read, full in ((lambda y: y[0, 0, 3, 3], 0), (lambda y: y[0, :, 3, 3].sum(), 5)):
+        seen = 0
+        for _ in range(50):
+            x = torch.randn(1, 1, 24, 24, requires_grad=True)
+            seen = seen + torch.autograd.grad(read(net(x)), x)[0].abs()
+        assert (seen > 0).sum() == full**2
 
 
 @check

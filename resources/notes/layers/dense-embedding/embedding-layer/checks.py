@@ -215,6 +215,10 @@ def check_unused_rows_change():
         optimizer.step()
         row.append(sparse.weight[1].tolist())
     assert row[0] == row[1]
+    tied, head = nn.Embedding(6, 3, sparse=True), nn.Linear(3, 6, bias=False)
+    head.weight = tied.weight
+    head(tied(torch.tensor([1]))).sum().backward()
+    raises(RuntimeError, torch.optim.SparseAdam(list(tied.parameters())).step, "does not support dense gradients")
     assert ((sparse.weight.detach() - before).abs().sum(1) > 0).tolist() == [False, True, True, False, False, False]
 
 

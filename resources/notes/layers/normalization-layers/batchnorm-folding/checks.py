@@ -198,6 +198,8 @@ def check_relu_between():
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
     assert not torch.allclose(F.relu(fuse_conv_bn_eval(conv, bn)(x)), bn(F.relu(conv(x))), atol=0.1)
     assert torch.allclose(folded_forwards(bn, after)(F.relu(conv(x))), after(bn(F.relu(conv(x)))))
+    padded = nn.Conv2d(4, 2, 3, padding=1).double()  # zeros are padded: only the inside is right
+    assert not torch.allclose(folded_forwards(bn, padded)(F.relu(conv(x))), padded(bn(F.relu(conv(x)))), atol=1e-3)
     assert torch.allclose(F.relu(fuse_conv_bn_eval(conv, bn)(x)), F.relu(bn(conv(x))))  # direct neighbours
 
 

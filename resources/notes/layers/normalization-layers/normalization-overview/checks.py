@@ -253,6 +253,10 @@ def check_what_is_lost():
         LastAxis(nn.RMSNorm(6)),
     ):
         assert torch.allclose(layer(x * 7), layer(x), atol=1e-2)
+        rms = isinstance(layer, LastAxis) and isinstance(layer.layer, nn.RMSNorm)
+        assert torch.allclose(layer(x + 2), layer(x), atol=1e-2) is not rms
+    for kept in (nn.BatchNorm2d(6).eval(), nn.LocalResponseNorm(5)):
+        assert (kept(x + 2) - kept(x)).abs().mean() > 1
     constant = nn.BatchNorm2d(6).eval()
     assert torch.allclose(constant(x * 7), 7 * constant(x), atol=1e-4)
     local = nn.LocalResponseNorm(5)

@@ -22,7 +22,7 @@ P = 3DH(I + H + 2) + (L - 1)\, 3DH(DH + H + 2)
 """
 
 by_definition("Transformer")
-sourced("Weiss, Goldberg, Yahav, arXiv 1805.04908, section 3 (an LSTM can count, a GRU cannot)", "LSTM")
+sourced("Weiss, Goldberg, Yahav, arXiv 1805.04908, abstract (an LSTM can count, a GRU cannot)", "LSTM")
 
 
 def sigmoid(a):
@@ -258,6 +258,13 @@ def check_how_fast_it_forgets():
         _, z, _, h = step(fresh, x, h)
         kept *= z
     assert 3e-4 < np.median(kept) < 3e-3  # the direct path
+    for I, H, low, high in ((8, 64, 0.55, 0.65), (300, 20, 0.0, 0.3)):  # larger sums in the gate keep less
+        opened, kept, h = nn.GRU(I, H), np.ones((200, H)), np.zeros((200, H))
+        opened.bias_ih_l0.data[H : 2 * H] = 3
+        for x in np.random.randn(10, 200, I):
+            _, z, _, h = step(opened, x, h)
+            kept *= z
+        assert low < np.median(kept) < high
     deep = nn.GRU(8, 32, 2, bidirectional=True)
     places = [(layer, reverse) for layer in (0, 1) for reverse in (False, True)]
     assert all(kept_after_ten_steps(deep, *place) < 0.05 for place in places)

@@ -22,7 +22,7 @@ CELL_PATH = r"\left. \frac{\partial c_t}{\partial c_{t-1}} \right|_{h_{t-1}} = \
 PARAMETERS = r"P = 4DH(I + H + 2) + (L - 1) \cdot 4DH(DH + H + 2)"
 
 by_definition("TCN", "Transformer")
-sourced("Weiss, Goldberg, Yahav, arXiv 1805.04908, section 3 (an LSTM can count)", "LSTM")
+sourced("Weiss, Goldberg, Yahav, arXiv 1805.04908, abstract (an LSTM can count)", "LSTM")
 sourced("Gers, Schmidhuber, Cummins 2000, abstract", "Which gate was missing in 1997?")
 
 
@@ -328,6 +328,13 @@ def check_forget_bias():
             for _ in range(10)
         ]
         stated("0.5", np.round(np.mean(gates), 1))
+    for I, size, low, high in ((8, 64, 0.55, 0.65), (300, 20, 0.0, 0.3)):  # larger sums in the gate keep less
+        opened, kept, (h, c) = nn.LSTM(I, size), np.ones((200, size)), np.zeros((2, 200, size))
+        bias_open(opened, "l0")
+        for x in np.random.randn(10, 200, I):
+            h, c, f = step(x, h, c, *arrays(opened, "l0"))
+            kept *= f
+        assert low < np.median(kept) < high
     layer.bias_ih_l0.data[H : 2 * H] = 3
     layer.bias_hh_l0.data[H : 2 * H] = 0
     f = step(np.zeros((1, 8)), np.zeros((1, H)), np.zeros((1, H)), *arrays(layer, "l0"))[2]

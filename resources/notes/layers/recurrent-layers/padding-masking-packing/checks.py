@@ -119,6 +119,11 @@ def check_masked_attention_does_not_see_the_padding():
         assert torch.allclose(layer(both, src_key_padding_mask=ignored)[0, here], alone, atol=1e-5)
         assert not torch.allclose(layer(both)[0, here], alone, atol=1e-2)
         assert torch.equal(both[0, -1], tokens[-1]) is (side == "left")  # the last position is a real token
+    position = torch.randn(6, 8)  # padding on the left, as the loop ends: where absolute positions begin
+    wanted, row = layer((tokens + position[:3])[None])[0], both[:1].clone()
+    for places, right in ((position, False), (torch.cat([position[3:], position[:3]]), True)):
+        found = layer(row + places, src_key_padding_mask=ignored[:1])[0, 3:]
+        assert torch.allclose(found, wanted, atol=1e-5) is right
 
 
 @holds("buckets of similar length")

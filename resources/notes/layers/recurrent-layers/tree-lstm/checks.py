@@ -242,7 +242,7 @@ def check_gate_order():
     """Weights of code that stacks input, output, cell (iou) and keeps forget apart."""
     d, hidden, x = 5, 8, torch.randn(4, 5)
     iou_x, f_x = nn.Linear(d, 3 * hidden), nn.Linear(d, hidden)
-    iou_h, f_h = nn.Linear(hidden, 3 * hidden, bias=False), nn.Linear(hidden, hidden, bias=False)
+    iou_h, f_h = nn.Linear(hidden, 3 * hidden), nn.Linear(hidden, hidden)  # a second bias per gate
     h, c = torch.zeros(hidden), torch.zeros(hidden)
     for word in x:
         i, o, u = (iou_x(word) + iou_h(h)).chunk(3)
@@ -252,9 +252,11 @@ def check_gate_order():
     for stack, correct in ((lambda iou, f: torch.cat([iou, f]), False), (reordered, True)):
         lstm, net = nn.LSTM(d, hidden), ChildSum(d, hidden)
         net.x.weight.data, net.h.weight.data = stack(iou_x.weight, f_x.weight), stack(iou_h.weight, f_h.weight)
-        net.x.bias.data = stack(iou_x.bias, f_x.bias)
+        net.x.bias.data = stack(iou_x.bias + iou_h.bias, f_x.bias + f_h.bias)
         lstm.weight_ih_l0.data, lstm.weight_hh_l0.data = net.x.weight.data, net.h.weight.data
         lstm.bias_ih_l0.data = net.x.bias.data
         lstm.bias_hh_l0.data.zero_()
         assert torch.allclose(lstm(x)[0][-1], h, atol=1e-6) is correct
         assert torch.allclose(net(x, {k: [k - 1] for k in range(1, 4)}, 3)[0], h, atol=1e-6) is correct
+        net.x.bias.data = stack(iou_x.bias, f_x.bias)
+        assert not torch.allclose(net(x, {k: [k - 1] for k in range(1, 4)}, 3)[0], h, atol=1e-3)

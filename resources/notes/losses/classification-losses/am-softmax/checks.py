@@ -163,6 +163,7 @@ def check_margin():
 
 def best_toy_loss(dimensions, m):
     """The loss with s = 30 when ten embeddings and their centres are all free to move."""
+    torch.manual_seed(0)
     x, w = (nn.Parameter(torch.randn(10, dimensions)) for _ in range(2))
     optimizer = torch.optim.Adam([x, w], 0.02)
     for _ in range(400):
@@ -175,7 +176,8 @@ def best_toy_loss(dimensions, m):
 
 @pitfall("The loss of two-dimensional toy plots stays high with $m = 0.35$")
 def check_circle():
-    assert best_toy_loss(2, 0.35) > 4 and best_toy_loss(16, 0.35) < 0.1 and best_toy_loss(2, 0.1) < 0.3
+    assert best_toy_loss(2, 0.35) > 4 and best_toy_loss(2, 0.1) < 0.3
+    assert best_toy_loss(3, 0.35) < 0.1 and best_toy_loss(16, 0.35) < 0.1
     angles = torch.arange(10).double() * 2 * math.pi / 10
     w = torch.stack([angles.cos(), angles.sin()], 1)
     cosine = (w @ w.T).fill_diagonal_(-2)
@@ -226,5 +228,10 @@ def check_scale_and_calibration():
     assert library(behind, y, 40, 0.35) > library(behind, y, 20, 0.35) and library(behind, y, 40, 0.0) < library(
         behind, y, 20, 0.0
     )
-    with_margin = (10 * (c - 0.35 * F.one_hot(y, 3))).softmax(1)[0, 0]
-    assert with_margin < (10 * c).softmax(1)[0, 0]
+    # two classes, the gap of the cosines at which the expected loss for a probability of 0.75 is lowest
+    gap = torch.linspace(-2, 2, 40001).double()
+    pair, zero = torch.stack([gap / 2, -gap / 2], 1), torch.zeros(40001, dtype=torch.long)
+    expected = 0.75 * library(pair, zero, 30, 0.35) + 0.25 * library(pair, zero + 1, 30, 0.35)
+    assert (30 * pair[expected.argmin()]).softmax(0)[0] > 0.9999
+    plain = 0.75 * library(pair, zero, 30, 0.0) + 0.25 * library(pair, zero + 1, 30, 0.0)
+    assert abs((30 * pair[plain.argmin()]).softmax(0)[0] - 0.75) < 1e-3

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from trainings import descend, handwritten_digits
 
 SAMPLE = r"""
 \ell = -\left[ y \log \sigma(z) + (1 - y) \log (1 - \sigma(z)) \right] = \max(z, 0) - z y + \log\left(1 + e^{-|z|}\right)
@@ -213,6 +214,23 @@ def check_pos_weight_shifts_the_optimum():
     )
     chosen = max(np.linspace(0.05, 0.95, 91), key=lambda threshold: accuracy(threshold, slice(2000, 3000)))
     assert accuracy(chosen, slice(3000, 4000)) > accuracy(0.5, slice(3000, 4000)) + 0.02
+
+
+@check
+def check_penalized_model_of_the_digit_8():
+    """With an L2 penalty the logits are shifted by less than ln(pos_weight): subtracting it gives too low probabilities."""
+    pixels, classes = handwritten_digits()
+    x, y = pixels - pixels.mean(0), (classes == 8).float()
+    train, held_out = torch.randperm(1797).split([900, 897])
+    layer, a = nn.Linear(64, 1), torch.tensor(9.0)
+
+    def loss():
+        data = bce_logits(layer(x[train])[:, 0], y[train], pos_weight=a)
+        return data + 0.1 * layer.weight.square().sum()
+
+    descend(torch.optim.Adam(layer.parameters(), 0.03), loss, 200)
+    z, rate = layer(x[held_out])[:, 0].detach(), y[held_out].mean()
+    assert z.sigmoid().mean() > 2 * rate and (z - a.log()).sigmoid().mean() < 0.87 * rate
 
 
 @holds("`BCEWithLogitsLoss`", "`BCELoss`")

@@ -141,6 +141,9 @@ def check_underflow():
         F.nll_loss(F.log_softmax(w, dim=1) if stable else w.softmax(1).log(), torch.tensor([0])).backward()
         optimizer.step()
         assert bool(torch.isfinite(w).all()) is stable
+    F.nll_loss(F.log_softmax(w, dim=1), torch.tensor([0])).backward()
+    optimizer.step()
+    assert w.isnan().any()  # too late for weights that are NaN
     stated("−200", F.log_softmax(z, 1)[0, 0])
     assert torch.full((200,), 0.5).prod() == 0
     stated("138.63", -torch.full((200,), 0.5).log().sum())
@@ -180,6 +183,7 @@ def check_collapsed_variance():
         return torch.autograd.grad(F.gaussian_nll_loss(torch.zeros(1), torch.tensor([error]), v), v)[0].item()
 
     assert abs(gradient(1e-6) / -5e11 - 1) < 1e-3 and abs(gradient(1e-3) / -5e5 - 1) < 0.01
+    stated("−45", round(gradient(0.1)))
     assert gradient(1e-6, 100.0) < 9_000 * gradient(1e-6) and gradient(1e-3, 100.0) < 9_000 * gradient(1e-3)
     for larger_floor in (False, True):
         variance = lambda raw: F.softplus(raw) + 1e-3 if larger_floor else F.softplus(raw)

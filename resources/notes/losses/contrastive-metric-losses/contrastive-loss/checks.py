@@ -159,9 +159,15 @@ def check_margins_work_in_opposite_directions():
     between = lambda m: trained(lambda a, b, same: classical(a, b, same.float(), m), normalize=True)
     narrow, wide = mean_cosines(between(0.5))[1], mean_cosines(between(1.2))[1]
     assert narrow > wide + 0.2
-    # unit vectors are at most 2 apart: no dissimilar pair can satisfy a larger margin
-    unit = F.normalize(torch.randn(500, 3))
-    assert torch.cdist(unit, unit).max() <= 2 + 1e-5 and classical(unit[:1], -unit[:1], torch.zeros(1), 2.5) > 0.1
+    for classes, size in ((2, 4), (3, 8), (10, 16), (10, 3)):  # the corners of a simplex reach the bound
+        corners = F.normalize(torch.eye(classes) - 1 / classes)
+        bound = math.sqrt(2 * classes / (classes - 1))
+        assert torch.allclose(torch.pdist(corners), torch.tensor(bound), atol=1e-5)
+        free = torch.randn(classes, size, requires_grad=True)
+        push = lambda: F.relu(1.1 * bound - torch.pdist(F.normalize(free))).square().mean()
+        descend(torch.optim.Adam([free], 0.05), push, 100)
+        assert torch.pdist(F.normalize(free)).min() <= bound + 1e-5
+    stated("1.4907", bound)
 
 
 @pitfall("The loss is small, and false matches remain")

@@ -23,7 +23,7 @@ NCE = r"""
 
 by_definition("InfoNCE", "Negative sampling", "Triplet", "Cross-entropy", "How do NCE and InfoNCE differ?")
 sourced("MoCo, arXiv 1911.05722, sections 3.2 and 3.3 (queue, 0.07)", "Parameters", "InfoNCE")
-sourced("CLIP, arXiv 2103.00020, section 2.4 (learned temperature)", "Parameters")
+sourced("CLIP, arXiv 2103.00020 (learned temperature)", "Parameters")
 sourced("Mikolov et al., arXiv 1310.4546, section 2.2", "Negative sampling")
 
 

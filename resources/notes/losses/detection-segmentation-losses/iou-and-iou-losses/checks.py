@@ -190,6 +190,23 @@ def check_descent_from_a_disjoint_start():
         assert descended(lambda box: loss(box, target)) > 0.9
     assert descended(lambda box: plain(box) + F.l1_loss(box, target)) > 0.9
 
+    corner = torch.rand(2, 20, 2) * 2
+    first, goal = torch.cat([corner, corner + 0.5 + 2 * torch.rand(2, 20, 2)], 2)  # twenty pairs, each far apart
+
+    def reached(loss, l1):
+        box = (first + 4.5).requires_grad_()
+        for step in range(200):
+            total = loss(box, goal).sum() + l1 * F.l1_loss(box, goal, reduction="sum")
+            gradient = torch.autograd.grad(total, box)[0]
+            box = (box - 0.15 * (1 - step / 200) * gradient).detach().requires_grad_()
+        share = (ops.box_iou(box, goal).diagonal() > 0.9).float().mean()
+        return share.item(), ((box[:, 2:] - box[:, :2]).mean() / (first[:, 2:] - first[:, :2]).mean()).item()
+
+    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
+        share, swollen = reached(loss, 0.0)
+        assert share < 0.3 and swollen > 1.3
+        assert reached(loss, 1.0)[0] > 0.9
+
 
 @pitfall("Perfect predictions still have a large loss")
 def check_matrix_against_rows():

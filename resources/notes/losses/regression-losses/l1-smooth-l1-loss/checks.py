@@ -145,6 +145,16 @@ def check_swapping_trains_ninefold_slower():
     swapped = distance_left(lambda p, t: F.huber_loss(p, t, delta=delta))
     ported = distance_left(lambda p, t: 1 / delta * F.huber_loss(p, t, delta=delta))
     assert smooth_l1 < 0.2 and swapped > 2 and abs(ported - smooth_l1) < 1e-3
+    ends = []
+    for loss, option in ((F.smooth_l1_loss, {"beta": delta}), (F.huber_loss, {"delta": delta})):
+        w = torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.Adam([w], 0.05)
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss(inputs @ w, targets, **option).backward()
+            optimizer.step()
+        ends.append(w.detach())
+    assert (ends[0] - ends[1]).abs().max() < 1e-3  # Adam divides the factor out
 
 
 @check

@@ -180,10 +180,10 @@ def check_root_is_nan_at_zero():
     assert torch.isfinite(x.grad).all() and loss.sqrt().item() == 0
 
 
-def reconstructed(reconstruction):
+def reconstructed(reconstruction, white=4.0, weight=1.0):
     """Error of a small variational autoencoder on digits, and its KL term, after training with one reconstruction term."""
     torch.manual_seed(0)
-    pixels = torch.tensor(load_digits().data, dtype=torch.float32) / 4
+    pixels = torch.tensor(load_digits().data, dtype=torch.float32) / 16 * white
     encoder = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 8))
     decoder = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 64))
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 0.02)
@@ -193,7 +193,7 @@ def reconstructed(reconstruction):
         decoded = decoder(mean + torch.randn_like(mean) * (log_variance / 2).exp())
         kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
         optimizer.zero_grad()
-        (reconstruction(decoded, batch) + kl).backward()
+        (reconstruction(decoded, batch) + weight * kl).backward()
         optimizer.step()
     error = F.mse_loss(decoder(encoder(pixels)[:, :4]), pixels)
     return (error / pixels.var(0, unbiased=False).mean()).item(), kl.item()
@@ -204,8 +204,11 @@ def check_reconstruction_term_is_drowned():
     """Share of the pixels' variance left: all of it (each image becomes the mean image), or clearly less."""
     left, kl = reconstructed(F.mse_loss)
     assert left > 0.97 and kl < 0.02
-    left, kl = reconstructed(lambda x, y: F.mse_loss(x, y, reduction="sum") / len(x))
+    summed = lambda x, y: F.mse_loss(x, y, reduction="sum") / len(x)
+    left, kl = reconstructed(summed)
     assert left < 0.8 and kl > 2
+    assert reconstructed(summed, white=1.0)[0] > 0.85  # pixels in [0, 1]: equal weights are not enough
+    assert reconstructed(summed, white=1.0, weight=0.1)[0] < 0.65
 
 
 @pitfall("Loss in the millions, unstable steps, or `inf` in float16")

@@ -78,6 +78,17 @@ def check_range_and_invariance():
         assert roc_auc_score(y, np.zeros(len(y))) == 0.5 and roc_auc_score(y, y) == 1
         copied = np.concatenate([y, np.repeat(y[y == 0], 9)]), np.concatenate([s, np.repeat(s[y == 0], 9)])
         assert math.isclose(roc_auc_score(*copied), value, abs_tol=1e-12)
+    y = np.random.randint(3, size=600)
+    logits = np.random.randn(600, 3) + 2 * np.eye(3)[y] + 3 * np.random.randn(600, 1) * [1, -1, 0]
+
+    def chances(temperature, columns):
+        z = np.exp(logits[:, :columns] / temperature)
+        return z / z.sum(1, keepdims=True)
+
+    three = [roc_auc_score(y, chances(t, 3), multi_class="ovr") for t in (0.3, 3)]
+    assert abs(three[0] - three[1]) > 1e-3  # with three classes softmax and temperature change the order in a column
+    two = [roc_auc_score(y[y < 2], chances(t, 2)[y < 2, 1]) for t in (1, 3)]
+    assert math.isclose(*two, abs_tol=1e-6)
 
 
 @check

@@ -19,7 +19,7 @@ by_definition(
     "prompted language model",
     "What follows after NER?",
 )
-sourced("CoNLL-2003 shared task, arXiv cs/0306050, abstract and sections 2 and 3", "Classic data", "Micro or macro?")
+sourced("CoNLL-2003 shared task, arXiv cs/0306050, data and evaluation", "Classic data", "Micro or macro?")
 sourced("transformers, modeling_bert.py, class BertForTokenClassification; Huang et al., arXiv 1508.01991", "Models")
 
 

@@ -129,6 +129,8 @@ def check_few_positive_pairs():
     score = lambda guess: f1_score(truth[test], guess, labels=[1], average="micro", zero_division=0)
     plain = LogisticRegression().fit(features[train], truth[train])
     assert plain.predict(features[test]).sum() < 5
+    halved = LogisticRegression().fit(features[train], truth[train], np.where(truth[train] == 0, 0.5, 1))
+    assert halved.predict(features[test]).sum() < 15  # of 100
     weights = np.where(truth[train] == 0, 0.1, 1)
     weighted = LogisticRegression().fit(features[train], truth[train], weights).predict(features[test])
     kept = (truth[train] == 1) | (np.random.rand(4500) < 0.1)

@@ -108,6 +108,9 @@ def check_the_word_of_every_document_stays_on_top():
     assert model.idf_[names.index("the")] == 1 and model.idf_.min() == 1 and names[X[0].argmax()] == "the"
     assert "the" not in TfidfVectorizer(max_df=0.9).fit(docs).get_feature_names_out()
     assert "the" not in TfidfVectorizer(stop_words=["the"]).fit(docs).get_feature_names_out()
+    some = ["of cat", "of dog", "bird"]  # two of three documents: below the limit, so only the list drops it
+    assert "of" in TfidfVectorizer(max_df=0.9).fit(some).get_feature_names_out()
+    assert "of" not in TfidfVectorizer(stop_words="english").fit(some).get_feature_names_out()
     damped = TfidfVectorizer(sublinear_tf=True).fit_transform(docs).toarray()[0]
     assert names[damped.argmax()] != "the"
     counts = CountVectorizer().fit_transform(docs).toarray()

@@ -174,6 +174,12 @@ def check_antonyms_and_ambiguous_words():
     optimizer = torch.optim.Adam([*table.parameters(), *head.parameters()], 0.05)
     descend(optimizer, lambda: F.cross_entropy(head(table(torch.tensor([0, 1]))), torch.tensor([1, 0])), 100)
     assert F.cosine_similarity(*table.weight.detach()[:2], dim=0) < 0
+    good = torch.randn(50)  # more dimensions: the labels separate them, but the two stay close
+    table = nn.Embedding.from_pretrained(torch.stack([good, good + 0.2 * torch.randn(50)]), freeze=False)
+    head, ids, labels = nn.Linear(50, 2), torch.tensor([0, 1]), torch.tensor([1, 0])
+    optimizer = torch.optim.Adam([*table.parameters(), *head.parameters()], 0.01)
+    descend(optimizer, lambda: F.cross_entropy(head(table(ids)), labels), 100)
+    assert torch.equal(head(table(ids)).argmax(1), labels) and F.cosine_similarity(*table.weight.detach(), dim=0) > 0.4
     embed, encoder = nn.Embedding(5, 8), nn.GRU(8, 8, batch_first=True, bidirectional=True)
     texts = torch.tensor([[1, 0, 2], [3, 0, 4]])  # word 0 between different neighbors
     assert torch.equal(*embed(texts)[:, 1]) and not torch.allclose(*encoder(embed(texts))[0][:, 1], atol=1e-2)

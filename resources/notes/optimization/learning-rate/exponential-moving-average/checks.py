@@ -227,9 +227,16 @@ def check_float32_copy_of_a_bfloat16_model():
         return average.module.weight
 
     assert (after(AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))) == 1).all()
-    copy = after(AveragedModel(model, avg_fn=lambda a, w, n: a.lerp(w.float(), 0.001)).float())
+    slowly = lambda a, w, n: a + 0.001 * (w.float() - a)
+    copy = after(AveragedModel(model, avg_fn=slowly).float())
     assert torch.allclose(copy, torch.tensor(1.5 - 0.5 * 0.999**100), atol=1e-5)
     raises(RuntimeError, lambda: after(AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999)).float()), "dtype")
+    norm = nn.BatchNorm1d(2).bfloat16()  # its buffers are averaged too, with an integer counter among them
+    both = AveragedModel(norm, avg_fn=slowly, use_buffers=True).float()
+    for value in (0.0, 1.0):
+        norm.running_mean.fill_(value)
+        both.update_parameters(norm)
+    assert torch.allclose(both.module.running_mean, torch.tensor(0.001), rtol=1e-4)
 
 
 def least_squares(steps, decay=0.99, cosine=False, first=0, every=1, growing=False, state=None):

@@ -289,6 +289,7 @@ def check_adagrad_slows_down():
     assert fading[0] - fading[20] > 1.5 * (fading[180] - fading[200]) and fading[200] > 1.9
     for kind in (torch.optim.RMSprop, torch.optim.Adam):
         assert trained_on_digits(kind, 200, lr=0.001)[200] < 0.8
+    assert trained_on_digits(torch.optim.Adagrad, 200, lr=0.1)[200] < 0.3
     # One feature, present in every tenth step, with the same gradient each time: how far its weight gets.
     sparse = [float(t % 10 == 0) for t in range(2_000)]
     small, large = (moved(torch.optim.Adagrad, sparse, lr=lr).sum() for lr in (0.01, 0.1))
@@ -301,6 +302,7 @@ def check_first_steps_of_rmsprop():
     assert jumping.max() > 1.5 * jumping[0]
     assert (trained_on_digits(torch.optim.RMSprop, 10, warmup=2).diff() > 0.5).any()  # too short
     for calm in (
+        trained_on_digits(torch.optim.RMSprop, 5, lr=0.001),
         trained_on_digits(torch.optim.RMSprop, 5, warmup=20),
         trained_on_digits(torch.optim.Adam, 5, lr=0.01),
         trained_on_digits(torch.optim.Adam, 5),

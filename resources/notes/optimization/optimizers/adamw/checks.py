@@ -137,6 +137,13 @@ def check_decay_fitted_to_the_length_of_the_run():
     assert by_library([1.0], [0.0] * steps)[0] > 0.98
     fitted = by_library([1.0], [0.0] * steps, weight_decay=1 / (1e-3 * steps))[0]
     assert math.isclose(fitted, math.exp(-1), rel_tol=0.01)
+    for decay, kept in ((1e-4, 1.0), (1e-2, 0.999)):  # in float32, at a rate of 1e-4
+        w = torch.ones(1, requires_grad=True)
+        optimizer = torch.optim.AdamW([w], lr=1e-4, weight_decay=decay)
+        w.grad = torch.zeros(1)
+        for _ in range(steps):
+            optimizer.step()
+        assert (w == 1).item() if kept == 1 else math.isclose(w.item(), kept, rel_tol=1e-4)
 
 
 @pitfall("Norm gains, biases and rare embedding rows shrink")

@@ -139,6 +139,9 @@ def check_claims():
     runs = [lamb(theta, gradients, 0.01, 0.0, eps=1e-12)[-1] for gradients in scaled]
     np.testing.assert_allclose(runs[0], runs[1], rtol=1e-6)
     assert np.abs(runs[0] - runs[2]).max() > 1e-4
+    uneven = [size * g / np.linalg.norm(g) for size, g in zip((0.1, 2.0, 0.3), several)]
+    clipped = [lamb(theta, [s * g for g in uneven], 0.01, 0.0, eps=1e-12, clip=1.0)[-1] for s in (1, 10)]
+    assert np.abs(clipped[0] - clipped[1]).max() > 1e-4  # clipping sees the common factor
 
 
 @holds("AdamW", "LAMB", "LARS", "SGD with momentum", "What is invariant under LAMB?")

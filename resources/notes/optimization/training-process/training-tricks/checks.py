@@ -1,6 +1,7 @@
 import functools
 import inspect
 import math
+import random
 import time
 import warnings
 
@@ -264,11 +265,25 @@ def check_reentrant():
 def check_batch_norm_is_updated_twice():
     counts = []
     for recompute in (False, True):
-        norm, x = nn.BatchNorm1d(2), torch.randn(8, 2, requires_grad=True)
-        y = checkpoint(norm, x, use_reentrant=False) if recompute else norm(x)
-        y.square().sum().backward()
-        counts.append(int(norm.num_batches_tracked))
-    assert counts == [1, 2]
+        for segment in ([], [nn.ReLU()], [nn.ReLU(), nn.Linear(2, 3)]):
+            norm, x = nn.BatchNorm1d(2), torch.randn(8, 2, requires_grad=True)
+            segment = nn.Sequential(nn.Linear(2, 2), norm, *segment)
+            y = checkpoint(segment, x, use_reentrant=False) if recompute else segment(x)
+            y.square().sum().backward()
+            counts.append(int(norm.num_batches_tracked))
+    assert counts == [1] * 3 + [2] * 3
+
+    class Counted(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x + 1
+
+    last, first = Counted(), Counted()  # the recomputation ends as soon as nothing more is needed
+    for segment in (nn.Sequential(nn.Linear(2, 2), last), nn.Sequential(first, nn.Linear(2, 2))):
+        checkpoint(segment, torch.randn(8, 2), use_reentrant=False).sum().backward()
+    assert last.calls == 1 and first.calls == 2
 
 
 @holds("Does checkpointing change the result?")
@@ -277,6 +292,33 @@ def check_rrelu_at_the_end_of_a_segment():
     y = checkpoint(nn.RReLU(), x, use_reentrant=False)
     y.sum().backward()
     assert not torch.allclose(x.grad, -y.detach())
+
+
+@holds("Does checkpointing change the result?")
+def check_gradients_that_change():
+    class Scaled(nn.Linear):
+        def forward(self, input):
+            return super().forward(input) * random.random()
+
+    def gradient(first, recompute):
+        torch.manual_seed(0)
+        model = nn.Sequential(first(), nn.ReLU(), nn.Linear(8, 4))
+        y = checkpoint(model, x, use_reentrant=False) if recompute else model(x)
+        y.square().sum().backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    x = torch.randn(16, 8)
+    for first, changes in (
+        (lambda: nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(0.5)), False),
+        (lambda: nn.utils.spectral_norm(nn.Linear(8, 8)), True),
+        (lambda: Scaled(8, 8), True),
+    ):
+        gradients = []
+        for recompute in (False, True):
+            random.seed(0)
+            gradients.append(gradient(first, recompute))
+        difference = (gradients[0] - gradients[1]).norm() / gradients[0].norm()
+        assert difference > 1e-3 if changes else difference < 1e-5, difference
 
 
 @holds("Clipping")

@@ -275,6 +275,13 @@ def check_what_runs_when():
 
     assert Odd == 7  # any object may come back
 
+    @type
+    @property
+    def kind(self):
+        pass
+
+    assert kind is property  # the upper decorator gets what the lower one returned
+
 
 @holds("Python's own", "In PyTorch", "`@property`", "context manager (`with`)", "forward hook")
 def check_ready_made():

@@ -174,6 +174,8 @@ def check_abstract():
 
     raises(TypeError, Abstract, "Can't instantiate abstract class")
     assert type("Real", (Abstract,), {"size": lambda self: 1})().size() == 1
+    raises(TypeError, type("Layer", (nn.Module, Abstract), {}), "Can't instantiate abstract class")
+    assert type("Table", (dict, Abstract), {})() == {}  # a built-in class does not look
 
 
 @holds("Look-up", "mixin", "Tests", "`isinstance(x, C)` or `type(x) is C`?")

@@ -179,7 +179,7 @@ def check_who_releases_the_lock():
 @pitfall("Counts are wrong although there is a GIL")
 @holds("Does not protect")
 def check_lost_updates_and_cures():
-    T, k, x, lock, box = 4, 30, {"bare": 0, "locked": 0}, threading.Lock(), queue.Queue()
+    T, k, x, lock, box = 4, 30, {"bare": 0, "locked": 0, "own lock": 0}, threading.Lock(), queue.Queue()
     sums = []
 
     def f():
@@ -187,17 +187,20 @@ def check_lost_updates_and_cures():
         return 1
 
     def add():
-        own = 0
+        own, own_lock = 0, threading.Lock()
         for _ in range(k):
             x["bare"] = x["bare"] + f()
             with lock:
                 x["locked"] = x["locked"] + f()
+            with own_lock:
+                x["own lock"] = x["own lock"] + f()
             box.put(f())
             own += f()
         sums.append(own)
 
     joined(add, T)
-    assert x["bare"] < T * k == x["locked"] == sum(sums) == sum(box.get() for _ in range(T * k))
+    assert x["own lock"] < T * k > x["bare"]
+    assert T * k == x["locked"] == sum(sums) == sum(box.get() for _ in range(T * k))
 
 
 @check

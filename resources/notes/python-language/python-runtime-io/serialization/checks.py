@@ -138,6 +138,8 @@ def check_what_is_accepted():
     assert torch.equal(loaded(model, nn.Sequential, nn.Linear)[0].weight, model[0].weight)
     rebuild = np.ones(1).__reduce__()[0]
     assert loaded(np.ones(1), rebuild, np.ndarray, np.dtype, type(np.dtype(float))).tolist() == [1.0]
+    plain_values = {"best": np.float64(1).item(), "random": np.random.get_state()[1].tolist(), "a": np.ones(1).tolist()}
+    assert loaded(plain_values) == plain_values
     again = nn.Sequential(nn.Linear(2, 1))
     again.load_state_dict(loaded(model.state_dict()))
     assert torch.equal(again[0].weight, model[0].weight)

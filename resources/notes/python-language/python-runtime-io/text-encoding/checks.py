@@ -90,6 +90,7 @@ def check_other_encodings():
     assert lengths("latin-1") == {chr(c): 1 for c in range(256)}
     assert lengths("utf-32-le") == dict.fromkeys(characters, 4)
     assert "aé中😀".encode("utf-32-le")[4 * 2 : 4 * 3].decode("utf-32-le") == "中"
+    assert "中a".encode("utf-32")[:4] == codecs.BOM_UTF32 and "中a".encode("utf-32")[4:8].decode("utf-32-le") in "中a"
     assert all(one in gbk for one in "αжあ")
     for one in random.sample(chinese, 50):
         pair = one.encode("gbk").decode("latin-1")
@@ -153,7 +154,7 @@ def check_normal_forms():
     one, two = "caf\u00e9", "cafe\u0301"
     assert len({one, two}) == 2 and len({unicodedata.normalize("NFC", s) for s in (one, two)}) == 1
     assert unicodedata.normalize("NFKC", "ＡＢＣ") == "ABC" != unicodedata.normalize("NFC", "ＡＢＣ")
-    assert unicodedata.normalize("NFKC", two) == one
+    assert unicodedata.normalize("NFKC", two) == one and unicodedata.normalize("NFKC", "²") == "2"
 
 
 @pitfall("The first column is called `\\ufeffid`")

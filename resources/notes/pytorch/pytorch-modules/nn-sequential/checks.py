@@ -115,6 +115,11 @@ def check_layers_in_a_list():
         optimizer.step()
         assert torch.equal(before, net.layers[0].weight) != trains and ("layers.0.weight" in net.state_dict()) == trains
         assert net.to("meta").layers[0].weight.is_meta == trains
+    for wrap, reached in ((list, False), (nn.ModuleList, True)):
+        net = Net(wrap, True)
+        net.layers.append(nn.BatchNorm1d(2))
+        net.layers.append(nn.Dropout())
+        assert net.eval().layers[2].training != reached and ("layers.1.running_mean" in net.state_dict()) == reached
     raises(NotImplementedError, lambda: nn.ModuleList([nn.ReLU()])(torch.ones(1)), "forward")
     raises(NotImplementedError, lambda: nn.ModuleDict({"a": nn.ReLU()})(torch.ones(1)), "forward")
     heads = nn.ModuleDict({"age": nn.Linear(2, 1), "kind": nn.Linear(2, 5)})

@@ -188,6 +188,11 @@ def check_table_of_modes():
         for _ in range(100):
             norm(torch.randn(256, 3) + 5)
     assert (norm.running_mean - 5).abs().max() < 0.3
+    model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(3))  # with dropout the variance of train mode is another one
+    with torch.no_grad():
+        for _ in range(100):
+            model(torch.randn(256, 3) + 5)
+    assert (model[1].running_var > 10).all() and (norm.running_var < 2).all()
 
 
 @holds("Where do the calls belong in a training loop?")

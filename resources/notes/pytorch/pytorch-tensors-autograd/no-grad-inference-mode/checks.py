@@ -212,6 +212,9 @@ def check_loss_inside_and_backward_inside():
         with mode():
             loss = (w * w).sum()
         raises(RuntimeError, loss.backward, "element 0 of tensors does not require grad and does not have a grad_fn")
+        with mode():
+            output = nn.Linear(3, 2)(torch.ones(4, 3))
+        raises(RuntimeError, output.square().mean().backward, "element 0 of tensors does not require grad")
     loss = (w * w).sum()
     with torch.no_grad():
         loss.backward()

@@ -230,6 +230,10 @@ def check_shared_errors():
     assert abs(confidence(single) - right) < 0.01 and confidence(2 * single) > right + 0.05
     mean = ((single.exp() + single.exp()) / 2).log()
     assert abs(confidence(mean) - right) < 0.01
+    apart = torch.randn(2, 20000) + 2.0 * label - 1  # independent evidence: each is calibrated, their mean is too low
+    probability = (2 * apart).sigmoid().mean(0)
+    decided = ((probability > 0.5) == (label > 0)).double().mean()
+    assert torch.maximum(probability, 1 - probability).double().mean() < decided - 0.05
     validation, truth = draw(5000)
     exponents = np.linspace(0.1, 1.5, 29)
     best = exponents[np.argmin([F.cross_entropy(e * 2 * validation, truth).item() for e in exponents])]

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 from torch.nn import functional as F
@@ -150,6 +151,9 @@ def check_a_wide_code_copies():
     noisy = x + 0.3 * torch.randn_like(x)
     best = torch.linalg.lstsq(noisy, x).solution
     assert F.mse_loss(noisy @ turn.T @ turn, x) > 2 * F.mse_loss(noisy @ best, x)  # copying is no longer the best
+    label = handwritten_digits()[1][:600]
+    score = lambda z: LogisticRegression(max_iter=1000).fit(z[:200], label[:200]).score(z[200:], label[200:])
+    assert score(PCA(2).fit_transform(x.numpy())) < score(x.numpy()) - 0.1  # a narrow code that lost too much
 
 
 @pitfall("A denoiser that leaves the noise in")

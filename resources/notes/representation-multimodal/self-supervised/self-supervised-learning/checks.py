@@ -5,6 +5,7 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 from torch import nn
 from torch.nn import functional as F
@@ -161,6 +162,9 @@ def check_the_scale_of_the_features():
         features = scale * x
         standard = (features - features.mean(0)) / features.std(0).clamp(min=1e-6 * scale)
         assert min(probe(standard, rate) for rate in (0.01, 0.1, 1.0)) < 0.3 * chance
+    constant = x.std(0) == 0  # border pixels that are 0 in all digits
+    assert constant.any() and ((x - x.mean(0)) / x.std(0))[:, constant].isnan().all()
+    assert (StandardScaler().fit_transform(x.numpy())[:, constant.numpy()] == 0).all()
 
 
 @holds("Supervised", "Semi-supervised", "Self-supervised", "Unsupervised otherwise")

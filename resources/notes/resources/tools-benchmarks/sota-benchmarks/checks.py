@@ -27,7 +27,7 @@ by_definition("A row should name", "What besides accuracy should a table show?")
 by_definition("table in a paper", "weights with code (timm, torchvision)", "your own data")
 sourced("Kaggle documentation, competitions, public and private leaderboard", "prize contest")
 sourced(
-    "Do ImageNet Classifiers Generalize to ImageNet?, arXiv 1902.10811, abstract",
+    "Do ImageNet Classifiers Generalize to ImageNet?, arXiv 1902.10811, abstract and introduction",
     "Are rankings on old test sets worthless?",
 )
 

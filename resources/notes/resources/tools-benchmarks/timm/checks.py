@@ -27,7 +27,7 @@ sourced(
     "Three ways to features: which one?",
 )
 sourced("timm, timm/models/_builder.py and _factory.py: load_pretrained, create_model", "Parameters", "Defaults")
-sourced("timm documentation, quickstart", "Same in train and eval?", "How do I find a model?")
+sourced("timm documentation, quickstart", "How do I find a model?")
 sourced("timm, timm/models/_hub.py and the repository's README", "Where weights come from", "timm")
 sourced(
     "timm model cards resnet50.a1_in1k and vit_base_patch16_224.augreg_in21k",
@@ -107,6 +107,7 @@ def check_by_hand():
     stated("0.6", converted(np.array([0.2, 0.5, -0.1]).reshape(1, 3, 1, 1), 1).item())
 
 
+@holds("Same in train and eval?")
 @pitfall("Predictions change with the batch")
 def check_train_mode():
     torch.manual_seed(0)
@@ -117,6 +118,10 @@ def check_train_mode():
         assert not torch.allclose(net(x)[:2], net(x[:2]), atol=1e-3)
         net.eval()
         assert torch.allclose(net(x)[:2], net(x[:2]), atol=1e-4)
+        for rate in (0.0, 0.5):  # a ViT layer has no BatchNorm
+            layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=rate, batch_first=True)
+            tokens = torch.randn(2, 5, 8)
+            assert torch.allclose(layer.train()(tokens), layer.eval()(tokens), atol=1e-5) is (rate == 0)
 
 
 @pitfall("`features_only=True` fails or all maps have one size")

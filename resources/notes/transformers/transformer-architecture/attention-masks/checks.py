@@ -201,6 +201,15 @@ def check_left_padding_gives_nan():
     assert without().isfinite().all()
     with torch.no_grad():
         assert without().isnan().all()
+        as_float = lambda mask: torch.zeros(mask.shape).masked_fill(mask, -math.inf)
+        masks = dict(attn_mask=as_float(future), key_padding_mask=as_float(left))
+        assert mha(x, x, x, **masks)[0][0, 0].isnan().all()
+        assert mha(x, x, x, **masks, need_weights=False)[0].isfinite().all()
+        odd, first = nn.MultiheadAttention(8, 1, batch_first=True).eval(), nn.MultiheadAttention(8, 2).eval()
+        for other, v in ((odd, x), (first, x.transpose(0, 1))):  # an odd number of heads; the default axis order
+            masks = dict(attn_mask=future, key_padding_mask=left)
+            assert other(v, v, v, **masks)[0].flatten(0, 1)[0].isnan().all()
+            assert other(v, v, v, **masks, need_weights=False)[0].isfinite().all()
     itself = (future | left[:, None, :]) & ~torch.eye(4, dtype=torch.bool)
     cured = mha(x, x, x, attn_mask=itself.repeat_interleave(2, 0))[0]
     assert not cured.isnan().any() and torch.allclose(cured[0, 1:], out[0, 1:], atol=1e-6)

@@ -138,6 +138,8 @@ def check_other_claims():
     images, mean = torch.randn(2, 3, 5, 5), torch.randn(3)
     raises(RuntimeError, lambda: images - mean, "must match the size")
     assert (torch.randn(2, 3, 5, 1) - mean).shape == (2, 3, 5, 3)
+    gray = torch.randn(2, 1, 5, 5)
+    assert torch.equal(gray - mean[:1], gray - mean[:1, None, None])  # one channel: nothing goes wrong
     square = torch.randn(2, 3, 3, 3)
     assert not torch.equal(square - mean, square - mean[:, None, None])
     assert torch.equal((square - mean[:, None, None])[:, 1], square[:, 1] - mean[1])

@@ -87,6 +87,20 @@ def check_old_backward_hook():
             warnings.simplefilter("ignore")
             module(*(torch.ones(2, requires_grad=True) for _ in range(3))).sum().backward()
         assert seen == [expected]
+    module, seen = Add(), []
+    module.register_full_backward_hook(lambda m, gi, go: seen.append(len(gi)))
+    one, two, three = (torch.ones(2, requires_grad=True) for _ in range(3))
+    module(one, y=two, z=three).sum().backward()
+    assert seen == [1]
+
+    class Total(nn.Module):
+        def forward(self, parts):
+            return sum(parts)
+
+    module, seen = Total(), []
+    module.register_full_backward_hook(lambda m, gi, go: seen.append(gi))
+    quietly(lambda: module([one, two]).sum().backward())
+    assert seen == [(None,)]
 
 
 @pitfall("The hook is not called")
@@ -161,6 +175,17 @@ def check_none_and_in_place():
     (layer(x) + x[:, :2]).sum().backward()
     seen.clear()
     operator.iadd(plain[0](x), x[:, :2]).mul(3).sum().backward()
+    assert (seen[0] == 3).all()
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True))  # the layer itself works in place
+    handle = model[1].register_full_backward_hook(lambda m, gi, go: None)
+    raises(RuntimeError, lambda: model(x), words)
+    model[1].inplace = False
+    model(x).sum().backward()
+    handle.remove()
+    model[1].inplace = True
+    seen.clear()
+    model[1].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None)
+    model(x).mul(3).sum().backward()
     assert (seen[0] == 3).all()
 
 

@@ -132,6 +132,14 @@ def check_one_value_per_shard():
         weight = torch.tensor([len(a) / n for a, _ in parts])
         assert torch.allclose(vector.mean(), loss_of(x[:n], y[:n])) == equal
         assert torch.allclose((weight * vector).sum(), loss_of(x[:n], y[:n]))
+    # not a plain mean over samples: two shards of four, of which one has three ignored labels
+    logits, label = torch.randn(8, 5), torch.tensor([0, 1, 2, 3, 4, -100, -100, -100])
+    parts = zip(logits.chunk(2), label.chunk(2))
+    vector = torch.stack([nn.functional.cross_entropy(a, b) for a, b in parts])
+    whole = nn.functional.cross_entropy(logits, label)
+    assert not torch.allclose(vector.mean(), whole, atol=1e-4)
+    each = [nn.functional.cross_entropy(a, b, reduction="none") for a, b in zip(logits.chunk(2), label.chunk(2))]
+    assert torch.allclose(torch.cat(each).sum() / (label >= 0).sum(), whole)
 
 
 RANKS = """

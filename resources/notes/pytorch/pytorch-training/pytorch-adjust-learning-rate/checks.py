@@ -151,13 +151,19 @@ def check_late_group():
 
 @check
 def check_scheduler_built_anew_starts_over():
-    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
-    scheduler = lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
-    optimizer.step()
-    scheduler.step()
-    optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 0.3})
-    lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
-    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 0.3]
+    for make, expected in (
+        (lambda o: lr_scheduler.LambdaLR(o, lambda t: 0.5**t), 1.0),
+        (lambda o: lr_scheduler.StepLR(o, 1, 0.5), 0.5),
+        (lambda o: lr_scheduler.CosineAnnealingLR(o, 2), 0.5),
+    ):
+        optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+        scheduler = make(optimizer)
+        optimizer.step()
+        scheduler.step()
+        assert abs(optimizer.param_groups[0]["lr"] - 0.5) < 1e-9
+        optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], "lr": 0.3})
+        make(optimizer)
+        np.testing.assert_allclose([group["lr"] for group in optimizer.param_groups], [expected, 0.3])
 
 
 @pitfall("After resuming, the old rate is back")

@@ -1,3 +1,4 @@
+import argparse
 import copy
 import io
 import math
@@ -117,7 +118,8 @@ def saved(value):
 @pitfall('"Weights only load failed"')
 def check_load():
     model = nn.Linear(2, 2)
-    for value in (np.ones(3), np.ones(3).mean(), list(np.ones(3)), np.random.get_state(), model):
+    options = argparse.Namespace(lr=0.1, name="run")
+    for value in (np.ones(3), np.ones(3).mean(), list(np.ones(3)), np.random.get_state(), options, model):
         file = saved(value)
         file.seek(0)
         raises(pickle.UnpicklingError, lambda: torch.load(file), "Weights only load failed")
@@ -130,6 +132,9 @@ def check_load():
         file = saved(value)
         file.seek(0)
         assert torch.equal(torch.as_tensor(torch.load(file)), torch.as_tensor(value))
+    file = saved(vars(options))
+    file.seek(0)
+    assert torch.load(file) == {"lr": 0.1, "name": "run"}
     state = np.random.get_state()
     expected = np.random.rand()
     for plain in (torch.from_numpy(state[1]), state[1].tolist()):

@@ -211,7 +211,11 @@ def start():
 @pitfall("Workers fail to start, or the script runs again and again")
 def check_workers_that_are_not_forked():
     """The script starts its worker with multiprocessing, as DataLoader does: importing torch twice takes seconds."""
-    for thing in (lambda v: v, io.open(__file__)):
+
+    def nested(v):
+        return v
+
+    for thing in (lambda v: v, nested, io.open(__file__)):
         raises((pickle.PicklingError, AttributeError, TypeError), lambda: pickle.dumps(Holding(thing)), "pickle")
         loader = DataLoader(Holding(thing), num_workers=1, multiprocessing_context="spawn")
         raises((pickle.PicklingError, AttributeError, TypeError), lambda: next(iter(loader)), "pickle")

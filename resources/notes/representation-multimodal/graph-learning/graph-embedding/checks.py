@@ -198,6 +198,10 @@ def check_similarities_match_and_vectors_only_after_a_rotation():
     assert torch.corrcoef(torch.stack([one[i, j], two[i, j]]))[0, 1] > 0.8
     ranks = torch.stack([one[i, j].argsort().argsort(), two[i, j].argsort().argsort()]).double()
     assert torch.corrcoef(ranks)[0, 1] > 0.8
+    upper = torch.bernoulli(torch.full((90, 90), 0.1)).triu(1)  # no communities: a rough agreement
+    one, two = (F.normalize(trained(upper + upper.T, seed)[0], dim=1) for seed in (1, 2))
+    weak = torch.corrcoef(torch.stack([(one @ one.T)[i, j], (two @ two.T)[i, j]]))[0, 1]
+    assert 0.05 < weak < 0.7, weak
 
 
 @pitfall("Link prediction looks too good")

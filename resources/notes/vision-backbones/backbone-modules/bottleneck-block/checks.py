@@ -208,13 +208,14 @@ def check_strides_of_the_paper_and_of_torchvision():
 
 @pitfall('An inverted residual trains worse after "adding the missing activation"')
 def check_linear_end_trains_better():
-    losses = []
-    for activation in (nn.Identity, nn.ReLU6):
+    """Two channels, the sum over two runs each."""
+    losses = [0.0, 0.0]
+    for run in range(4):
         blocks = [InvertedResidual(2, 2, 1, 6) for _ in range(4)]
         for block in blocks:
-            block.conv.append(activation())
-        losses.append(trained_on_digits(*blocks)()[0])
-    assert losses[1] > 1.2 * losses[0], losses
+            block.conv.append((nn.Identity, nn.ReLU6)[run % 2]())
+        losses[run % 2] += trained_on_digits(*blocks)()[0]
+    assert losses[1] > 1.1 * losses[0], losses
 
 
 @check

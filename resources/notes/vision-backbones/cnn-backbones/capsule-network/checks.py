@@ -169,11 +169,16 @@ def check_softmax_over_the_wrong_axis():
     wrong, right = (route_in_torch(votes, 3, axis)[1] for axis in (1, 2))
     assert torch.allclose(wrong[0, :, 0], torch.full((3,), 1 / 3)) and (right[0, :, 0] > 0.9).all()
     assert not torch.allclose(wrong.sum(2), torch.ones(())) and torch.allclose(right.sum(2), torch.ones(()))
-    u = torch.tensor(squash(np.random.randn(1, 1152, 8)), dtype=torch.float32)
-    for std, low, high in ((1.0, 0.95, 1.0), (0.05, 0.0, 0.7)):
-        many = torch.einsum("ijdk,nik->nijd", torch.randn(1152, 10, 16, 8) * std, u)
-        lengths = route_in_torch(many, 3)[0].norm(dim=-1)
-        assert low < lengths.min() and lengths.max() <= high, (std, lengths)
+    with torch.no_grad():  # children of normal values, and those of CapsNet's untrained convolutions for two digits
+        images = F.interpolate(handwritten_digits()[0][:2].view(2, 1, 8, 8), size=(20, 20), mode="bilinear")
+        stem = nn.Sequential(nn.Conv2d(1, 256, 9), nn.ReLU(), nn.Conv2d(256, 256, 9, stride=2))
+        maps = stem(F.pad(images, (4, 4, 4, 4))).view(2, 32, 8, 36).transpose(2, 3)
+    for children in (maps.reshape(2, 1152, 8).numpy(), np.random.randn(1, 1152, 8)):
+        u = torch.tensor(squash(children), dtype=torch.float32)
+        for std, low, high in ((1.0, 0.3, 1.0), (0.05, 0.0, 0.7)):
+            many = torch.einsum("ijdk,nik->nijd", torch.randn(1152, 10, 16, 8) * std, u)
+            lengths = route_in_torch(many, 3)[0].norm(dim=-1)
+            assert low < lengths.min() and lengths.max() <= high, (std, lengths)
     assert route_in_torch(many / 0.05, 3, axis=1)[0].norm(dim=-1).max() < 0.9
     assert accuracy_on_digits(axis=1) > 0.8 and accuracy_on_digits(axis=2) > 0.8
 

@@ -40,6 +40,10 @@ def check_cost():
         with FlopCounterMode(display=False) as counter:
             y = conv(x)
         assert counter.get_total_flops() == 2 * K**2 * C_in * C_out * y.shape[2] * y.shape[3] // g
+    cost = lambda K, padding, g=1: (
+        K**2 * 16 // g * nn.Conv2d(4, 4, K, padding=padding, groups=g)(torch.zeros(1, 4, 8, 8))[0, 0].numel()
+    )
+    assert cost(3, 1, g=4) < cost(3, 1) < cost(7, 3) and cost(3, 0) > cost(7, 0)  # unpadded, the output shrinks
 
 
 def response_norm(x, n, alpha, beta, k):

@@ -37,9 +37,9 @@ def check_classes_and_one_box():
 @holds("Can the tasks share a backbone?")
 def check_default_weights_of_the_backbones():
     builders = (segmentation.fcn_resnet50, detection.fasterrcnn_resnet50_fpn, detection.maskrcnn_resnet50_fpn)
-    for builder in builders:
-        default = inspect.signature(inspect.unwrap(builder)).parameters["weights_backbone"].default
-        assert default == ResNet50_Weights.IMAGENET1K_V1
+    default = lambda builder: inspect.signature(inspect.unwrap(builder)).parameters["weights_backbone"].default
+    assert all(default(builder) == ResNet50_Weights.IMAGENET1K_V1 for builder in builders)
+    assert default(detection.fasterrcnn_resnet50_fpn_v2) is default(detection.maskrcnn_resnet50_fpn_v2) is None
 
 
 @holds("Semantic or instance segmentation for counting?")

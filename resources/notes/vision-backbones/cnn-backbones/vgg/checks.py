@@ -151,6 +151,12 @@ def check_inplace_relu_overwrites_a_saved_map():
         features(torch.randn(1, 3, 32, 32))
     assert (kept["raw"] >= 0).all() and (kept["clone"] < 0).any()
     assert torch.equal(kept["after"], kept["clone"].relu())
+    features, outputs = make_layers([8, 8, "M"], True).eval(), []
+    for layer in features[:2]:  # with BatchNorm in between its output is overwritten, the convolution's is not
+        layer.register_forward_hook(lambda m, i, out: outputs.append(out))
+    with torch.no_grad():
+        features(torch.randn(1, 3, 32, 32))
+    assert [bool((out >= 0).all()) for out in outputs] == [False, True]
 
 
 def loss_on_digits(batch_norm, steps=80):

@@ -1,9 +1,12 @@
+import copy
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from trainings import handwritten_digits
 
 BLOCK = r"y = \mathrm{ReLU}\left( \mathrm{BN}_3(W_3 * x) + \mathrm{BN}_1(W_1 * x) + \mathrm{BN}_0(x) \right)"
 FOLDED = r"""
@@ -129,21 +132,35 @@ def check_folded_siblings():
 
 
 @pitfall("Fine-tuning the merged model works worse")
-def check_fine_tuning_goes_another_way():
-    """The accuracies need a pretrained model; here that one equal step leaves two functions, and that merging can follow."""
-    block, x, target = Branches(8), torch.randn(4, 8, 6, 6), torch.rand(4, 8, 6, 6)
-    block(torch.randn(32, 8, 6, 6))
-    block.eval()
-    merged = block.merged()
-    assert torch.allclose(block(x), merged(x), atol=1e-5)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in merged.modules())
-    for net in (block.train(), merged):
-        optimizer = torch.optim.SGD(net.parameters(), 0.5)
-        F.mse_loss(net(x), target).backward()
-        optimizer.step()
-    block.eval()
-    assert not torch.allclose(block(x), merged(x), atol=1e-3)
-    assert torch.allclose(block(x), block.merged()(x), atol=1e-4)
+def check_fine_tuning_on_digits():
+    """Five digits first, then all ten: the branches learn in the steps in which the merged chain does not."""
+    pixels, y = handwritten_digits()
+    x, early = pixels.view(-1, 1, 8, 8), y < 5
+
+    def mean_loss(net, x, y, rate, steps):
+        optimizer, losses = torch.optim.SGD(net.parameters(), rate, momentum=0.9), []
+        for _ in range(steps):
+            batch = torch.randint(0, len(y), (32,))
+            loss = F.cross_entropy(net(x[batch]), y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return sum(losses[-10:]) / 10
+
+    first, second = (nn.Sequential(Branches(12), Branches(12)) for _ in range(2))
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10))
+    net = nn.Sequential(nn.Conv2d(1, 12, 3, padding=1), first, nn.MaxPool2d(2), second, head)
+    mean_loss(net, x[early], y[early], 0.05, 40)
+    chain = copy.deepcopy(net.eval())
+    for part in (1, 3):
+        chain[part] = nn.Sequential(*(block.merged() for block in chain[part]))
+    assert torch.allclose(net(x[:50]), chain(x[:50]), atol=1e-4)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in chain.modules())
+    branches = mean_loss(net.train(), x, y, 0.02, 50)
+    assert branches < 1.5 and mean_loss(chain, x, y, 0.02, 50) > branches + 0.4
+    block, sample = net.eval()[1][0], torch.rand(2, 12, 8, 8)
+    assert torch.allclose(block(sample), block.merged()(sample), atol=1e-4)
 
 
 @pitfall("Accuracy collapses after 8-bit quantization")

@@ -180,6 +180,10 @@ int main() { D d; TWICE return d.CALLED(); }
     assert "ambiguous" in compiled(plain.replace("TWICE", "").replace("CALLED", "f"))[0]
     assert ended(plain.replace("TWICE", twice).replace("CALLED", "g"))[0] == 0
     assert ended(virtual.replace("TWICE", "static_assert(sizeof(D) < 2 * sizeof(A));").replace("CALLED", "f"))[0] == 0
+    taking = "struct A { int v; A(int x) : v(x) {} }; struct B : virtual A { B() : A(1) {} };"
+    taking += "struct C : virtual A { C() : A(2) {} }; struct D : B, C { OWN }; int main() { return D().v; }"
+    assert "deleted" in compiled(taking.replace("OWN", ""))[0]
+    assert ended(taking.replace("OWN", "D() : A(3) {}"))[0] == 3
 
 
 @holds("Does `private` protect secrets?")

@@ -252,6 +252,7 @@ def check_targets():
     for wrong, error, text in (
         (lambda: predicted(90, 81), IndexError, "Target 90 is out of bounds"),
         (lambda: predicted(80, 80), IndexError, "Target 80 is out of bounds"),
+        (lambda: loss([5.0, 5.0, 30.0, 40.0], 90, num_classes=81), IndexError, "index 90 is out of bounds"),
         (lambda: loss([5.0, 5.0, 5.0, 40.0], 1), AssertionError, "positive height and width"),
     ):
         raises(error, lambda: wrong(), text)

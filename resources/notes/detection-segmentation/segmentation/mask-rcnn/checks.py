@@ -259,6 +259,6 @@ def check_boxes_of_masks():
     target = {"labels": torch.tensor([1]), "masks": thin}
     raises(AssertionError, lambda: model([image], [{"boxes": boxes, **target}]), "positive height and width")
     boxes[:, 2:] += 1
-    assert boxes.tolist() == [[20, 10, 21, 30]]
+    assert boxes.tolist() == [[20, 10, 21, 30]] and masks_to_boxes(0 * thin).tolist() == [[0, 0, 0, 0]]
     losses = model([image], [{"boxes": boxes, **target}])
     assert all(loss.isfinite() for loss in losses.values())

@@ -1,5 +1,6 @@
 import inspect
 import math
+from unittest import mock
 
 import numpy as np
 import torch
@@ -179,6 +180,9 @@ def check_models():
     for build, side in ((deeplabv3_resnet50, 8), (deeplabv3_mobilenet_v3_large, 4)):
         backbone = build(weights=None, weights_backbone=None).eval().backbone
         assert backbone(torch.zeros(1, 3, 64, 64))["out"].shape[-1] == side
+    with mock.patch.object(FCN_ResNet50_Weights, "get_state_dict", lambda *_, **__: model.state_dict()):
+        pretrained = fcn_resnet50(weights=FCN_ResNet50_Weights.DEFAULT)  # the head comes with the weights
+    assert pretrained.aux_classifier is not None
     assert any(isinstance(m, nn.Dropout) for m in model.modules())
     raises(Exception, lambda: model(torch.zeros(3, 64, 80)))
 

@@ -130,6 +130,10 @@ def check_flattening():
         [nn.Conv2d(8, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()],
     ):
         assert nn.Sequential(body, *head)(small).shape == nn.Sequential(body, *head)(large).shape == (1, 2)
+    unchanged = nn.Sequential(body, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(800, 2))
+    raises(RuntimeError, lambda: unchanged(large), "mat1 and mat2 shapes cannot be multiplied")
+    maps = nn.Sequential(body, nn.Conv2d(8, 2, 1), nn.AdaptiveAvgPool2d(1))(large)  # no Flatten: (1, 2, 1, 1)
+    raises(RuntimeError, lambda: F.cross_entropy(maps, torch.tensor([1])), "spatial targets")
 
 
 @pitfall('"stack expects each tensor to be equal size"')
@@ -194,6 +198,12 @@ def check_padding_and_masks():
         results.append(h[..., :4])
     assert (results[0] - alone).abs().max() > 1e-4
     torch.testing.assert_close(results[1], alone)
+    shown = torch.arange(16) < 7
+    for pool, fine in ((nn.MaxPool2d(3, 2, 1), False), (nn.AvgPool2d(3, 2, 1), True), (nn.MaxPool2d(2), True)):
+        h = layers[0](odd)  # not passed through ReLU: a masked 0 exceeds negative values
+        wanted, padded = pool(h), pool(layers[0](nn.functional.pad(odd, (0, 9))) * shown)
+        gap = (padded[..., : wanted.shape[-1]] - wanted).abs().max()
+        assert gap < 1e-5 if fine else gap > 0.1
     attention, words = nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.randn(1, 5, 8)
     longer, hidden = nn.functional.pad(words, (0, 0, 0, 3)), torch.arange(8)[None] >= 5
     result = lambda t, **how: attention(t, t, t, need_weights=False, **how)[0][:, :5]

@@ -185,7 +185,7 @@ def check_units():
 
 @pitfall("L1 in PyTorch gives no exact zeros")
 def check_soft_threshold_after_the_step():
-    """The sign of the weight in the gradient leaves small weights about zero; the threshold after the step, or pruning, zeroes them."""
+    """The subgradient leaves small weights about zero; the threshold after the step, or pruning, zeroes them."""
     kept = lasso(0.3).fit(3**0.5 * np.eye(3), 3**0.5 * np.array([1.0, 0.31, 0.0])).coef_
     assert 0 < kept[1] < 2 * 0.05 * 0.3 and kept[2] == 0  # pruning below the threshold used here would cut this one too
     for n, truth in ((60, [1.0, -1.0, 0.0, 0.0]), (100, [2.0, 0.0, 1.0, 0.0, 0.0, -1.0])):
@@ -222,6 +222,16 @@ def check_soft_threshold_after_the_step():
             with torch.no_grad():
                 w.copy_(w.sign() * (w.abs() - 0.01 * alpha).clamp(min=0))
         np.testing.assert_allclose(w.detach().numpy(), lasso(0.1 * alpha).fit(X, y).coef_, atol=1e-4)
+    X = np.random.randn(1000, 50)
+    y = X[:, :5].sum(1) + np.random.randn(1000)
+    w, zeros = np.zeros(50), {}
+    for batch in (16, 1000):  # the noise of minibatches undoes most zeros
+        for _ in range(600):
+            rows = np.random.permutation(1000)[:batch]
+            w = w - 0.05 * X[rows].T @ (X[rows] @ w - y[rows]) / batch
+            w = np.sign(w) * np.maximum(np.abs(w) - 0.05 * 0.05, 0)
+        zeros[batch] = (w == 0).mean()
+    assert zeros[16] < 0.3 and abs(zeros[1000] - (lasso(0.05).fit(X, y).coef_ == 0).mean()) < 0.05, zeros
 
 
 @holds("Not penalised")

@@ -295,6 +295,7 @@ def check_patterns():
     row[0, :] = 1.0
     coo, csr, _, ell_bytes, hyb = sizes(row)
     assert min(band) == band[2] and scattered[2] > 8 * 1000**2 > 20 * scattered[1]
+    assert sizes(sparse.random_array((1000, 1000), density=1e-4, rng=0))[2] < 8 * 1000**2
     assert (
         ell_bytes > 100 * max(coo, csr, hyb) and not hasattr(sparse, "ell_array") and not hasattr(sparse, "hyb_array")
     )

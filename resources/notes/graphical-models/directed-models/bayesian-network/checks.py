@@ -190,7 +190,9 @@ def check_blanket_needs_the_co_parents():
     """Given the whole blanket the rest adds nothing; given only parents and children, a co-parent still does."""
     parents = GRAPHS[2]
     table = cube(parents, tables(parents))
-    lawn = cube([[], [], [0, 1]], [np.array(0.2), np.array(0.1), np.array([[0.0, 0.9], [0.9, 0.99]])])[:, :, 1]
+    lawns = cube([[], [], [0, 1]], [np.array(0.2), np.array(0.1), np.array([[0.0, 0.9], [0.9, 0.99]])])
+    lawn = lawns[:, :, 1]  # wet; a dry one separates these two
+    assert dependence(lawns[:, :, 0]) < 1e-12 < 0.01 < dependence(lawn)
     assert lawn[1].sum() / lawn.sum() - lawn[1, 1] / lawn[:, 1].sum() > 0.4
     for i in range(6):
         children = {j for j in range(6) if i in parents[j]}

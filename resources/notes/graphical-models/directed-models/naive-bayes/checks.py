@@ -130,6 +130,9 @@ def check_zero_alpha():
         assert np.isfinite(sparse[0]).all() and np.isnan(sparse[1]).all()
         in_every_sample = BernoulliNB(alpha=0).fit(csr_matrix([[3, 1, 0, 0], [0, 1, 2, 1]]), [1, 0])
         assert np.isnan(in_every_sample.predict_proba(csr_matrix([[1, 1, 0, 0]]))).all()
+        digits, classes = load_digits(return_X_y=True)
+        assert MultinomialNB(alpha=0).fit(digits, classes).score(digits, classes) < 0.2  # issue 5814
+    assert MultinomialNB().fit(digits, classes).score(digits, classes) > 0.85
     for alpha in (1.0, 0.1):
         model = MultinomialNB(alpha=alpha).fit([[3, 1, 0, 0], [0, 1, 2, 1]], [1, 0])
         assert np.isfinite(model.predict_proba([[1, 0, 1, 0], [1, 1, 0, 0]])).all()
@@ -145,7 +148,7 @@ def check_negative_values():
         assert MultinomialNB().fit(counts, y).score(counts, y) > 0.85
 
 
-@pitfall("`GaussianNB` guesses at random on unscaled data")
+@pitfall("`GaussianNB` can guess at random on unscaled data")
 def check_unscaled_feature_drowns_the_rest():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 2000)
@@ -153,6 +156,7 @@ def check_unscaled_feature_drowns_the_rest():
     score = lambda Z, **options: GaussianNB(**options).fit(Z[:1000], y[:1000]).score(Z[1000:], y[1000:])
     assert score(X) < 0.56 and score(StandardScaler().fit_transform(X)) > 0.93 and score(X, var_smoothing=1e-15) > 0.93
     assert abs(GaussianNB().fit(X, y).epsilon_ - 1000) < 20
+    assert score(X, var_smoothing=1e-10) < 0.75  # still adds about 100
 
 
 @holds("Defaults")

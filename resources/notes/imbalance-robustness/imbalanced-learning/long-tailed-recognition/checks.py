@@ -141,8 +141,16 @@ def check_two_corrections():
             optimizer.step()
         right = layer(points).argmax(1) == test
         found.append([right[test == c].float().mean().item() for c in range(3)])
-    (plain, balanced) = found
-    assert balanced[0] < plain[0] - 0.2 and np.mean(balanced) < np.mean(plain) - 0.05
+        layer = torch.nn.Linear(2, 3)  # the same with an adjusted prediction
+        optimizer = torch.optim.Adam(layer.parameters(), 0.05)
+        for batch in torch.multinomial((counts ** (q - 1.0))[y], 300 * 256, replacement=True).view(300, 256):
+            optimizer.zero_grad()
+            F.cross_entropy(layer(x[batch]), y[batch]).backward()
+            optimizer.step()
+        right = (layer(points) - (counts / 1000).log()).argmax(1) == test
+        found.append([right[test == c].float().mean().item() for c in range(3)])
+    for plain, balanced in zip(found[:2], found[2:]):
+        assert balanced[0] < plain[0] - 0.2 and np.mean(balanced) < np.mean(plain) - 0.05
 
 
 COUNTS = torch.tensor(profile(100, 50, 10))

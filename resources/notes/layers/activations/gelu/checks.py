@@ -144,7 +144,8 @@ def check_hand_written_form_in_float16():
 
     library = lambda x: F.gelu(x, approximate="tanh")
     for function, value, finite in (
-        (by_hand, 147, True),
+        (by_hand, 147.75, True),
+        (by_hand, 147.875, False),
         (by_hand, 148, False),
         (by_hand, -148, False),
         (by_hand, 256, False),
@@ -201,7 +202,9 @@ def check_errors_when_replacing_relu():
             assert text in str(error), error
             continue
         raise AssertionError("expected an error")
+    raises(TypeError, lambda: nn.GELU(approximate=False)(torch.ones(1)), "must be str, not bool")
     assert nn.GELU(approximate="tanh")(torch.ones(1)) > 0.8
+    assert nn.GELU(approximate="none")(torch.ones(1)) == nn.GELU()(torch.ones(1))
     wide = nn.init.kaiming_normal_(torch.empty(400, 400), nonlinearity="relu")
     assert abs(wide.std().item() * 20 - math.sqrt(2)) < 0.02
     relu_gain = lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu")

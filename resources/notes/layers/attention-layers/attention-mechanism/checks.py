@@ -114,6 +114,8 @@ def check_scale_decides_the_softness():
     assert torch.allclose(sdpa(q, k, v, scale=1e4), v[(q @ k.T).argmax(-1)], atol=1e-5)
     spelled = sdpa(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=8**-0.5, enable_gqa=False)
     assert torch.allclose(sdpa(q, k, v), spelled) and torch.is_tensor(spelled)
+    raises(RuntimeError, lambda: sdpa(q.long(), k.long(), v.long()))
+    raises(RuntimeError, lambda: sdpa(q, k.double(), v), "same dtype")
     raises(RuntimeError, lambda: sdpa(torch.randn(1, 4, 2, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 8)))
     assert sdpa(torch.randn(6, 4, 2, 8), torch.randn(6, 4, 5, 8), torch.randn(6, 4, 5, 3)).shape == (6, 4, 2, 3)
 

@@ -242,8 +242,8 @@ def check_offsets_that_start_at_zero():
     nn.init.kaiming_uniform_(net.second.weight, 5**0.5)  # a new kernel, as nn.Conv2d starts it
     assert accuracy(nn.init.zeros_) < 0.6
     x, weight = torch.randn(2, 4, 6, 7), torch.randn(5, 4, 3, 3)
-    half = deform_torch(x, torch.zeros(2, 18, 6, 7), weight, torch.sigmoid(torch.zeros(2, 9, 6, 7)))
-    assert torch.allclose(2 * half, F.conv2d(x, weight, padding=1), atol=1e-4)
+    doubled = deform_torch(x, torch.zeros(2, 18, 6, 7), 2 * weight, torch.sigmoid(torch.zeros(2, 9, 6, 7)))
+    assert torch.allclose(doubled, F.conv2d(x, weight, padding=1), atol=1e-4)
 
 
 @pitfall('"Couldn\'t load custom C++ ops"')
@@ -279,7 +279,7 @@ def check_a_tap_reads_any_place():
         assert torch.allclose(deform_torch(x, offset, one, mask)[0, 0, 4, 3], x[0, 0, row, column], atol=1e-5)
 
 
-@holds("Why is bilinear reading needed?")
+@holds("Why interpolate and not round to pixels?")
 def check_rounding_gives_no_gradient():
     x, offset = torch.randn(1, 1, 6, 7), (0.3 * torch.randn(1, 5, 5, 2)).requires_grad_()
     for mode, learns in (("nearest", False), ("bilinear", True)):

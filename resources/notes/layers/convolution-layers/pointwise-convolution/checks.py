@@ -183,6 +183,8 @@ def check_dense_as_convolution():
     z = F.conv2d(torch.relu(y), after.weight.view(2, 7, 1, 1), after.bias)
     assert torch.allclose(z[:, :, 0, 0], after(torch.relu(dense(x.flatten(1)))), atol=1e-5)
     assert F.conv2d(torch.randn(1, 3, 8, 9), dense.weight.view(7, 3, 4, 5)).shape == (1, 7, 5, 5)
+    pooled = F.adaptive_avg_pool2d(torch.randn(1, 3, 8, 9), (4, 5))  # as in torchvision's VGG: no map
+    assert F.conv2d(pooled, dense.weight.view(7, 3, 4, 5)).shape == (1, 7, 1, 1)
 
 
 @holds("1×1 convolution", "3×3 convolution", "`nn.Linear`", "depthwise 3×3 (256 → 256)")

@@ -209,6 +209,9 @@ def check_padding_overwrites_the_state():
     )
     assert torch.allclose(rnn(pack_padded_sequence(padded, [4]))[1], true, atol=1e-6)
     assert torch.allclose(output[3], true[0], atol=1e-6)
+    both = torch.cat([padded, torch.randn(34, 1, 10)], 1)
+    raises(RuntimeError, lambda: pack_padded_sequence(both, [4, 34]), "enforce_sorted")
+    assert torch.allclose(rnn(pack_padded_sequence(both, [4, 34], enforce_sorted=False))[1][:, :1], true, atol=1e-6)
 
 
 @pitfall('"Trying to backward through the graph a second time"')

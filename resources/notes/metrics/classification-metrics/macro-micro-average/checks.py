@@ -93,6 +93,10 @@ def check_two_f1():
         assert math.isclose(mean, f1_score(y, p, average="macro"))
         gaps.append(2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean()) - mean)
     assert min(gaps) > -1e-12 and max(gaps) > 0.005
+    y, p = [0, 0, 0, 1, 2, 2], [0, 0, 1, 2, 2, 2]  # class 1 has no hit: 0/0 counts as 0
+    precision, recall, each, _ = precision_recall_fscore_support(y, p)
+    assert precision[1] == recall[1] == each[1] == 0
+    assert each.mean() <= 2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean())
     p, r = np.random.rand(2, 1000, 3)
     assert ((2 * p * r / (p + r)).mean(1) <= 2 * p.mean(1) * r.mean(1) / (p.mean(1) + r.mean(1)) + 1e-12).all()
 
@@ -123,6 +127,8 @@ def check_copies_of_a_class():
         after = recall_score(*more, average="micro")
         assert before < after < 0.88
         before = after
+    of_ten = lambda found: recall_score([1] * 10, [1] * found + [0] * (10 - found))
+    assert all(math.isclose(of_ten(found) - of_ten(found - 1), 0.1) for found in range(1, 11))
 
 
 @pitfall("Micro F1 is exactly the accuracy: a bug?")

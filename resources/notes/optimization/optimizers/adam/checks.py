@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import weights_after_a_step
 
 GRADIENT = r"g_t = \nabla f(\theta_{t-1}) + \lambda\,\theta_{t-1}"
@@ -248,7 +248,9 @@ def check_a_frozen_weight():
             if step == 20:
                 before = old
             if write_back and step >= 20:
-                w.data[frozen] = old[frozen]
+                with torch.no_grad():
+                    w[frozen] = old[frozen]
+                raises(RuntimeError, lambda: w.__setitem__(frozen, old[frozen]), "in-place operation")
         lost = before - w.detach()
         assert bool((lost[:2] == 0).all()) is write_back
         assert (lost > 0.005).tolist() == [not write_back] * 2 + [True] * 2

@@ -109,6 +109,7 @@ def check_concatenation_against_sum():
     transition = densenet._Transition(8, 4).eval()
     assert transition(x).shape == (2, 4, 3, 3)
     stated("285,696", nn.Conv2d(992, 32, 3, bias=False).weight.numel())
+    stated("126,976", nn.Conv2d(992, 128, 1, bias=False).weight.numel())
     layers = [layer for b in range(1, 5) for layer in getattr(model("densenet121").features, f"denseblock{b}").values()]
     assert {layer.conv2.weight.numel() for layer in layers} == {36_864}
 

@@ -147,8 +147,8 @@ def check_leakage():
     honest = make_pipeline(SelectKBest(k=20), LogisticRegression())
     assert cross_val_score(LogisticRegression(), selected, y).mean() > 0.8
     assert cross_val_score(honest, x, y).mean() < 0.65
-    patient = np.repeat(np.arange(60), 5)
-    x, y = np.random.randn(60, 4)[patient] + 0.1 * np.random.randn(300, 4), np.random.randint(0, 2, 60)[patient]
+    patient = np.repeat(np.arange(300), 5)
+    x, y = np.random.randn(300, 4)[patient] + 0.05 * np.random.randn(1500, 4), np.random.randint(0, 2, 300)[patient]
     nearest = KNeighborsClassifier(1)
     assert cross_val_score(nearest, x, y, cv=ShuffleSplit(5, random_state=0)).mean() > 0.9
     assert cross_val_score(nearest, x, y, cv=GroupShuffleSplit(20, random_state=0), groups=patient).mean() < 0.65

@@ -131,6 +131,10 @@ def check_batch_norm_default():
     image, layer = torch.randn(8, 3, 5, 5) + 4, nn.BatchNorm2d(3)
     assert torch.allclose(layer(image).mean((0, 2, 3)), torch.zeros(3), atol=1e-5) and (layer.running_mean > 0.3).all()
     assert not torch.allclose(layer.eval()(image), layer.train()(image), atol=0.1)
+    raises(ValueError, lambda: layer(x), "expected 4D input")
+    rows = nn.BatchNorm1d(3)
+    assert torch.allclose(rows(x).mean(0), torch.zeros(3), atol=1e-5) and (rows.running_mean > 0.3).all()
+    assert not torch.allclose(rows.eval()(x), rows.train()(x), atol=0.1)
 
 
 @pitfall('"cannot assign module before Module.__init__() call"')

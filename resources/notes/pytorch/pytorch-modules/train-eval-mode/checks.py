@@ -127,6 +127,7 @@ def check_who_reacts():
         (nn.AlphaDropout(), (x,)),
         (nn.FeatureAlphaDropout(), (image,)),
         (nn.RReLU(), (x,)),
+        (torchvision.ops.StochasticDepth(0.5, "row"), (x,)),
         (nn.BatchNorm1d(6), (x,)),
         (nn.BatchNorm2d(6), (image,)),
         (nn.BatchNorm3d(6), (image[:, :, None],)),

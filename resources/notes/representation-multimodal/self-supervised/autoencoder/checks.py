@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 RECONSTRUCTION = r"L = \frac{1}{N} \sum_{i=1}^{N} \left\lVert x_i - g(f(\tilde{x}_i)) \right\rVert^2"
@@ -121,6 +121,8 @@ def check_the_last_activation_reaches_the_data():
     normalized = (x - x.mean()) / x.std()
     free, net = trained(normalized)
     assert net(normalized).max() > 1.2 and net(normalized).min() < -1
+    # plain binary cross-entropy refuses a linear layer at the end
+    raises(RuntimeError, lambda: F.binary_cross_entropy(net(normalized), x), "should be between 0 and 1")
     for last, matched, lowest in ((nn.Sigmoid(), x, 0), (nn.Tanh(), 2 * x - 1, -1)):
         cut, net = trained(normalized, last)
         assert cut > 3 * free and lowest <= net(normalized).min() and net(normalized).max() <= 1
@@ -208,7 +210,7 @@ def check_contract():
     net, x = nn.Sequential(encoder, decoder), torch.rand(5, 6)
     assert net(x).shape == x.shape and net(x[0]).shape == (6,) and encoder(x).shape == (5, 2)
     image = nn.Sequential(nn.Conv2d(3, 8, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, 2, 1))
-    assert image(torch.rand(5, 3, 16, 16)).shape == (5, 3, 16, 16)
+    assert image(torch.rand(5, 3, 16, 16)).shape == (5, 3, 16, 16) and image(torch.rand(3, 16, 16)).shape == (3, 16, 16)
     assert F.mse_loss(net(x), x) > 0 and F.binary_cross_entropy(net(x).sigmoid(), x) > 0
     assert not [name for name in dir(nn) if "autoencoder" in name.lower()]
     for extra, alike in ((nn.Identity(), True), (nn.Dropout(), False), (nn.BatchNorm1d(6), False)):

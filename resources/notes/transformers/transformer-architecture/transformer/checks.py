@@ -271,7 +271,7 @@ def check_decoder_sees_the_future_without_a_mask():
     assert torch.allclose(model(src, tgt, tgt_mask=causal), model(src, tgt, tgt_mask=boolean), atol=1e-5)
 
 
-def trained_on_a_chain(mask, vocabulary=12, length=6, width=32):
+def trained_on_a_chain(mask, shift=1, steps=130, vocabulary=12, length=6, width=32):
     """Half of the tokens follow from the one before, the rest is noise: the loss, and the share of right successors."""
     embedding, positions = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
     head = nn.Linear(width, vocabulary)
@@ -284,11 +284,13 @@ def trained_on_a_chain(mask, vocabulary=12, length=6, width=32):
         source, target = torch.zeros(len(tokens), 1, width), embedding(tokens) + positions.weight[:seen]
         return head(model(source, target, tgt_mask=cut))
 
-    for _ in range(130):
+    for _ in range(steps):
         tokens = torch.randint(vocabulary, (48, length + 1))
         for t in range(1, length + 1):
             tokens[:, t] = torch.where(torch.rand(48) < 0.5, (tokens[:, t - 1] + 5) % vocabulary, tokens[:, t])
-        loss = nn.functional.cross_entropy(logits(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        loss = nn.functional.cross_entropy(
+            logits(tokens[:, :-1]).flatten(0, 1), tokens[:, shift : shift + length].flatten()
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -306,6 +308,8 @@ def check_a_decoder_without_a_mask_learns_to_copy():
     leaking, nonsense = trained_on_a_chain(None)
     honest, good = trained_on_a_chain(nn.Transformer.generate_square_subsequent_mask(6))
     assert leaking < 0.8 and nonsense < 0.4 and 1.4 < honest < 2.3 and good > 0.9, (leaking, nonsense, honest, good)
+    copying, same = trained_on_a_chain(nn.Transformer.generate_square_subsequent_mask(6), shift=0, steps=30)
+    assert copying < 0.5 and same < 0.2
     mask = nn.Transformer.generate_square_subsequent_mask(4)
     assert (mask.diagonal() == 0).all() and mask[0, 1] == -math.inf
 
@@ -333,6 +337,10 @@ def check_fast_path_returns_zeros():
     with torch.no_grad():
         fast = encoder.eval()(x, src_key_padding_mask=padding)
         off = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()(x, src_key_padding_mask=padding)
+        last = nn.LayerNorm(8)
+        nn.init.ones_(last.bias)
+        normed = nn.TransformerEncoder(layer, 2, norm=last).eval()(x, src_key_padding_mask=padding)
+    assert (normed[padding] == 1).all()
     assert (fast[padding] == 0).all() and not (slow[padding] == 0).any() and fast.shape == slow.shape
     assert torch.allclose(fast[~padding], slow[~padding], atol=1e-5) and torch.allclose(off, slow, atol=1e-5)
     assert not torch.allclose(fast.mean(1), slow.mean(1), atol=1e-2)

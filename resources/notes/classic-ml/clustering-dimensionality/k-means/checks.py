@@ -201,6 +201,10 @@ def check_what_cures_long_nested_and_unequal_groups():
     X, y = make_moons(200, noise=0.05, random_state=7)
     near = lambda n: SpectralClustering(2, affinity="nearest_neighbors", n_neighbors=n, random_state=0)
     assert agreement(near(5), X, y) < 0.5 and agreement(near(10), X, y) == 1
+    tuned = HDBSCAN(min_cluster_size=40, min_samples=5, copy=True)
+    for seed in (0, 6, 7):  # by default such moons break into more groups
+        X, y = make_moons(200, noise=0.08, random_state=seed)
+        assert agreement(HDBSCAN(copy=True), X, y) < 0.7 and agreement(tuned, X, y) > 0.9
     X, y = make_moons(200, noise=0.2, random_state=0)  # no gap any more
     spectral = SpectralClustering(2, affinity="nearest_neighbors", random_state=0)
     assert all(agreement(failing, X, y) < 0.6 for failing in (HDBSCAN(copy=True), DBSCAN(eps=0.2), spectral))

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_circles
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, make_circles
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Perceptron
@@ -141,6 +141,8 @@ def check_contract():
     model.fit(X, y)
     assert model.coef_.shape == (1, 2) and model.intercept_.shape == (1,) and model.predict_proba(X).shape == (40, 2)
     assert np.allclose(model.predict_proba(X).sum(1), 1)
+    counts = np.random.poisson(3, (40, 2))  # integers run too
+    assert (model.fit(counts, y).coef_ == model.fit(counts.astype(float), y).coef_).all()
 
 
 @pitfall("The coefficients differ from R or statsmodels")
@@ -252,6 +254,17 @@ def check_balanced_weights_shift_probabilities():
         < 0.6
         < abs(three.intercept_[0] + correction - plain.intercept_[0])
     )
+    X, y = load_digits(return_X_y=True)
+    X, y = StandardScaler().fit_transform(X), y == 8
+    tight = LogisticRegression(C=1e-3, class_weight="balanced").fit(X, y)
+    shifted = tight.decision_function(X) + math.log(y.mean() / (1 - y.mean()))
+    assert sigmoid(shifted).mean() < 0.85 * y.mean()
+    X = np.random.randn(4000, 100)
+    y = (np.random.rand(4000) < sigmoid(X[:, 0] + X[:, 1] - 4)).astype(int)
+    positive, negative = np.flatnonzero(y[:2000] == 1), np.flatnonzero(y[:2000] == 0)
+    rows, correction = np.r_[positive, negative[: len(positive)]], math.log(len(positive) / len(negative))
+    few = LogisticRegression().fit(X[rows], y[rows])
+    assert sigmoid(few.decision_function(X[2000:]) + correction).mean() > 2 * y[2000:].mean()
 
 
 @check

@@ -148,6 +148,10 @@ def check_conditioning():
     assert abs(of_twice(smoothing=1e-3)(X) - y).max() < 0.05
     once, first = np.unique(twice, axis=0, return_index=True)
     assert abs(RBFInterpolator(once, np.append(y, y[0])[first], kernel="gaussian", epsilon=10)(X) - y).max() < 1e-6
+    targets = np.append(y, y[0] + 1)  # the point given twice has two targets: keep their mean
+    merged = [targets[(twice == x).all(1)].mean() for x in once]
+    fitted = RBFInterpolator(once, merged, kernel="gaussian", epsilon=10)(X)
+    np.testing.assert_allclose(fitted, np.append(y[0] + 0.5, y[1:]), atol=1e-6)
 
 
 @pitfall("Predictions fall back to a constant")

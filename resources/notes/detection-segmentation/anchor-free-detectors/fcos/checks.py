@@ -280,7 +280,9 @@ def check_thresholds():
     box = torch.tensor([[40.0, 40.0, 72.0, 72.0]])
     found = model().postprocess_detections(raw, [[box]], [(512, 512)])[0]["scores"]
     assert abs(found.item() - math.sqrt(p * c)) < 1e-5 and p * c < min(p, c)
-    assert p * c < model().score_thresh < found.item() and p * c > 0.1  # 0.1: a lower threshold
+    assert p * c < model().score_thresh < found.item()
+    products = torch.linspace(0, 1, 1000, dtype=torch.float64)  # the squared threshold keeps what the root keeps
+    assert torch.equal(products > 0.04, products.sqrt() > 0.2) and abs(model().score_thresh ** 2 - 0.04) < 1e-12
 
 
 @pitfall("Boxes shifted by half a stride after porting")

@@ -159,6 +159,8 @@ def check_extra_square():
     square = lambda length: torch.tensor([[0.0, 0.0, length, length]]) - length / 2
     for other in (21.0, 45.0):
         stated("0.467", float(box_iou(square(side), square(other))))
+        moved = torch.cat([square(other) + shift for shift in torch.randn(50, 2).repeat(1, 2) * 9])
+        assert box_iou(square(side), moved).max() < 0.467
     assert box_iou(square(side), square(side)) == 1
 
 

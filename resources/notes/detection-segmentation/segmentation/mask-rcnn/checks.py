@@ -258,6 +258,10 @@ def check_boxes_of_masks():
     model, image = small_model().train(), torch.rand(3, 40, 50)
     target = {"labels": torch.tensor([1]), "masks": thin}
     raises(AssertionError, lambda: model([image], [{"boxes": boxes, **target}]), "positive height and width")
+    both, labels = torch.cat([0 * thin, thin]), torch.tensor([2, 1])
+    kept = both.flatten(1).any(1)  # the same rows of masks and labels
+    assert torch.equal(both[kept], thin) and torch.equal(labels[kept], target["labels"])
+    assert torch.equal(masks_to_boxes(both[kept]), boxes)
     boxes[:, 2:] += 1
     assert boxes.tolist() == [[20, 10, 21, 30]] and masks_to_boxes(0 * thin).tolist() == [[0, 0, 0, 0]]
     losses = model([image], [{"boxes": boxes, **target}])

@@ -228,6 +228,18 @@ def check_scale_is_cells_per_pixel():
 
 
 @check
+def check_continuous_with_a_fixed_number_of_points():
+    """By default rounding may take a third point in bins of two cells: the output jumps. With two points it does not."""
+    shift = torch.arange(0, 5, 0.05)
+    boxes = torch.stack([2 + shift, 2 + 0 * shift, 16 + shift, 16 + 0 * shift], 1)
+    F = torch.sin(2.5 * torch.arange(24.0)).expand(1, 1, 24, 24).contiguous()
+    steps = {
+        n: torch.cat([library_align(F, [box[None]], 7, 1.0, n, True) for box in boxes]).diff(dim=0) for n in (2, -1)
+    }
+    assert steps[2].abs().max() < 0.1 and steps[-1].abs().max() > 2 * steps[2].abs().max()
+
+
+@check
 def check_box_moved_by_a_fraction():
     F4 = torch.arange(36.0).view(1, 1, 6, 6)
     shifted = library_align(F4, [torch.tensor([[0.3, 2.3, 2.3, 4.3]])], 2, 1.0, 1, True).flatten()[0]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 from checks import holds_for
-from note_checks import check
+from note_checks import check, raises
 from torchvision.ops import roi_align, roi_pool
 
 
@@ -24,3 +24,11 @@ def check_pool():
         ours = [[image[0, 0, top:bottom, left:right].max().item() for left, right in edges] for top, bottom in edges]
         pooled = roi_pool(image, [torch.tensor([[x1, x1, x2, x2]])], P, s)
         np.testing.assert_allclose(pooled[0, 0].numpy(), ours)
+
+
+@check
+def check_boxes_have_the_dtype_of_the_features():
+    image, box = torch.randn(1, 1, 9, 9), torch.tensor([[1.0, 1.0, 5.0, 5.0]])
+    for operator in (roi_align, roi_pool):
+        for dtype in (torch.float64, torch.int32):
+            raises(RuntimeError, lambda: operator(image, [box.to(dtype)], 2), "same type")

@@ -240,6 +240,8 @@ def check_alexnet_constants():
     paper = x / (2 + 1e-4 * squares) ** 0.75
     assert torch.allclose(nn.LocalResponseNorm(5, alpha=5e-4, k=2.0)(x), paper)
     assert not torch.allclose(nn.LocalResponseNorm(5)(x), paper, rtol=0.1)
+    caffe = x / (1 + 1e-4 / 5 * squares) ** 0.75  # its AlexNet: local_size 5, alpha 1e-4, beta 0.75, k 1
+    assert torch.allclose(nn.LocalResponseNorm(5)(x), caffe)
 
 
 @holds("What does normalization lose?")

@@ -4,10 +4,10 @@ import warnings
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 GATES = r"""
 \begin{aligned}
@@ -85,6 +85,7 @@ def check_states_default_to_zero():
     layer, x = nn.LSTM(4, 6), torch.randn(5, 3, 4)
     zeros = torch.zeros(1, 3, 6)
     assert torch.equal(layer(x)[0], layer(x, (zeros, zeros))[0])
+    raises((ValueError, RuntimeError), lambda: layer(torch.ones(5, 3, 4, dtype=torch.int64)))
 
 
 @formula(CELL_PATH)
@@ -243,7 +244,7 @@ def accuracy_at(ends, steps=80):
     return (scores.argmax(1) == positive).float().mean().item()
 
 
-@pitfall("`output[:, -1]` of a bidirectional LSTM makes a weak classifier")
+@pitfall("`output[:, -1]` of a bidirectional LSTM can make a weak classifier")
 def check_bidirectional_last_step():
     assert accuracy_at(ends=False) < 0.7 and accuracy_at(ends=True) > 0.85
     layer = nn.LSTM(4, 6, bidirectional=True, batch_first=True)
@@ -368,6 +369,10 @@ def check_dropout_needs_two_layers():
     assert not (stacked.train()(x)[0] == 0).any()
     cured = nn.Dropout(0.5)
     assert (cured.train()(layer(x)[0]) == 0).any() and torch.equal(cured.eval()(layer(x)[0]), layer(x)[0])
+    packed, (h_n, _) = layer(pack_padded_sequence(x, [5, 4, 2]))
+    raises(TypeError, lambda: cured(packed))
+    read = (packed.data, pad_packed_sequence(packed)[0], h_n)
+    assert all(((cured.train()(part) == 0) & (part != 0)).any() for part in read)
 
 
 @holds("Input", "Output", "Parameters")

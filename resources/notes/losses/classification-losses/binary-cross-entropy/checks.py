@@ -87,6 +87,8 @@ def check_contract():
     assert F.binary_cross_entropy(z.sigmoid(), y, reduction="none").shape == z.shape
     for bad in (y[:1], (y > 0.5).long()):
         raises((RuntimeError, ValueError), lambda: loss(z, bad))
+    raises(RuntimeError, lambda: nn.BCELoss()(z.sigmoid(), y.double()), "Found dtype Double but expected Float")
+    assert torch.allclose(loss(z, y.double()).float(), loss(z, y))
     raises(TypeError, lambda: nn.BCELoss(pos_weight=torch.ones(4)))
     far = torch.tensor([900.0])
     assert bce_logits(far, torch.zeros(1)) == 900 and bce_logits(far, torch.ones(1)) == 0

@@ -91,6 +91,8 @@ def check_contract():
     whole = torch.tensor([[0, 0, 2, 2]]), torch.tensor([[1, 1, 3, 4]])
     for function in (ops.box_iou, ops.complete_box_iou, ops.generalized_box_iou_loss, ops.complete_box_iou_loss):
         assert torch.allclose(function(*whole), function(*(box.float() for box in whole)))
+    small = [box.to(torch.uint8) for box in (torch.tensor([[10, 10, 200, 250]]), whole[1])]
+    assert ops.box_iou(*small).item() < 0 == ops.box_iou(*(box.int() for box in small)).item()
     a = boxes(5)
     centre = ops.box_convert(a, "xyxy", "cxcywh")
     assert torch.allclose(ops.box_iou(centre, centre, fmt="cxcywh"), ops.box_iou(a, a))

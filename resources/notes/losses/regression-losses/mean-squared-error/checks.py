@@ -98,6 +98,8 @@ def check_best_constants_and_pulls():
         assert bool((noise.mean(1) ** 2).mean() < 0.85 * (noise.median(1).values ** 2).mean()) is mean_wins
     assert (wrong.median(1).values ** 2).mean() < 0.3 * (wrong.mean(1) ** 2).mean()
     assert (laplace.median(1).values ** 2).mean() < 0.85 * (laplace.mean(1) ** 2).mean()
+    cauchy = torch.distributions.Cauchy(0.0, 1.0).sample((4000, 25))
+    assert (cauchy.median(1).values ** 2).mean() < 0.1 * (cauchy.mean(1) ** 2).mean()
     # Noise that differs between inputs: weighting by the true variance gives the better location.
     spread = torch.tensor([0.1, 3.0]).repeat(10)
     y = spread * torch.randn(2000, 20)

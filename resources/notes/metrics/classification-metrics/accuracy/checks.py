@@ -220,6 +220,9 @@ def check_top_k_error():
         "`y_true` is binary while y_score is 2d",
     )
     raises(ValueError, lambda: top_k_accuracy_score([0, 0], scores, k=1), "`y_true` is binary while y_score is 2d")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert top_k_accuracy_score([0, 1], 1 - two[:, 1]) == 1 > top_k_accuracy_score([0, 1], 1 - two[:, 1], k=1)
     logits = np.array(
         [[3.0, 1.0], [2.0, 1.0], [0.0, 4.0]]
     )  # the second column is judged by a threshold: probabilities only

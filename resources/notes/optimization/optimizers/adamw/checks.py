@@ -163,8 +163,13 @@ def check_groups_without_decay():
 
 @pitfall("Norm gains, biases and rare embedding rows shrink")
 def check_half_life_and_rare_rows():
-    stated("69,314", math.log(0.5) / math.log(1 - 1e-3 * 1e-2))
-    stated("0.368", (1 - 1e-3 * 1e-2) ** 100_000)
+    per_step = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.AdamW([per_step])
+    per_step.grad = torch.zeros(1)
+    optimizer.step()
+    for factor in (per_step.item(), 1 - 1e-3 * 1e-2):  # of one step in float32, and exact
+        stated("69,000", 1000 * round(math.log(0.5) / math.log(factor) / 1000))
+        stated("0.37", factor**100_000)
     table = nn.Embedding(4, 3)
     before = table.weight.detach().clone()
     optimizer = torch.optim.AdamW(table.parameters(), lr=0.1, weight_decay=0.1)
@@ -224,7 +229,7 @@ def check_order_of_decay_and_step():
     assert math.isclose(found - (start + step) * (1 - lr * decay), lr * decay * step, rel_tol=1e-9)
 
 
-@holds("How large can weights become?")
+@holds("At what size of a weight do decay and step balance?")
 def check_balance_at_one_over_lambda():
     for lr in (0.1, 0.02):
         stated("10", -by_library([0.0], [[1.0]] * 5000, lr=lr, weight_decay=0.1)[0].round(3))

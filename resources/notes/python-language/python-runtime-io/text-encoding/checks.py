@@ -91,6 +91,7 @@ def check_other_encodings():
     assert lengths("utf-32-le") == dict.fromkeys(characters, 4)
     assert "aé中😀".encode("utf-32-le")[4 * 2 : 4 * 3].decode("utf-32-le") == "中"
     assert "中a".encode("utf-32")[:4] == codecs.BOM_UTF32 and "中a".encode("utf-32")[4:8].decode("utf-32-le") in "中a"
+    assert "a".encode("utf-16") == codecs.BOM_UTF16 + "a".encode(f"utf-16-{sys.byteorder[0]}e")
     assert all(one in gbk for one in "αжあ")
     for one in random.sample(chinese, 50):
         pair = one.encode("gbk").decode("latin-1")

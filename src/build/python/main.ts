@@ -91,7 +91,7 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
   const calculatorFacts = (...more: readonly string[]) =>
     run(python, [join(here, 'calculator_facts.py'), 'test/fixtures/calculator-facts.json', ...more]);
   const ruff = (...more: readonly string[]) =>
-    run(python, ['-m', 'ruff', ...more, '--config', join(here, 'ruff.toml'), here, 'resources']);
+    run(python, ['-m', 'ruff', ...more, '--no-cache', '--config', join(here, 'ruff.toml'), here, 'resources']);
   if (mode === 'compiled') {
     return (await run(await pythonWithOperators(), [join(here, 'check_compiled.py'), 'resources'])).code;
   }

@@ -28,6 +28,8 @@ def check_access_levels():
         for a in (0, 1):
             assert level(a, m) == max(a, m), (a, m)
         assert level(2, m) == 3
+    using = "class B { protected: int x = 0; }; class D : B { public: using B::x; }; int main() { return D().x; }"
+    assert compiled(using)[1] == ""
     stated("1", level(1, 0))
     stated("2", level(0, 2))
 
@@ -184,6 +186,11 @@ int main() { D d; TWICE return d.CALLED(); }
     taking += "struct C : virtual A { C() : A(2) {} }; struct D : B, C { OWN }; int main() { return D().v; }"
     assert "deleted" in compiled(taking.replace("OWN", ""))[0]
     assert ended(taking.replace("OWN", "D() : A(3) {}"))[0] == 3
+    both = "struct A { virtual int f() { return 0; } }; struct B : virtual A { int f() override { return 1; } };"
+    both += "struct C : virtual A { int f() override { return 2; } }; struct D : B, C { OWN };"
+    both += "int main() { return D().f(); }"
+    assert "no unique final overrider" in compiled(both.replace("OWN", ""))[0]
+    assert ended(both.replace("OWN", "int f() override { return 3; }"))[0] == 3
 
 
 @holds("Does `private` protect secrets?")

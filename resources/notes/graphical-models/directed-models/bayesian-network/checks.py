@@ -138,6 +138,8 @@ def check_columns_follow_the_order_of_the_parents():
     right = rain_given_wet(columns, ("rain", "sprinkler"))
     assert abs(rain_given_wet(columns, ("sprinkler", "rain")) - right) > 0.1
     assert math.isclose(rain_given_wet(np.reshape(columns, (2, 2)).T.ravel(), ("sprinkler", "rain")), right)
+    lawn = [0.0, 0.9, 0.9, 0.99]  # symmetric columns: here the order does not matter
+    assert math.isclose(*(rain_given_wet(lawn, order) for order in (("sprinkler", "rain"), ("rain", "sprinkler"))))
 
 
 @pitfall('"An arrow means a cause"')

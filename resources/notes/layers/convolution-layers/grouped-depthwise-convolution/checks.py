@@ -131,7 +131,8 @@ def check_contract():
     assert work[0] == 2 * work[1] == 4 * work[2]
     x = torch.arange(12.0).view(3, 4, 1)
     assert torch.equal(nn.ChannelShuffle(2)(x), x[:, [0, 2, 1, 3]])
-    assert nn.ChannelShuffle(2)(torch.ones(1, 4, 2, dtype=torch.bool)).dtype == torch.bool
+    for dtype in (torch.bool, torch.int64, torch.float16, torch.float32):
+        assert nn.ChannelShuffle(2)(torch.ones(1, 4, 2, dtype=dtype)).dtype == dtype
 
 
 def reach(net, channels):
@@ -151,6 +152,8 @@ def check_time_per_multiply_add():
     for layer, per_value in ((ordinary, 9 * 32), (depthwise, 9)):
         assert layer.weight.numel() * 128 * 128 / x[0].numel() == per_value
 
+    strided = nn.Conv2d(32, 32, 3, stride=2, padding=1, groups=32)(x)
+    assert 9 * strided.numel() / x.numel() == 9 / 4  # at stride 1 it is 9
     with torch.no_grad():
         slow, quick = processor_seconds(lambda: depthwise(x), lambda: ordinary(x))
     assert slow > 1.3 * quick / 32
@@ -216,6 +219,9 @@ def check_the_two_orders_of_a_shuffle():
         )
         for shuffle in (g, C // g):
             assert reach(model(shuffle), C).sum() > reach(one, C).sum()
+    x = torch.randn(1, 16, 2)  # C = g²: one and the same permutation
+    assert torch.equal(nn.ChannelShuffle(4)(x), x.view(1, 16 // 4, 4, 2).transpose(1, 2).reshape(x.shape))
+    assert torch.equal(nn.ChannelShuffle(4)(nn.ChannelShuffle(4)(x)), x)
 
 
 @pitfall("Depthwise weights start too small")

@@ -268,6 +268,12 @@ def check_mask_polarity():
     value = torch.eye(4)[None]
     weights = F.scaled_dot_product_attention(q, q, value, attn_mask=keep[:, None])
     assert (weights[..., 3] == 0).all() and (weights[..., :3] > 0).all()
+    q, value = torch.randn(2, 3, 4, 8), torch.eye(4).expand(2, 3, 4, 4)
+    mask = torch.tensor([[True, True, True, False], [True, True, True, True]])
+    weights = F.scaled_dot_product_attention(q, q, value, attn_mask=mask[:, None, None])
+    assert torch.equal(weights > 0, mask[:, None, None].expand(2, 3, 4, 4))
+    weights = F.scaled_dot_product_attention(q, q, value, attn_mask=~mask[:, None, None])
+    assert (weights[0, ..., 3] == 1).all()
 
 
 @holds("Is it enough that padding vectors are zero?")

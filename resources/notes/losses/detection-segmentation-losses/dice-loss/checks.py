@@ -76,6 +76,8 @@ def check_contract():
     p, g = torch.rand(3, 2, 5, 5), (torch.rand(3, 2, 5, 5) > 0.5).float()
     each = [[1 - dice(p[n, c], g[n, c], 1e-5) for c in range(2)] for n in range(3)]
     assert dice_loss(p, g).shape == () and torch.isclose(dice_loss(p, g), torch.tensor(each).mean())
+    for dtype in (torch.bool, torch.uint8, torch.int64):
+        assert torch.isclose(dice_loss(p, g.to(dtype)), dice_loss(p, g))
     classes = torch.randint(4, (2, 5, 5))
     target = F.one_hot(classes, 4).movedim(-1, 1).float()
     assert 0 <= dice_loss(torch.randn(2, 4, 5, 5).softmax(1), target) <= 1 and dice_loss(target, target) < 1e-6

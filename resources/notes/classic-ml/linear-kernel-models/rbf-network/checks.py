@@ -138,6 +138,11 @@ def check_conditioning():
     y = np.sin(6 * X[:, 0]) + 0.01 * np.random.randn(12)
     largest = lambda s, alpha=0.0: abs(np.linalg.solve(units(X, X, s) + alpha * np.eye(12), y)).max()
     assert largest(3.0) > 1e8 and largest(3.0, alpha=1e-3) < 1e4 and largest(0.05) < 10
+    assert largest(1 / 11) < 10 and largest(1.5) > 1e8  # at the centres' distance; half of 3 is not enough
+    for d, m in ((1, 12), (2, 30), (5, 40)):
+        centres = KMeans(m, n_init=2).fit(np.random.rand(400, d)).cluster_centers_
+        distance = np.sort(np.linalg.norm(centres[:, None] - centres, axis=-1), 1)[:, 1].mean()
+        assert np.linalg.cond(units(centres, centres, distance)) < 3e3
     missed = lambda s, alpha: alpha * largest(s, alpha)  # what the fit lacks at the training points
     assert missed(3.0, 1e-3) > 0.3 > 0.01 > missed(0.05, 1e-3)
     assert missed(3.0, 1e-7) < 0.25 and largest(3.0) > 100 * largest(3.0, alpha=1e-7)
@@ -166,6 +171,8 @@ def check_far_away():
     both = lambda x: np.hstack([Phi(x), x])
     linear = Ridge(alpha=1e-3).fit(both(X), y).predict(both(far))
     assert abs(linear / (2 * far[:, 0]) - 1).max() < 0.15 < 0.4 < abs(plain.intercept_ / (2 * far[:, 0]) - 1).min()
+    wave = Ridge(alpha=1e-3).fit(both(X), np.sin(X[:, 0])).predict(both(far))
+    assert wave[1] > 3  # no trend goes on here: a sine never exceeds 1
     assert Phi(far).sum(1).max() < 1e-6 and Phi(X).sum(1).min() > 0.5
 
 
@@ -247,7 +254,7 @@ def check_neighbours():
     np.testing.assert_allclose(1 - (k * np.linalg.solve(K, k.T).T).sum(1), deviation**2, atol=1e-5)
 
 
-@holds("Is an RBF kernel always Gaussian?")
+@holds("Is a radial basis function always Gaussian?")
 def check_functions_that_grow():
     X, y, new = np.random.randn(12, 2), np.random.randn(12), np.random.randn(4, 2)
     r = lambda A: np.linalg.norm(A[:, None] - X, axis=-1)

@@ -106,6 +106,7 @@ int main() {
 """
     assert compiled(code)[1] == "123 21 1212"
     assert "cannot be overloaded" in compiled("struct A { void f(int) {} void f(const int) {} }; int main() {}")[0]
+    assert compiled("struct A { void f() & {} void f() && {} void f() const& {} }; int main() {}") == ("", "")
 
 
 @holds("Override", "Return type", "`override`")

@@ -211,6 +211,10 @@ def check_names():
     )
     raises(IndexError, lambda: pooled(0), "list index out of range")
     assert pooled("0").shape == (1, 4, 7, 7)
+    maps = OrderedDict((str(i), torch.full((1, 4, n, n), float(i))) for i, n in enumerate((64, 32, 16, 8)))
+    large = [torch.tensor([[0.0, 0.0, 250.0, 250.0]])]  # level 4, the map of key "2"
+    levels = lambda names: MultiScaleRoIAlign(names, 7, 2)(maps, large, [(256, 256)]).unique().tolist()
+    assert levels(["0"]) == [0.0] and levels(list("0123")) == [2.0]
 
 
 @pitfall("Wrong order, no error")

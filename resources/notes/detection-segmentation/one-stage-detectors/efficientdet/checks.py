@@ -204,6 +204,8 @@ def check_published_configurations():
     saved = nn.ModuleList(BiFPN(8) for _ in range(7)).state_dict()
     raises(RuntimeError, lambda: nn.ModuleList(BiFPN(8) for _ in range(3 + 5)).load_state_dict(saved), "Missing key")
     assert (512 + 128 * 5, 512 + 128 * 7) == (1152, 1408) and 3 + 6 != 8 and 3 + 7 != 8
+    weights = {name for name in BiFPN(8).state_dict() if name.endswith(".v")}
+    assert len(weights) == 8  # D6 and D7 of the authors' code, fpn_weight_method="sum", have none of them
 
 
 @pitfall("Fine-tuning on one GPU is much worse than the paper")

@@ -7,6 +7,7 @@ import torch
 from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, fasterrcnn_resnet50_fpn
 from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import boxes as box_operators
 from torchvision.ops import box_convert, box_iou
@@ -156,6 +157,9 @@ def check_labels_start_at_one():
         assert model(images, target(BOX, label))["loss_box_reg"] > 0
         assert model.roi_heads.select_training_samples([BOX], target(BOX, label))[2][0].max() == label
     raises(IndexError, lambda: model(images, target(BOX, 3)), "Target 3 is out of bounds")
+    raises(ValueError, lambda: fasterrcnn_resnet50_fpn(weights="COCO_V1", num_classes=3), "expected value 91")
+    model.roi_heads.box_predictor = FastRCNNPredictor(1024, 4)
+    assert model(images, target(BOX, 3))["loss_box_reg"] > 0
 
 
 @pitfall('"All bounding boxes should have positive height and width"')

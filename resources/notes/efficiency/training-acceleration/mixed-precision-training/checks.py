@@ -147,6 +147,9 @@ def check_copies_of_weights():
         layer(x), layer(x)
     assert len(copies) == 2 and all(t.dtype == torch.bfloat16 for t in copies) and layer.weight.dtype == torch.float32
     assert copies[0].untyped_storage().data_ptr() == copies[1].untyped_storage().data_ptr()  # one copy, kept
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(x)
+    assert y.grad_fn._saved_mat2.dtype == torch.bfloat16 and y.grad_fn._saved_mat2.shape == (64, 64)  # after the block
 
 
 @holds("Memory", "Does mixed precision halve the memory of training?")
@@ -318,7 +321,7 @@ def check_gradients_of_losses_on_probabilities_and_on_logits():
     nn.functional.binary_cross_entropy(p, torch.ones(1)).backward()
     assert torch.isinf(p.grad.half())
     with torch.autocast("cpu", dtype=torch.float16):
-        half = nn.Linear(1, 1)(z[:, None])
+        half = nn.functional.linear(z[:, None], torch.ones(1, 1))
         loss = nn.functional.binary_cross_entropy_with_logits(half, torch.ones(1, 1))
         assert half.dtype == torch.float16 and torch.allclose(
             loss, nn.functional.softplus(-half.float()).mean(), rtol=1e-3

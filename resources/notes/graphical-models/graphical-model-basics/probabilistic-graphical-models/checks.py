@@ -138,7 +138,7 @@ def check_max_product_needs_a_unique_best_configuration():
 
 @pitfall("Belief propagation is trusted on a graph with loops")
 def check_loops_make_belief_propagation_too_sure():
-    """A ring of three that agrees strongly, with a weak hint on one node; four nodes that want to differ, all linked."""
+    """A ring of three that agrees, with a weak hint on one node; four nodes that want to differ, all linked."""
     agree, hint = np.array([[3.0, 1.0], [1.0, 3.0]]), np.array([0.6, 0.4])
     factors = [((0, 1), agree), ((1, 2), agree), ((0, 2), agree), ((0,), hint)]
     exact, loopy = marginals(enumerated(factors, 3, 2)), beliefs(factors, 3, 2, 200)
@@ -151,6 +151,13 @@ def check_loops_make_belief_propagation_too_sure():
             p = np.prod([agree[states[:, u]] for u in range(3) if u != v], axis=0) * (hint if v == 0 else 1)
             states[:, v] = np.random.rand(len(states)) > p[:, 0] / p.sum(1)
     assert np.abs((states == 0).mean(0) - exact[:, 0]).max() < 0.01
+    stuck = np.array(
+        [[0, 0, 0], [1, 1, 1]]
+    )  # under strong agreement a chain stays where it began: two of them disagree
+    for v in list(range(3)) * 300:
+        p = np.prod([np.where(stuck[:, [u]] == [0, 1], 1e5, 1) for u in range(3) if u != v], axis=0)
+        stuck[:, v] = np.random.rand(2) > p[:, 0] / p.sum(1)
+    assert (stuck[0] == 0).all() and (stuck[1] == 1).all()
     for strength, start in itertools.product((1.5, 2, 3, 9), (0.9, 0.5, 0.2)):
         agree = np.array([[strength, 1.0], [1.0, strength]])
         loopy = beliefs([((0, 1), agree), ((1, 2), agree), ((0, 2), agree), ((0,), hint)], 3, 2, 200)
@@ -160,6 +167,8 @@ def check_loops_make_belief_propagation_too_sure():
             for v in range(3):
                 q[v] = np.exp(sum(np.log(agree) @ q[u] for u in range(3) if u != v)) * (hint if v == 0 else 1)
                 q[v] /= q[v].sum()
+        again = beliefs([((0, 1), agree), ((1, 2), agree), ((0, 2), agree), ((0,), hint)], 3, 2, 201)
+        assert np.abs(again - loopy).max() < 1e-6  # one loop: it converges
         assert np.abs(q - before).max() < 1e-6 and (q.max(1) - loopy.max(1) > 0.003).all(), (q, loopy)
     differ = [(pair, np.array([[1.0, 9.0], [9.0, 1.0]])) for pair in itertools.combinations(range(4), 2)] + [
         ((0,), hint)

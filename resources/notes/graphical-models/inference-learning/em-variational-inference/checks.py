@@ -204,6 +204,9 @@ def check_more_components():
         [f(m) for m in models] for f in (lambda m: m.score(X), lambda m: m.score(held_out), lambda m: m.bic(X))
     )
     assert (np.diff(train) > 0).all() and np.argmax(outside) == np.argmin(bic) == 2
+    few, new = np.random.randn(40, 10), np.random.randn(400, 10)  # five points a component in ten dimensions
+    one, eight = (quietly(lambda: GaussianMixture(k, random_state=0).fit(few)) for k in (1, 8))
+    assert eight.bic(few) < one.bic(few) and eight.score(new) < one.score(new) - 10
 
 
 @pitfall("Variational uncertainty is too small")
@@ -226,6 +229,14 @@ def check_correlations_restore_the_variance():
     x = np.linspace(-40, 40, 8001)  # two modes, variance 37: the best single Gaussian q sits on one of them
     p = 0.5 * (norm.pdf(x, -6) + norm.pdf(x, 6))
     cost = lambda q: (q * np.log((q + 1e-300) / (p + 1e-300))).sum() * 0.01
+    chains, kept = np.random.randn(64) * 10, []
+    height = lambda z: np.logaddexp(norm.logpdf(z, -6), norm.logpdf(z, 6))
+    for _ in range(800):  # Metropolis: each chain stays in one mode, all together find both
+        new = chains + np.random.randn(64)
+        chains = np.where(np.log(np.random.rand(64)) < height(new) - height(chains), new, chains)
+        kept.append(chains)
+    kept = np.array(kept[300:])
+    assert np.median(kept.var(0)) < 2 and kept.var() > 20
     assert (p * x**2).sum() * 0.01 > 36.9 and cost(norm.pdf(x, 6)) < cost(norm.pdf(x, 0, math.sqrt(37))) - 0.05
 
 

@@ -194,6 +194,16 @@ def check_extreme_label():
             slope -= 0.1 * (weight[batch] * 2 * (slope * x[batch] - y[batch]) * x[batch]).mean()
             met.append(abs(slope))
         largest.append(max(met))
+    slope, before, jumps = torch.zeros(1, dtype=torch.float64, requires_grad=True), 0.0, []  # under Adam: no huge step
+    adam = torch.optim.Adam([slope], 0.1)
+    for batch in np.random.default_rng(0).permutation(1000).reshape(-1, 8):
+        inputs, targets, share = (torch.tensor(values[batch]) for values in (x, y, w))
+        adam.zero_grad()
+        (share * (slope * inputs - targets) ** 2).mean().backward()
+        adam.step()
+        jumps.append(abs(slope.item() - before))
+        before = slope.item()
+    assert max(jumps) < 0.5
     for extreme, caught in ((5, True), (15, False)):  # of 1,000 labels
         many = np.r_[40.0 + 10 * np.arange(extreme), y[extreme:]]
         u = weights(np.floor(many - many.min()).astype(int), KERNEL)

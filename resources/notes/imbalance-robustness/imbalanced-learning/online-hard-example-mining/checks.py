@@ -121,6 +121,7 @@ def check_ignored_pixels():
     assert torch.isclose(unreduced.flatten().topk(5).values.mean(), 0.6 * torch.tensor(3.0).log())
     valid = unreduced[y != -100]
     assert torch.isclose(valid.topk(min(5, len(valid))).values.mean(), torch.tensor(3.0).log())
+    raises(RuntimeError, lambda: valid.topk(5), "out of range")
     raises(RuntimeError, lambda: valid[:0].topk(1))
 
 
@@ -217,3 +218,4 @@ def check_neighbouring_boxes():
     assert inspect.signature(FasterRCNN.__init__).parameters["rpn_nms_thresh"].default == 0.7
     assert non_maximum_suppression(apart, losses, 0.7) == [0, 1, 2, 3]
     assert non_maximum_suppression(apart, losses, 0.4) == [0, 3]
+    assert len(non_maximum_suppression(apart.repeat(2, 1), losses.repeat(2), 0.7)) == 4  # two images at once: half lost

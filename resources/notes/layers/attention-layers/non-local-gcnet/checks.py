@@ -60,6 +60,10 @@ def check_non_local():
         np.testing.assert_allclose(
             non_local(positions[order], *(m.numpy() for m in (theta, phi, g, out))), ours[order], atol=1e-10
         )
+        if min(h, w) > 1:  # keys and values pooled
+            pooled = lambda z: F.scaled_dot_product_attention(z.flatten(2).mT, *[F.max_pool2d(z, 2).flatten(2).mT] * 2)
+            turned = x.flatten(2).roll(1, -1).unflatten(2, (h, w))
+            assert not torch.allclose(pooled(turned), pooled(x).roll(1, 1), atol=1e-3)
         if c > 2:
             scaled = F.scaled_dot_product_attention(q, k, v)
             assert not torch.allclose(scaled, F.scaled_dot_product_attention(q, k, v, scale=1.0), atol=1e-3)

@@ -141,6 +141,19 @@ def check_measured_by_retain_grad():
     assert last_loss(model, torch.optim.SGD(model.parameters(), 0.1), 40) > 2.2
 
 
+@check
+def check_first_of_five_sigmoid_layers():
+    """SGD hardly moves it, Adam does."""
+    for kind, rate, moves in ((torch.optim.SGD, 0.1, False), (torch.optim.Adam, 3e-3, True)):
+        model = nn.Sequential(
+            *(part for _ in range(5) for part in (nn.Linear(64, 64), nn.Sigmoid())), nn.Linear(64, 10)
+        )
+        start = model[0].weight.detach().clone()
+        last_loss(model, kind(model.parameters(), rate), 60)
+        moved = float((model[0].weight.detach() - start).norm())
+        assert moved > 1 if moves else moved < 0.01
+
+
 @holds("Signs of exploding")
 def check_explosion():
     model = nn.Sequential(*(part for _ in range(20) for part in (nn.Linear(64, 64), nn.ReLU())), nn.Linear(64, 10))
@@ -286,6 +299,8 @@ def check_twenty_relu_layers():
         kind, rate = (torch.optim.SGD, 0.3) if name.endswith("SGD") else (torch.optim.Adam, 1e-3)
         losses[name] = last_loss(model, kind(model.parameters(), rate))
     assert not losses.pop("Kaiming, SGD") < 1.8
+    fast = [nn.Sequential(*(Residual(64) for _ in range(20)), nn.Linear(64, 10)) for _ in range(5)]
+    assert any(not last_loss(model, torch.optim.SGD(model.parameters(), 0.3)) < 1.8 for model in fast)
     assert losses["default"] > 2.2 and losses["Kaiming"] < 1.2 and losses["norm and residual"] < 0.5, losses
     assert abs(factor(gradient_norms(torch.relu)) - 6**-0.5) < 0.01
 

@@ -154,6 +154,17 @@ def check_batch_norm_statistics_of_the_average():
     assert misfit(False, False) > 1 and misfit(True, False) < 0.4 and misfit(False, True) < 0.1
 
 
+@pitfall("Buffers of the averaged model do not fit its weights")
+def check_averaged_index_table():
+    model = nn.Linear(2, 2)
+    model.register_buffer("index", torch.arange(1000))
+    for use_buffers in (False, True):
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9999), use_buffers=use_buffers)
+        for _ in range(5):
+            averaged.update_parameters(model)
+        assert (averaged.module.index - model.index).unique().tolist() == ([-1, 0] if use_buffers else [0])
+
+
 @pitfall("In bfloat16 the average stands still")
 def check_bfloat16_stands_still():
     for dtype, moves in ((torch.bfloat16, False), (torch.float32, True)):
@@ -230,6 +241,9 @@ def check_float32_copy_of_a_bfloat16_model():
     slowly = lambda a, w, n: a + 0.001 * (w.float() - a)
     copy = after(AveragedModel(model, avg_fn=slowly).float())
     assert torch.allclose(copy, torch.tensor(1.5 - 0.5 * 0.999**100), atol=1e-5)
+    fed = AveragedModel(model, avg_fn=slowly).float()
+    raises(RuntimeError, lambda: fed(torch.ones(1, 2).bfloat16()), "dtype")
+    assert fed(torch.ones(1, 2)).dtype == torch.float32
     raises(RuntimeError, lambda: after(AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999)).float()), "dtype")
     norm = nn.BatchNorm1d(2).bfloat16()  # its buffers are averaged too, with an integer counter among them
     both = AveragedModel(norm, avg_fn=slowly, use_buffers=True).float()

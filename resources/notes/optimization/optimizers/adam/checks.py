@@ -136,7 +136,7 @@ def check_worked_example():
 def check_first_step_is_lr_times_the_sign():
     for gradient in (1e4, 3.0, -1e-3, -7.0):
         assert math.isclose(moved([gradient], lr=0.1)[0], -0.1 * math.copysign(1, gradient), rel_tol=1e-4)
-    assert abs(moved([1e-10], lr=0.1)[0]) < 0.002
+    assert abs(moved([1e-10], lr=0.1)[0]) < 0.002 and math.isclose(moved([1e-8], lr=0.1)[0], -0.05, rel_tol=1e-6)
 
 
 @check

@@ -63,6 +63,8 @@ def check_compute_optimum():
         ours = (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (C / 6) ** (beta / (alpha + beta))
         np.testing.assert_allclose(ours, found, rtol=1e-4)
         best = lambda C: (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (C / 6) ** (beta / (alpha + beta))
+        if C == 5.76e23:  # the law alone, with the published fit, asks for less than 40 billion: one estimate of three
+            assert 2.5e10 < best(C) < 4e10 and C / 6 / best(C) ** 2 > 20
         # parameters and tokens both grow
         assert best(10 * C) > 2 * best(C) and 10 * C / best(10 * C) > 2 * C / best(C)
 

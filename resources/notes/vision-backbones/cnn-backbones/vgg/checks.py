@@ -18,7 +18,7 @@ DENSE = r"P_{\mathrm{dense}} = (7 \cdot 7 \cdot 512 + 1) \cdot 4096 + (4096 + 1)
 WIDTHS = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
 
 
-sourced("VGG, arXiv 1409.1556, section 2", "Why only 3×3?")
+sourced("VGG, arXiv 1409.1556, section 2 and its table of configurations", "Why only 3×3?")
 sourced("ResNet, arXiv 1512.03385, section 4.1", "Why not simply go on to 50 layers?")
 sourced(
     "Johnson et al., Perceptual Losses for Real-Time Style Transfer, arXiv 1603.08155",

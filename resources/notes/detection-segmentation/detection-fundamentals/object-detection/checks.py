@@ -5,7 +5,11 @@ import torch
 import torchvision
 from PIL import Image as Picture
 from torchvision.datasets import VOCDetection, wrap_dataset_for_transforms_v2
-from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, retinanet_resnet50_fpn
+from torchvision.models.detection import (
+    FasterRCNN_ResNet50_FPN_Weights,
+    RetinaNet_ResNet50_FPN_Weights,
+    retinanet_resnet50_fpn,
+)
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_convert, box_iou
 from torchvision.transforms import v2
@@ -263,6 +267,8 @@ def check_targets():
     for one in ids:
         assert all(part.isfinite() for part in predicted(number_of[one], len(ids) + 1))
     loss([5.0, 5.0, 30.0, 40.0], 3, num_classes=4)
+    weights = RetinaNet_ResNet50_FPN_Weights.COCO_V1
+    raises(ValueError, lambda: retinanet_resnet50_fpn(weights=weights, num_classes=4), "expected value 91")
 
 
 @holds("Input", "Output", "Same in train and eval?")

@@ -118,6 +118,7 @@ def check_defaults():
         SVC(gamma=0.2).fit(X, y).decision_function(X),
         atol=1e-2,
     )
+    assert SVC().fit([[0, 0], [1, 1], [3, 1], [4, 0]], [0, 0, 1, 1]).predict([[4, 1]]) == 1  # integers, too
     scores = svm.decision_function(X)  # signed and not summing to 1: no probabilities
     assert scores.min() < 0 < 1 < scores.max() and np.abs(scores.sum(1) - 1).max() > 0.1
     assert SVC(kernel="linear").fit(X, np.arange(40) % 4).coef_.shape[0] == 6
@@ -163,6 +164,10 @@ def check_linear_svc_differs():
     exact = SVC(kernel="linear", tol=1e-9).fit(X, y)
     default = LinearSVC(max_iter=100000).fit(X, y)
     close = LinearSVC(loss="hinge", intercept_scaling=100, max_iter=1_000_000).fit(X, y)
+    Z, labels = load_breast_cancer(return_X_y=True)
+    Z = StandardScaler().fit_transform(Z)
+    same = LinearSVC(loss="hinge", intercept_scaling=100, max_iter=1_000_000).fit(Z, labels)
+    assert np.abs(same.coef_ - SVC(kernel="linear", tol=1e-6).fit(Z, labels).coef_).max() < 0.01
     assert np.abs(default.coef_ - exact.coef_).max() > 0.02 and LinearSVC().max_iter == 1000
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -200,6 +200,8 @@ def check_calls():
     assert not indirect(f"{base} int h(B b) {{ return b.f(); }}")
     for derived in ("struct D final : B { int f() const override; };", "struct D : B { int f() const final; };"):
         assert not indirect(f"{base} {derived} int h(const D& d) {{ return d.f(); }}")
+    more = "struct D : B { int f() const final; }; struct E : D {};"  # D or E: the function is known, not the type
+    assert not indirect(f"{base} {more} int h(const D& d) {{ return d.f(); }}")
     assert indirect(f"{base} struct D : B {{ int f() const override; }}; int h(const D& d) {{ return d.f(); }}")
     templates = "template <class F> int apply(F f, int x) { return f(x); } int h(int x) { return apply([](int y) { return y + 1; }, x); }"
     crtp = "template <class D> struct B { int g(int x) { return static_cast<D*>(this)->f(x); } }; struct D : B<D> { int f(int x) { return x + 1; } };"

@@ -210,6 +210,8 @@ def check_crowd():
     assert by_rule(people.tolist(), [0.99, 0.98], 0.5) == [0] and by_rule(people.tolist(), [0.99, 0.98], 0.7) == [0, 1]
     for decay in (lambda v: math.exp(-v * v / 0.5), lambda v: 1 - v if v >= 0.5 else 1.0):
         assert min(soft(people.tolist(), [0.99, 0.98], decay)) > 0.3
+    assert by_rule(people.tolist(), [0.99, 0.98], 0.55) == [0]  # higher, but below their IoU
+    assert min(soft(people.tolist(), [0.99, 0.98], lambda v: 1 - v)) < 0.5  # a score cut of 0.5 loses one
     # What to watch: the same higher threshold leaves a duplicate of 0.6 in.
     assert len(by_rule(people.tolist(), [0.99, 0.5], 0.7)) == 2
 

@@ -60,6 +60,7 @@ def check_fusion():
     stated("1.9998", fused([1, -0.5], [2.0, 6.0]))
     assert fused([-1, -2], [2.0, 6.0]) == 0
     stated("0.99995", fused([1, 1], [1.0, 1.0]))
+    assert fused([EPS, EPS], [1.0, 1.0]) < 0.7  # tiny weights
     assert torch.isnan(torch.zeros(2) / torch.zeros(2).sum()).all()  # without it
 
 

@@ -108,12 +108,16 @@ def worker(rank, store, out):
             with model.no_sync() if quiet and step < len(own) - 1 else contextlib.nullcontext():
                 (F.cross_entropy(model(x[rows]), y[rows], reduction="sum") / count * 2).backward()
         out[way, :12], out[way, 12] = model.module.weight.grad.flatten(), len(calls)
+    model.zero_grad(), calls.clear()
+    with model.no_sync():  # a short last group that lies inside as a whole
+        F.cross_entropy(model(x[own[0]]), y[own[0]]).backward()
+    out[3, 12] = len(calls) - 1
     model.zero_grad()
     F.cross_entropy(model.module(x), y).backward()
     out[2, :12] = model.module.weight.grad.flatten()
     dist.destroy_process_group()
 
-out = torch.zeros(3, 13).share_memory_()
+out = torch.zeros(4, 13).share_memory_()
 with tempfile.TemporaryDirectory() as folder:
     mp.start_processes(worker, (folder + "/store", out), nprocs=2, start_method="fork")
 print(out.tolist())
@@ -123,8 +127,8 @@ print(out.tolist())
 @pitfall("Several GPUs get slower")
 def check_all_reduces_and_token_counts_of_two_ranks():
     """What costs the time is counted, the all-reduces; the seconds depend on the machine."""
-    every, last, large = printed_by_ranks(PROGRAM)
-    assert every[12] == 3 and last[12] == 1
+    every, last, large, inside = printed_by_ranks(PROGRAM)
+    assert every[12] == 3 and last[12] == 1 and inside[12] == -1  # -1: no all-reduce at all
     for ours in (every, last):
         np.testing.assert_allclose(ours[:12], large[:12], atol=1e-6)
 
@@ -286,6 +290,16 @@ def check_gradients_of_layers_and_losses_that_mix_items():
         cached_a.index_copy(0, rows, model(a[rows])), cached_b.index_copy(0, rows, model(b[rows]))
     )
     assert torch.allclose(full, accumulated(model, map(through, parts)), atol=1e-5)
+    masks = 2 * (torch.rand(2, 8, 4) < 0.5)
+    others = 2 * (torch.rand(2, 8, 4) < 0.5)  # dropout on the embeddings
+    full = accumulated(model, [info_nce(model(a) * masks[0], model(b) * masks[1])])
+    cached_a, cached_b = (model(a) * masks[0]).detach(), (model(b) * masks[1]).detach()
+    for second, same in ((masks, True), (others, False)):
+        through = lambda rows: info_nce(
+            cached_a.index_copy(0, rows, model(a[rows]) * second[0][rows]),
+            cached_b.index_copy(0, rows, model(b[rows]) * second[1][rows]),
+        )
+        assert torch.allclose(full, accumulated(model, map(through, parts)), atol=1e-5) == same
 
 
 @pitfall("Warm-up ends too early or the tail of the epoch is lost")

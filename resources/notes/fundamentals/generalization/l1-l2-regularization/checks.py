@@ -9,7 +9,7 @@ from sklearn.linear_model import ElasticNet, Lasso, LassoCV, LinearRegression, L
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from note_checks import check, formula, holds, pitfall, quietly, sourced, stated
+from note_checks import check, formula, holds, pitfall, quietly, raises, sourced, stated
 from trainings import handwritten_digits
 
 OBJECTIVES = r"""
@@ -203,6 +203,7 @@ def check_soft_threshold_after_the_step():
         small = (w.abs() < 2 * 0.05 * alpha).numpy()
         assert (small == useless).all()
         w = torch.nn.Parameter(torch.zeros(X.shape[1], dtype=torch.float64))
+        raises(RuntimeError, lambda: w.copy_(w.sign() * (w.abs() - 0.1).clamp(min=0)), "in-place operation")
         optimizer = torch.optim.SGD([w], lr=0.05)
         for _ in range(600):
             optimizer.zero_grad()

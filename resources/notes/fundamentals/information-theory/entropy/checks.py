@@ -88,6 +88,19 @@ def check_by_hand():
     stated("0.6931", math.log(2))
 
 
+@check
+def check_questions_about_many_draws():
+    def questions(draws, p=0.9):  # of the best (Huffman) scheme, per draw
+        tree = sorted(p ** (draws - i.bit_count()) * (1 - p) ** i.bit_count() for i in range(2**draws))
+        total = 0.0
+        while len(tree) > 1:
+            total += tree[0] + tree[1]
+            tree = sorted([*tree[2:], tree[0] + tree[1]])
+        return total / draws
+
+    assert math.isclose(questions(1), 1) and 1 < questions(6) / entropy([0.9, 0.1], base=2) < 1.1
+
+
 @holds("`Categorical(logits=z).entropy()`", "`scipy.stats.entropy(pk)`", "Unit")
 def check_contract():
     assert entropy(np.ones((4, 6, 2))).shape == (6, 2) and np.allclose(entropy([3, 1]), entropy([0.75, 0.25]))
@@ -121,6 +134,7 @@ def check_zero_probability():
         assert math.isclose(float(value), math.log(2), rel_tol=1e-6)
     shifted = torch.tensor([0.1, 0.9])  # what a constant in the logarithm changes
     assert not math.isclose(-(shifted * (shifted + 0.01).log()).sum().item(), ours([0.1, 0.9]), rel_tol=0.01)
+    assert (p * (p + 0.01).log()).isfinite().all()
     for function, finite in (
         (lambda z: Categorical(logits=z).entropy(), True),
         (lambda z: torch.special.entr(z.softmax(-1)).sum(), False),

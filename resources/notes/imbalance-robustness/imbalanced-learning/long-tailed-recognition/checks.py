@@ -113,6 +113,7 @@ def check_frozen_body_keeps_statistics_only_in_eval():
         F.cross_entropy(head(body(x)), torch.arange(50) % 2).backward()
         optimizer.step()
         assert torch.equal(body.eval()(probe), before) is same
+        assert torch.nn.Sequential(body, head).train() and body.training  # undoes `eval()`
 
 
 @holds("Which accuracy is quoted?")
@@ -127,7 +128,7 @@ def check_balanced_test_accuracy_is_mean_recall():
 
 @pitfall("Two corrections at once hurt the head")
 def check_two_corrections():
-    """A linear classifier of three overlapping classes with 900, 90 and 10 points: recall on the same number of each."""
+    """A linear classifier of three overlapping classes with 900, 90, 10 points: recall on the same number of each."""
     counts, centres = torch.tensor([900, 90, 10]), 1.5 * torch.tensor([[0.0, 1.0], [1.0, -0.6], [-1.0, -0.6]])
     y, test = torch.arange(3).repeat_interleave(counts), torch.arange(3).repeat_interleave(1000)
     x, points = centres[y] + torch.randn(1000, 2), centres[test] + torch.randn(3000, 2)
@@ -200,9 +201,12 @@ def check_memorised_tail():
         fit(x[other], y[other], body, head, [*body.parameters(), *head.parameters()], torch.ones(len(other)))
         head = torch.nn.Linear(64, 10)
         fitted.append(fit(seen, labels, body, head, head.parameters(), balanced))
+        head = torch.nn.Linear(64, 10)
+        fitted.append(fit(seen, labels, body, head, head.parameters(), torch.ones(len(train))))
         assert recalls(fitted[0](seen), labels)[8:].min() == 1
         tails.append([recalls(f(x[test]), y[test])[8:].mean().item() for f in fitted])
-    balanced_sampling, late, pretrained = np.mean(tails, 0)
+    balanced_sampling, late, pretrained, unbalanced = np.mean(tails, 0)
+    assert pretrained > unbalanced + 0.1
     assert balanced_sampling < 0.45 and min(late, pretrained) > balanced_sampling + 0.1
 
 

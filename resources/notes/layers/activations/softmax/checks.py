@@ -18,7 +18,7 @@ DERIVATIVES = r"""
 \frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j), \qquad \frac{\partial (-\log p_y)}{\partial z_j} = p_j - \delta_{jy}
 """
 sourced(
-    "Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, sections 4.2 and 5",
+    "Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, abstract",
     "Is a softmax output a probability one can trust?",
 )
 Z = torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)

@@ -212,6 +212,10 @@ def check_padding_overwrites_the_state():
     both = torch.cat([padded, torch.randn(34, 1, 10)], 1)
     raises(RuntimeError, lambda: pack_padded_sequence(both, [4, 34]), "enforce_sorted")
     assert torch.allclose(rnn(pack_padded_sequence(both, [4, 34], enforce_sorted=False))[1][:, :1], true, atol=1e-6)
+    layer, batch = nn.RNN(10, 20, batch_first=True), torch.randn(6, 9, 10)  # no error, but other numbers
+    for same in (False, True):
+        packed = pack_padded_sequence(batch, [4] * 6, batch_first=same, enforce_sorted=False)
+        assert torch.allclose(layer(packed)[1], layer(batch[:, :4])[1], atol=1e-5) is same
 
 
 @pitfall('"Trying to backward through the graph a second time"')

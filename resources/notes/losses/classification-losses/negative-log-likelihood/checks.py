@@ -144,6 +144,17 @@ def check_underflow():
     F.nll_loss(F.log_softmax(w, dim=1), torch.tensor([0])).backward()
     optimizer.step()
     assert w.isnan().any()  # too late for weights that are NaN
+    for renewed in (False, True):  # and for the state of Adam, when only the weights are put back
+        w = nn.Parameter(z.clone())
+        optimizer = torch.optim.Adam([w], 0.1)
+        F.nll_loss(w.softmax(1).log(), torch.tensor([0])).backward()
+        optimizer.step()
+        w.data = z.clone()
+        optimizer = torch.optim.Adam([w], 0.1) if renewed else optimizer
+        optimizer.zero_grad()
+        F.nll_loss(F.log_softmax(w, dim=1), torch.tensor([0])).backward()
+        optimizer.step()
+        assert bool(w.isfinite().all()) is renewed
     stated("−200", F.log_softmax(z, 1)[0, 0])
     assert torch.full((200,), 0.5).prod() == 0
     stated("138.63", -torch.full((200,), 0.5).log().sum())
@@ -158,6 +169,8 @@ def check_density_and_unit():
         return F.gaussian_nll_loss(torch.zeros(1000), metres * unit, variance, full=full).item()
 
     assert Normal(0.0, 0.1).log_prob(torch.tensor(0.0)).exp() > 1
+    half = torch.tensor([0.5])  # below zero at a density below 1: the constant is left out
+    assert F.gaussian_nll_loss(0 * half, half, half**2) < 0 and Normal(0.0, 0.5).log_prob(half).exp() < 1
     assert loss(1) < 0 and loss(1, full=True) < 0 < loss(1000)
     assert math.isclose(loss(1000) - loss(1), math.log(1000), rel_tol=1e-4)
     assert math.isclose(loss(1, full=True) - loss(1), 0.5 * math.log(2 * math.pi), rel_tol=1e-4)

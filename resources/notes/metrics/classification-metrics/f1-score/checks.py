@@ -262,6 +262,7 @@ def check_kinds_of_labels():
         == f1_score(np.eye(2, dtype=int), np.eye(2, dtype=int), average="macro")
         == 1
     )
+    assert f1_score(["a", "b", "c"], ["a", "b", "c"], average="macro") == 1  # strings without pos_label
     for labels in (["a", "b"], [0, 1, 2], np.eye(2, dtype=int)):
         try:
             f1_score(labels, labels)

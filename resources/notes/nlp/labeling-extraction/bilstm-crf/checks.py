@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from note_checks import by_definition, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 EMISSIONS = r"""
 \overrightarrow{h}_t = \mathrm{LSTM}_{\rightarrow}(x_t, \overrightarrow{h}_{t-1}), \qquad \overleftarrow{h}_t = \mathrm{LSTM}_{\leftarrow}(x_t, \overleftarrow{h}_{t+1}), \qquad E_t = W \left[ \overrightarrow{h}_t \,;\, \overleftarrow{h}_t \right] + b
@@ -105,6 +105,8 @@ def check_shapes_and_kinds():
     for words, shape in ((torch.randint(20, (2, 4)), (2, 4, 5)), (torch.randint(20, (4,)), (4, 5))):
         emissions = head(lstm(embed(words))[0])
         assert emissions.shape == shape and emissions.dtype == torch.float32
+    assert embed(torch.zeros(4, dtype=torch.int32)).shape == (4, 3)
+    raises(RuntimeError, lambda: embed(torch.zeros(4, dtype=torch.int16)))
     path = torch.tensor(decoded(emissions.detach().numpy(), np.zeros((5, 5)), np.zeros(5), np.zeros(5)))
     assert path.shape == (4,) and path.dtype == torch.int64
 
@@ -192,6 +194,7 @@ def check_start_as_an_ordinary_tag():
     forbidden = free.copy()
     forbidden[:, 2] = forbidden[3] = -10_000  # nothing goes to START, nothing leaves STOP
     assert decoded(E, forbidden, *ends(forbidden)) == (0,)
+    assert decoded(E, free, none, none) == (2,)  # separate vectors, but START still among the tags
     assert decoded(E[:, :2], free[:2, :2], none[:2], none[:2]) == (0,)  # separate vectors: START is no tag
 
 

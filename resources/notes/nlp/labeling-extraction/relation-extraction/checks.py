@@ -74,6 +74,7 @@ def check_shapes_and_labels():
     logits = head(h)[:, :, None] + tail(h)[:, None]
     assert logits.shape == (2, n, n, R + 1) and (head(h[0])[:, None] + tail(h[0])[None]).shape == (n, n, R + 1)
     assert torch.allclose(logits[0], head(h[0])[:, None] + tail(h[0])[None], atol=1e-6)
+    assert torch.equal(head(h).unsqueeze(-2) + tail(h).unsqueeze(-3), logits)
     pairs = torch.tensor(list(itertools.permutations(range(n), 2)))
     labels = torch.randint(0, R + 1, (len(pairs),))
     loss = torch.nn.functional.cross_entropy(logits[0][pairs[:, 0], pairs[:, 1]], labels)
@@ -137,6 +138,12 @@ def check_few_positive_pairs():
     subsampled = LogisticRegression().fit(features[train][kept], truth[train][kept]).predict(features[test])
     lowered = (plain.predict_proba(features[test])[:, 1] > 0.1).astype(int)
     assert min(score(weighted), score(subsampled), score(lowered)) > 0.1
+    several = truth * np.random.randint(1, 4, 9000)  # three relations
+    features = np.random.randn(9000, 6) + 1.2 * np.repeat(np.eye(4)[:, 1:], 2, 1)[several]
+    p = LogisticRegression().fit(features[train], several[train]).predict_proba(features[test])
+    best = np.where(p[:, 1:].max(1) > 0.1, p[:, 1:].argmax(1) + 1, 0)
+    f1 = [f1_score(several[test], g, labels=[1, 2, 3], average="micro") for g in (p.argmax(1), best)]
+    assert f1[1] > f1[0] + 0.05, f1
 
 
 @pitfall("One of two relations of an entity pair gets lost")

@@ -217,3 +217,5 @@ def check_short_texts_keep_their_first_window():
     assert torch.equal(pooled([3, 4], 5, 0), pooled([7, 9], 5, 0))  # all windows zeroed: nothing left
     assert not torch.equal(pooled([3, 4], 5, 1), pooled([7, 9], 5, 1))
     assert torch.allclose(pooled([3, 4], 5, 1), pooled([3, 4], 12, 1), atol=1e-6)  # and independent of the padding
+    front = lambda ids: conv(embed(F.pad(torch.tensor([ids]), (10, 0))).transpose(1, 2)).relu()[..., 0]
+    assert torch.equal(front([3, 4]), front([7, 9]))  # padded in front, the first window holds no word

@@ -7,6 +7,7 @@ import weakref
 
 import numpy as np
 import torch
+import torchvision
 from torch import nn
 
 from note_checks import check, formula, holds, pitfall, quietly, raises, stated
@@ -182,6 +183,11 @@ def check_none_and_in_place():
     model[1].inplace = False
     model(x).sum().backward()
     handle.remove()
+    block = torchvision.models.resnet.BasicBlock(2, 2).eval()  # inplace=False alone is not enough: out += identity
+    block.relu.inplace = False
+    for part in block.children():
+        part.register_full_backward_hook(lambda m, gi, go: None)
+    raises(RuntimeError, lambda: block(torch.randn(1, 2, 4, 4, requires_grad=True)), words)
     model[1].inplace = True
     seen.clear()
     model[1].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None)
@@ -255,7 +261,8 @@ def check_remaining_claims():
         part.register_forward_hook(lambda *_, name=name: order.append(name))
     nested(torch.ones(1))
     assert order == ["0.0", "0", ""]
-    assert isinstance(nn.LSTM(2, 2)(torch.ones(1, 2)), tuple)
+    y, (h, c) = nn.LSTM(2, 2)(torch.ones(1, 2))  # a tuple in a tuple
+    assert not any(part.isnan().any() for part in (y, h, c))
 
     class Root(nn.Module):
         def forward(self, x):

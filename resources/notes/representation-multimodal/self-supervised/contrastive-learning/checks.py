@@ -236,6 +236,9 @@ def check_contract():
     assert first.shape == (6, 4) and torch.allclose(first.norm(dim=1), torch.ones(6))
     assert info_nce(0.1)(first, second).shape == ()
     assert info_nce(0.1)(first[:1], second[:1]) == 0  # one sample has no negatives
+    ids, text = torch.randint(0, 50, (6, 9)), nn.Sequential(nn.EmbeddingBag(50, 16), nn.Dropout(0.5))
+    views = [F.normalize(text(ids), dim=1) for _ in range(2)]  # integers in; the views differ by their dropout masks
+    assert not torch.equal(*views) and info_nce(0.1)(*views).shape == ()
     assert not [name for name in dir(nn) if any(word in name.lower() for word in ("infonce", "contrastive", "ntxent"))]
     for a, b, expected in ((first, second, 6 * 6 * 4), (*2 * [torch.cat([first, second])], 4 * 6 * 6 * 4)):
         with FlopCounterMode(display=False) as counter:

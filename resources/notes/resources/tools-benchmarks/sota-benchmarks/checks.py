@@ -110,6 +110,7 @@ def check_by_hand():
     stated("2.5", 100 * 1.96 * binom.std(1000, 0.8) / 1000)
     stated("3,458", np.ceil(1.96**2 * 0.09 / 0.01**2))
     assert 1.96 * binom.std(3458, 0.9) / 3458 <= 0.01 < 1.96 * binom.std(3457, 0.9) / 3457
+    stated("1.41", 100 * 1.96 * np.sqrt(2) * binom.std(3458, 0.9) / 3458)
 
 
 @pitfall("The better architecture was a better recipe")

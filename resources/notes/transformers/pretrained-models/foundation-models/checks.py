@@ -137,6 +137,15 @@ def check_what_is_trained_and_stored():
     assert (W.weight != before).all()
 
 
+@check
+def check_a_cache_without_a_mask_takes_one_token_a_call():
+    q, k, v = torch.randn(3, 1, 1, 4, 8)
+    whole = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    last = [nn.functional.scaled_dot_product_attention(q[:, :, -n:], k, v) for n in (1, 2)]
+    assert torch.allclose(last[0], whole[:, :, -1:], atol=1e-5)
+    assert not torch.allclose(last[1], whole[:, :, -2:], atol=1e-4)
+
+
 @holds("Memory, training")
 def check_adam_needs_sixteen_bytes():
     layer = nn.Linear(100, 100, bias=False)

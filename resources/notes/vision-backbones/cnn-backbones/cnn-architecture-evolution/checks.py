@@ -69,7 +69,7 @@ def check_local_response_norm():
     x = torch.randn(1, 9, 2, 2, dtype=torch.float64) * 50
 
 
-@pitfall("LRN differs by a factor")
+@pitfall("LRN gives other numbers than the paper's")
 def check_local_response_norm_of_the_paper():
     x = torch.randn(1, 9, 2, 2, dtype=torch.float64) * 50
     squares = torch.stack([(x[:, max(0, c - 2) : c + 3] ** 2).sum(1) for c in range(9)], 1)

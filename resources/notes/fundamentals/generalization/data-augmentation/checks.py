@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torchvision import transforms, tv_tensors
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.transforms import v2
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
@@ -103,6 +104,8 @@ def check_defaults():
         x, y = mix(torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))
         assert x.shape == (4, 3, 8, 8) and y.shape == (4, 3) and torch.allclose(y.sum(1), torch.ones(4))
         assert mix.alpha == 1.0
+        raises(RuntimeError, lambda: mix(torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0], dtype=torch.int32)))
+    raises(ValueError, lambda: v2.MixUp()(torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])), "num_classes")
     for _ in range(40):
         assert (
             v2.RandAugment()(torch.rand(3, 16, 16)).shape
@@ -172,6 +175,16 @@ def check_boxes():
     for _ in range(20):
         moved, box_too, mask_too = new(tv_tensors.Image(image), box, mask)
         assert share(moved, *box_too[0].tolist()) == 1 and torch.equal(moved[0].bool(), mask_too)
+    outside = tv_tensors.BoundingBoxes([[0, 0, 2, 2], [18, 18, 20, 20]], format="XYXY", canvas_size=(20, 20))
+    targets = {"boxes": outside, "labels": torch.tensor([1, 2]), "masks": tv_tensors.Mask(torch.zeros(2, 20, 20))}
+    crop = v2.RandomCrop(8)  # never holds both corners
+    kept = crop(torch.rand(3, 20, 20), targets)[1]["boxes"]
+    assert len(kept) == 2 and ((kept[:, 2:] - kept[:, :2]).min(1).values == 0).any()
+    detector = GeneralizedRCNN(torch.nn.Identity(), None, None, transform=lambda images, boxes: (images, boxes))
+    refused = lambda: detector([torch.rand(3, 8, 8)], [{"boxes": kept}])
+    raises(AssertionError, refused, "All bounding boxes should have positive height and width")
+    cleaned = v2.Compose([crop, v2.SanitizeBoundingBoxes()])(torch.rand(3, 20, 20), targets)[1]
+    assert len(cleaned["boxes"]) == len(cleaned["labels"]) == len(cleaned["masks"]) < 2
 
 
 @pitfall("The label is no longer true")

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -252,6 +252,20 @@ def digits_network(x, y, rate, clip=math.inf, activation=None):
     return loss.item(), int((net[:2](x) == 0).all(dim=0).sum())
 
 
+def opened_by_layer(x, y, clip):
+    """For each of two hidden layers, whether a unit shut on all of x at the start is open after 200 clipped steps."""
+    net = nn.Sequential(nn.Linear(x.shape[1], 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.SGD(net.parameters(), 0.5)
+    shut = lambda: [(net[:end](x) == 0).all(dim=0) for end in (2, 4)]
+    start = shut()
+    for _ in range(200):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), clip)
+        optimizer.step()
+    return [bool((before & ~after).any()) for before, after in zip(start, shut())]
+
+
 def open_after_an_outlier(slope, clip=math.inf, rate=0.05):
     """Whether the unit of the worked example is open on ordinary samples, one outlier and many rounds later."""
     w, b = torch.tensor(1.0, requires_grad=True), torch.tensor(0.0, requires_grad=True)
@@ -301,6 +315,8 @@ def check_counting_dead_units():
     assert digits_network(raw, y, 0.0)[1] > 5 and digits_network(raw, y, 0.5)[1] > 28
     for rate, clip in ((0.001, math.inf), (0.5, 0.1)):
         assert digits_network(raw, y, rate, clip)[1] > 5
+    cells, tumours = (torch.as_tensor(a) for a in load_breast_cancer(return_X_y=True))
+    assert opened_by_layer(cells.float(), tumours, 0.1) == [False, True]
     loss, dead = digits_network(standardized(raw), y, 0.5)
     assert loss < 0.1 and dead < 3
     assert digits_network(standardized(torch.cat([standardized(raw), outlier]))[:-1], y, 0.5)[0] > 0.3

@@ -75,7 +75,7 @@ async function pythonWithOperators(): Promise<string> {
 
 /** One check for the form of all Python files and one for their names, counted as the tools count. */
 async function formatted(ruff: (...args: readonly string[]) => Promise<Result>): Promise<Result> {
-  const failed = [await ruff('format', '--check', '--quiet'), await ruff('check', '--quiet')].filter(
+  const failed = [await ruff('format', '--check'), await ruff('check', '--quiet')].filter(
     ({ code }) => code !== 0,
   ).length;
   const output = `${2 - failed} passed, ${failed} failed`;
@@ -103,8 +103,10 @@ async function main(mode: string | undefined, args: readonly string[]): Promise<
       return (await tool('read_facts.py')).code || (await callFacts()).code || (await calculatorFacts()).code;
     case 'figures':
       return (await tool('draw_figures.py', ...args)).code;
-    case 'format':
-      return (await ruff('check', '--quiet', '--fix')).code || (await ruff('format', '--quiet')).code;
+    case 'format': {
+      const names = await ruff('check', '--quiet', '--fix');
+      return (await ruff('format', '--quiet')).code || names.code;
+    }
     case 'check': {
       const results = [await tool('check_notes.py', ...args)];
       if (args.length === 0) {

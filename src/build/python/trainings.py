@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable
 
 import torch
+from torch.nn import functional as F
 
 
 def handwritten_digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,6 +25,22 @@ def descend(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor], 
         value.backward()
         optimizer.step()
     return value
+
+
+def minibatch_losses(
+    net: torch.nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, size: int, steps: int
+) -> list[float]:
+    """Cross-entropy before each of `steps` steps, each on a batch of `size` samples drawn at random from x (N, …) and classes y (N,)."""
+    losses = []
+
+    def loss() -> torch.Tensor:
+        batch = torch.randint(0, len(y), (size,))
+        value = F.cross_entropy(net(x[batch]), y[batch])
+        losses.append(value.item())
+        return value
+
+    descend(optimizer, loss, steps)
+    return losses
 
 
 def weights_after_a_step(

@@ -4,10 +4,9 @@ import math
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from note_checks import check, formula, holds, pitfall, raises, sourced, stated
-from trainings import descend, handwritten_digits
+from trainings import descend, handwritten_digits, minibatch_losses
 
 FANS = r"n_\text{in} = s_1 \prod_j k_j, \qquad n_\text{out} = s_0 \prod_j k_j"
 VARIANCES = r"""
@@ -178,14 +177,7 @@ def check_twenty_layers_on_digits():
         if name.startswith("Kaiming"):
             for layer in model[:-1]:
                 nn.init.kaiming_normal_(layer.linear.weight, nonlinearity="relu")
-        optimizer = kind(model.parameters(), rate)
-        for _ in range(steps):
-            batch = torch.randint(0, len(pixels), (128,))
-            loss = F.cross_entropy(model(pixels[batch]), classes[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        losses[name] = loss.item()
+        losses[name] = minibatch_losses(model, kind(model.parameters(), rate), pixels, classes, 128, steps)[-1]
     assert not losses.pop("Kaiming, SGD") < 1.8 and not losses.pop("both, SGD at 0.3") < 1.8
     assert losses.pop("default") > 2.2 and losses.pop("norm alone") > 1.9, losses
     assert not losses.pop("residual alone, SGD") < 2 and max(losses.values()) < 1.5, losses

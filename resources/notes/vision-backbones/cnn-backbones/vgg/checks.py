@@ -4,13 +4,12 @@ import math
 import torch
 import torchvision
 from torch import nn
-from torch.nn import functional as F
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import make_layers
 
 from counting import multiply_adds
 from note_checks import formula, holds, pitfall, raises, sourced, stated
-from trainings import handwritten_digits
+from trainings import handwritten_digits, minibatch_losses
 
 STACK = r"r = 2n + 1, \qquad 9nC^2 \le (2n + 1)^2 C^2"
 CONV = r"P_{\mathrm{conv}} = \sum_{l=1}^{13} (9\,C_{l-1} + 1)\,C_l"
@@ -167,15 +166,8 @@ def loss_on_digits(batch_norm, steps=80):
     features[0] = nn.Conv2d(1, 16, 3, padding=1)
     dense = (nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
     net = nn.Sequential(features, nn.Flatten(), *dense)
-    optimizer, losses = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9), []
-    for _ in range(steps):
-        batch = torch.randint(0, len(y), (48,))
-        loss = F.cross_entropy(net(x[batch]), y[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return sum(losses[-8:]) / 8
+    optimizer = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9)
+    return sum(minibatch_losses(net, optimizer, x, y, 48, steps)[-8:]) / 8
 
 
 @pitfall("Training from scratch stays at the loss of guessing")

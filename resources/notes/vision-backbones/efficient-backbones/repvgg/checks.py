@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
-from trainings import handwritten_digits
+from trainings import handwritten_digits, minibatch_losses
 
 BLOCK = r"y = \mathrm{ReLU}\left( \mathrm{BN}_3(W_3 * x) + \mathrm{BN}_1(W_1 * x) + \mathrm{BN}_0(x) \right)"
 FOLDED = r"""
@@ -138,15 +138,8 @@ def check_fine_tuning_on_digits():
     x, early = pixels.view(-1, 1, 8, 8), y < 5
 
     def mean_loss(net, x, y, rate, steps):
-        optimizer, losses = torch.optim.SGD(net.parameters(), rate, momentum=0.9), []
-        for _ in range(steps):
-            batch = torch.randint(0, len(y), (32,))
-            loss = F.cross_entropy(net(x[batch]), y[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        return sum(losses[-10:]) / 10
+        optimizer = torch.optim.SGD(net.parameters(), rate, momentum=0.9)
+        return sum(minibatch_losses(net, optimizer, x, y, 32, steps)[-10:]) / 10
 
     first, second = (nn.Sequential(Branches(12), Branches(12)) for _ in range(2))
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10))

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import svd_flip
 from torch import nn
 
-from note_checks import check, formula, holds, pitfall, sourced, stated
+from note_checks import check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend
 
 EIGEN = r"""
@@ -197,6 +197,7 @@ def check_labels_are_ignored():
     plain, shrunk = (LinearDiscriminantAnalysis(**o).fit(*few) for o in ({}, {"solver": "eigen", "shrinkage": "auto"}))
     assert plain.score(*few) == 1 and plain.score(*many) < 0.7
     assert shrunk.score(*many) > 0.78 and shrunk.transform(few[0]).shape == (60, 1)
+    raises(ValueError, lambda: LinearDiscriminantAnalysis(n_components=2).fit(*few), "n_classes - 1")
 
 
 @holds("Are components independent?")
@@ -269,6 +270,12 @@ def check_what_unrolls_an_arc_and_what_separates_rings():
         score(KernelPCA(2, kernel="rbf").fit_transform(X)) < 0.7
         and score(KernelPCA(2, kernel="rbf", gamma=5).fit_transform(X)) == 1
     )
+    for seed in range(3):  # a wider inner ring: two components do not part it, three do
+        X, y = make_circles(300, noise=0.05, factor=0.4, random_state=seed)
+        tuned = lambda k: max(
+            score(KernelPCA(k, kernel="rbf", gamma=gamma).fit_transform(X)) for gamma in (1, 5, 10, 15, 20)
+        )
+        assert tuned(2) < 0.9 < 0.99 < tuned(3)
     X, y = make_moons(300, noise=0.05, random_state=0)
     assert score(PCA(2).fit_transform(X)) < 0.92 and score(KernelPCA(2, kernel="rbf", gamma=15).fit_transform(X)) > 0.97
 

@@ -5,7 +5,14 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, make_circles
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    make_circles,
+    make_classification,
+)
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Perceptron
@@ -265,6 +272,21 @@ def check_balanced_weights_shift_probabilities():
     rows, correction = np.r_[positive, negative[: len(positive)]], math.log(len(positive) / len(negative))
     few = LogisticRegression().fit(X[rows], y[rows])
     assert sigmoid(few.decision_function(X[2000:]) + correction).mean() > 2 * y[2000:].mean()
+
+
+@pitfall("Probabilities are off for rare classes")
+def check_three_classes_need_the_log_of_the_share():
+    for seed in range(3):
+        X, y = make_classification(
+            6000, 6, n_informative=4, n_classes=3, weights=[0.9, 0.07, 0.03], flip_y=0, random_state=seed
+        )
+        share = np.bincount(y) / len(y)
+        model = LogisticRegression(class_weight="balanced").fit(X, y)
+        assert model.predict_proba(X).mean(0)[1:].min() > 3 * share[1:].min()
+        shifted = lambda by: np.exp(model.predict_log_proba(X) + by)
+        mean = lambda by: (shifted(by) / shifted(by).sum(1, keepdims=True)).mean(0)
+        assert np.abs(mean(np.log(share)) / share - 1).max() < 0.45, mean(np.log(share)) / share
+        assert (mean(np.log(share / (1 - share))) / share)[1:].max() < 0.5
 
 
 @check

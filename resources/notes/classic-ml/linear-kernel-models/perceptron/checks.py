@@ -4,8 +4,10 @@ import warnings
 import numpy as np
 import torch
 from scipy.sparse import csr_array
+from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from note_checks import by_definition, check, formula, holds, pitfall, quietly, sourced, stated
@@ -207,6 +209,13 @@ def check_default_tolerance_may_stop_before_separation():
         early += Perceptron(random_state=0).fit(X, y).score(X, y) < 1
         assert Perceptron(random_state=0, tol=None, max_iter=3000).fit(X, y).score(X, y) == 1
     assert early > 0
+    X, y = load_wine(return_X_y=True)
+    for seed in range(3):  # separable, yet on the raw columns 1,000 passes are far from enough
+        raw, scaled = (
+            quietly(lambda: Perceptron(random_state=seed, tol=None, max_iter=1000).fit(Z, y).score(Z, y))
+            for Z in (X, StandardScaler().fit_transform(X))
+        )
+        assert raw < 0.95 and scaled == 1, (raw, scaled)
 
 
 @pitfall("Training does not converge")

@@ -143,6 +143,17 @@ def check_conditioning():
         centres = KMeans(m, n_init=2).fit(np.random.rand(400, d)).cluster_centers_
         distance = np.sort(np.linalg.norm(centres[:, None] - centres, axis=-1), 1)[:, 1].mean()
         assert np.linalg.cond(units(centres, centres, distance)) < 3e3
+    for seed in range(
+        3
+    ):  # scattered points, all of them centres: at their distance the weights are small, but holes open
+        rng = np.random.default_rng(seed)
+        scattered, new = rng.uniform(0, 6, (100, 2)), rng.uniform(0.3, 5.7, (300, 2))
+        near = np.sort(np.linalg.norm(scattered[:, None] - scattered, axis=-1), 1)[:, 1].mean()
+        off, weights = {}, {}
+        for s in (2 * near, near):
+            w = np.linalg.solve(units(scattered, scattered, s), np.sin(scattered).sum(1))
+            off[s], weights[s] = abs(units(new, scattered, s) @ w - np.sin(new).sum(1)).mean(), abs(w).max()
+        assert off[near] > 3 * off[2 * near] and weights[near] < weights[2 * near]
     missed = lambda s, alpha: alpha * largest(s, alpha)  # what the fit lacks at the training points
     assert missed(3.0, 1e-3) > 0.3 > 0.01 > missed(0.05, 1e-3)
     assert missed(3.0, 1e-7) < 0.25 and largest(3.0) > 100 * largest(3.0, alpha=1e-7)

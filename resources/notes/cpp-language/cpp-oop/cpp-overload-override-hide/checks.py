@@ -77,6 +77,7 @@ struct D : B { private: int body(int n) const override { return 10 + n; } };
 """
     use = '\nint main() { D d; const B& b = d; std::printf("%d %d", b.h(), d.h()); }'
     assert [compiled(f"#include <cstdio>\n{code}{use}")[1] for code in (broken, cured)] == ["11 12", "11 11"]
+    assert "cannot be overloaded" in compiled(cured.replace("body", "h"))[0]  # the same name
 
 
 @pitfall('"Redefinition" is used for different things')

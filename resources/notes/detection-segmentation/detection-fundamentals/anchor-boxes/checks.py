@@ -243,7 +243,7 @@ def check_first_centre_and_ssd():
     assert abs(float(wide[2] / wide[3]) - 2) < 1e-4  # ratio 2 is width / height there
 
 
-@pitfall("Small objects get next to no positive anchors")
+@pitfall("Small objects fit no anchor")
 def check_small_object():
     anchor, tiny = torch.tensor([[0.0, 0.0, 32.0, 32.0]]), torch.tensor([[12.0, 12.0, 20.0, 20.0]])
     iou = box_iou(tiny, anchor)
@@ -251,13 +251,29 @@ def check_small_object():
     assert Matcher(0.7, 0.3, allow_low_quality_matches=False)(iou).tolist() == [-1]
     assert Matcher(0.7, 0.3, allow_low_quality_matches=True)(iou).tolist() == [0]
 
-    def positives(anchor_side, stride, scale=1):
-        """The share of small objects with an anchor above 0.7, wherever they lie in a picture."""
+    def best(anchor_side, stride, scale=1, objects=200):
+        """The largest IoU of small objects with an anchor, wherever they lie in a picture."""
         side = 128 * scale
         generator = AnchorGenerator(((anchor_side,),), ((1.0,),))
         anchors = generator(images(side, side), [torch.zeros(1, 1, side // stride, side // stride)])[0]
-        corner = 40 + torch.rand(200, 2) * 40
-        return (box_iou(scale * torch.cat([corner, corner + 8], 1), anchors).max(1).values > 0.7).float().mean()
+        corner = 40 + torch.rand(objects, 2) * 40
+        return box_iou(scale * torch.cat([corner, corner + 8], 1), anchors).max(1).values
+
+    def positives(*setting):
+        return (best(*setting) > 0.7).float().mean()
+
+    assert abs(best(8, 4, 1, 20000).mean() - 0.63) < 0.006 and abs(best(8, 8, 1, 20000).mean() - 0.41) < 0.006
+    generator = AnchorGenerator(((32,),), ((0.5, 1.0, 2.0),))
+    default = generator(images(128, 128), [torch.zeros(1, 1, 32, 32)])[0]
+    overlap = box_iou(torch.tensor([[51.3, 60.2, 59.3, 68.2]]), default)
+    ties = overlap == overlap.max()
+    assert ties.sum() > 20  # torchvision keeps every anchor that ties
+    for low, high in ((0.3, 0.7), (0.4, 0.5)):
+        assert torch.equal(Matcher(high, low, allow_low_quality_matches=True)(overlap) == 0, ties[0])
+    for make in (fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn):
+        with torch.device("meta"):
+            model = make(weights=None, weights_backbone=None)
+        assert getattr(model, "rpn", model).proposal_matcher.allow_low_quality_matches
 
     sizes = torch.tensor([[8.0, 8.0], [60.0, 60.0]]).repeat(50, 1) * (1 + 0.1 * torch.randn(100, 1))
     centres = torch.tensor([[16.0, 16.0], [32.0, 32.0]])

@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 import torchvision
 from PIL import Image as Picture
-from torchvision.datasets import VOCDetection, wrap_dataset_for_transforms_v2
+from torchvision.datasets import CocoDetection, VOCDetection, wrap_dataset_for_transforms_v2
 from torchvision.models.detection import (
     FasterRCNN_ResNet50_FPN_Weights,
     RetinaNet_ResNet50_FPN_Weights,
@@ -152,6 +152,20 @@ def check_argument_of_a_data_set():
             image, target = data[0]
             assert (within(image, target["boxes"][0]) > 200) == found
 
+    class Tiny(CocoDetection):
+        def __init__(self, ids):
+            self.ids, self.transforms, self.transform, self.target_transform = ids, None, None, None
+
+        def _load_image(self, number):
+            return Picture.new("RGB", (64, 48))
+
+        def _load_target(self, number):
+            return [{"bbox": [8, 8, 16, 16], "category_id": 3, "image_id": number, "id": 1}][: number % 2]
+
+    assert list(wrap_dataset_for_transforms_v2(Tiny([2]))[0][1]) == ["image_id"]
+    kept = wrap_dataset_for_transforms_v2(Tiny([i for i in range(4) if Tiny([i])[0][1]]))
+    assert [kept[i][1]["boxes"].tolist() for i in range(len(kept))] == 2 * [[[8, 8, 24, 24]]]
+
 
 @pitfall("Errors after cropping")
 def check_cropping():
@@ -171,6 +185,12 @@ def check_cropping():
         image, {"boxes": cut, "labels": torch.tensor([3]), "area": torch.ones(1), "iscrowd": torch.zeros(1)}
     )[1]
     assert len(more["labels"]) == 0 and len(more["area"]) == len(more["iscrowd"]) == 1
+    crop, clean, bare = v2.RandomCrop(10), v2.SanitizeBoundingBoxes(), v2.ToPureTensor()
+    corner = {"boxes": wrapped, "labels": torch.tensor([3])}
+    for _ in range(20):
+        left = v2.Compose([crop, v2.Resize(20), clean, bare])(image, dict(corner))[1]
+        assert len(left["boxes"]) == len(left["labels"]) and (left["boxes"][:, 2:] > left["boxes"][:, :2]).all()
+    raises(ValueError, lambda: v2.Compose([crop, bare, clean])(image, dict(corner)), "No bounding boxes")
 
 
 @pitfall("Off by one against old tools")

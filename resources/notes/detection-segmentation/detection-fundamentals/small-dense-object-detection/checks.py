@@ -182,7 +182,15 @@ def check_merging():
         assert whole(found(left, 100, 128, True, True), left, 100) == [True]
         assert whole(found(left, 100, 128, True, True, cut=2, near=4), left, 100) == [True]
     assert [len(found(440, 100, 128, True, True, cut=2, near=near)) for near in (0, 4)] == [2, 1]
+    for more in (5, 8):  # pixels of overlap beyond the object: boxes closer than half of them to a border may go
+        size, near = 128 - more, (more - 1) // 2  # closer than half: at most `near` whole pixels
+        for left in range(380, 660, 2):
+            assert whole(found(left, size, 128, True, True, cut=2, near=near), left, size) == [True]
+        assert not all(len(found(left, size, 128, True, True, near=more)) for left in range(500, 530))  # all of them
     assert len(found(500, 300, 128, False, True)) == 0  # longer than the overlap
+    part, complete = [530.0, 0.0, 620.0, 100.0], [530.0, 0.0, 640.0, 100.0]  # NMS first: the part, if scored higher,
+    assert kept(torch.tensor([part, complete]), [0.9, 0.8], 0.5) == [0]  # takes the whole with it, then is dropped
+    assert kept(torch.tensor([complete]), [0.8], 0.5) == [0]
 
 
 @holds("Defaults", "How large should the overlap of tiles be?")

@@ -228,15 +228,18 @@ def check_small_batches():
     descend(optimizer, lambda: cross_entropy(network(x[old]), y[old]), 60)
     start = {name: value.clone() for name, value in network.state_dict().items()}
 
-    def tuned(rate, frozen, accumulate=1):
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+
+    def tuned(rate, frozen, accumulate=1, again=True, fixed=True):
         network.load_state_dict(start)
-        network.train()
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d) and frozen:
-                module.eval()
-                module.requires_grad_(False)
+        for layer in layers:
+            layer.requires_grad_(not (frozen and fixed))
         optimizer = torch.optim.SGD(network.parameters(), rate)
         for step in range(200):
+            if step % 100 == 0:  # an epoch begins
+                network.train()
+                for layer in layers if frozen and (again or step == 0) else []:
+                    layer.eval()
             loss = cross_entropy(network(x[new][2 * step : 2 * step + 2]), y[new][2 * step : 2 * step + 2]) / accumulate
             loss.backward()
             if (step + 1) % accumulate == 0:
@@ -248,6 +251,10 @@ def check_small_batches():
 
     assert tuned(0.5, frozen=False) < 0.5 and tuned(0.5, frozen=False, accumulate=16) < 0.7
     assert tuned(0.002, frozen=True) > 0.93 and tuned(0.01, frozen=True, accumulate=16) > 0.93
+    assert tuned(0.002, frozen=True, fixed=False) > 0.93  # eval() alone
+    before = {name: value for name, value in start.items() if "running" in name}
+    same = lambda: all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
+    assert same() and tuned(0.002, frozen=True, again=False) and not same()  # the next train() undoes eval()
     layer = nn.BatchNorm1d(64)
     seen = [layer(x[2 * i : 2 * i + 2])[0].detach() for i in range(16)]
     assert torch.allclose(seen[3], nn.BatchNorm1d(64)(x[6:8])[0])  # calls before it, accumulated or not, change nothing

@@ -287,3 +287,8 @@ def check_squeezed_objects():
         padded.shape[-2:] == (400, 400)
         and abs(shape(ssd, padded.as_subclass(torch.Tensor), moved.as_subclass(torch.Tensor)) - 1) < 1e-4
     )
+    for size, pad in (((100, 400), [0, 0, 0, 300]), ((400, 100), [0, 0, 300, 0])):
+        other = BoundingBoxes([[30.0, 40.0, 50.0, 60.0]], format="XYXY", canvas_size=size)
+        padded, same = v2.Pad(pad)(Image(torch.rand(3, *size)), other)
+        assert padded.shape[-2:] == (400, 400) and torch.equal(same, other)
+        assert abs(shape(ssd, padded.as_subclass(torch.Tensor), same.as_subclass(torch.Tensor)) - 1) < 1e-4

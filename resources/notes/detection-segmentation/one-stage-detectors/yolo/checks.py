@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes, Image
 
-from note_checks import by_definition, formula, holds, pitfall, sourced, stated, subject
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated, subject
 from trainings import descend
 
 V3_PAPER = "YOLOv3, arXiv 1804.02767, section 2; yolov3.cfg"
@@ -224,6 +224,10 @@ def check_two_labels():
     assert trained(lambda z: -(target * z.log_softmax(0)).sum()).softmax(0).sort().values[-2] <= 0.5
     found = trained(lambda z: F.binary_cross_entropy_with_logits(z, target)).sigmoid()
     assert (found[:2] > 0.95).all() and found[2] < 0.05
+    logits, classes = torch.randn(8, 3), torch.randint(0, 3, (8,))
+    for wrong in (classes, F.one_hot(classes, 3)):  # class numbers as for softmax, integers
+        raises((ValueError, RuntimeError), lambda: F.binary_cross_entropy_with_logits(logits, wrong))
+    assert F.binary_cross_entropy_with_logits(logits, F.one_hot(classes, 3).float()).isfinite()
 
 
 @pitfall('"Darknet-53 pools between stages"')

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, l1_loss
 from torchvision.models import resnet50
 from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
 
-from note_checks import check, figure_of, formula, holds, pitfall, sourced, stated
+from note_checks import check, figure_of, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend
 
 MATCHING = r"""
@@ -226,6 +226,13 @@ def check_matching_settles_late_and_trained_weights_help():
     trained, early, changed = small_detector(100)
     assert np.mean(changed[:15]) > 3 * np.mean(changed[-15:]) and np.mean(changed[:15]) > 0.03
     assert small_detector(25)[1] > 1.5 * small_detector(25, trained)[1]
+    names = ("body", "class_embed")
+    other, own = (nn.ModuleDict({n: nn.Linear(8, 8 if n == "body" else k + 1) for n in names}) for k in (91, 4))
+    for strict in (True, False):
+        raises(RuntimeError, lambda: own.load_state_dict(other.state_dict(), strict=strict), "size mismatch")
+    rest = {name: value for name, value in other.state_dict().items() if not name.startswith("class_embed")}
+    own.load_state_dict(rest, strict=False)
+    assert torch.equal(own["body"].weight, other["body"].weight)
 
 
 @pitfall("Boxes are nonsense")

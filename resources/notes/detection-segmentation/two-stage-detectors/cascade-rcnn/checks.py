@@ -7,7 +7,7 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import box_iou, clip_boxes_to_image
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend
 
 CHAIN = r"b^{t} = \mathrm{decode}\big( h_t(x, b^{t-1}),\, b^{t-1} \big), \qquad t = 1, 2, 3"
@@ -147,6 +147,11 @@ def check_one_box_per_proposal():
     each_class = FastRCNNPredictor(1024, 91)(features)[1]
     agnostic = torch.nn.Linear(1024, 4)(features)
     assert coder.decode(each_class, boxes).shape == (5, 91, 4) and coder.decode(agnostic, boxes).shape == (5, 1, 4)
+    logits, labels, target = torch.randn(5, 91), torch.tensor([0, 7, 90, 0, 3]), torch.randn(5, 4)
+    raises(IndexError, lambda: fastrcnn_loss(logits, agnostic, [labels], [target]))
+    box_loss = fastrcnn_loss(logits, agnostic.repeat(1, logits.shape[1]), [labels], [target])[1]
+    wanted = torch.nn.functional.smooth_l1_loss(agnostic[labels > 0], target[labels > 0], beta=1 / 9, reduction="sum")
+    assert torch.allclose(box_loss, wanted / 5)
 
 
 @pitfall("The box loss of later stages shrinks")

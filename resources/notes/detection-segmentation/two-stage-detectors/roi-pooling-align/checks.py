@@ -17,7 +17,7 @@ a + \left\lfloor \frac{j\, m}{P} \right\rfloor \le q < a + \left\lceil \frac{(j 
 """
 POINTS = r"x_{jk} = s\, x_1 - \delta + \left( j + \frac{k + \frac12}{n} \right) \frac{s\,(x_2 - x_1)}{P}"
 MEAN = r"""
-y_{ij} = \frac{1}{n^2} \sum_{k, l} \sum_{p, q} F_{pq}\, \max(0,\, 1 - |y_{ik} - p|)\, \max(0,\, 1 - |x_{jl} - q|)
+\mathrm{out}_{ij} = \frac{1}{n^2} \sum_{k, l} \sum_{p, q} F_{pq}\, \max(0,\, 1 - |y_{ik} - p|)\, \max(0,\, 1 - |x_{jl} - q|)
 """
 
 by_definition("Same in train and eval?", "Cost", "RoI pooling", "RoI Align", 'Why is "RoI wraping" in some notes?')
@@ -186,6 +186,8 @@ def check_number_of_the_image_comes_first():
     )  # height 0 - 5, raised to 1
     right = library_align(F, [torch.tensor([[1.0, 2.0, 5.0, 6.0]]), torch.zeros(0, 4)], 1)
     assert right.item() == 10.0
+    box = torch.tensor([[1.0, 2.0, 5.0, 6.0]])  # of image 1: alone in the list it reads image 0, without an error
+    assert library_align(F, [box], 1).item() == 10.0 != library_align(F, [torch.zeros(0, 4), box], 1).item()
 
 
 @pitfall("A box loss through RoI Align does not move the boxes")

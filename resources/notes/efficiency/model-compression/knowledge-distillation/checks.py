@@ -153,6 +153,9 @@ def check_teacher_in_training_mode():
         with torch.no_grad():
             steady = (teacher(x)[:8] - teacher(x[:8])).abs().max()
             assert not teacher(x).requires_grad
+        holder = nn.ModuleList([teacher])
+        holder.train()
+        assert teacher.training and layer.training  # hence eval() again
         assert jumping > 0.05 and steady < 1e-5
         if isinstance(layer, nn.BatchNorm1d):
             assert layer.num_batches_tracked == 4

@@ -328,6 +328,8 @@ def check_gradients_of_losses_on_probabilities_and_on_logits():
         )
     loss.backward()
     assert torch.isfinite(z.grad).all() and z.grad != 0
+    logits = torch.randn(1000)
+    assert torch.equal(logits > 0, logits.sigmoid() > 0.5) and not torch.equal(logits > 0.5, logits.sigmoid() > 0.5)
 
 
 @pitfall('"must have the same dtype" after the block')

@@ -107,6 +107,14 @@ def check_leak():
     fitted = quietly(lambda: make_pipeline(encoder(), LogisticRegression(C=100)).fit(table, y))
     assert wrong.score(leaky.transform(table), y) > 0.85 and wrong.score(leaky.transform(new), used) < 0.75
     assert fitted.score(new, used) > 0.75
+    gaps = np.zeros(2)
+    for seed in range(6):  # noise: the pipeline's own score on the training rows stays too good
+        again = np.random.default_rng(seed)
+        tables, labels = again.integers(0, 300, (2, 600, 1)).astype(str), again.integers(0, 2, (2, 600))
+        model = make_pipeline(TargetEncoder(random_state=0), LogisticRegression(C=100))
+        quietly(lambda: model.fit(tables[0], labels[0]))
+        gaps += [abs(model.score(table, label) - 0.5) for table, label in zip(tables, labels)]
+    assert gaps[0] > 0.48 > 0.3 > gaps[1], gaps
 
 
 @pitfall("\"Found unknown categories ['c'] in column 0 during transform\"")

@@ -215,6 +215,7 @@ def check_to_tensor():
     assert (
         torch.allclose(both(image), tensor) and v2.ToDtype(torch.float32, scale=True)(image) is image
     )  # alone it leaves an array as it is
+    assert both(image.astype(np.float32)).max() == image.max() == both(image.astype(np.float64)).max()
 
 
 def coloured_images(count):

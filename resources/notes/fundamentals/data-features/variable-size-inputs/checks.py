@@ -138,7 +138,7 @@ def check_flattening():
 
 @pitfall('"stack expects each tensor to be equal size"')
 def check_collation():
-    from torchvision.transforms import CenterCrop, Resize
+    from torchvision.transforms import CenterCrop, RandomCrop, Resize
 
     images = [torch.randn(3, 6, 8), torch.randn(3, 9, 5)]
     loaded = lambda data, **how: next(iter(torch.utils.data.DataLoader(data, batch_size=2, **how)))
@@ -148,7 +148,8 @@ def check_collation():
         lambda: loaded([Resize(6)(image) for image in images]),
         "stack expects each tensor to be equal size",
     )
-    for same in (Resize((6, 6)), CenterCrop(5)):
+    raises(ValueError, lambda: RandomCrop(7)(images[0]), "larger than input image size")
+    for same in (Resize((6, 6)), CenterCrop(5), RandomCrop(7, pad_if_needed=True)):
         assert len(loaded([same(image) for image in images])) == 2
 
     def padded(rows):
@@ -204,6 +205,13 @@ def check_padding_and_masks():
         wanted, padded = pool(h), pool(layers[0](nn.functional.pad(odd, (0, 9))) * shown)
         gap = (padded[..., : wanted.shape[-1]] - wanted).abs().max()
         assert gap < 1e-5 if fine else gap > 0.1
+    for normal, fine in (
+        (nn.BatchNorm2d(4).eval(), True),
+        (nn.BatchNorm2d(4), False),
+        (nn.GroupNorm(2, 4).eval(), False),
+    ):
+        first, whole = layers[0](x), layers[0](wide * mask) * mask
+        assert ((normal(whole)[..., :8] - normal(first)).abs().max() < 1e-5) == fine
     attention, words = nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.randn(1, 5, 8)
     longer, hidden = nn.functional.pad(words, (0, 0, 0, 3)), torch.arange(8)[None] >= 5
     result = lambda t, **how: attention(t, t, t, need_weights=False, **how)[0][:, :5]

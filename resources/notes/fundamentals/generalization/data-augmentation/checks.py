@@ -219,6 +219,8 @@ def check_split_and_validation_pipeline():
     assert nearest.fit(copies[order[:600]], labels[order[:600]]).score(copies[order[600:]], labels[order[600:]]) > 0.9
     kept = np.tile(np.arange(200) < 150, 4)
     assert nearest.fit(copies[kept], labels[kept]).score(photos[150:], coins[150:]) < 0.7
+    train, valid = torch.utils.data.random_split(Draws(), [3, 1])
+    assert train.dataset is valid.dataset
     image, shared = torch.rand(3, 40, 40), transforms.RandomResizedCrop(16, antialias=True)
     fixed = transforms.Compose([transforms.Resize(20, antialias=True), transforms.CenterCrop(16)])
     assert not torch.equal(shared(image), shared(image)) and torch.equal(fixed(image), fixed(image))
@@ -259,6 +261,11 @@ class StoredTorchDraws(Draws):
 
 
 def own_generator(worker):
+    data = torch.utils.data.get_worker_info().dataset
+    getattr(data, "dataset", data).rng = np.random.default_rng(torch.initial_seed())
+
+
+def generator_of_the_subset_only(worker):
     torch.utils.data.get_worker_info().dataset.rng = np.random.default_rng(torch.initial_seed())
 
 
@@ -267,10 +274,15 @@ def check_seeds_of_workers():
     loaded = lambda data, **how: list(
         torch.utils.data.DataLoader(data, batch_size=2, num_workers=2, multiprocessing_context="fork", **how)
     )
-    for data in (Draws(), StoredTorchDraws()):
-        (global_a, stored_a), (global_b, stored_b) = loaded(data)
+    subset = torch.utils.data.Subset(Draws(), range(4))
+    for data, how in (
+        (Draws(), {}),
+        (StoredTorchDraws(), {}),
+        (subset, dict(worker_init_fn=generator_of_the_subset_only)),
+    ):
+        (global_a, stored_a), (global_b, stored_b) = loaded(data, **how)
         assert not torch.equal(global_a, global_b) and torch.equal(stored_a, stored_b)
-    for data, how in ((TorchDraws(), {}), (Draws(), dict(worker_init_fn=own_generator))):
+    for data, how in ((TorchDraws(), {}), *((data, dict(worker_init_fn=own_generator)) for data in (Draws(), subset))):
         first, second = loaded(data, **how), loaded(data, **how)
         (_, stored_a), (_, stored_b) = first
         assert not torch.equal(stored_a, stored_b) and not torch.equal(first[0][1], second[0][1])  # nor the next epoch

@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils import shuffle
 from torch import nn
 from torch.nn import functional as F
 
@@ -165,6 +166,10 @@ def check_learning_curve():
     assert ends[5][1][1] < 0.35 * validation[1] and ends[5][1][1] < 1.35 * 0.2**2  # the larger model leaves the noise
     assert train[1] > 2 * 0.2**2 and validation[1] < 1.1 * train[1] and validation[1] > 0.8 * validation[0]
     assert other[1] < 0.7 * other[0] and other[1] < 1.3 * 0.2**2
+    order = np.argsort(x[:, 0])  # sorted rows: each fold asks for a stretch that was never seen
+    tree = DecisionTreeRegressor(max_depth=5)
+    ends = [learning_curve(tree, *rows)[2].mean(1)[-1] for rows in ((x[order], y[order]), shuffle(x[order], y[order]))]
+    assert ends[0] < 0 and ends[1] > 0.8, ends
 
 
 @pitfall('"Batch normalization solves overfitting"')

@@ -137,6 +137,11 @@ def check_existence_is_not_learning():
         h = 2 * np.maximum(h, 0) - 4 * np.maximum(h - 0.5, 0)
     slopes = np.sign(np.diff(h))
     assert 1 + (slopes[1:] != slopes[:-1]).sum() == 64
+    x = np.linspace(0, 1, 101)  # a lower bound: the tent has one kink, yet one unit is flat on one side of it
+    tent = 2 * np.minimum(x, 1 - x)
+    for units, exact in (((x - 0.5,), False), ((0.5 - x,), False), ((x, x - 0.5), True)):
+        A = np.stack([*(np.maximum(unit, 0) for unit in units), np.ones_like(x)], 1)
+        assert np.allclose(A @ np.linalg.lstsq(A, tent, rcond=None)[0], tent) == exact
 
 
 @pitfall("Gradients grow over the first steps, then the loss swings")

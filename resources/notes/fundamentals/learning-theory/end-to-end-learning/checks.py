@@ -181,6 +181,21 @@ def check_better_stage_needs_a_refitted_successor():
 
 
 @check
+def check_embedding_after_argmax():
+    first, embedding, head = nn.Linear(5, 7), nn.Embedding(7, 8), nn.Linear(8, 1)
+    h = first(torch.randn(4, 5))
+    soft = h.softmax(-1)
+    hard = F.one_hot(soft.argmax(-1), soft.shape[-1])
+    raises(RuntimeError, lambda: embedding(soft), "Long, Int")
+    through = straight_through(hard, soft)
+    assert torch.allclose(through @ embedding.weight, embedding(h.argmax(-1)), atol=1e-5)
+    for values in (soft, through):
+        (slope,) = torch.autograd.grad(head(values @ embedding.weight).sum(), first.weight, retain_graph=True)
+        assert (slope != 0).any()
+    raises(RuntimeError, lambda: np.log(soft), "requires grad")
+
+
+@check
 def check_straight_through():
     logits, weights = torch.randn(4, 3, requires_grad=True), torch.arange(3.0)
     soft = logits.softmax(1)

@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import learning_curve, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
+from sklearn.utils import shuffle
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
@@ -104,6 +105,10 @@ def check_learning_curves():
     }
     assert gain["slightly"][0] > 0.02 and gain["slightly"][1] < -0.02
     assert gain["right"][1] > -0.01 and (gain["wrong"] < -0.1).all(), gain
+    X, y = load_iris(return_X_y=True)  # sorted by class: the first rows of each fold are all setosa
+    for rows, works in (((X, y), False), (shuffle(X, y), True)):
+        score = learning_curve(GaussianNB(), *rows, train_sizes=[30, 120])[2].mean(1)
+        assert (score[0] > 0.8) == works and score[1] > 0.9
 
 
 @pitfall('"Only generative models need i.i.d. data"')

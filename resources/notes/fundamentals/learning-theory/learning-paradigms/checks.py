@@ -7,7 +7,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from torch.nn import functional as F
 
@@ -111,6 +111,10 @@ def check_unlabelled_marker():
             (np.roll(texts, -1), ValueError),
         ):  # depends on the first label
             raises(kind, lambda: spreading.fit(X, mixed))
+        raises(TypeError, lambda: LabelEncoder().fit_transform(texts))
+        named, numbers = texts != -1, np.full(40, -1)  # the known labels alone
+        numbers[named] = LabelEncoder().fit_transform(texts[named])
+        assert set(spreading.fit(X, numbers).predict(X)) == {0, 1}
     truth, known = np.repeat([0, 1], 20), np.array([0, 1, 20, 21])
     encoded = np.full(40, -1)
     encoded[known] = truth[known]

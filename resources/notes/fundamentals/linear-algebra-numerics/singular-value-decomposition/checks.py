@@ -134,6 +134,9 @@ def check_memory():
     assert full.numel() == 1500**2 and thin.numel() == 1500 * 4 and torch.allclose(thin * S @ Vh, tall, atol=1e-4)
     A = torch.randn(200, 3) @ torch.randn(3, 50)
     assert torch.allclose(torch.svd_lowrank(A, q=3)[1], torch.linalg.svdvals(A)[:3], rtol=1e-3)
+    left, few, V = torch.svd_lowrank(A, q=3)
+    assert V.shape == (50, 3) and torch.allclose(left * few @ V.T, A, atol=1e-3)
+    raises(RuntimeError, lambda: left * few @ V)
     noise = torch.randn(1000, 200)
     assert not torch.allclose(torch.svd_lowrank(noise, q=3)[1], torch.linalg.svdvals(noise)[:3], rtol=0.02)
 

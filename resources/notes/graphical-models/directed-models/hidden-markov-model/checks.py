@@ -215,6 +215,11 @@ def check_a_column_of_symbols_read_as_counts():
     assert counts_model.tolist() == [1.0] and sum(multinomial.logpmf(row, row.sum(), counts_model) for row in x) == 0
     B3 = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
     assert scaled(PI, A, B3[:, x[:, 0]].T)[2] < -3
+    soft = np.array([[5.0, 3.0, 0.0], [2.0, 4.0, 0.0]])  # expected counts: the third symbol was never seen
+    for prior, finite in ((1, False), (1.5, True), (2, True)):  # emissionprob_prior
+        emissions = (soft + prior - 1) / (soft + prior - 1).sum(1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            assert np.isfinite(scaled(PI, A, emissions[:, [0, 2, 1]].T)[2]) == finite
 
 
 def baum_welch(x, pi, a, b, steps=30):

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import torch
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 SCORE = r"""
 s(x, y) = \sum_{t=1}^{T} E_t(y_t) + \sum_{t=2}^{T} A_{y_{t-1} y_t}, \qquad p(y \mid x) = \frac{e^{s(x, y)}}{Z(x)}, \qquad Z(x) = \sum_{y'} e^{s(x, y')}
@@ -143,6 +143,11 @@ def check_masked_word_pieces():
     assert abs(sum(probability(y, hole=True) for y in labellings) - 1) > 0.05
     padding = torch.tensor([[True, True, False], [True, True, True]])  # (N, T); the library asks for `mask[0].all()`
     assert not padding[0].all() and padding.T[0].all()
+    tags = torch.tensor(
+        [0, -100]
+    )  # the library looks up every tag, the padded ones as well, and multiplies by the mask
+    raises(IndexError, lambda: torch.tensor(E)[0, tags])
+    assert (torch.tensor(E)[0, tags.clamp(min=0)] * torch.tensor([1, 0]))[1] == 0
     kept = E[mask]
     ours = [
         log_likelihood(torch.tensor(kept), torch.tensor(A), y).exp().item()

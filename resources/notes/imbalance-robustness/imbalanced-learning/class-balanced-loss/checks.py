@@ -172,7 +172,9 @@ def check_empty_classes_and_float32():
     assert np.isfinite(w).all() and math.isclose(w.sum(), 3) and weights(np.maximum(counts, 1), 0.999)[2] > 0.9 * 3
     beta = torch.tensor(0.99999999)
     assert effective(0, 0.999) == 0 and beta == 1 and ((1 - beta**50) / (1 - beta)).isnan()
-    exact = -np.expm1(50 * math.log(1 - 1e-8)) / 1e-8
+    late = -torch.expm1(torch.tensor(50.0, dtype=torch.float64) * math.log(beta)) / (1 - beta)  # float64, but too late
+    assert late.isnan()
+    exact = -torch.expm1(torch.tensor(50.0, dtype=torch.float64) * math.log(0.99999999)) / (1 - 0.99999999)
     assert abs(exact - 50) < 1e-4
 
 

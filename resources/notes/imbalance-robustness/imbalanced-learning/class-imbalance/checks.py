@@ -43,6 +43,8 @@ def check_weights():
         assert ours.shape == (len(counts),) and ours.dtype == float
         z, whole = torch.zeros(1, len(counts)), torch.ones(len(counts)).long()
         raises(RuntimeError, lambda: F.cross_entropy(z, torch.tensor([0]), weight=whole))
+        raises(RuntimeError, lambda: F.cross_entropy(z, torch.tensor([0]), weight=whole.double()))
+        F.cross_entropy(z, torch.tensor([0]), weight=whole.to(z.dtype))
 
 
 @formula(MINIMUM)

@@ -217,5 +217,7 @@ def check_neighbouring_boxes():
     losses = torch.tensor([2.0, 1.8, 1.5, 1.0])
     assert inspect.signature(FasterRCNN.__init__).parameters["rpn_nms_thresh"].default == 0.7
     assert non_maximum_suppression(apart, losses, 0.7) == [0, 1, 2, 3]
-    assert non_maximum_suppression(apart, losses, 0.4) == [0, 3]
+    kept = non_maximum_suppression(apart, losses, 0.4)
+    assert kept == [0, 3] and losses[kept].topk(min(3, len(kept))).indices.tolist() == [0, 1]
+    raises(RuntimeError, lambda: losses[kept].topk(3), "out of range")
     assert len(non_maximum_suppression(apart.repeat(2, 1), losses.repeat(2), 0.7)) == 4  # two images at once: half lost

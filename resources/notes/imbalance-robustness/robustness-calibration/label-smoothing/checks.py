@@ -214,6 +214,10 @@ def check_weight_per_sample():
     mean = lambda eps: (F.cross_entropy(z, y, reduction="none", label_smoothing=eps) * w[y]).sum() / w[y].sum()
     torch.testing.assert_close(mean(0.0), F.cross_entropy(z, y, weight=w))
     assert not torch.isclose(mean(0.1), F.cross_entropy(z, y, weight=w, label_smoothing=0.1))
+    expected, padded, more = mean(0.1), torch.cat([y, torch.tensor([-100])]), torch.cat([z, torch.randn(1, 3)])
+    raises(IndexError, lambda: w[padded])
+    z, y = more[padded != -100], padded[padded != -100]
+    torch.testing.assert_close(mean(0.1), expected)
 
 
 @pitfall("The training loss stops at 0.5 and is higher than the validation loss of an older run")

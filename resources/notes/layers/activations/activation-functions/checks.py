@@ -217,6 +217,8 @@ def check_relu_behind_a_regression():
         assert bool((out == 0).all()) is not cured and bool((out - x.square() - 0.5).abs().mean() < 0.4) is cured
     far = torch.tensor(-110.0)
     assert F.softplus(far) == 0 and F.softplus(far) + 1e-6 > 0
+    far.requires_grad_()
+    assert all(torch.autograd.grad(positive(far), far)[0] == 0 for positive in (F.softplus, torch.exp))
     inputs, target = (torch.as_tensor(a).float() for a in load_diabetes(return_X_y=True))  # targets from 25 to 346
     for positive, dies in ((F.softplus, False), (torch.exp, True)):
         net = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 1))

@@ -312,6 +312,13 @@ def check_counting_dead_units():
     standardized_digits = torch.as_tensor(StandardScaler().fit_transform(pixels)).float()
     loss, dead = digits_network(standardized_digits, digits_labels, 0.5)
     assert loss < 0.5 and dead < 5 and standardized(pixels).isnan().any()
+    assert StandardScaler().fit_transform(pixels).dtype == np.float64
+    images = 255 - pixels.view(-1, 1, 8, 8) * torch.tensor([12.0, 8.0, 12.0])[:, None, None]  # all above zero
+    raises(ValueError, lambda: StandardScaler().fit_transform(images.numpy()), "dim 4")
+    by_channel = (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
+    layer = nn.Conv2d(3, 64, 3)
+    shut = [int((F.relu(layer(x)) == 0).all(dim=(0, 2, 3)).sum()) for x in (images, by_channel)]
+    assert shut[1] == 0 < shut[0]
     assert digits_network(raw, y, 0.0)[1] > 5 and digits_network(raw, y, 0.5)[1] > 28
     for rate, clip in ((0.001, math.inf), (0.5, 0.1)):
         assert digits_network(raw, y, rate, clip)[1] > 5

@@ -103,6 +103,8 @@ def check_rounding():
     ).all()
     stated("6e−8", 1 - np.nextafter(np.float32(1), np.float32(0)))
     assert 1 - torch.sigmoid(torch.tensor(20.0)) == 0 and torch.sigmoid(torch.tensor(-20.0)) > 2e-9
+    assert (torch.sigmoid(-torch.linspace(17, 87, 500)) > 0).all() and torch.sigmoid(torch.tensor(-89.0)) == 0
+    assert F.logsigmoid(-torch.tensor([20.0, 89.0, 1000.0])).tolist() == [-20, -89, -1000]
     assert torch.tanh(torch.tensor([-20.0, 20.0])).tolist() == [-1, 1]
 
 
@@ -112,6 +114,10 @@ def check_logarithm_of_a_rounded_zero():
     assert (-x).exp().isinf() and np.float32(1 / (1 + np.exp(100.0))) > 0
     assert torch.sigmoid(x) == 0 and torch.log(torch.sigmoid(x)) == -torch.inf
     assert F.logsigmoid(x) == -100 and F.binary_cross_entropy_with_logits(x, torch.ones(1)) == 100
+    assert F.binary_cross_entropy_with_logits(x, torch.ones(1, dtype=torch.float64)) == 100
+    raises(RuntimeError, lambda: F.binary_cross_entropy_with_logits(x, torch.ones(1, dtype=torch.long)))
+    raises(RuntimeError, lambda: F.binary_cross_entropy_with_logits(x, torch.ones(1, dtype=torch.bool)))
+    raises(ValueError, lambda: F.binary_cross_entropy_with_logits(x, torch.ones(1, 1)))
 
 
 @pitfall('"overflow encountered in exp"')

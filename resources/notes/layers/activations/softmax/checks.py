@@ -139,6 +139,11 @@ def check_masking_by_zero():
     keep = torch.tensor([True, True, False])
     stated("0.090", torch.softmax(Z * keep, -1)[2])
     assert torch.softmax(Z.masked_fill(~keep, -torch.inf), -1)[2] == 0
+    for mask in (keep, keep.long(), keep.float()):
+        p = torch.softmax(Z.masked_fill(mask == 0, -torch.inf), -1)
+        assert torch.equal(p[:2], torch.softmax(Z[:2], -1)) and p[2] == 0
+    raises(RuntimeError, lambda: Z.masked_fill(~keep.long(), -torch.inf))
+    raises(TypeError, lambda: ~keep.float())
 
 
 @holds("Defaults")

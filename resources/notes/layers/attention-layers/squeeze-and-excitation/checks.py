@@ -259,3 +259,20 @@ def check_positions_do_not_matter_but_tiles_do():
     disjoint = torch.cat([conv(x[..., :3] * gate), conv(x[..., 3:] * gate)], -1)
     overlapping = torch.cat([conv(x[..., :4] * gate)[..., :3], conv(x[..., 2:] * gate)[..., 1:]], -1)
     assert torch.allclose(overlapping, whole) and not torch.allclose(disjoint, whole, atol=1e-3)
+    layers = [nn.Conv2d(3 if i == 0 else 8, 8, 3, stride, 1).double() for i, stride in enumerate((2, 1, 2, 1))]
+    image, factors = torch.randn(1, 3, 64, 64, dtype=torch.float64), []
+    y = image
+    for layer in layers:
+        y, gate = layer(y), SqueezeExcitation(8, 2).double()
+        factors.append(gate._scale(y))
+        y = torch.relu(y * factors[-1])
+
+    def lower_half(start):
+        z = image[:, :, start:]
+        for layer, factor in zip(layers, factors):
+            z = torch.relu(layer(z) * factor)
+        return z[:, :, (32 - start) // 4 :]
+
+    assert torch.allclose(lower_half(20), y[:, :, 8:])  # the reach is 9 pixels; the total stride is 4
+    for start in (32, 23, 22):  # no overlap, and starts off the stride
+        assert lower_half(start).shape != y[:, :, 8:].shape or not torch.allclose(lower_half(start), y[:, :, 8:])

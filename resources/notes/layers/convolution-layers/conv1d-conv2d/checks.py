@@ -130,6 +130,9 @@ def check_axes_swapped():
     assert nn.Embedding(9, 5)(torch.zeros(3, 11, dtype=torch.long)).shape == (3, 11, 5)
     rnn = nn.GRU(5, 7)(torch.randn(11, 3, 5))[0]
     assert rnn.shape == (11, 3, 7) and nn.Conv1d(7, 2, 3)(rnn.permute(1, 2, 0)).shape == (3, 2, 9)
+    conv = nn.Conv1d(7, 2, 3)
+    back = conv(rnn.permute(1, 2, 0)).permute(2, 0, 1)
+    assert back.shape == (9, 3, 2) and torch.allclose(back[:, 1], conv(rnn[:, 1].T).T, atol=1e-5)
     assert nn.GRU(5, 7, batch_first=True)(torch.randn(3, 11, 5))[0].shape == (3, 11, 7)
     x, layer = torch.randn(2, 8, 8), nn.Conv1d(8, 4, 3, padding=1)
     assert layer(x).shape == layer(x.transpose(1, 2)).shape and not torch.allclose(
@@ -184,10 +187,10 @@ def check_pattern_that_is_transposed_in_pitch():
 
 @holds("How do you write Conv1d with Conv2d?")
 def check_conv1d_as_conv2d():
-    x, w = torch.randn(2, 3, 12), torch.randn(5, 3, 4)
-    for d in (1, 2):
+    w = torch.randn(5, 3, 4)
+    for x, d in ((torch.randn(2, 3, 12), 1), (torch.randn(2, 3, 12), 2), (torch.randn(3, 12), 2)):
         one = F.conv1d(x, w, stride=2, padding=3, dilation=d)
-        two = F.conv2d(x.unsqueeze(2), w.unsqueeze(2), stride=(1, 2), padding=(0, 3), dilation=(1, d)).squeeze(2)
+        two = F.conv2d(x.unsqueeze(-2), w.unsqueeze(-2), stride=(1, 2), padding=(0, 3), dilation=(1, d)).squeeze(-2)
         assert torch.allclose(one, two, atol=1e-5)
 
 

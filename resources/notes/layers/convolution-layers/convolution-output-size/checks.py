@@ -164,6 +164,10 @@ def check_odd_sizes():
     skip = F.max_pool2d(F.pad(x, (0, 2, 0, 2)), 2)
     up = F.conv_transpose2d(F.max_pool2d(skip, 2), torch.zeros(1, 1, 2, 2), stride=2)
     assert torch.cat([up, skip], 1).shape == (1, 2, 112, 112)
+    logits = F.interpolate(torch.cat([up, skip], 1), scale_factor=2)  # the padded output no longer fits the target
+    target = torch.zeros(1, 222, 222, dtype=torch.int64)
+    raises(RuntimeError, lambda: F.cross_entropy(logits, target), "size mismatch")
+    assert F.cross_entropy(logits[..., :222, :222], target) > 0
     for padding, fits in ((1, True), (0, False)):  # 3×3 convolutions in a U-Net with two halvings, 224 = 56 · 4
         shrink = 0 if padding else 4  # two convolutions a level
         skips = [224 - shrink, (224 - shrink) // 2 - shrink]

@@ -150,6 +150,13 @@ def check_flipping_all_spatial_axes_gives_scipy():
     assert not np.allclose(spatial, wanted3) and np.allclose(whole, wanted3)
     correlated = scipy.signal.correlate(x3.numpy(), w3.numpy(), mode="valid")
     np.testing.assert_allclose(F.conv2d(x3[None], w3[None])[0].numpy(), correlated, atol=1e-10)
+    for images, kernels in ((8, 5), (1, 5)):  # several images or kernels: SciPy runs along those axes as well
+        xs, ws = torch.randn(images, 1, 7, 8), torch.randn(kernels, 1, 3, 2)
+        try:
+            other = scipy.signal.correlate(xs.numpy(), ws.numpy(), mode="valid").shape
+        except ValueError:
+            other = None
+        assert other != tuple(F.conv2d(xs, ws).shape)
     reported = torch.arange(10.0).reshape(5, 2), torch.tensor([[1.0], [2.0]])
     assert F.conv2d(reported[0][None, None], reported[1][None, None])[0, 0, 0, 0] == 4
     assert scipy.signal.convolve(*(t.numpy() for t in reported), mode="valid")[0, 0] == 2

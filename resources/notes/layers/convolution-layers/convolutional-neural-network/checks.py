@@ -166,7 +166,14 @@ def check_flatten_fixes_the_size():
         "mat1 and mat2 shapes cannot be multiplied",
     )
     lazy = nn.Sequential(body, nn.Flatten(), nn.LazyLinear(10))
+    raises(ValueError, lambda: sum(p.numel() for p in lazy.parameters()), "uninitialized parameter")
+    raises(ValueError, lambda: nn.init.zeros_(lazy[-1].bias), "uninitialized parameter")
+    optimizer = torch.optim.SGD(lazy.parameters(), 0.1)  # made before the first batch: it trains the layer
     assert lazy(torch.randn(2, 1, 32, 32)).shape == (2, 10)
+    before = nn.init.zeros_(lazy[-1].bias).clone()
+    F.cross_entropy(lazy(torch.randn(2, 1, 32, 32)), torch.tensor([0, 1])).backward()
+    optimizer.step()
+    assert sum(p.numel() for p in lazy[-1].parameters()) == 20490 and not torch.equal(lazy[-1].bias, before)
     pooled = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for size in (28, 32):
         assert nn.Linear(32, 10)(pooled(torch.randn(2, 1, size, size))).shape == (2, 10)

@@ -244,6 +244,10 @@ def check_offsets_that_start_at_zero():
     x, weight = torch.randn(2, 4, 6, 7), torch.randn(5, 4, 3, 3)
     doubled = deform_torch(x, torch.zeros(2, 18, 6, 7), 2 * weight, torch.sigmoid(torch.zeros(2, 9, 6, 7)))
     assert torch.allclose(doubled, F.conv2d(x, weight, padding=1), atol=1e-4)
+    bare = nn.Conv2d(4, 4, 3, padding=1, bias=False)  # as in ResNets; the new layer would add a random bias
+    assert DeformConv2d(4, 4, 3, padding=1).bias.abs().max() > 0
+    raises(RuntimeError, lambda: DeformConv2d(4, 4, 3, padding=1).load_state_dict(bare.state_dict()), '"bias"')
+    DeformConv2d(4, 4, 3, padding=1, bias=False).load_state_dict(bare.state_dict())
     bias = torch.arange(1.0, 6)  # the mask does not touch the bias, so it is not doubled
     kept, twice = (doubled + factor * bias[:, None, None] for factor in (1, 2))
     old = F.conv2d(x, weight, bias, padding=1)

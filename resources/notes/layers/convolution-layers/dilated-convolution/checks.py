@@ -197,6 +197,10 @@ def check_a_rate_as_large_as_the_map():
         y = F.conv2d(x, w, padding=d, dilation=d) + whole * F.adaptive_avg_pool2d(x, 1)
         (seen,) = torch.autograd.grad(y[0, 0, 3, 3], x)
         assert (seen != 0).sum() == taps
+    branch = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8))
+    assert branch(torch.randn(2, 8, 7, 7)).shape == (2, 8, 1, 1)
+    raises(ValueError, lambda: branch(torch.randn(1, 8, 7, 7)), "Expected more than 1 value per channel")
+    assert branch.eval()(torch.randn(1, 8, 7, 7)).shape == (1, 8, 1, 1)
 
 
 @pitfall("`NotImplementedError: Dilation > 1 not supported in BasicBlock`")

@@ -156,6 +156,9 @@ def check_bad_indices():
     assert x.min() == 0 and x.max() == 10
     raises(IndexError, lambda: nn.Embedding(10, 3)(x), "index out of range in self")
     assert nn.Embedding(len(tokenizer), 3)(x).shape == (3, 3)
+    marked = torch.tensor([4, -1, 2])  # -1 stands for unknown: one more row alone does not help
+    raises(IndexError, lambda: nn.Embedding(len(tokenizer), 3)(marked), "index out of range in self")
+    assert nn.Embedding(len(tokenizer), 3)(marked.where(marked >= 0, 0)).shape == (3, 3)
     raises(RuntimeError, lambda: nn.Embedding(10, 3)(torch.tensor([1.0])), "Long, Int")
 
 
@@ -180,6 +183,10 @@ def check_padding_row():
         assert table.weight.grad[0].tolist() == [0, 0, 0] and table.weight.grad[1].tolist() == [2, 2, 2]
         assert (table.weight[0] == 0).all()
         assert torch.allclose(y.mean(1), y[:, :2].mean(1) / 2)  # unmasked, the two zeros halve the mean
+    tied, head = nn.Embedding(5, 3, padding_idx=0), nn.Linear(3, 5, bias=False)
+    head.weight = tied.weight
+    F.cross_entropy(head(tied(torch.tensor([1, 2]))), torch.tensor([2, 3])).backward()
+    assert (tied.weight.grad[0] != 0).any()  # from the output layer, which padding_idx does not block
 
 
 @pitfall("Rows of words that did not occur change too")
@@ -247,6 +254,8 @@ def check_sparse_gradients_and_optimizers():
     both[1](both[0](torch.tensor([1]))).sum().backward()
     together = torch.optim.SparseAdam([p for module in both for p in module.parameters()])
     raises(RuntimeError, together.step, "SparseAdam does not support dense gradients")
+    raises(NotImplementedError, lambda: nn.utils.clip_grad_norm_([p for m in both for p in m.parameters()], 1.0))
+    nn.utils.clip_grad_norm_(both[1].parameters(), 1.0)
     torch.optim.SparseAdam(both[0].parameters()).step()
     torch.optim.Adam(both[1].parameters()).step()
 

@@ -265,6 +265,7 @@ def check_bilinear_does_not_broadcast():
     raises(RuntimeError, lambda: layer(u, v), "batch dimensions do not match")
     pairs = torch.einsum("nia,kab,njb->nijk", u, layer.weight, v) + layer.bias
     assert torch.allclose(pairs[:, 0], layer(u.expand(5, 6, 3).contiguous(), v), atol=1e-5)
+    assert pairs.shape == (5, 1, 6, layer.out_features)
     raises(RuntimeError, lambda: torch.einsum("ia,kab,jb->ijk", u, layer.weight, v), "number of subscripts")
     words, heads = torch.randn(6, 3), torch.randn(7, 4)
     pairs = torch.einsum("ia,kab,jb->ijk", words, layer.weight, heads) + layer.bias

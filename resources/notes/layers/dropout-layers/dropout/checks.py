@@ -138,8 +138,24 @@ def check_when_it_is_active():
         def forward(self, x):
             return nn.Dropout(0.5)(x)
 
-    assert (Fresh().eval()(x) == 0).any()
-    for cured in (Cured(), nn.Sequential(nn.Dropout())):
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drops = [nn.Dropout(0.5)]
+
+        def forward(self, x):
+            return self.drops[0](x)
+
+    class Assigned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.drop(x)
+
+    assert (Fresh().eval()(x) == 0).any() and (Listed().eval()(x) == 0).any()
+    for cured in (Cured(), Assigned()):
         assert (cured(x) == 0).any() and torch.equal(cured.eval()(x), x)
     q = torch.randn(1, 4, 8)
     plain = F.scaled_dot_product_attention(q, q, q)
@@ -167,7 +183,11 @@ def check_lstm():
     assert not torch.equal(stacked(x)[0], stacked(x)[0])
     assert not (stacked(x)[0] == 0).any()
     drop = nn.Dropout(0.5)
-    assert not torch.equal(drop(single(x)[0]), drop(single(x)[0]))
+    packed = single(nn.utils.rnn.pack_padded_sequence(x, [5, 3]))[0]
+    raises(TypeError, lambda: drop(packed), "PackedSequence")
+    unpacked = nn.utils.rnn.pad_packed_sequence(packed)[0]
+    for read in (lambda: single(x)[0], lambda: single(x)[1][0], lambda: unpacked):
+        assert not torch.equal(drop(read()).repeat(9, 1, 1), torch.cat([drop(read()) for _ in range(9)]))
 
 
 @holds("Dropout2d", "DropConnect", "DropPath", "`nn.AlphaDropout`")

@@ -174,6 +174,18 @@ def check_train_mode_moves_the_buffers():
         assert values(others) == values(2 * others) and torch.equal(before, net[0].running_mean)
         assert not torch.equal(net(others), net(others))
 
+        class Layer(nn.Sequential):  # drops in forward, by its own mode, and holds a BatchNorm
+            def forward(self, x):
+                return F.dropout(super().forward(x), 0.5, self.training)
+
+        inside = Layer(nn.BatchNorm1d(3)).eval()
+        for back in (False, True):
+            inside.train()
+            inside[0].train(not back)
+            before = inside[0].running_mean.clone()
+            assert not torch.equal(inside(others), inside(others))
+            assert torch.equal(before, inside[0].running_mean) is back
+
 
 def loss_in_evaluation(p, steps=100):
     """With dropout before each BatchNorm: as trained, the dropout removed, and with statistics measured anew."""

@@ -218,8 +218,9 @@ def check_naive_variance_in_float32_loses_everything():
     broken = fast(rows)
     noise = (broken - exact).abs().amax(1)
     assert torch.isnan(broken).any() and (noise > 0.5).any()
-    for cured in (fast(rows - rows.mean(1, keepdim=True)), fast(rows.double())):
-        assert (cured - exact).abs().max() < 0.01
+    raises(RuntimeError, lambda: nn.Linear(512, 4)(fast(rows.double())), "same dtype")
+    for cured in (fast(rows - rows.mean(1, keepdim=True)), fast(rows.double()).float()):
+        assert (cured - exact).abs().max() < 0.01 and nn.Linear(512, 4)(cured).shape == (200, 4)
     mu = m2 = torch.zeros(200)
     for count, column in enumerate(rows.T, 1):
         step = column - mu

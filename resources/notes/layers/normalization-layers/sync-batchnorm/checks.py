@@ -175,7 +175,14 @@ def check_cpu_with_a_process_group():
         assert nn.SyncBatchNorm(4).eval()(torch.randn(3, 4)).shape == (3, 4)
         x, untracked = torch.randn(3, 4) + 5, nn.SyncBatchNorm(4, track_running_stats=False).eval()
         assert untracked(x).mean(0).abs().max() < 1e-5
+        net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        wrapped = nn.parallel.DistributedDataParallel(net)
+        wrapped(x).pow(3).sum().backward()
+        assert all(p.grad is not None for p in net.parameters())
+        synchronized = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        raises(ValueError, lambda: nn.parallel.DistributedDataParallel(synchronized), "only work with GPU modules")
         distributed.destroy_process_group()
+    raises(ValueError, lambda: nn.parallel.DistributedDataParallel(nn.Linear(4, 4)), "process group")
     assert torch.equal(nn.SyncBatchNorm(4)(x), nn.BatchNorm1d(4)(x))
 
 

@@ -117,7 +117,10 @@ def check_defaults_and_parameters():
         assert not list(layer.parameters()) and not list(layer.buffers())
     assert nn.AvgPool2d(2).count_include_pad is True
     assert nn.MaxPool2d(3)(torch.randn(1, 1, 9, 9)).shape[-1] == 3 and nn.Conv2d(1, 1, 3).stride == (1, 1)
-    assert nn.MaxPool2d(3, stride=2, padding=1)(torch.randn(1, 1, 112, 112)).shape[-1] == 56
+    for size in (7, 8, 111, 112):
+        x = torch.randn(1, 1, size, size)
+        assert nn.MaxPool2d(3, stride=1, padding=1)(x).shape == x.shape
+        assert nn.MaxPool2d(3, stride=2, padding=1)(x).shape[-1] == -(-size // 2)
 
 
 @pitfall("Averages at the border are too small")
@@ -287,3 +290,5 @@ def check_integers():
             pool(x, 2), pool(x.double(), 2)
         )
     raises(NotImplementedError, lambda: F.max_pool1d(torch.arange(4).view(1, 1, 4), 2))
+    for dtype in (torch.float16, torch.bfloat16):
+        raises(NotImplementedError, lambda: F.avg_pool3d(torch.randn(1, 1, 4, 4, 4).to(dtype), 2))

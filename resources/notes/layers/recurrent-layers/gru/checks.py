@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 
 GATES = r"""
 \begin{aligned}
@@ -290,3 +290,11 @@ def check_padding_changes_the_final_state():
     assert float((true - last).abs().max().detach()) > 0.05
     assert torch.allclose(gru(pack_padded_sequence(padded, [4]))[1], true, atol=1e-6)
     assert torch.allclose(output[3], true[0], atol=1e-6)
+    lengths = torch.tensor([3, 6, 2, 6])
+    for first in (False, True):
+        layer = nn.GRU(10, 20, num_layers=2, batch_first=first)
+        x = torch.randn((4, 6, 10) if first else (6, 4, 10))
+        raises(RuntimeError, lambda: pack_padded_sequence(x, lengths, batch_first=first), "sorted")
+        state = layer(pack_padded_sequence(x, lengths, batch_first=first, enforce_sorted=False))[1]
+        output = layer(x)[0] if first else layer(x)[0].transpose(0, 1)
+        assert torch.allclose(state[-1], output[torch.arange(4), lengths - 1], atol=1e-6)

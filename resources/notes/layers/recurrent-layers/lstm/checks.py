@@ -255,6 +255,11 @@ def check_bidirectional_last_step():
     assert torch.allclose(torch.cat([h_n[-2], h_n[-1]], -1), torch.cat([output[:, -1, :6], output[:, 0, 6:]], -1))
     padded = torch.cat([x, torch.zeros(3, 5, 4)], 1)
     packed = pack_padded_sequence(padded, [7, 7, 7], batch_first=True)
+    lengths = torch.tensor([3, 7, 5])
+    raises(RuntimeError, lambda: pack_padded_sequence(x, lengths, batch_first=True), "sorted")
+    mixed = layer(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[1][0]
+    for n, length in enumerate(lengths.tolist()):
+        assert torch.allclose(mixed[:, n], layer(x[n, :length])[1][0], atol=1e-6)
     assert torch.allclose(layer(packed)[1][0], h_n, atol=1e-6) and not torch.allclose(
         layer(padded)[1][0], h_n, atol=0.01
     )
@@ -371,6 +376,9 @@ def check_dropout_needs_two_layers():
     assert (cured.train()(layer(x)[0]) == 0).any() and torch.equal(cured.eval()(layer(x)[0]), layer(x)[0])
     packed, (h_n, _) = layer(pack_padded_sequence(x, [5, 4, 2]))
     raises(TypeError, lambda: cured(packed))
+    changed = packed._replace(data=cured.train()(packed.data))
+    assert torch.equal(changed.batch_sizes, packed.batch_sizes) and (changed.data == 0).any()
+    assert nn.LSTM(6, 2)(changed)[0].data.shape == (11, 2)
     read = (packed.data, pad_packed_sequence(packed)[0], h_n)
     assert all(((cured.train()(part) == 0) & (part != 0)).any() for part in read)
 

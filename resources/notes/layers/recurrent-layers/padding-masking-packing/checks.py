@@ -187,6 +187,11 @@ def check_lengths_stay_on_the_cpu():
     text = "'lengths' argument should be a 1D CPU int64 tensor, but got 1D meta Long tensor"
     raises(RuntimeError, lambda: pack_padded_sequence(x, lengths.to("meta"), batch_first=True), text)
     assert len(pack_padded_sequence(x, lengths.cpu(), batch_first=True).data) == 10
+    x = x.to("meta")
+    steps, moved = torch.arange(x.size(1), device=x.device), lengths.to(x.device)
+    raises(RuntimeError, lambda: x * (torch.arange(6) < lengths[:, None])[..., None])
+    mean = (x * (steps < moved[:, None])[..., None]).sum(1) / moved[:, None]
+    assert mean.shape == (3, 2) and mean.device == x.device
 
 
 @pitfall('"`lengths` array must be sorted in decreasing order"')

@@ -229,6 +229,10 @@ def check_reused_state_needs_detach():
         "Trying to backward through the graph a second time",
     )
     rnn(torch.randn(5, 1, 3), h.detach())[1].sum().backward()
+    raises(RuntimeError, lambda: rnn(torch.randn(5, 2, 3), h.detach()), "Expected hidden size")
+    h = None
+    for batch in (torch.randn(5, 8, 3), torch.randn(5, 8, 3), torch.randn(5, 3, 3)):
+        rnn(batch)[1].sum().backward()
 
 
 @pitfall("The loss turns into NaN, or far tokens are ignored")

@@ -139,6 +139,7 @@ def check_sigmoid_then_bce_loses_the_gradient():
             optimizer.step()
         assert w.item() < -1 if fused else w.item() == 20
     z = torch.linspace(-30, 30, 61)
+    assert torch.equal(z > 0, z.sigmoid() > 0.5)
     assert (torch.func.vmap(torch.func.grad(bce_logits))(z, torch.zeros(61)).abs() <= 1).all()
 
 

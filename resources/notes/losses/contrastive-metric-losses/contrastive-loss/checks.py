@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import by_definition, check, formula, holds, pitfall, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, stated
 from trainings import descend, handwritten_digits
 
 CLASSICAL = r"""
@@ -136,6 +136,9 @@ def check_label_convention():
         equal = torch.randn(1, 4)
         assert bool(classical(equal, equal, label[:1]) > 0.4) is opposite
     assert classical(equal, equal, torch.ones(1)) < 1e-6
+    as_bool = similar.bool()
+    raises(RuntimeError, lambda: 1 - as_bool, "not supported")
+    assert torch.equal((~as_bool).float(), 1 - similar)
     assert F.cosine_embedding_loss(equal, equal, torch.tensor([1])).abs() < 1e-6
 
 

@@ -133,14 +133,24 @@ def check_empty_masks():
     assert on_empty(0.0, 1.0) == 0 and on_empty(1e-3, 1.0) < 0.02 and on_empty(1e-2, 1.0) < 0.2
 
     def with_bce(p, g):
-        kept = g.flatten(1).any(1)
-        term = dice_loss(p[kept], g[kept]) if kept.any() else 0
+        kept = g.flatten(2).any(2)
+        term = dice_loss(p[kept][None], g[kept][None]) if kept.any() else 0
         return term + F.binary_cross_entropy(p, g)
 
     for g in (images, images[1:]):
         p = torch.full_like(g, 0.01, requires_grad=True)
         assert torch.isfinite(torch.autograd.grad(with_bce(p, g), p)[0]).all()
     assert with_bce(torch.zeros(1, 1, 4, 4), images[1:]) == 0 and dice_loss(p[:0], g[:0]).isnan()
+    for shape in ((4, 1, 5, 6), (3, 3, 5, 6), (2, 3, 4, 5, 6)):  # several classes, volumes
+        p, g = torch.rand(shape), torch.rand(shape) > 0.5
+        g[-1] = False
+        g[0, -1] = shape[1] == 1
+        kept = g.flatten(2).any(2)
+        each = torch.stack([1 - dice(p[n, c], g[n, c], 1e-5) for n, c in kept.nonzero().tolist()])
+        assert len(each) < shape[0] * shape[1]
+        for target in (g, g.long(), g.float()):
+            assert torch.isclose(dice_loss(p[kept][None], target[kept][None]), each.mean())
+            assert torch.equal(target.flatten(2).any(2), kept)
     zero, one = np.zeros(4), np.array([1.0, 0.0, 0.0, 0.0])
     stated("0.5", 1 - dice(one, zero, 1.0))
     stated("0.6774", 1 - dice(np.array([0.9, 0.8, 0.3, 0.1]), zero, 1.0))

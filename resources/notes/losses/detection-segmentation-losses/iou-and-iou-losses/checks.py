@@ -226,7 +226,12 @@ def check_boxes_without_area():
     for pair in ((point, box), (box, point)):
         assert torch.isnan(ops.complete_box_iou_loss(*pair)).all() and torch.isfinite(ops.box_iou(*pair)).all()
     targets = torch.cat([box, point])
-    kept = targets[(targets[:, 2] > targets[:, 0]) & (targets[:, 3] > targets[:, 1])]
+    full = (targets[:, 2] > targets[:, 0]) & (targets[:, 3] > targets[:, 1])
+    kept = targets[full]
+    guesses = targets + torch.tensor([0.1, 0.1, 0.6, 0.6])
+    for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
+        assert loss(guesses[full], kept).shape == (1,) and torch.isfinite(loss(guesses[full], kept)).all()
+        assert loss(guesses, kept).shape == (2,)  # the predictions left as they are: paired by broadcasting
     for positive in (torch.exp, F.softplus):
         for logit, minimum, finite in ((-3.0, 0.001, True), (-40.0, 0.001, True), (-40.0, 0.0, False)):
             raw = torch.tensor([[1.0, 1.0, logit, logit]], requires_grad=True)

@@ -97,6 +97,15 @@ def check_limits_and_contract():
         assert loss(torch.zeros(2, 3), torch.ones(2, 3), reduction="none").shape == (2, 3)
         assert loss(torch.zeros(2, 3), torch.ones(2, 3)).shape == ()
         assert inspect.signature(loss).parameters["reduction"].default == "mean"
+        for dtype in (torch.int64, torch.float64):
+            w = torch.randn(3, requires_grad=True)
+            value = loss(w, torch.tensor([1, 2, 3]).to(dtype))
+            if loss is F.huber_loss:
+                raises(RuntimeError, value.backward, "Found dtype")
+            else:
+                value.backward()
+                assert w.grad.dtype == torch.float32
+    raises(RuntimeError, lambda: F.l1_loss(torch.randn(3), torch.tensor([True, False, True])), "bool")
     raises(RuntimeError, lambda: F.huber_loss(x, y, delta=0.0), "non-positive")
     w = torch.tensor([0.0, 2.0, -3.0], requires_grad=True)
     F.l1_loss(w, torch.zeros(3)).backward()

@@ -230,12 +230,14 @@ def check_units_of_the_targets():
             optimizer.zero_grad()
             losses[-1].backward()
             optimizer.step()
-        return losses[0].item(), losses[-1].item()
+        return losses[0].item(), losses[-1].item(), network(inputs).squeeze(1).detach()
 
-    first, last = trained(millimetres)
+    first, last, _ = trained(millimetres)
     assert first > 1e6 and not last < 1e12
-    first, last = trained(standardized)
+    first, last, predicted = trained(standardized)
     assert first < 2 and last < 0.05
+    back = predicted * millimetres.std() + millimetres.mean()
+    assert F.mse_loss(back, millimetres) < 0.05 * millimetres.var() < 0.5 * F.mse_loss(predicted, millimetres)
     half, zero = torch.tensor([300.0]).half(), torch.zeros(1).half()
     assert torch.isinf(F.mse_loss(half, zero)) and F.mse_loss(half.float(), zero.float()) == 90000
 

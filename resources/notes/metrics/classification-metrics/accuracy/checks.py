@@ -209,6 +209,9 @@ def check_top_k_error():
     scores = [[0.5, 0.2, 0.2], [0.3, 0.4, 0.2]]
     raises(ValueError, lambda: top_k_accuracy_score([0, 1], scores, k=1), "`y_true` is binary while y_score is 2d")
     assert top_k_accuracy_score([0, 1], scores, k=1, labels=[0, 1, 2]) == 1
+    names = ["cat", "dog"]
+    assert top_k_accuracy_score(names, scores, k=1, labels=["cat", "dog", "owl"]) == 1
+    raises(ValueError, lambda: top_k_accuracy_score(names, scores, labels=["dog", "cat", "owl"]), "must be ordered")
     two = np.array([[0.9, 0.1], [0.2, 0.8]])
     assert top_k_accuracy_score([0, 1], two[:, 1], k=1, labels=[0, 1]) == 1
     raises(ValueError, lambda: top_k_accuracy_score([1, 1], two[:, 1], k=1), "Number of classes in 'y_true'")
@@ -242,7 +245,11 @@ def check_shapes_of_predictions():
     two = torch.cat([0 * one, one], 1)
     for pred in ((one > 0).long(), two.argmax(1, keepdim=True)):
         assert (pred == y).float().mean() == 0.5 and (pred == y).sum() / len(y) > 1
-    assert (two.argmax(1) == y).float().mean() == 1 and ((one.squeeze(1) > 0) == y).float().mean() == 1
+    column = y[:, None]
+    assert (two.argmax(1) == column).float().mean() == 0.5 and ((one.squeeze(1) > 0) == column).float().mean() == 0.5
+    for labels in (y, column.squeeze(1), column.float().squeeze(1)):
+        assert (two.argmax(1) == labels).float().mean() == 1
+        assert ((one.squeeze(1) > 0) == labels).float().mean() == 1
 
 
 @holds("Accuracy", "Balanced accuracy", "Top-k", "F1", "ROC AUC")

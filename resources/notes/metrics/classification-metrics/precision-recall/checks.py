@@ -88,8 +88,14 @@ def check_layout_of_the_matrix():
     assert np.array_equal(confusion_matrix(y, p, labels=[1, 0]).T, book)
     assert confusion_matrix(y, p).ravel().tolist() == [tn, fp, fn, tp]
     assert confusion_matrix(y, p, labels=[1, 0])[0, 1] == fn  # the order of labels alone leaves the exchange
+    words = [np.where(labels == 1, "cancer", "healthy") for labels in (y, p)]
+    assert confusion_matrix(*words).ravel().tolist() == [tp, fn, fp, tn]
+    assert confusion_matrix(*words, labels=["healthy", "cancer"]).ravel().tolist() == [tn, fp, fn, tp]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        for only in ("healthy", "cancer"):
+            assert confusion_matrix([only] * 3, [only] * 3).shape == (1, 1)
+            assert confusion_matrix([only] * 3, [only] * 3, labels=["healthy", "cancer"]).shape == (2, 2)
         for only in (0, 1):
             assert confusion_matrix([only] * 3, [only] * 3).shape == (1, 1)
             assert confusion_matrix([only] * 3, [only] * 3, labels=[0, 1])[only, only] == 3

@@ -185,7 +185,11 @@ def check_box_format():
     found, truth = scene()
     thresholds = np.linspace(0.5, 0.95, 10)
     in_coco_format = {image: box_convert(boxes, "xyxy", "xywh") for image, boxes in truth.items()}
-    converted = {image: box_convert(boxes, "xywh", "xyxy") for image, boxes in in_coco_format.items()}
+    lists = {image: boxes.tolist() for image, boxes in in_coco_format.items()}  # as json.load gives them
+    converted = {
+        image: box_convert(torch.tensor(boxes).reshape(-1, 4), "xywh", "xyxy") for image, boxes in lists.items()
+    }
+    assert box_convert(torch.tensor([]).reshape(-1, 4), "xywh", "xyxy").shape == (0, 4)
     misread, good = (
         np.mean([sampled(matched(found, boxes, t), 120) for t in thresholds]) for boxes in (in_coco_format, converted)
     )

@@ -196,6 +196,15 @@ def check_start_as_an_ordinary_tag():
     assert decoded(E, forbidden, *ends(forbidden)) == (0,)
     assert decoded(E, free, none, none) == (2,)  # separate vectors, but START still among the tags
     assert decoded(E[:, :2], free[:2, :2], none[:2], none[:2]) == (0,)  # separate vectors: START is no tag
+    learned = nn.Parameter(torch.zeros(4, 4))
+
+    def forbid():
+        learned[:, 2] = -10_000.0
+
+    raises(RuntimeError, forbid, "leaf")
+    with torch.no_grad():
+        forbid()
+    assert (learned[:, 2] == -10_000).all() and learned.requires_grad
 
 
 @pitfall("Softmax before the CRF")

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.metrics import classification_report, f1_score, precision_score, recall_score
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from spans import span_f1, spans_of
 
 MICRO = r"""
@@ -127,6 +127,13 @@ def check_prefixes_or_token_scores_keep_the_type():
     plain = ["ORGANIZATION", "O", "PERSON", "O"]
     assert plain[0][0] == "O"  # what seqeval takes for the position
     assert "ORGANIZATION" in classification_report(plain, plain)
+    sentences, found = [plain, ["O", "PERSON"]], [["ORGANIZATION", "O", "O", "O"], ["O", "PERSON"]]
+    raises(ValueError, lambda: f1_score(sentences, found, average="micro"))  # lists of lists
+    joined = [sum(lists, []) for lists in (sentences, found)]
+    assert math.isclose(
+        f1_score(*joined, labels=["ORGANIZATION", "PERSON"], average="micro"), 0.8
+    )  # 2 of 3, O left out
+    assert f1_score(*joined, average="micro") > 0.8
     prefixed = [tag if tag == "O" else "B-" + tag for tag in plain]
     assert {kind for kind, _, _ in spans_of(prefixed)} == {"ORGANIZATION", "PERSON"}
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from note_checks import by_definition, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 PAIR = r"p(r \mid i, j) = \mathrm{softmax} \left( W \left[ h_i \,;\, h_j \right] + b \right)_r"
 F1 = r"F_1 = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}"
@@ -114,6 +114,11 @@ def check_no_relation_in_the_average():
     truth, nothing = [0] * 88 + [1, 3], [0] * 90
     assert f1_score(truth, nothing, average="micro") > 0.97
     assert f1_score(truth, nothing, labels=list(range(1, 4)), average="micro") == 0
+    table, different = torch.zeros(4, 4, dtype=torch.long), ~torch.eye(4, dtype=torch.bool)
+    table[0, 1], table[2, 3] = 1, 3
+    raises(ValueError, lambda: f1_score(table, table, labels=[1, 2, 3], average="micro"))
+    assert f1_score(table[different], table[different], labels=[1, 2, 3], average="micro") == 1
+    assert table[different].shape == (4 * 3,)
     pairs = {("Ada", "works for", "Acme")}  # Oslo was missed, and its pairs with it
     gold = pairs | {("Acme", "based in", "Oslo")}
     of_pairs = f1_score([1, 0], [1, 0], labels=[1, 2], average="micro")
@@ -162,6 +167,12 @@ def check_two_relations_of_a_pair():
         optimizer.step()
     assert torch.nn.functional.one_hot(single(pairs).argmax(1), R + 1)[2].sum() == 1
     assert torch.equal((several(pairs) > 0).float(), truth)
+    loss = torch.nn.BCEWithLogitsLoss()
+    raises(ValueError, lambda: loss(single(pairs), truth), "must be the same")  # R + 1 outputs
+    raises(RuntimeError, lambda: loss(several(pairs), truth.long()))
+    labels, found = truth.long(), (several(pairs) > 0).long()
+    assert f1_score(labels, found, average="micro") == 1
+    raises(ValueError, lambda: f1_score(labels, found, labels=[1, 2], average="micro"))
     names = ("born in", "lives in")
     tags, spans, table = ["O"] * 4, {name: set() for name in names}, torch.zeros(R, 4, 4, dtype=torch.bool)
     for r, name in enumerate(names):  # both relations hold between the words 0 and 3

@@ -108,7 +108,8 @@ def check_tag_counts_by_listing():
 
 @pitfall("Labels slip after subword tokenisation")
 def check_labels_of_words_on_pieces():
-    """The pieces and word_ids as a fast tokenizer returns them; the tokenizer itself is not installed."""
+    """The pieces and word_ids as a fast tokenizer returns them; the tokenizer itself is not installed.
+    RoBERTa's option: huggingface/transformers issue #9607."""
     labels = ["B-ORG", "I-ORG", "O", "B-LOC"]  # Micro soft | Inc | in | Os lo
     word_ids = [None, 0, 0, 1, 2, 3, 3, None]
     gold = {("ORG", 1, 4), ("LOC", 5, 7)}

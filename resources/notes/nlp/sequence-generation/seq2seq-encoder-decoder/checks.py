@@ -194,6 +194,12 @@ def check_padding_changes_the_state():
     assert not torch.allclose(gru(short)[1], gru(padded)[1], atol=1e-3)
     packed = nn.utils.rnn.pack_padded_sequence(padded, torch.tensor([3]), batch_first=True)
     assert torch.allclose(gru(short)[1], gru(packed)[1], atol=1e-6)
+    batch, lengths = torch.randn(3, 5, 4), [2, 5, 3]
+    pack = nn.utils.rnn.pack_padded_sequence
+    raises(RuntimeError, lambda: pack(batch, lengths, batch_first=True), "sorted")
+    together = gru(pack(batch, lengths, batch_first=True, enforce_sorted=False))[1][0]
+    alone = torch.stack([gru(row[None, :n])[1][0, 0] for row, n in zip(batch, lengths)])
+    assert torch.allclose(together, alone, atol=1e-6)
     logits, target = torch.randn(5, 9), torch.tensor([4, 2, 7, 0, 0])
     real = F.cross_entropy(logits[:3], target[:3])
     assert torch.allclose(F.cross_entropy(logits, target, ignore_index=0), real)
@@ -211,6 +217,7 @@ def check_bidirectional_state():
     state = encoder(torch.randn(3, 5, 4))[1]
     assert state.shape == (2, 3, 6)
     raises(RuntimeError, lambda: decoder(torch.randn(3, 2, 4), state), "hidden size")
+    raises(RuntimeError, lambda: nn.Linear(12, 6)(torch.cat([state[0], state[1]])), "cannot be multiplied")  # axis 0
     flat = nn.Linear(12, 6)(torch.cat([state[0], state[1]], -1))
     raises(RuntimeError, lambda: decoder(torch.randn(3, 2, 4), flat), "hx should also be 3-D")
     joined = flat.unsqueeze(0)

@@ -1,8 +1,11 @@
 import math
+import pickle
 import resource
+import threading
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity
@@ -118,12 +121,34 @@ def check_the_word_of_every_document_stays_on_top():
     np.testing.assert_allclose(plain - counts, counts * np.log(len(docs) / (counts > 0).sum(0)), atol=1e-12)
 
 
+class Segmenter:
+    """Stands for `jieba.Tokenizer`, which keeps a lock."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+
+    def lcut(self, text):
+        return text.split("/")
+
+
+SEGMENTER = Segmenter()
+
+
+def cut(text):
+    return SEGMENTER.lcut(text)
+
+
 @pitfall("Chinese sentences become single words")
 def check_chinese():
     """A splitter at marks stands for jieba, which is not installed."""
     assert TfidfVectorizer().fit(["我喜欢猫"]).get_feature_names_out().tolist() == ["我喜欢猫"]
     split = TfidfVectorizer(tokenizer=lambda text: text.split("/"), token_pattern=None).fit(["我/喜欢/猫"])
     assert sorted(split.get_feature_names_out()) == sorted(["我", "喜欢", "猫"])
+    clone(TfidfVectorizer(tokenizer=cut, token_pattern=None))  # as cross-validation does
+    stored = pickle.loads(pickle.dumps(TfidfVectorizer(tokenizer=cut, token_pattern=None).fit(["我/喜欢/猫"])))
+    assert stored.get_feature_names_out().tolist() == split.get_feature_names_out().tolist()
+    for copying in (clone, pickle.dumps):  # the bound method of an object with a lock, as `jieba.lcut` is
+        raises(TypeError, lambda: copying(TfidfVectorizer(tokenizer=SEGMENTER.lcut, token_pattern=None)), "RLock")
     for ngrams, pairs in (({}, 0), ({"ngram_range": (1, 2)}, 3)):
         names = TfidfVectorizer(analyzer="char", **ngrams).fit(["我喜欢猫"]).get_feature_names_out()
         assert sum(len(name) == 2 for name in names) == pairs

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -358,6 +359,23 @@ def check_clipping_and_non_finite_gradients():
             if torch.isfinite(clip_grad_norm_([p], 1.0)) or not guarded:
                 optimizer.step()
         assert torch.isfinite(p).all() if guarded else p.isnan().any()
+    for gradient in ([math.inf, 1.0], [math.nan, 1.0], [3.0, -4.0]):  # by value: the norm first, without a limit
+        (q,) = parameters_with(gradient)
+        norm = clip_grad_norm_([q], math.inf)
+        clip_grad_value_([q], 1.0)
+        assert torch.isfinite(norm).item() is (gradient[0] == 3.0)
+    assert norm == 5 and q.grad.tolist() == [1, -1]
+    q = nn.Parameter(torch.zeros(1))  # new weights alone do not help: Adam keeps its NaN
+    adam = torch.optim.Adam([q])
+    clean = copy.deepcopy(adam.state_dict())
+    for restored in (None, False, True):
+        if restored is not None:
+            q.data.zero_()
+        if restored:
+            adam.load_state_dict(clean)
+        q.grad = torch.tensor([math.nan if restored is None else 1.0])
+        adam.step()
+        assert torch.isfinite(q).item() is bool(restored)
     optimizer.zero_grad()  # skipping does not repair weights that are NaN
     p.data[0] = math.nan
     (p * p).sum().backward()

@@ -233,6 +233,9 @@ def check_fans_of_transposed_and_grouped_convolutions():
         x = torch.randn(8, 64, 24, 24, requires_grad=True)
         back = torch.autograd.grad(up(x), x, torch.randn(8, 64, 23 * s + 4, 23 * s + 4))[0]
         assert abs(float((back**2).mean()) - 2) < 0.2
+    raises(RuntimeError, lambda: up.weight.mul_(2), "leaf")
+    with torch.no_grad():
+        up.weight.mul_(2)
     n_in, n_out = nn.init._calculate_fan_in_and_fan_out(nn.Conv2d(64, 64, 3, groups=16).weight)
     assert n_in == 4 * 9 and n_out == 16 * (4 * 9)
 

@@ -159,6 +159,8 @@ def check_beyond_the_end():
     for T_max, low, high in ((90, 0.0, 0.001), (100, 0.02, 0.04)):  # after 10 steps of warm-up, in a run of 100
         parts = lambda o: [lr_scheduler.LinearLR(o, 0.1, total_iters=9), lr_scheduler.CosineAnnealingLR(o, T_max)]
         assert low <= trace(lambda o: lr_scheduler.SequentialLR(o, parts(o), milestones=[10]), 100)[-1] <= high
+        chained = trace(lambda o: lr_scheduler.ChainedScheduler(parts(o)), 100)  # stepped together: nothing to subtract
+        assert (chained[-1] < chained[-2]) is (T_max == 100)
     optimizer = optimizer_with(0.1, momentum=0.9)
     scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
     for _ in range(10):

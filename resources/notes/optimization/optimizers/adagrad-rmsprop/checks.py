@@ -337,6 +337,8 @@ def check_epsilon_inside_the_root():
         written = moved(EpsilonInside, [0.001] * 200, **options, start=start)
         assert copied[-1] / expected[-1] > 15  # the same eps in PyTorch: 0.0316 / 0.002
         np.testing.assert_allclose(written, expected, rtol=1e-9)
+    keras, tensorflow = (moved(EpsilonInside, [0.5] * 5, **options, start=start) for start in (0.0, 1.0))
+    assert keras[0] > 3 * tensorflow[0]  # the start matters where v is well above eps
 
 
 @pitfall("AdaDelta learns almost nothing")

@@ -279,7 +279,7 @@ def check_step_is_not_bounded_by_lr():
     t = np.arange(1, 20001)
     series = np.cumsum((0.9**2 / 0.999) ** (t - 1.0))
     bound = 0.1 / math.sqrt(0.001) * np.sqrt(series) * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-    stated("7.27", bound.max())
+    stated("7.28", math.ceil(100 * bound.max()) / 100)
     growing = (0.999 / 0.9) ** (np.arange(2000) - 1999.0)
     worst = -moved([0.0] * 8000 + growing.tolist(), eps=1e-150)[-1]
     assert worst > 7.25 and worst <= bound.max()

@@ -159,6 +159,8 @@ def check_groups_without_decay():
         return [float((now / then).mean()) for now, then in zip((table.weight[2:], norm.weight, norm.bias), before)]
 
     assert all(abs(share - 0.99) < 1e-3 for share in after(False)) and after(True) == [1, 1, 1]
+    assert nn.LayerNorm([2, 3]).weight.ndim == nn.LayerNorm([2, 3]).bias.ndim == 2
+    assert nn.LayerNorm(6).weight.ndim == nn.BatchNorm2d(6).weight.ndim == 1
 
 
 @pitfall("Norm gains, biases and rare embedding rows shrink")

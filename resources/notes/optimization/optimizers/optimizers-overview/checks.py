@@ -231,6 +231,10 @@ def check_adam_jumps_without_its_state():
     resumed = lambda saved: on_digits(torch.optim.Adam, 510, restart=(500, saved), batch=64, lr=0.01)
     without, restored = resumed(False), resumed(True)
     assert without[:501] == restored[:501]
+    w = torch.ones(3, requires_grad=True)
+    w.grad = torch.tensor([0.0, 0.001, -50.0])
+    torch.optim.Adam([w], lr=0.01).step()
+    assert torch.allclose(w.detach() - 1, torch.tensor([0.0, -0.01, 0.01]), atol=1e-6)
     assert max(without[501:]) > 1.4 * without[500] and max(restored[501:]) < 1.15 * restored[500]
 
 

@@ -146,6 +146,19 @@ def check_second_pass_through_a_graph():
     raises(RuntimeError, lambda: three_steps(False), message)
     three_steps(True)
 
+    def three_of_lstm(detach):
+        net, state = nn.LSTM(2, 3), None
+        for _ in range(3):
+            y, state = net(torch.ones(4, 1, 2), state)
+            y.sum().backward()
+            state = detach(state)
+
+    raises(RuntimeError, lambda: three_of_lstm(lambda state: state), message)
+    for kept in (0, 1):  # one of the two is not enough
+        half = lambda state: tuple(s if i == kept else s.detach() for i, s in enumerate(state))  # noqa: B023
+        raises(RuntimeError, lambda: three_of_lstm(half), message)  # noqa: B023
+    three_of_lstm(lambda state: tuple(s.detach() for s in state))
+
     def two_losses():
         y = torch.ones(2, requires_grad=True).exp()
         return y.sum(), (y**2).sum()

@@ -1,8 +1,11 @@
 import functools
 import gc
+import pathlib
 import pickle
 import random
+import subprocess
 import sys
+import tempfile
 import types
 import weakref
 from multiprocessing.reduction import ForkingPickler
@@ -143,6 +146,27 @@ def check_collate_functions_of_workers():
         del sys.modules["closures_collate"]
     # a worker that cannot import the module, as with a function of a notebook
     raises(ModuleNotFoundError, lambda: pickle.loads(sent))
+
+
+SCRIPT = """
+import multiprocessing
+def work():
+    print("worked", flush=True)
+GUARD
+    process = multiprocessing.get_context("spawn").Process(target=work)
+    process.start()
+    process.join()
+"""
+
+
+@pitfall('"Can\'t pickle local object" with data-loading workers')
+def check_workers_import_the_script():
+    for guard, done in (("if True:", False), ('if __name__ == "__main__":', True)):
+        with tempfile.TemporaryDirectory() as folder:
+            script = pathlib.Path(folder, "script.py")
+            script.write_text(SCRIPT.replace("GUARD", guard), encoding="utf-8")
+            run = subprocess.run([sys.executable, "-I", script], capture_output=True, text=True)
+        assert ("worked" in run.stdout) == done and ("bootstrapping phase" in run.stderr) != done
 
 
 @pitfall("A resumed `LambdaLR` has lost its function")

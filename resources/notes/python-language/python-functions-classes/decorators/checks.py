@@ -104,6 +104,9 @@ def check_generator():
     assert list(held) == [] and torch.is_grad_enabled()
     library = torch.no_grad()(modes)()
     assert next(library) is False and torch.is_grad_enabled()
+    ran = []
+    called = whole(lambda: ran.append(1))()
+    assert ran == [] and inspect.isgenerator(called)  # an ordinary function does not run
     assert list(plain(modes)()) == [True] and list(torch.no_grad()(modes)()) == list(whole(modes)()) == [False]
 
 

@@ -104,6 +104,14 @@ def check_module_assigned_too_early():
         raises(AttributeError, lambda: Network(place), "cannot assign module before Module.__init__() call")
     assert len(list(Network("first").parameters())) == 2
 
+    class Wider(nn.Linear):
+        def __init__(self, *needed):
+            super().__init__(*needed)
+            self.extra = nn.Linear(1, 1)
+
+    raises(TypeError, Wider, "missing 2 required positional arguments")
+    assert len(list(Wider(3, 1).parameters())) == 4
+
 
 class Selfish:
     def __init__(self):
@@ -119,6 +127,16 @@ def check_mixins_and_modules():
         assert [hasattr(kind(*arguments), "mixed") for kind in (last, first, asked)] == [False, True, True]
         assert all(isinstance(kind(*arguments)._parameters, dict) for kind in (last, first, asked))
     assert not hasattr(type("First", (Selfish, nn.Module), {})(), "_parameters")
+
+    class Narrow:  # neither takes nor hands on what the layer needs
+        def __init__(self):
+            super().__init__()
+            self.mixed = True
+
+    raises(TypeError, lambda: type("First", (Narrow, nn.Linear), {})(2, 1), "positional argument")
+    for layer, arguments in ((nn.Linear, (2, 1)), (nn.Conv2d, (3, 4, 3)), (nn.LSTM, (2, 5))):
+        assert type("First", (Mixin, layer), {})(*arguments).mixed
+        assert type("Asked", (layer, Narrow), {"call_super_init": True})(*arguments).mixed
 
 
 @holds("Multilevel", "Hierarchical")

@@ -157,6 +157,12 @@ def check_removing_while_looping():
         if q % 2 == 0:
             numbers.remove(q)
     assert numbers == [2, 3] and [q for q in [2, 2, 3, 4] if q % 2] == [3]
+    new = shared = [2, 2, 3, 4]
+    new = [q for q in new if q % 2]
+    assert new == [3] and shared == [2, 2, 3, 4]
+    in_place = shared
+    in_place[:] = [q for q in in_place if q % 2]
+    assert shared == [3]
 
 
 @pitfall("`zip` loses an element")

@@ -178,7 +178,13 @@ def check_memory_that_is_still_referred_to():
     gc.collect()
     alive = {name: sum(mark() is not None for mark in marks) for name, marks in graphs.items()}
     assert alive == {"sum": 3, "sum of numbers": 0, "outputs": 3, "detached": 0}
-    assert torch.ones(1000)[:1].detach().untyped_storage().nbytes() == 4000  # a slice keeps the whole
+    for form, size in ((lambda t: t.detach().cpu(), 4000), (lambda t: t.detach().cpu().clone(), 4)):
+        assert form(torch.ones(1000)[:1]).untyped_storage().nbytes() == size  # a slice keeps the whole
+        weight = torch.nn.Parameter(torch.ones(3))
+        stored = form(weight)
+        with torch.no_grad():
+            weight += 1
+        assert torch.equal(stored, weight) == (size > 4)
 
     def fail():
         big = torch.ones(10)

@@ -201,6 +201,11 @@ def check_keys():
     old = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     new = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
     raises(RuntimeError, lambda: new.load_state_dict(old.state_dict()), "Missing key(s) in state_dict")
+    whole = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    whole.load_state_dict(old.state_dict())
+    whole.insert(1, nn.BatchNorm1d(2))
+    assert list(map(type, whole)) == [nn.Linear, nn.BatchNorm1d, nn.Linear]
+    assert torch.equal(whole[0].weight, old[0].weight) and torch.equal(whole[2].weight, old[1].weight)
     first, last, more = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
     saved = named(("hidden", first), ("out", last)).state_dict()
     activated = named(("hidden", nn.Linear(2, 2)), ("act", nn.ReLU()), ("out", nn.Linear(2, 2)))

@@ -180,6 +180,12 @@ def check_distances():
     z = torch.randn(200, 128) + 10
     squares = (z**2).sum(1)[:, None] + (z**2).sum(1) - 2 * z @ z.T
     assert squares.min() < 0 and squares.sqrt().isnan().any() and squares.clamp(min=0).sqrt().isfinite().all()
+    for floor, good in ((0, False), (1e-6, True)):  # the gradient of a root at 0
+        points = z.clone().requires_grad_()
+        norms = points.square().sum(1)
+        roots = (norms[:, None] + norms - 2 * points @ points.T).clamp(min=floor).sqrt()
+        roots.sum().backward()
+        assert points.grad.isfinite().all() == good
     exact = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
     assert torch.cdist(z, z).diag().max() > 0.01 and (exact.diag() == 0).all()
 

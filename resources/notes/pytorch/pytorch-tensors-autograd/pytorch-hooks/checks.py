@@ -88,6 +88,13 @@ def check_old_backward_hook():
             warnings.simplefilter("ignore")
             module(*(torch.ones(2, requires_grad=True) for _ in range(3))).sum().backward()
         assert seen == [expected]
+    module = Add()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module.register_backward_hook(lambda m, gi, go: None).remove()
+    raises(
+        RuntimeError, lambda: module.register_full_backward_hook(print), "Cannot use both regular backward hooks and"
+    )
     module, seen = Add(), []
     module.register_full_backward_hook(lambda m, gi, go: seen.append(len(gi)))
     one, two, three = (torch.ones(2, requires_grad=True) for _ in range(3))
@@ -193,6 +200,14 @@ def check_none_and_in_place():
     model[1].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None)
     model(x).mul(3).sum().backward()
     assert (seen[0] == 3).all()
+    with torch.no_grad():  # no gradient to wait for
+        raises(RuntimeError, lambda: model(x), "cannot register a hook on a tensor that doesn't require gradient")
+    guarded, seen = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True)), []
+    guarded[0].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None if o.requires_grad else None)
+    guarded(x).sum().backward()
+    with torch.no_grad():
+        guarded(x)
+    assert len(seen) == 1
 
 
 @pitfall("The graph stays in memory, or stored features change")

@@ -6,6 +6,7 @@ import pickle
 import random
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -135,6 +136,9 @@ def check_load():
     file = saved(vars(options))
     file.seek(0)
     assert torch.load(file) == {"lr": 0.1, "name": "run"}
+    file = saved(vars(argparse.Namespace(folder=Path("runs"))))
+    file.seek(0)
+    raises(pickle.UnpicklingError, lambda: torch.load(file), "Weights only load failed")
     state = np.random.get_state()
     expected = np.random.rand()
     for plain in (torch.from_numpy(state[1]), state[1].tolist()):

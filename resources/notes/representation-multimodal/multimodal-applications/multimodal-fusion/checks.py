@@ -238,6 +238,23 @@ def check_shared_errors():
     exponents = np.linspace(0.1, 1.5, 29)
     best = exponents[np.argmin([F.cross_entropy(e * 2 * validation, truth).item() for e in exponents])]
     assert abs(confidence(best * 2 * single) - right) < 0.02
+    prior = torch.tensor([0.8, 0.15, 0.05]).log()  # unequal: the exponent of the prior is fitted too
+    label = torch.multinomial(prior.exp(), 8000, True)
+    one = (torch.randn(8000, 3) + 1.5 * F.one_hot(label, 3)) * 1.5 + prior
+    two, (half, rest) = one.log_softmax(1), (slice(4000), slice(4000, None))
+    exponent = torch.tensor([1.0, -1.0], requires_grad=True)  # of both predictions, equal here, and of the prior
+    fused = lambda e, part: (2 * e[0] * two + e[1] * prior)[part]
+    for free in (0.0, 1.0):
+        optimizer = torch.optim.Adam([exponent], 0.05)
+        for _ in range(100):
+            optimizer.zero_grad()
+            F.cross_entropy(fused(exponent, half), label[half]).backward()
+            exponent.grad[1] *= free
+            optimizer.step()
+        p = fused(exponent.detach(), rest)
+        excess = confidence(p) - (p.argmax(1) == label[rest]).double().mean()
+        loss = F.cross_entropy(p, label[rest]) - F.cross_entropy(two[rest], label[rest])
+        assert (abs(excess) < 0.03 and loss < 0.01) if free else loss > 0.02, (free, excess, loss)
     three = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.001, 0.999]])  # the veto
     assert three.mean(0).argmax() == 0 and three.prod(0).argmax() == 1
     truth = 2.0 * torch.randint(0, 2, (20000,)) - 1

@@ -147,7 +147,11 @@ def check_teacher_follows_the_gradient_only_with_both_mistakes():
     F.cross_entropy(student(x) / 0.1, (teacher(x) / 0.04).softmax(1)).backward()
     optimizer.step()
     assert torch.equal(before, teacher.weight) and not torch.equal(old, student.weight)
+    careless = copy.deepcopy(teacher)
+    careless.weight.mul_(0.996).add_(student.weight, alpha=0.004)
+    assert careless.weight.requires_grad
     teacher.weight.lerp_(student.weight.detach(), 0.004)
+    assert not teacher.weight.requires_grad
     assert torch.allclose(teacher.weight, 0.996 * before + 0.004 * student.weight)
 
 

@@ -114,6 +114,8 @@ def check_training_only_the_head():
     model, x, y = nn.Sequential(body, head), torch.randn(8, 4, 16), torch.randint(3, (8,))
     body.requires_grad_(False)
     assert not torch.allclose(body.train()(x), body(x), atol=1e-2)
+    model.train()  # undoes the eval mode of the body
+    assert not torch.allclose(body(x), body(x), atol=1e-2)
     assert torch.equal(body.eval()(x), body(x))
     before = [p.clone() for p in model.parameters()]
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 0.1)

@@ -190,6 +190,7 @@ def check_lengths_are_no_distribution():
     length, present = torch.full((1, 10), 0.05), torch.zeros(1, 10)
     length[0, [2, 7]], present[0, [2, 7]] = 0.95, 1.0
     assert length.sum() > 2 and margin_loss(length, present) == 0 and F.binary_cross_entropy(length, present) < 0.06
+    raises(RuntimeError, lambda: F.binary_cross_entropy(length, present.long()), "expected Float")
     assert length.softmax(-1).max() < 0.2
     assert accuracy_on_digits(2, loss=F.binary_cross_entropy) > 0.8
     assert accuracy_on_digits(2, loss=F.binary_cross_entropy_with_logits) < 0.7

@@ -89,6 +89,8 @@ def check_returned_reference():
         1,
         1,
     ]
+    assert "cannot bind" in compiled(value + "\nint main() { int& r = f(); return r; }")[0]
+    assert ended(value + "\nint main() { int r = f(); return r; }")[0] == 1
 
 
 @pitfall("A local sum starts at a strange number")
@@ -129,6 +131,10 @@ def check_order_of_initialization():
         "main\n",
     )  # g++ keeps the order of the files
     assert ended(*function) == ended(*function[::-1]) == (0, "main\n")
+    header = f"#include <map>\n#include <string>\n%s {kind}& registry() {{ static {kind} made; return made; }}\n"
+    parts = header + 'int used = registry()["a"] = 1;', header + 'int main() { return (int)registry().count("a"); }'
+    assert ended(*(part % "inline" for part in parts))[0] == 1  # in a header: one object for all files
+    assert ended(*(part % "static" for part in parts))[0] == 0
 
 
 @pitfall('Each source file sees its own "global"')

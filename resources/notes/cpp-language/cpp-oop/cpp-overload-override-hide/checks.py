@@ -51,6 +51,7 @@ int main() { Derived().f(1.5); }
 """
     assert compiled(code.replace("USING", ""), "-Wall", "-Woverloaded-virtual") == ("", "int 1")
     assert compiled(code.replace("USING", "using Base::f;"))[1] == "double"
+    assert "inaccessible" in compiled(code.replace("USING", "private: using Base::f; public:"))[0]
 
 
 @pitfall("Through the base, the override is never called")

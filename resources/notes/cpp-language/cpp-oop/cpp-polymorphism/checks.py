@@ -95,7 +95,7 @@ def check_slicing():
 struct Layer { virtual ~Layer() = default; virtual int id() const BODY };
 struct Relu : Layer { int id() const override { return 2; } };
 int by_value(Layer layer) { return layer.id(); }
-int by_reference(const Layer& layer) { return layer.id(); }
+int by_reference(CONSTANT Layer& layer) { return layer.id(); }
 int by_pointer(const Layer* layer) { return layer->id(); }
 int main() {
   std::vector<Layer> values; values.push_back(Relu());
@@ -104,6 +104,10 @@ int main() {
   std::printf("%d%d %d%d%d", by_value(relu), values[0].id(), by_reference(relu), by_pointer(&relu), owners[0]->id());
 }
 """
+    changing = code.replace("BODY", "{ return 1; }").replace("id() const", "id()").replace("const Layer*", "Layer*")
+    assert compiled(changing.replace("CONSTANT", ""))[1] == "11 222"
+    assert "discards qualifiers" in compiled(changing.replace("CONSTANT", "const"))[0]
+    code = code.replace("CONSTANT", "const")
     assert compiled(code.replace("BODY", "{ return 1; }"))[1] == "11 222"
     abstract = code.replace("BODY", "= 0;")
     assert "abstract" in compiled(abstract)[0]
@@ -131,11 +135,11 @@ int main() { std::printf("%d %d", D().seen, make<D>()->seen); }
 
 @pitfall('"undefined reference" to a template')
 def check_template_in_a_source_file():
-    def linked(header, body):
+    def linked(header, body, here=""):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "t.h").write_text(header)
             Path(folder, "t.cpp").write_text(f'#include "t.h"\n{body}')
-            Path(folder, "main.cpp").write_text('#include "t.h"\nint main() { return twice(21) != 42; }')
+            Path(folder, "main.cpp").write_text(f'#include "t.h"\n{here}\nint main() {{ return twice(21) != 42; }}')
             done = subprocess.run(
                 ["g++", "-std=c++17", "-o", "main", "main.cpp", "t.cpp"], cwd=folder, capture_output=True, text=True
             )
@@ -144,6 +148,7 @@ def check_template_in_a_source_file():
     declared, body = "template <class T> T twice(T x);", "template <class T> T twice(T x) { return 2 * x; }"
     assert "undefined reference" in linked(declared, body)
     assert linked(body, "") == linked(declared, f"{body}\ntemplate int twice(int);") == 0
+    assert "no definition" in linked(declared, body, "template int twice(int);")  # in the other file
 
 
 @check

@@ -178,6 +178,9 @@ def check_classes():
             len(batched(twice, both[0], both[1], 0.5)) == 2
             and len(batched(twice, both[0], images * 2 + both[1], 0.5)) == 4
         )
+        ids, numbers = torch.tensor([85, 5]), torch.tensor([0, 1])  # COCO's ids reach 90, though it has 80 classes
+        assert len(batched(boxes, scores, numbers * 80 + ids, 0.5)) == 1
+        assert len(batched(boxes, scores, numbers * 91 + ids, 0.5)) == 2
 
 
 @pitfall("`batched_nms` mixes classes all the same")

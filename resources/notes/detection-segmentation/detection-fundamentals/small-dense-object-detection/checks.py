@@ -231,10 +231,10 @@ def check_positives_by_size():
     assert ((overlap >= overlap.mean() + overlap.std()) & inside(small, torch.cat(centre))).sum() >= 4
     assert inside(small, pyramid[0][0]).sum() >= 9
 
-    def positives(side, stride):
+    def positives(side, stride, maps=4, places=60):
         """The fewest positives over random places: own anchors at IoU 0.5, ATSS, centres inside."""
-        levels, counts = [level(stride * 2**k, 8 * stride * 2**k) for k in range(4)], []
-        for corner in (40 + 150 * torch.rand(60, 2)).tolist():
+        levels, counts = [level(stride * 2**k, 8 * stride * 2**k) for k in range(maps)], []
+        for corner in (40 + 150 * torch.rand(places, 2)).tolist():
             box = torch.tensor([[corner[0], corner[1], corner[0] + side, corner[1] + side]])
             near = [(c - box.view(2, 2).mean(0)).norm(dim=1).topk(9, largest=False)[1] for c, _ in levels]
             centre = torch.cat([c[n] for (c, _), n in zip(levels, near)])
@@ -245,6 +245,7 @@ def check_positives_by_size():
         return torch.tensor(counts).min(0).values.tolist()
 
     assert positives(6.0, 4)[0] == 0 and min(positives(6.0, 4)[1:]) >= 1 and min(positives(11.0, 4)) >= 1
+    assert positives(24.0, 4, 4, 10)[1] >= 1 and positives(24.0, 4, 1, 10)[1] == 0  # ATSS: not P2 alone
     assert positives(6.0, 8) == [0, 0, 0]  # a map of stride 8 is too coarse for them
     assert [9**2 / (2 * 11**2 - 9**2) > 0.5, 8**2 / (2 * 10**2 - 8**2) > 0.5] == [True, False]  # at worst 2 aside
 

@@ -155,6 +155,7 @@ def check_label_lines():
     for corners in ((100, 100, 300, 200), (-20, 100, 300, 200), (-100, 0, 700, 480)):
         line = fixed(*corners)
         assert passes(line) and line[0] - line[2] / 2 >= -1e-12 and line[0] + line[2] / 2 <= 1 + 1e-12
+    assert fixed(650, 100, 700, 200)[2] <= 0 and not passes(fixed(650, 100, 700, 200))  # outside: nothing is left
     misread = (100 / W, 100 / H, 300 / W, 200 / H)
     assert (
         abs((misread[0] - misread[2] / 2) * W - 100) > 100

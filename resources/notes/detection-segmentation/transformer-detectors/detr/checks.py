@@ -260,6 +260,10 @@ def check_weight_of_no_object():
     shown = p[:, :-1].amax(-1) > 0.4  # every query has a best class, few pass a threshold
     assert len(named[0.1]) == 2000 and shown.float().mean() < 0.3 and shown[:140].float().mean() > 0.3
     assert named[0.1].max() < 3 and (named[0.1][:140] == labels[:140]).float().mean() > 0.6
+    logits = torch.randn(200, 2)  # one class: without the softmax over both every score is 1
+    logits[:100, 0], logits[100:, 1] = logits[:100, 0] + 6, logits[100:, 1] + 6
+    after, before = logits.softmax(-1)[:, :-1].amax(-1), logits[:, :-1].softmax(-1).amax(-1)
+    assert ((after > 0.5).float().mean() - 0.5).abs() < 0.02 and (before == 1).all()
 
 
 @pitfall("Crowded images lose objects")

@@ -255,6 +255,15 @@ def check_outlier():
         ]
     )
     assert apart[0] == 1000 and (apart - x)[1:].std() < 0.02
+    wide, weights = torch.randn(256, 64), torch.randn(64, 16)  # one channel of 64 is large: clipping loses its signal
+    wide[:, 5] *= 40
+    grid = lambda t, top: torch.fake_quantize_per_tensor_affine(t, top.item() / 127, 0, -127, 127)
+    off = lambda y: ((y - wide @ weights).norm() / (wide @ weights).norm()).item()
+    rest = torch.arange(64) != 5
+    halves = (wide[:, ~rest].half() @ weights[~rest].half()).float()
+    kept = grid(wide[:, rest], wide[:, rest].abs().max()) @ weights[rest] + halves
+    whole, cut = (grid(wide, top) @ weights for top in (wide.abs().max(), wide.abs().quantile(0.98)))
+    assert off(kept) < 0.01 < 0.02 < off(whole) < 0.2 < 0.6 < off(cut)
 
 
 @pitfall("A range that excludes 0")

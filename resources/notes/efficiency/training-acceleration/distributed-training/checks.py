@@ -98,16 +98,20 @@ def worker(rank, store, out, mode):
             dist.all_reduce(count := torch.tensor(len(rows)), dist.ReduceOp.MIN)
             [model(row[None]).sum().backward() for row in rows[:count]]
             out[rank] = count
-        elif mode in ("plain", "moving"):
+        elif mode in ("plain", "moving", "schedule"):
             optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9 * (mode == "moving"))
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10**6)
             for epoch in range(2):
                 with model.join():
                     for i, row in enumerate(rows):
                         optimizer.zero_grad()
                         model(row[None]).sum().backward()
                         optimizer.step()
+                        scheduler.step()
                         if epoch == 1 and i == 0:
                             out[rank] = model.module.weight[0, 0]
+            if mode == "schedule":
+                out[rank] = scheduler.last_epoch
         else:
             with model.join() if mode == "join" else contextlib.nullcontext():
                 for row in rows:
@@ -269,8 +273,10 @@ def check_collectives_wait_for_all_ranks():
     skipped, called, uneven, joined = printed_by_ranks(SHARES, "skipped", "called", "uneven", "join").tolist()
     assert skipped[0] > 1.8 and skipped[1] == 0 and uneven[0] > 1.8 and uneven[1] == 2, (skipped, uneven)
     assert called == [2, 2] and joined == [3, 2]
-    least, plain, moving = printed_by_ranks(SHARES, "least", "plain", "moving").tolist()
-    assert least == [2, 2] and abs(plain[0] - plain[1]) < 1e-6 and abs(moving[0] - moving[1]) > 0.01, (plain, moving)
+    least, plain, moving, schedule = printed_by_ranks(SHARES, "least", "plain", "moving", "schedule").tolist()
+    assert (
+        schedule == [6, 4] and least == [2, 2] and abs(plain[0] - plain[1]) < 1e-6 and abs(moving[0] - moving[1]) > 0.01
+    ), (plain, moving)
 
 
 def accuracy_on_digits(ranks, rate, warmup=0):

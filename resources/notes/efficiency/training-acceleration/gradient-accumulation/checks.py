@@ -176,6 +176,12 @@ def check_undivided_loss_clipping_and_its_cure():
     expected = start - 0.01 * slopes * (0.5 / slopes.norm() + 0.1)  # the mean gradient, clipped, then a tenth of it
     assert torch.allclose(accumulated_steps(torch.optim.SGD, 4, 0.5), expected, atol=1e-5)
     assert not torch.allclose(accumulated_steps(torch.optim.SGD, 4, 0.5, clip_each=True), expected, atol=1e-5)
+    for share in (0.99, 1.01):  # of 1/K of the limit; above the limit itself both are clipped alike
+        gradient = torch.randn(6)
+        p, limit = nn.Parameter(torch.zeros(6)), 4 * gradient.norm().item() / share
+        p.grad = 4 * gradient
+        nn.utils.clip_grad_norm_([p], limit)
+        assert torch.allclose(p.grad, 4 * gradient, rtol=1e-5) == (share < 1)
 
 
 @check

@@ -1,5 +1,7 @@
 import math
 import pickle
+import sys
+import types
 import warnings
 
 import numpy as np
@@ -9,7 +11,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler, TargetEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, StandardScaler, TargetEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
@@ -173,6 +175,19 @@ def check_shipped_pipeline_and_time_of_prediction():
     later, known = mean_of_three[3:, None], mean_of_three[2:-1, None]  # `known` ends the day before
     assert LinearRegression().fit(later, sales[3:]).score(later, sales[3:]) > 0.2
     assert LinearRegression().fit(known, sales[3:]).score(known, sales[3:]) < 0.05
+    notebook, module = types.ModuleType("notebook"), types.ModuleType("shared_features")
+    for home in (notebook, module):
+        exec("import numpy as np\ndef circle(t):\n    return np.hstack([np.sin(t), np.cos(t)])", home.__dict__)
+    for home, found in ((notebook, False), (module, True)):
+        sys.modules[home.__name__] = home
+        own = make_pipeline(FunctionTransformer(home.circle), LogisticRegression()).fit(X, y)
+        saved = pickle.dumps(own)
+        if found:  # the serving program imports it as well
+            assert (pickle.loads(saved).predict(new) == own.predict(new)).all()
+        else:  # the serving program has no such function
+            sys.modules[home.__name__] = types.ModuleType(home.__name__)
+            raises(AttributeError, lambda data=saved: pickle.loads(data), "Can't get attribute 'circle'")
+        del sys.modules[home.__name__]
 
 
 @holds("Input → output", "In scikit-learn", "Learned from data?", "Same in train and test?")

@@ -209,6 +209,7 @@ def check_padding_and_masks():
         (nn.BatchNorm2d(4).eval(), True),
         (nn.BatchNorm2d(4), False),
         (nn.GroupNorm(2, 4).eval(), False),
+        (nn.InstanceNorm2d(4).eval(), False),
     ):
         first, whole = layers[0](x), layers[0](wide * mask) * mask
         assert ((normal(whole)[..., :8] - normal(first)).abs().max() < 1e-5) == fine

@@ -247,6 +247,15 @@ def check_changed_priors_shift_the_intercept():
     replaced = GaussianNB(priors=[0.9, 0.1]).fit(X, y)
     assert direct.score(fresh, wanted) > before + 0.03
     assert replaced.score(fresh, wanted) > bayes.score(fresh, wanted) + 0.03
+    old, new, means = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.3, 0.6]), np.array([[0, 0], [2, 0], [0, 2]])
+    y, wanted = np.random.choice(3, 6000, p=old), np.random.choice(3, 6000, p=new)
+    X, fresh = means[y] + np.random.randn(6000, 2), means[wanted] + np.random.randn(6000, 2)
+    losses = []
+    for shift in (0, np.log(new / (1 - new)) - np.log(old / (1 - old)), np.log(new / old)):
+        model = LogisticRegression().fit(X, y)
+        model.intercept_ += shift
+        losses.append(log_loss(wanted, model.predict_proba(fresh)))
+    assert losses[0] > losses[1] + 0.1 > losses[2] + 0.11  # the log odds of three classes shift too far
 
 
 @check

@@ -114,6 +114,9 @@ def check_unlabelled_marker():
         raises(TypeError, lambda: LabelEncoder().fit_transform(texts))
         named, numbers = texts != -1, np.full(40, -1)  # the known labels alone
         numbers[named] = LabelEncoder().fit_transform(texts[named])
+        in_place = texts.copy()
+        in_place[named] = numbers[named]
+        raises(ValueError, lambda: spreading.fit(X, in_place), "Unknown label type")  # still an object array
         assert set(spreading.fit(X, numbers).predict(X)) == {0, 1}
     truth, known = np.repeat([0, 1], 20), np.array([0, 1, 20, 21])
     encoded = np.full(40, -1)

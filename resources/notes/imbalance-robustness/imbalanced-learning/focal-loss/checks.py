@@ -192,6 +192,15 @@ def check_weighted_softmax_version():
     assert torch.allclose(torch.exp(-ce), torch.tensor([0.9, 0.7])) and abs(torch.exp(-weighted)[0] - 0.6561) < 1e-4
     broken, cured = (1 - torch.exp(-weighted)) ** 2 * weighted, weight[labels] * (1 - torch.exp(-ce)) ** 2 * ce
     assert broken[0] > broken[1] and cured[0] < cured[1] / 5
+    logits, labels, weight = torch.randn(4, 3, 5, requires_grad=True), torch.randint(3, (4, 5)), torch.rand(3) + 1
+    ignored = torch.rand(4, 5) < 0.3
+    ce = F.cross_entropy(logits, labels.where(~ignored, torch.tensor(-100)), reduction="none")
+    loss = weight[labels.where(~ignored, torch.tensor(-100)).clamp(min=0)] * (1 - torch.exp(-ce)) ** 2 * ce
+    kept = F.cross_entropy(logits, labels, reduction="none")
+    assert (loss[ignored] == 0).all()
+    assert torch.allclose(loss[~ignored], (weight[labels] * (1 - torch.exp(-kept)) ** 2 * kept)[~ignored])
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert gradient.isfinite().all() and (gradient.movedim(1, -1)[ignored] == 0).all()
     wrong = math.exp(-4 * -math.log(0.9))
     stated("0.6561", wrong)
     stated("0.1183", (1 - wrong) ** 2)

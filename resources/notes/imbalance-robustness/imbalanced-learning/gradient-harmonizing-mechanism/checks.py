@@ -100,6 +100,9 @@ def check_last_edge():
         half_open = [(g >= low) & (g < high) for low, high in zip(edges, edges[1:])]
         w = sum(inside * (3 / inside.sum().clamp(min=1)) for inside in half_open)
         assert (w[2] == 0) == lost and (w[:2] > 0).all()
+        for dtype in (torch.float16, torch.bfloat16):
+            assert (g.to(dtype)[2] < edges[-1].to(dtype)).item() is False
+            assert (torch.tensor(17.0, dtype=dtype).float().sigmoid() < edges[-1]).item() is not lost
     assert (weights(g.double().numpy(), 10) > 0).all()
 
 

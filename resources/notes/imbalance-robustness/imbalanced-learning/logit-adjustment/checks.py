@@ -260,6 +260,7 @@ def check_overconfident_logits():
     taus = torch.linspace(0, 5, 51)
     best = lambda logits: taus[torch.stack([recalls(logits - t * LOG_PRIOR, y).mean() for t in taus]).argmax()]
     assert best(z) > 2
+    assert taus[torch.stack([((z - t * LOG_PRIOR).argmax(1) == y).double().mean() for t in taus]).argmax()] < 1
     temperatures = torch.linspace(0.5, 6, 56)
     temperature = temperatures[torch.stack([F.cross_entropy(z / t, y) for t in temperatures]).argmin()]
     assert abs(temperature - 3) < 0.6 and 0.6 < best(z / temperature) < 1.4

@@ -226,3 +226,4 @@ def check_mean_hides_groups():
     assert z.shape == (len(test), 10) and z.is_floating_point() and y.dtype == torch.int64
     assert long.mean() > short.mean() + 0.03 and adjusted.mean() > long.mean() + 0.01
     assert adjusted[:3].mean() < long[:3].mean() - 0.01 and adjusted[8:].mean() > long[8:].mean() + 0.1
+    assert min(int(5000 * 100 ** (-c / 9)) for c in range(10)) == 50  # CIFAR-10-LT: no class below 20

@@ -139,6 +139,17 @@ def check_class_weights_scale_the_smoothed_target():
         assert (p[lighter.argmin()] > 0.5) == right
     fixed = F.cross_entropy(two, zeros, label_smoothing=0.1, reduction="none") * heavy[zeros]
     assert abs(p[fixed.argmin()].item() - 0.95) < 1e-3
+    for shape, ignored in (((30,), -100), ((2, 4, 4), -100), ((2, 4, 4), 255)):
+        z, y = torch.randn(shape[0], 3, *shape[1:], dtype=torch.float64), torch.randint(0, 3, shape)
+        y.view(-1)[:3], y.view(-1)[3:6] = ignored, torch.arange(3)
+        k = y != ignored
+        v = w[y * k] * k
+        for eps in (0.0, 0.1):
+            losses = F.cross_entropy(z, y, label_smoothing=eps, reduction="none", ignore_index=ignored)
+            kept = F.cross_entropy(z.movedim(1, -1)[k], y[k], label_smoothing=eps, reduction="none") * w[y[k]]
+            mean = (losses * v).sum() / v.sum()
+            assert torch.isclose(mean, kept.sum() / w[y[k]].sum())
+            assert eps or torch.isclose(mean, F.cross_entropy(z, y, weight=w, ignore_index=ignored))
 
 
 @pitfall("The loss is `inf` with masked classes")

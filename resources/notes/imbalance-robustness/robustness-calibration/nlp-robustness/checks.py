@@ -143,6 +143,9 @@ def check_close_vectors_of_opposites():
     ]
     valid = [opinions[a] == opinions[b] for a, b in judged]
     assert sum(flipped) == 8 and not any(f and v for f, v in zip(flipped, valid)) and sum(valid) == 4
+    succeeded = [rng.random() < 0.6 for _ in range(4000)]  # valid or not; 10,000 texts were right before
+    share = sum(rng.sample(succeeded, 500)) / 500
+    assert abs(4000 / 10000 * share - sum(succeeded) / 10000) < 0.03
 
 
 @holds("How do attacks on text differ from attacks on images?")

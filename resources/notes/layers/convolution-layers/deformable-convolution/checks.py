@@ -248,6 +248,12 @@ def check_offsets_that_start_at_zero():
     assert DeformConv2d(4, 4, 3, padding=1).bias.abs().max() > 0
     raises(RuntimeError, lambda: DeformConv2d(4, 4, 3, padding=1).load_state_dict(bare.state_dict()), '"bias"')
     DeformConv2d(4, 4, 3, padding=1, bias=False).load_state_dict(bare.state_dict())
+    layer = DeformConv2d(4, 4, 3, padding=1)
+    raises(RuntimeError, lambda: layer.weight.mul_(2), "leaf")
+    before = layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    assert torch.equal(layer.weight, 2 * before)
     bias = torch.arange(1.0, 6)  # the mask does not touch the bias, so it is not doubled
     kept, twice = (doubled + factor * bias[:, None, None] for factor in (1, 2))
     old = F.conv2d(x, weight, bias, padding=1)

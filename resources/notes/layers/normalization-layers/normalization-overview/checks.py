@@ -123,6 +123,8 @@ def check_the_shape_names_the_axes():
     whole, position = nn.LayerNorm([4, 3, 3])(x), LastAxis(nn.LayerNorm(4))(x)
     assert whole.mean((1, 2, 3)).abs().max() < 1e-5 and whole.mean(1).abs().max() > 0.1
     assert position.mean(1).abs().max() < 1e-5 and not torch.allclose(whole, position, atol=0.1)
+    raises(RuntimeError, lambda: nn.LayerNorm(4)(x), "normalized_shape")  # the last axes, not the channels of an image
+    assert nn.LayerNorm(3)(x).mean(3).abs().max() < 1e-5  # as many columns as channels: over the columns, in silence
     convnext = torchvision.models.convnext.LayerNorm2d(4, eps=1e-5)
     assert torch.allclose(convnext(x), position, atol=1e-6)
     assert nn.TransformerEncoderLayer(8, 2, 16).norm1.normalized_shape == (8,)

@@ -139,7 +139,12 @@ def check_label_convention():
     as_bool = similar.bool()
     raises(RuntimeError, lambda: 1 - as_bool, "not supported")
     assert torch.equal((~as_bool).float(), 1 - similar)
-    assert F.cosine_embedding_loss(equal, equal, torch.tensor([1])).abs() < 1e-6
+    for signs in (torch.tensor([-1]), torch.tensor([-1.0])):  # labels the wrong way round
+        assert F.cosine_embedding_loss(equal, equal, signs) > 0.99
+        assert F.cosine_embedding_loss(equal, equal, -signs).abs() < 1e-6
+        assert (
+            F.hinge_embedding_loss(torch.zeros(1), signs) == 1 and F.hinge_embedding_loss(torch.zeros(1), -signs) == 0
+        )
 
 
 @pitfall("A larger margin separates less")

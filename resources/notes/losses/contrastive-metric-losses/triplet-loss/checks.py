@@ -245,6 +245,14 @@ def check_easy_triplets():
     losses = F.triplet_margin_loss(a, p, n, reduction="none")
     assert F.triplet_margin_loss(a, p, n) < 0.02 and (losses[:10] > 1).all()
     assert losses[losses > 0].mean() > 1.4 and losses[losses > 9].mean().isnan()
+    for far in (0.0, 9.0):  # some active, none active
+        x = n.clone() + far
+        x.requires_grad_()
+        some = F.triplet_margin_loss(a, p, x, reduction="none")
+        mean = some.sum() / (some > 0).sum().clamp(min=1)
+        mean.backward()
+        assert x.grad.isfinite().all() and bool((mean == 0) & (x.grad == 0).all()) == (far > 0)
+        assert far or torch.isclose(mean, some[some > 0].mean())
 
     pixels, classes = handwritten_digits()
     order = torch.randperm(len(pixels))
@@ -270,7 +278,7 @@ def check_easy_triplets():
                 losses = F.relu(d.gather(1, positive)[:, 0] - d.gather(1, negative)[:, 0] + 0.3)
             active = losses > 0
             optimizer.zero_grad()
-            (losses[active].mean() if mined and active.any() else losses.mean()).backward()
+            (losses.sum() / active.sum().clamp(min=1) if mined else losses.mean()).backward()
             optimizer.step()
             seen.append((losses.mean().item(), active.float().mean().item()))
         x = F.normalize(network(pixels[test])).detach()

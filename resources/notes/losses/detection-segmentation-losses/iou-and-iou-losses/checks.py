@@ -232,6 +232,10 @@ def check_boxes_without_area():
     for loss in (ops.generalized_box_iou_loss, ops.distance_box_iou_loss, ops.complete_box_iou_loss):
         assert loss(guesses[full], kept).shape == (1,) and torch.isfinite(loss(guesses[full], kept)).all()
         assert loss(guesses, kept).shape == (2,)  # the predictions left as they are: paired by broadcasting
+        empty = guesses[:0].clone().requires_grad_()
+        assert loss(empty, targets[:0]).mean().isnan() and loss(empty, targets[:0], reduction="mean") == 0
+        loss(empty, targets[:0], reduction="mean").backward()
+        assert (1 - ops.box_iou(empty, targets[:0]).diagonal()).mean().isnan()
     for positive in (torch.exp, F.softplus):
         for logit, minimum, finite in ((-3.0, 0.001, True), (-40.0, 0.001, True), (-40.0, 0.0, False)):
             raw = torch.tensor([[1.0, 1.0, logit, logit]], requires_grad=True)

@@ -237,7 +237,7 @@ def check_top_k_error():
 def check_shapes_of_predictions():
     y = torch.tensor([0, 1, 1, 1])
     single = torch.tensor([[-2.0], [1.0], [3.0], [0.5]])
-    assert ((single.squeeze(1) > 0) == y).all() and not single.argmax(1).any()
+    assert ((single.flatten() > 0) == y).all() and not single.argmax(1).any()
     wrong = y[:, None] == y
     assert wrong.shape == (4, 4) and wrong.sum() / len(y) > 1 and wrong.float().mean() < 1
     y = torch.arange(1000) % 2
@@ -247,9 +247,11 @@ def check_shapes_of_predictions():
         assert (pred == y).float().mean() == 0.5 and (pred == y).sum() / len(y) > 1
     column = y[:, None]
     assert (two.argmax(1) == column).float().mean() == 0.5 and ((one.squeeze(1) > 0) == column).float().mean() == 0.5
-    for labels in (y, column.squeeze(1), column.float().squeeze(1)):
-        assert (two.argmax(1) == labels).float().mean() == 1
-        assert ((one.squeeze(1) > 0) == labels).float().mean() == 1
+    for labels in (y, column, column.float(), column.bool()):
+        assert (two.argmax(1) == labels.flatten()).float().mean() == 1
+        for logits in (one, one.squeeze(1)):
+            assert ((logits.flatten() > 0).shape) == labels.flatten().shape == (1000,)
+            assert ((logits.flatten() > 0) == labels.flatten()).float().mean() == 1
 
 
 @holds("Accuracy", "Balanced accuracy", "Top-k", "F1", "ROC AUC")

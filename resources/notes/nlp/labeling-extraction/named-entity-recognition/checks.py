@@ -134,6 +134,9 @@ def check_prefixes_or_token_scores_keep_the_type():
         f1_score(*joined, labels=["ORGANIZATION", "PERSON"], average="micro"), 0.8
     )  # 2 of 3, O left out
     assert f1_score(*joined, average="micro") > 0.8
+    raises(ValueError, lambda: f1_score(*joined, labels=["ORGANIZATION", "PERSON"]), "average")
+    report = classification_report(*joined, labels=["ORGANIZATION", "PERSON"], output_dict=True)
+    assert set(report) >= {"ORGANIZATION", "PERSON"} and math.isclose(report["micro avg"]["f1-score"], 0.8)
     prefixed = [tag if tag == "O" else "B-" + tag for tag in plain]
     assert {kind for kind, _, _ in spans_of(prefixed)} == {"ORGANIZATION", "PERSON"}
 

@@ -173,6 +173,8 @@ def check_two_relations_of_a_pair():
     labels, found = truth.long(), (several(pairs) > 0).long()
     assert f1_score(labels, found, average="micro") == 1
     raises(ValueError, lambda: f1_score(labels, found, labels=[1, 2], average="micro"))
+    batch = [table.reshape(1, *table.shape) for table in (labels, found)]  # not one row per pair
+    raises(ValueError, lambda: f1_score(*batch, average="micro"))
     names = ("born in", "lives in")
     tags, spans, table = ["O"] * 4, {name: set() for name in names}, torch.zeros(R, 4, 4, dtype=torch.bool)
     for r, name in enumerate(names):  # both relations hold between the words 0 and 3

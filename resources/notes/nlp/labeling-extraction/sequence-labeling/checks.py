@@ -126,6 +126,7 @@ def check_labels_of_words_on_pieces():
 @pitfall("Two tools report different F1 for the same tags")
 @holds("Why not only a softmax per token?")
 def check_an_i_without_a_b():
+    """The names of seqeval's schemes: run with seqeval 1.2.2, which refuses E- and S- under `IOB2`."""
     gold, found = spans_of(["B-A", "I-A", "O"]), ["I-A", "I-A", "O"]
     assert span_f1(gold, spans_of(found, lenient=True)) == 1 and span_f1(gold, spans_of(found)) == 0
     tags = ["O", "B-A", "I-A", "B-B", "I-B"]

@@ -113,6 +113,9 @@ def check_options_and_the_common_factor():
     a = lamb(theta, gradients, 0.01, 0.0, eps=1e-12)
     b = lamb(theta, gradients, 0.01, 0.0, eps=1e-12, corrected=False)
     np.testing.assert_allclose(a, b, rtol=1e-6)
+    uncorrected, ours = [theta, *b], [theta, *a]  # pytorch-optimizer without and with `debias`: see its lamb.py
+    first = np.linalg.norm(uncorrected[1] - theta) * math.sqrt(1 - 0.999) / (1 - 0.9)
+    assert first < 0.4 * np.linalg.norm(ours[1] - theta)
     theta = theta / np.linalg.norm(theta) * 5
     for other in ({"corrected": False}, {"ratio_of": lambda a, b: min(a / b, 1)}, {"clip": 1.0}, {"outside": 0.1}):
         ours, theirs = (lamb(theta, gradients, 0.01, 0.1, **options)[-1] for options in ({}, other))

@@ -1,3 +1,5 @@
+import collections
+import importlib
 import io
 import json
 import multiprocessing
@@ -119,6 +121,19 @@ class Own:
     pass
 
 
+class OwnList(list):
+    pass
+
+
+class OwnDict(dict):
+    pass
+
+
+def named_in_file(x):
+    paths = (path.rpartition(".") for path in torch.serialization.get_unsafe_globals_in_checkpoint(saved(x)))
+    return [getattr(importlib.import_module(module), name) for module, _, name in paths]
+
+
 def refused(kind, text, work):
     raises(kind, lambda: work(), text)
 
@@ -136,8 +151,13 @@ def check_what_is_accepted():
     assert isinstance(loaded(Own(), weights_only=False), Own) and isinstance(loaded(Own(), Own), Own)
     refused(pickle.UnpicklingError, "torch.nn.modules.linear.Linear", lambda: loaded(model, nn.Sequential))
     assert torch.equal(loaded(model, nn.Sequential, nn.Linear)[0].weight, model[0].weight)
-    rebuild = np.ones(1).__reduce__()[0]
-    assert loaded(np.ones(1), rebuild, np.ndarray, np.dtype, type(np.dtype(float))).tolist() == [1.0]
+    for accept in (Own(), model, {"own": Own(), "model": nn.TransformerEncoderLayer(4, 2)}):
+        assert type(loaded(accept, *named_in_file(accept))) is type(accept)
+    named = {"own": Own(), "order": collections.OrderedDict(a=1)}
+    assert loaded(named, *named_in_file(named))["order"] == {"a": 1}
+    for more in (np.ones(1), np.float64(1), OwnList([1]), OwnDict(a=1), collections.deque([1])):
+        refused(pickle.UnpicklingError, "Weights only load failed", lambda: loaded(more, *named_in_file(more)))
+        assert loaded(more, weights_only=False) == more
     plain_values = {"best": np.float64(1).item(), "random": np.random.get_state()[1].tolist(), "a": np.ones(1).tolist()}
     assert loaded(plain_values) == plain_values
     again = nn.Sequential(nn.Linear(2, 1))

@@ -138,8 +138,15 @@ def check_one_value_per_shard():
     vector = torch.stack([nn.functional.cross_entropy(a, b) for a, b in parts])
     whole = nn.functional.cross_entropy(logits, label)
     assert not torch.allclose(vector.mean(), whole, atol=1e-4)
-    each = [nn.functional.cross_entropy(a, b, reduction="none") for a, b in zip(logits.chunk(2), label.chunk(2))]
-    assert torch.allclose(torch.cat(each).sum() / (label >= 0).sum(), whole)
+    of_class = torch.tensor([1.0, 2.0, 5.0, 0.5, 3.0])
+    contrast = lambda z: nn.functional.cross_entropy(z @ z.T, torch.arange(len(z)).roll(1))  # a loss of the whole batch
+    model, x = nn.Linear(3, 5), torch.randn(8, 3)
+    gathered = torch.cat([model(part) for part in x.chunk(2)])
+    weighted = lambda z: nn.functional.cross_entropy(z, label, weight=of_class)
+    for loss_of in (weighted, contrast):
+        assert torch.allclose(loss_of(gathered), loss_of(model(x)), atol=1e-5)
+    each = nn.functional.cross_entropy(gathered, label, weight=of_class, reduction="none")
+    assert not torch.allclose(each.mean(), weighted(model(x)), atol=1e-3)  # per sample is not enough here
 
 
 RANKS = """

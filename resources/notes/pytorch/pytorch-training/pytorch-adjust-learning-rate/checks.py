@@ -185,6 +185,17 @@ def check_a_scheduler_after_loading_reads_the_initial_rate():
     optimizer.step()
     scheduler.step()
     assert optimizer.param_groups[0]["lr"] == 0.5
+    for before, expected in ((True, 0.5), (False, 0.05)):  # a scheduler built before loading keeps the old rate
+        optimizer = torch.optim.SGD([w], lr=1.0)
+        scheduler = lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
+        optimizer.load_state_dict(old.state_dict())
+        for name in ("lr", "initial_lr"):
+            optimizer.param_groups[0][name] = 0.1
+        if not before:
+            scheduler = lr_scheduler.LambdaLR(optimizer, lambda t: 0.5**t)
+        optimizer.step()
+        scheduler.step()
+        assert optimizer.param_groups[0]["lr"] == expected
 
 
 @pitfall("`optimizer.lr = 0.001` does nothing")

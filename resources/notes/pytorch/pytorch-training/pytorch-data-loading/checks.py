@@ -21,6 +21,7 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    Subset,
     TensorDataset,
     WeightedRandomSampler,
     get_worker_info,
@@ -117,6 +118,13 @@ def own_generator(worker):
     get_worker_info().dataset.own = np.random.default_rng(torch.initial_seed())
 
 
+def generator_behind_subset(worker):
+    data = get_worker_info().dataset
+    while isinstance(data, Subset):
+        data = data.dataset
+    data.own = np.random.default_rng(torch.initial_seed())
+
+
 def old_generator(worker):
     state = np.random.RandomState(torch.initial_seed() % 2**32)
     get_worker_info().dataset.own = SimpleNamespace(integers=state.randint)
@@ -132,6 +140,9 @@ def check_seeds_of_workers():
         assert (first == second) == (not persistent)
     loader = DataLoader(Numbers(), num_workers=2, worker_init_fn=own_generator)
     assert len({int(row[0]) for _ in range(2) for row in loader}) == 4
+    for start, cured in ((own_generator, False), (generator_behind_subset, True)):
+        rows = DataLoader(Subset(Subset(Numbers(), [0, 1]), [0, 1]), num_workers=2, worker_init_fn=start)
+        assert (len({int(row[0]) for row in rows}) == 2) == cured
     rows = DataLoader(Numbers(), num_workers=2, worker_init_fn=old_generator)
     assert len({int(row[0]) for _ in range(2) for row in rows}) == 4
     assert len({int(row[3]) for _ in range(2) for row in DataLoader(Numbers(), num_workers=2)}) == 4  # torch
@@ -230,6 +241,14 @@ def check_workers_that_are_not_forked():
         for start in ("start()", 'if __name__ == "__main__":\n    start()'):
             program.write_text(SCRIPT + start)
             printed.append(subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60))
+        typed = SCRIPT.replace("target=print", "target=own").replace("def start", "def own(word): pass\n\ndef start")
+        typed += 'if __name__ == "__main__":\n    start()'
+        notebook = subprocess.run([sys.executable, "-c", typed], capture_output=True, text=True, timeout=60)
+        Path(folder, "in_a_file.py").write_text("def own(word): pass")
+        typed = typed.replace("def own(word): pass", "from in_a_file import own")
+        cured = subprocess.run([sys.executable, "-c", typed], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert "exit code 1" in notebook.stdout and "Can't get attribute 'own'" in notebook.stderr  # no file to import
+    assert "exit code 0" in cured.stdout and not cured.stderr
     bare, guarded = printed
     assert bare.stdout.split("\n")[:3] == ["imported", "imported", "exit code 1"]
     assert "before the\n        current process has finished its bootstrapping phase" in bare.stderr

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
-from note_checks import by_definition, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, formula, holds, pitfall, raises, sourced, stated
 
 STEP = r"""
 P(x \mid v, t) = \frac{\alpha_{tx}\, w_{vx}}{\sum_{y \in \mathcal{N}(v)} \alpha_{ty}\, w_{vy}}, \qquad
@@ -162,11 +162,11 @@ def check_neighbours_are_drawn_by_weight():
     assert abs(share((A > 0).float()) - 0.5) < 0.02 and abs(share(A) - 0.9) < 0.02
 
 
-def trained(A, seed, d=8):
+def trained(A, seed, d=8, starts=None):
     """Two tables by the code of the article, with smaller batches."""
     torch.manual_seed(seed)
     n = len(A)
-    walk = [torch.arange(n).repeat(10)]
+    walk = [(torch.arange(n) if starts is None else starts).repeat(10)]
     for _ in range(19):
         walk.append(torch.multinomial(A[walk[-1]], 1).squeeze(1))
     walk = torch.stack(walk, dim=1)
@@ -220,6 +220,10 @@ def check_edges_by_chance_cannot_be_predicted():
         score = (z[both[:, 0]] * c[both[:, 1]] + z[both[:, 1]] * c[both[:, 0]]).sum(1)
         scores[name] = roc_auc_score([1] * len(test) + [0] * len(none), score)
     assert scores["leaked"] > 0.85 and scores["removed"] < 0.7, scores
+    rest[0] = rest[:, 0] = 0  # all edges of node 0 were test edges
+    raises(RuntimeError, lambda: trained(rest, 0), "invalid multinomial distribution")
+    z, _ = trained(rest, 0, starts=rest.sum(1).nonzero().squeeze(1))
+    assert z.isfinite().all() and z[0].abs().max() < 0.6  # untrained
 
 
 @holds("Do two distant hubs get similar vectors?")

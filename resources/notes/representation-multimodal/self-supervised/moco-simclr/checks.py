@@ -90,6 +90,17 @@ def check_enqueue_before_the_loss_is_bounded_by_ln_2():
     assert losses.min() >= math.log(2) - 1e-6
     good = torch.cat([torch.ones(8, 1), q @ far.T], dim=1) / 0.07
     assert F.cross_entropy(good, torch.zeros(8, dtype=torch.long)) < math.log(2)
+    for early in (True, False):  # a queue written in place
+        network, queue = torch.nn.Linear(16, 16), far.clone()
+        z = F.normalize(network(q), dim=1)
+        loss = F.cross_entropy(torch.cat([(z * q).sum(1, keepdim=True), z @ queue.T], 1), torch.zeros(8).long())
+        if early:
+            queue[:8] = q
+            raises(RuntimeError, loss.backward, "inplace operation")
+        else:
+            loss.backward()
+            queue[:8] = q
+            assert network.weight.grad.abs().sum() > 0
 
 
 @check
@@ -122,6 +133,9 @@ def check_batch_statistics_tell_the_pair():
         assert torch.allclose(keys[shuffled.argsort()], norm(images), atol=1e-4)
         assert abs(likeness(query, added(view(), shuffled, 4))) < 0.25  # as MoCo does
         assert (added(view(), same, 256) == 0).all()  # synchronized: the same statistics for all
+        # Queued keys come from other batches: even synchronized, a batch of 64 has a mark of its own (moco issue #46).
+        assert likeness(added(view(), same, 64), added(view(), same, 64)) > 0.8
+        assert abs(likeness(added(view(), same, 64), added(view(), same, 64).roll(64, 0))) < 0.6
 
 
 def little_moco(m, steps=350):

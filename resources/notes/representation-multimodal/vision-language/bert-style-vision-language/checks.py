@@ -163,7 +163,7 @@ def check_balanced_answers_and_whole_words():
     torch.manual_seed(0)
 
     def drop(agreement):
-        """Accuracy lost with shuffled images, where the question agrees with the answer this often."""
+        """Accuracy lost with the images exchanged, where the question agrees with the answer this often."""
         answer = torch.randint(0, 2, (4000,))
         sign = 2.0 * answer - 1
         question = torch.where(torch.rand(4000) < agreement, sign, -sign)
@@ -222,8 +222,11 @@ def check_mask_polarity():
     assert not torch.allclose(
         layer(x, src_key_padding_mask=wrong)[:, 0], layer(changed, src_key_padding_mask=wrong)[:, 0], atol=1e-3
     )
-    both = torch.cat([keep == 0, torch.tensor([[False, True]])], 1)
-    assert layer(torch.randn(1, 6, 8), src_key_padding_mask=both).shape == (1, 6, 8)
+    for regions in (torch.tensor([[1, 0]]), torch.tensor([[1.0, 0.0]])):
+        both, pair = torch.cat([keep, regions], 1) == 0, torch.randn(1, 6, 8)
+        other = pair.index_fill(1, torch.tensor([3, 5]), 9.0)
+        kept = lambda z: layer(z, src_key_padding_mask=both)[:, [0, 1, 2, 4]]
+        assert torch.allclose(kept(pair), kept(other), atol=1e-5)
     raises(AssertionError, lambda: layer(torch.randn(1, 6, 8), src_key_padding_mask=keep == 0), "shape")
     content = x.clone()
     content[:, 1] += torch.randn(8)

@@ -154,8 +154,13 @@ def check_second_caption_as_negative():
     drawn = lambda hidden: image_id[torch.multinomial(chances(hidden), 100, replacement=True)]
     assert (drawn(own)[:2] == 0).all() and not (drawn(same) == image_id[:, None]).any()
     raises(RuntimeError, lambda: torch.multinomial(s[:2, :2].masked_fill(same[:2, :2], -math.inf).softmax(1), 1), "nan")
-    contrast = lambda scores: F.cross_entropy(scores[:1], torch.tensor([0])).item()
-    assert contrast(s) > math.log(2) and contrast(s.masked_fill(same & ~own, -math.inf)) < 1e-4
+    contrast = lambda z, target: F.cross_entropy(z, 0.6 * target + 0.4 * z.detach().softmax(1))
+    shared = same / same.sum(1, keepdim=True)
+    assert contrast(s.masked_fill(same & ~own, -math.inf), own.float()).isnan()  # a mask does not cure the contrast
+    for target, pulls in ((own.float(), True), (shared, False)):  # away from the image's other caption
+        z = s.clone().requires_grad_()
+        contrast(z, target).backward()
+        assert (z.grad[0, 1] > 0.01).item() is pulls and z.grad.isfinite().all()
 
 
 def matching_network(steps):

@@ -113,11 +113,12 @@ def check_train_mode():
     torch.manual_seed(0)
     net = resnet50(num_classes=10)
     assert net.training
-    x = torch.randn(4, 3, 64, 64)
+    x, start = torch.randn(4, 3, 64, 64), net.bn1.running_mean.clone()
     with torch.no_grad():
         assert not torch.allclose(net(x)[:2], net(x[:2]), atol=1e-3)
         net.eval()
         assert torch.allclose(net(x)[:2], net(x[:2]), atol=1e-4)
+        assert not torch.equal(net.bn1.running_mean, start)  # moved, although without gradients
         for rate in (0.0, 0.5):  # a ViT layer has no BatchNorm
             layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=rate, batch_first=True)
             tokens = torch.randn(2, 5, 8)

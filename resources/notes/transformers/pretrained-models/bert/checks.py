@@ -206,6 +206,14 @@ def check_shares_of_masked_tokens():
     share = lambda where: where.float().mean().item()
     assert abs(share(short == 103) - 0.15) < 0.005 and abs(share(masked == 103) - 0.12) < 0.005
     assert abs(share(masked[chosen] == ids[chosen]) - 0.1) < 0.01 and torch.equal(masked[~chosen], ids[~chosen])
+    padded = ids[:, :8].clone()
+    padded[:, 0], padded[:, 5], padded[:, 6:] = 101, 102, 0  # [CLS], [SEP], [PAD]
+    ignored = (padded == 101) | (padded == 102) | (padded == 0)
+    kept = [
+        set(torch.where(rows, padded, -100)[ignored].tolist()) for rows in (chosen[:, :8], chosen[:, :8] & ~ignored)
+    ]
+    assert kept == [{-100, 0, 101, 102}, {-100}]
+    raises(RuntimeError, lambda: torch.where(chosen[:, :8] & ~ignored.long(), padded, -100), "boolean")
     labels, z = torch.where(chosen, ids, -100)[:1, :64], torch.randn(1, 64, 30522)
     terms = F.cross_entropy(z.transpose(1, 2), labels, reduction="none")
     assert torch.equal(terms != 0, chosen[:1, :64])

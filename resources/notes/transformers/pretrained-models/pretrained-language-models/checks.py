@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import by_definition, check, figure_of, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 
 F0 = r"""
 \mathcal{L} = -\frac{1}{L - 1} \sum_{t=2}^{L} \ln p(x_t \mid x_1, \dots, x_{t-1}), \qquad \mathrm{PPL} = e^{\mathcal{L}}
@@ -34,11 +34,14 @@ class GPT2(nn.Module):
         layer = nn.TransformerEncoderLayer(d, heads, 4 * d, 0.1, nn.GELU("tanh"), batch_first=True, norm_first=True)
         self.blocks = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(d), enable_nested_tensor=False)
 
-    def forward(self, ids, padding=None):
+    def forward(self, ids, padding=None, itself=False):
         """`padding` is True at tokens to ignore; positions then count the real tokens only."""
         places = torch.arange(ids.shape[1]) if padding is None else ((~padding).cumsum(1) - 1).clamp(min=0)
         h = self.token(ids) + self.position(places)
         future = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).triu(1)
+        if itself:  # one mask, in which each position sees itself
+            future = (future | padding[:, None]) & ~torch.eye(ids.shape[1], dtype=torch.bool)
+            future, padding = future.repeat_interleave(self.blocks.layers[0].self_attn.num_heads, 0), None
         return self.blocks(h, mask=future, src_key_padding_mask=padding) @ self.token.weight.T
 
 
@@ -110,6 +113,7 @@ def check_numbers():
 def check_contract():
     model, ids = GPT2(11, 8, 16, 2, 2), torch.tensor([[1, 4, 2], [3, 4, 2]])
     assert model(ids).shape == model(ids.int()).shape == (2, 3, 11)
+    raises(RuntimeError, lambda: F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), ids.int()[:, 1:].flatten()), "Long")
     assert not torch.allclose(model(ids), model(ids)) and torch.equal(model.eval()(ids), model(ids))
     assert torch.equal(model.token(ids)[0, 1], model.token(ids)[1, 1])  # token 4 in the table
     assert not torch.allclose(model(ids)[0, 1], model(ids)[1, 1], atol=1e-3)  # token 4 after 1 and after 3
@@ -166,6 +170,16 @@ def check_padding_side_in_generation():
     alone = model(short)[:, -1]
     assert torch.allclose(model(left, left == 0)[:, -1], alone, atol=1e-4)
     assert torch.allclose(model(right)[:, 2], alone, atol=1e-4)
+    assert torch.allclose(model(left, left == 0, True)[:, -1], alone, atol=1e-4)
+    with torch.no_grad():  # a padded query without a key
+        assert model(left, left == 0)[:, 0].isnan().any() and not model(left, left == 0, True).isnan().any()
+        assert torch.allclose(model(left, left == 0, True)[:, -1], model(short)[:, -1], atol=1e-4)
+    rows, lengths = torch.arange(2), torch.tensor([3, 6])
+    prompts = torch.stack([right[0], long[0]])
+    new_tokens = model(prompts)[rows, lengths - 1].argmax(-1)
+    raises(IndexError, lambda: prompts.index_put_((rows, lengths), new_tokens))  # the longest one has no padding
+    roomy = F.pad(prompts, (0, 1)).index_put_((rows, lengths), new_tokens)
+    assert roomy[rows, lengths].tolist() == wanted[:1].repeat(2).tolist()
     second, new = torch.cat([short, wanted[:, None]], 1), wanted[:, None]
     in_place, appended = torch.cat([short, new, right[:, 4:]], 1), torch.cat([right, new], 1)
     assert torch.allclose(model(in_place)[:, 3], model(second)[:, -1], atol=1e-4)
@@ -179,7 +193,10 @@ def check_double_shift():
     last = ids[:, -1]
     assert (counting(2)(ids)[:, -1].argmax(-1) == (last + 1) % 10 + 1).all()
     assert (counting(1)(ids)[:, -1].argmax(-1) == last % 10 + 1).all()
-    z, y = torch.randn(2, 5, 11), torch.tensor([[1, 2, 3, -100, -100], [4, 5, 6, 7, -100]])
+    input_ids = torch.tensor([[1, 2, 3, 0, 0], [4, 5, 6, 7, 0]])
+    attention_mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+    z, y = torch.randn(2, 5, 11), input_ids.masked_fill(attention_mask == 0, -100)
+    assert y.tolist() == [[1, 2, 3, -100, -100], [4, 5, 6, 7, -100]] and (input_ids >= 0).all()  # a copy: ids stay
     kept = y[:, 1:] != -100
     mean = F.cross_entropy(z[:, :-1][kept], y[:, 1:][kept])
     assert torch.isclose(F.cross_entropy(z[:, :-1].flatten(0, 1), y[:, 1:].flatten()), mean)

@@ -213,6 +213,13 @@ def check_left_padding_gives_nan():
     itself = (future | left[:, None, :]) & ~torch.eye(4, dtype=torch.bool)
     cured = mha(x, x, x, attn_mask=itself.repeat_interleave(2, 0))[0]
     assert not cured.isnan().any() and torch.allclose(cured[0, 1:], out[0, 1:], atol=1e-6)
+    many, pads = torch.randn(3, 4, 8), torch.tensor([[True] * k + [False] * (4 - k) for k in (0, 1, 2)])
+    mask = (future | pads[:, None, :]) & ~torch.eye(4, dtype=torch.bool)
+    raises(RuntimeError, lambda: mha(many, many, many, attn_mask=mask), "shape of the 3D attn_mask")
+    apart, mixed = (mha(many, many, many, attn_mask=m)[0] for m in (mask.repeat_interleave(2, 0), mask.repeat(2, 1, 1)))
+    alone = [mha(*[many[k : k + 1, k:]] * 3, attn_mask=future[k:, k:])[0][0] for k in range(3)]
+    assert all(torch.allclose(apart[k, k:], alone[k], atol=1e-6) for k in range(3))
+    assert not torch.allclose(mixed[2, 2:], alone[2], atol=1e-3)
     keep = ~future & ~left[:, None, :]
     assert (F.scaled_dot_product_attention(x, x, x, attn_mask=keep)[0, 0] == 0).all()
     assert not mha(x, x, x, attn_mask=future, key_padding_mask=right)[0].isnan().any()  # padded queries have outputs
@@ -234,6 +241,17 @@ def check_errors_and_warning():
         (lambda: mha(x, x, x, is_causal=True), "Need attn_mask if specifying the is_causal hint"),
     ]:
         raises(RuntimeError, lambda: call(), text)
+    for axes in ((3, 5, 8), (3, 2, 5, 8)):  # with a heads axis and without dropout both act
+        v, seen, past = torch.randn(axes), torch.rand(5, 5) < 0.5, torch.ones(5, 5, dtype=torch.bool).tril()
+        seen[:, 0] = True
+        given = lambda p: F.scaled_dot_product_attention(v, v, v, attn_mask=seen, is_causal=True, dropout_p=p)
+        raises(RuntimeError, lambda: given(0.1), "Explicit attn_mask")
+        if len(axes) == 3:
+            raises(RuntimeError, lambda: given(0.0), "Explicit attn_mask")
+        else:
+            assert torch.allclose(given(0.0), F.scaled_dot_product_attention(v, v, v, attn_mask=seen & past), atol=1e-6)
+    number = torch.ones(3, 5, dtype=torch.int64)[:, None, None] & past  # keep has to be boolean
+    raises(RuntimeError, lambda: F.scaled_dot_product_attention(v, v, v, attn_mask=number), "attn_mask dtype")
     keep, causal_keep = torch.tensor([True, True, False]), torch.ones(3, 3, dtype=torch.bool).tril()
     both = F.scaled_dot_product_attention(x, x, x, attn_mask=keep & causal_keep)
     ours = (x[0] @ x[0].T / 2).masked_fill(~(keep & causal_keep), -math.inf).softmax(-1) @ x[0]
@@ -243,6 +261,13 @@ def check_errors_and_warning():
     for n, heads in enumerate(four):
         alone = F.scaled_dot_product_attention(heads, heads, heads, attn_mask=real[n] & causal_keep)
         assert torch.allclose(batch[n], alone, atol=1e-6)
+    three = torch.randn(3, 3, 4)  # without heads: one axis
+    batch3 = F.scaled_dot_product_attention(three, three, three, attn_mask=real[:, None] & causal_keep)
+    for n, row in enumerate(three):
+        alone = F.scaled_dot_product_attention(row, row, row, attn_mask=real[n] & causal_keep)
+        assert torch.allclose(batch3[n], alone, atol=1e-6)
+    silent = F.scaled_dot_product_attention(three, three, three, attn_mask=real & causal_keep)
+    assert not torch.allclose(silent, batch3, atol=1e-3)
     assert torch.equal(real[1:2] & causal_keep, (real[1:2, None, None] & causal_keep)[0, 0])  # N = 1
     silent = F.scaled_dot_product_attention(four, four, four, attn_mask=real & causal_keep)  # N = L
     assert not torch.allclose(silent, batch, atol=1e-3)

@@ -148,6 +148,13 @@ def check_background_counts_as_a_class():
     alone, _ = FastRCNNPredictor(8, 1)(torch.randn(3, 8))
     assert F.cross_entropy(alone, torch.zeros(3, dtype=torch.long)).item() == 0  # nothing to learn: all is background
     raises(IndexError, lambda: F.cross_entropy(alone, torch.ones(3, dtype=torch.long)), "out of bounds")
+    build = detection.fasterrcnn_resnet50_fpn
+    raises(ValueError, lambda: build(weights="DEFAULT", num_classes=2), "num_classes")
+    with torch.device("meta"):
+        net = build(weights=None, weights_backbone=None)
+        net.roi_heads.box_predictor = detection.faster_rcnn.FastRCNNPredictor(1024, 2)
+        scores, _ = net.roi_heads.box_predictor(net.roi_heads.box_head(torch.zeros(3, 256, 7, 7)))
+    assert scores.shape == (3, 2)
     features, head = torch.randn(200, 8), FastRCNNPredictor(8, 2)
     labels = (features[:, 0] > 0).long()
     optimizer = torch.optim.Adam(head.parameters(), 0.05)

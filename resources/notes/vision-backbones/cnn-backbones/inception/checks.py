@@ -205,6 +205,10 @@ def check_train_mode_returns_a_tuple():
     net.aux_logits, net.AuxLogits = False, None
     F.cross_entropy(net(images), labels).backward()
     assert fails(net, 74) and not fails(net, 75)
+    ten = model("inception_v3").train()
+    for part in (ten, ten.AuxLogits):
+        part.fc = nn.Linear(part.fc.in_features, 10, device="meta")
+    assert [part.shape for part in ten(images)] == [(2, 10), (2, 10)]
 
 
 @pitfall('Accuracy falls after "correct" Inception preprocessing')
@@ -220,3 +224,5 @@ def check_transform_input_maps_to_minus_one_to_one():
     torch.testing.assert_close(net._transform_input(prepared), torch.full((1, 3, 299, 299), 0.6), atol=1e-5, rtol=0)
     untrained = model("inception_v3")
     assert not untrained.transform_input and torch.equal(untrained._transform_input(x), x)
+    untrained.transform_input = True
+    assert torch.equal(untrained._transform_input(x), net._transform_input(x))

@@ -173,6 +173,9 @@ def loss_on_digits(batch_norm, steps=80):
 @pitfall("Training from scratch stays at the loss of guessing")
 def check_deep_chain_does_not_start():
     """A narrow chain on digits; pretrained weights would need the download."""
+    net = model("vgg16")
+    net.classifier[6] = nn.Linear(4096, 7, device="meta")
+    assert net.eval()(torch.zeros(2, 3, 32, 32, device="meta")).shape == (2, 7)
     assert abs(loss_on_digits(batch_norm=False) - math.log(10)) < 0.1 and loss_on_digits(batch_norm=True) < 1.9
 
 

@@ -1,6 +1,7 @@
 import importlib
 import inspect
 import math
+import warnings
 
 import torch
 from torch import nn
@@ -198,6 +199,14 @@ def check_activation_memory():
     assert kept_bytes(net, 64, batch=4) < 0.4 * full and kept_bytes(net, 128) < 0.6 * full
     assert kept_bytes(net, 128, batch=4, autocast=True) < 0.85 * full
     assert kept_bytes(net, 128, batch=4, pieces=3) < 0.85 * full
+    for reentrant in (False, True):
+        layers = nn.Sequential(*net.features[:2])
+        layers.zero_grad()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            h = checkpoint_sequential(layers, 2, torch.randn(2, 3, 32, 32), use_reentrant=reentrant)
+        h.sum().backward()
+        assert [all(p.grad is None for p in layer.parameters()) for layer in layers] == [reentrant, False]
 
 
 @pitfall("Lower accuracy than published")

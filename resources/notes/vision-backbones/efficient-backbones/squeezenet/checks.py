@@ -179,29 +179,33 @@ def check_dead_outputs_give_ln_c_and_no_gradient():
     assert all(float(p.grad.abs().max()) == 0 for p in net.parameters())
 
 
-def loss_on_digits(rate, batch_norm, steps):
-    """SqueezeNet 1.1 in training on digits: the mean loss of the last steps, and the largest gradient of the last one."""
-    digits, net = load_digits(), torchvision.models.squeezenet1_1(num_classes=10)
-    x = F.interpolate(torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, size=32).expand(-1, 3, -1, -1)
+def loss_on_ten_digits(rate, batch_norm, steps, adam=False):
+    """SqueezeNet 1.1 in training on one small batch: the mean loss of the last steps, and the last one's largest gradient."""
+    digits, net = load_digits(), torchvision.models.squeezenet1_1(num_classes=10, dropout=0.1)
+    x = F.interpolate(torch.tensor(digits.images[:10], dtype=torch.float32)[:, None] / 16, size=24).expand(
+        -1, 3, -1, -1
+    )
     for fire in net.features if batch_norm else ():
         for part in ("squeeze", "expand1x1", "expand3x3") if isinstance(fire, Fire) else ():
             conv = getattr(fire, part)
             setattr(fire, part, nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels)))
-    optimizer, losses = torch.optim.SGD(net.parameters(), rate, momentum=0.9), []
+    sgd = torch.optim.SGD(net.parameters(), rate, momentum=0.9)
+    optimizer, losses = torch.optim.Adam(net.parameters(), rate) if adam else sgd, []
     for _ in range(steps):
-        batch = torch.randint(0, len(x), (48,))
-        loss = F.cross_entropy(net(x[batch]), torch.tensor(digits.target)[batch])
+        loss = F.cross_entropy(net(x), torch.tensor(digits.target[:10]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    return sum(losses[-10:]) / 10, max(float(p.grad.abs().max()) for p in net.parameters())
+    return sum(losses[-5:]) / 5, max(float(p.grad.abs().max()) for p in net.parameters())
 
 
 @pitfall("The loss stays at ln C from the start")
 def check_batch_norm_starts_the_training():
-    assert loss_on_digits(0.02, False, steps=20)[0] > 2.2 and loss_on_digits(0.02, True, steps=65)[0] < 2.1
-    assert any(loss_on_digits(0.3, False, steps=15)[1] == 0 for _ in range(4))  # dead: no gradient at all
+    """At 0.3 runs die, with BatchNorm too."""
+    assert loss_on_ten_digits(0.02, False, steps=10)[0] > 2.15 and loss_on_ten_digits(0.02, True, steps=12)[0] < 2.1
+    assert loss_on_ten_digits(3e-4, False, steps=24, adam=True)[0] < 2.2
+    assert any(loss_on_ten_digits(0.3, batch_norm, steps=8)[1] == 0 for batch_norm in (True, False) * 4)
 
 
 @pitfall('"50 times smaller, so 50 times faster"')
@@ -227,7 +231,7 @@ def check_compressed_size():
         codes.append(
             ((weight / weight.abs().max().clamp(min=1e-9) * 15).round() * kept).to(torch.int8).numpy().tobytes()
         )
-    assert len(zlib.compress(b"".join(codes), 9)) < 0.5e6
+    assert len(zlib.compress(b"".join(codes))) < 0.5e6
 
 
 @pitfall("`net.fc` does not exist")

@@ -8,6 +8,7 @@ from scipy.special import erf
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.transforms import v2
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
@@ -171,15 +172,26 @@ def check_image_size_is_fixed():
     with torch.no_grad():
         net, persons = torchvision.models.vit_b_32(num_classes=3).eval(), torch.randn(1, 3, 256, 128)
         raises(AssertionError, lambda: net(persons), "Wrong image height! Expected 224 but got 256!")
+        assert v2.Resize((224, 224))(persons).shape == (1, 3, 224, 224)
+        raises(AssertionError, lambda: net(v2.Resize(224)(persons)), "Wrong image height! Expected 224 but got 448!")
+        raises(AssertionError, lambda: model("vit_b_32", image_size=250), "indivisible by patch size")
         assert net(torch.nn.functional.interpolate(persons, size=(224, 224))).shape == (1, 3)
+        net.heads.head = nn.Linear(768, 5)
+        assert net(v2.Resize((224, 224))(persons)).shape == (1, 5)
+        net.heads.head = nn.Linear(768, 3)
         larger = model("vit_b_32", num_classes=3, image_size=256)
         larger.load_state_dict(interpolate_embeddings(256, 32, net.state_dict()), assign=True)
         assert larger.eval()(torch.randn(1, 3, 256, 256)).shape == (1, 3)
+        other = model("vit_b_32", num_classes=7, image_size=256)
+        moved = interpolate_embeddings(256, 32, net.state_dict())
+        raises(RuntimeError, lambda: other.load_state_dict(moved, assign=True), "size mismatch for heads.head")
+        larger.heads.head = nn.Linear(768, 7)
+        assert larger(torch.randn(1, 3, 256, 256)).shape == (1, 7)
         raises(AssertionError, lambda: larger(persons), "Wrong image width!")
 
 
 @holds("Cost")
-@pitfall("A FLOP counter reports 11.3 G for ViT-B/16")
+@pitfall("A FLOP counter gives 11.3 G multiply-adds for ViT-B/16")
 def check_cost_and_the_blind_counter():
     work = {}
     for device, mode in [("meta", True), ("cpu", True), ("cpu", False)]:

@@ -175,6 +175,7 @@ def check_mixer_is_bound_to_its_number_of_patches():
     layer = Mixer(16, 4, 8, 8)
     assert layer(torch.randn(1, 16, 4)).shape == (1, 16, 4)
     raises(RuntimeError, lambda: layer(torch.randn(1, 25, 4)), "shapes cannot be multiplied")
+    raises(RuntimeError, lambda: layer(torch.randn(1, 4 * 7, 4)), "shapes cannot be multiplied")  # shorter side only
     patches = F.interpolate(torch.randn(1, 3, 40, 40), size=32).unfold(2, 8, 8).unfold(3, 8, 8)
     assert layer(patches.reshape(1, 3, 16, 64).mean(-1).transpose(1, 2) @ torch.randn(3, 4)).shape == (1, 16, 4)
     with torch.device("meta"):

@@ -216,6 +216,12 @@ def check_default_tolerance_may_stop_before_separation():
             for Z in (X, StandardScaler().fit_transform(X))
         )
         assert raw < 0.95 and scaled == 1, (raw, scaled)
+        # two columns overlap: averaged weights are no better than the commonest class before they are standardised
+        raw, scaled = (
+            quietly(lambda: SGDClassifier(average=True, random_state=seed).fit(Z, y).score(Z, y))
+            for Z in (X[:, [0, 12]], StandardScaler().fit_transform(X[:, [0, 12]]))
+        )
+        assert raw < 0.45 and scaled > 0.7, (raw, scaled)
 
 
 @pitfall("Training does not converge")

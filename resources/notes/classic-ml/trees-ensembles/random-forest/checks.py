@@ -158,6 +158,12 @@ def check_close_values_are_equal():
     X, y = np.array([[0.0], [1.0]] * 20), np.array([0, 1] * 20)
     for gap, score in ((2e-7, 1.0), (0.9e-7, 0.5)):
         assert RandomForestClassifier(20, random_state=0).fit(gap * X, y).score(gap * X, y) == score
+    for seed in range(3):  # Unix times one second apart: neighbours in float32 are 128 seconds apart
+        time, y = 1.7e9 + np.arange(600.0)[:, None], np.arange(600) // 30 % 2
+        raw, since = (
+            RandomForestClassifier(20, random_state=seed).fit(t, y).score(t, y) for t in (time, time - time.min())
+        )
+        assert raw < 0.8 < 0.95 < since, (raw, since)
 
 
 @holds("`predict_proba(X)`")

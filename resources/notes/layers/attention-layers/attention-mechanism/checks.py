@@ -123,9 +123,9 @@ def check_scale_decides_the_softness():
 @holds("dot product (Luong)")
 def check_largest_weight_of_random_vectors():
     q, k, unit = torch.randn(20_000, 1, 64), torch.randn(20_000, 16, 64), torch.eye(16).expand(20_000, 16, 16)
-    for text, scale in (("0.84", 1.0), ("0.24", None)):
-        assert abs(float(sdpa(q, k, unit, scale=scale).amax(-1).mean()) - float(text)) < 0.01  # a sample of 20,000
-        stated(text, float(text))
+    for text, mean, scale in (("0.84", 0.844, 1.0), ("0.25", 0.246, None)):  # of 1.5 million samples: 0.8440, 0.2458
+        assert abs(float(sdpa(q, k, unit, scale=scale).amax(-1).mean()) - mean) < 0.006
+        stated(text, mean)
     small = sdpa(q[..., :4], k[..., :4], unit, scale=1.0).amax(-1).mean()  # no scaling: soft at d = 4, hard at 64
     assert small < 0.55
 

@@ -121,6 +121,13 @@ def check_same_padding_leaks():
     assert seen(same, 5, 12) == [4, 5, 6]
     assert seen(nn.Conv1d(1, 1, 3, padding="same", dilation=3).double(), 6, 14) == [3, 6, 9]
     assert max(seen(lambda x: causal(nn.Conv1d(1, 1, 3, dilation=3).double(), x), 6, 14)) == 6
+    for seed in range(5):  # the function of the article also finds the leak behind a softmax or a layer norm
+        torch.manual_seed(seed)
+        for head in (nn.Softmax(1), nn.GroupNorm(1, 4), nn.Identity()):
+            x = torch.randn(1, 3, 16, requires_grad=True)
+            y = head(nn.Conv1d(3, 4, 3, padding="same")(x).transpose(1, 2)[0].unsqueeze(-1))[10].flatten()
+            (y @ torch.randn(len(y))).backward()
+            assert x.grad[0].abs().sum(0).nonzero().flatten().tolist() == [9, 10, 11]
     validation, forecast = forecaster(1, 1)
     assert validation < 0.1 and forecast > 3
     validation, forecast = forecaster(2, 0)

@@ -187,6 +187,15 @@ def check_padding_row():
     head.weight = tied.weight
     F.cross_entropy(head(tied(torch.tensor([1, 2]))), torch.tensor([2, 3])).backward()
     assert (tied.weight.grad[0] != 0).any()  # from the output layer, which padding_idx does not block
+    optimizer = torch.optim.AdamW(tied.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.step()
+        assert (tied.weight[0] != 0).any()
+        with torch.no_grad():
+            tied.weight[0] = 0
+        optimizer.zero_grad()
+        F.cross_entropy(head(tied(torch.tensor([1, 0]))), torch.tensor([2, 3])).backward()
+        assert (tied(torch.tensor([0])) == 0).all()
 
 
 @pitfall("Rows of words that did not occur change too")
@@ -255,6 +264,7 @@ def check_sparse_gradients_and_optimizers():
     together = torch.optim.SparseAdam([p for module in both for p in module.parameters()])
     raises(RuntimeError, together.step, "SparseAdam does not support dense gradients")
     raises(NotImplementedError, lambda: nn.utils.clip_grad_norm_([p for m in both for p in m.parameters()], 1.0))
+    raises(NotImplementedError, lambda: nn.utils.clip_grad_value_(list(both[0].parameters()), 1.0))
     nn.utils.clip_grad_norm_(both[1].parameters(), 1.0)
     torch.optim.SparseAdam(both[0].parameters()).step()
     torch.optim.Adam(both[1].parameters()).step()

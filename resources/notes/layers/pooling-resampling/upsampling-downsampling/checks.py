@@ -262,6 +262,9 @@ def check_coordinate_rules_differ():
     stated("2.5", F.interpolate(line, size=8, mode="linear")[0, 0, 1])
     stated("4.29", F.interpolate(line, size=8, mode="linear", align_corners=True)[0, 0, 1])
     stated("5", np.interp(1 * 4 / 8, np.arange(4), line[0, 0].numpy()))
+    for corners in (None, False, True):  # no option gives the third rule
+        for how in ({"size": 8}, {"scale_factor": 2}, {"scale_factor": 2, "recompute_scale_factor": True}):
+            assert abs(F.interpolate(line, **how, mode="linear", align_corners=corners)[0, 0, 1] - 5) > 0.5
     for dims, mode in ((1, "linear"), (2, "bilinear"), (2, "bicubic"), (3, "trilinear")):
         x = torch.randn(1, 1, *[4] * dims)
         default, half_pixels, old = (
@@ -312,6 +315,9 @@ def check_masks_keep_their_classes():
             lambda: F.interpolate(torch.ones(1, 1, 4, 4, dtype=torch.int64), size=(8, 8), mode=mode),
             "not implemented for 'Long'",
         )
+    ignored = torch.full((1, 1, 4, 4), -100)  # in uint8 a negative label turns into another one, silently
+    assert (F.interpolate(ignored.float(), size=(8, 8)).long() == -100).all()
+    assert (F.interpolate(ignored.to(torch.uint8), size=(8, 8)).long() == 156).all()
     batch = torch.randint(0, 5, (2, 9, 9)).float()  # without the axis the rows count as channels
     assert F.interpolate(batch, scale_factor=2).shape == (2, 9, 18)
     larger = F.interpolate(batch[:, None], scale_factor=2)

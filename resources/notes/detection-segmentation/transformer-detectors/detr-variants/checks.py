@@ -93,7 +93,7 @@ class DeformableAttention(nn.Module):
         for l, x in enumerate(maps):
             h, w = x.shape[-2:]
             value = self.value(x.flatten(1).T).T.view(heads, self.d // heads, h, w)
-            place = reference[:, None, None] + offsets[:, :, l] / torch.tensor([w, h])
+            place = reference[:, None, None] + offsets[:, :, l] / torch.tensor([w, h], device=x.device)
             read = grid_sample(value, 2 * place.transpose(0, 1) - 1, align_corners=False)
             self.points += read.shape[0] * read.shape[-1]
             total = total + (read * weights[:, :, l].transpose(0, 1)[:, None]).sum(-1)
@@ -243,3 +243,7 @@ def check_compiled_operator_is_missing():
         "No module named 'MultiScaleDeformableAttention'",
     )
     check_attention()
+    with torch.device("meta"):  # no device is written down: a layer and maps elsewhere than on the CPU
+        layer = DeformableAttention()
+        query, reference, maps = torch.randn(3, 32), torch.rand(3, 2), [torch.randn(32, 6, 9) for _ in range(4)]
+    assert layer(query, reference, maps).shape == (3, 32)

@@ -181,6 +181,15 @@ def check_file_sizes():
     small.weight.data, small.bias.data = first.weight.detach()[keep], first.bias.detach()[keep]
     narrow.weight.data, narrow.bias.data = second.weight.detach()[:, keep], second.bias.detach()
     assert torch.allclose(narrow(small(x).relu()), second(first(x).relu()), atol=1e-5) and size(small) < 0.5
+    norm = nn.BatchNorm1d(1000)
+    for value in norm.state_dict().values():
+        if value.ndim:
+            value.uniform_(0.5, 2)
+    raises(RuntimeError, lambda: norm.eval()(small(x)), "1000")
+    thin = nn.BatchNorm1d(100).eval()
+    assert not torch.allclose(thin(small(x)), norm(first(x))[:, keep], atol=1e-2)  # a new one
+    thin.load_state_dict({name: value[keep] if value.ndim else value for name, value in norm.state_dict().items()})
+    assert torch.allclose(thin(small(x)), norm(first(x))[:, keep], atol=1e-5)
 
 
 @pitfall("90% zeros, no speed-up")

@@ -137,6 +137,10 @@ def check_mixins_and_modules():
     for layer, arguments in ((nn.Linear, (2, 1)), (nn.Conv2d, (3, 4, 3)), (nn.LSTM, (2, 5))):
         assert type("First", (Mixin, layer), {})(*arguments).mixed
         assert type("Asked", (layer, Narrow), {"call_super_init": True})(*arguments).mixed
+        asking = type("Asking", (Narrow,), {"call_super_init": True})  # Module's own False stands before it
+        assert not hasattr(type("Last", (layer, asking), {})(*arguments), "mixed")
+    asked = type("Asked", (Selfish, nn.Module), {"call_super_init": True})  # only behind the module class
+    assert not hasattr(asked(), "_parameters")
 
 
 @holds("Multilevel", "Hierarchical")

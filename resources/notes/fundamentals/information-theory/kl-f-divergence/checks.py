@@ -162,6 +162,9 @@ def check_zeros():
     for p, expected in ((torch.tensor([0.5, 0.5]), 100 - math.log(2)), (torch.tensor([0.0, 1.0]), 0.0)):
         assert not F.kl_div(logits.softmax(0).log(), p, reduction="sum").isfinite()
         assert abs(F.kl_div(logits.log_softmax(0), p, reduction="sum") - expected) < 1e-3
+    a, b = np.array([0, 3, 5, 2]), np.array([0, 4, 4, 2])  # counts: the sum of the terms is n times the divergence
+    assert math.isclose(scipy.special.rel_entr(a / 10, b / 10).sum(), scipy.stats.entropy(a, b), rel_tol=1e-9)
+    assert math.isclose(scipy.special.rel_entr(a, b).sum(), 10 * scipy.stats.entropy(a, b), rel_tol=1e-9)
 
 
 @pitfall("SciPy's terms differ from the textbook")

@@ -37,6 +37,8 @@ def check_visible_overloads():
         assert seen == vis([set(), declared, set(TYPES)]), name
         sizes[name] = len(seen)
     assert sizes == {"nothing": 3, "one": 1, "other": 2, "using": 3}
+    private = "struct B { void f(double) {} private: void f(int) {} }; struct D : B { using B::f; }; int main() {}"
+    assert "private" in compiled(private, "-fsyntax-only")[0]
     stated("1", sizes["one"])
     stated("3", sizes["using"])
 

@@ -188,6 +188,9 @@ def check_merging():
             assert whole(found(left, size, 128, True, True, cut=2, near=near), left, size) == [True]
         assert not all(len(found(left, size, 128, True, True, near=more)) for left in range(500, 530))  # all of them
     assert len(found(500, 300, 128, False, True)) == 0  # longer than the overlap
+    for side, boxes in ((8.0, 2), (32.0, 1)):  # two tiles' boxes of one object, 2 pixels off in opposite directions
+        pair = torch.tensor([[98.0, 100.0, 98 + side, 100 + side], [102.0, 100.0, 102 + side, 100 + side]])
+        assert len(kept(pair, [0.9, 0.8], 0.5)) == boxes
     part, complete = [530.0, 0.0, 620.0, 100.0], [530.0, 0.0, 640.0, 100.0]  # NMS first: the part, if scored higher,
     assert kept(torch.tensor([part, complete]), [0.9, 0.8], 0.5) == [0]  # takes the whole with it, then is dropped
     assert kept(torch.tensor([complete]), [0.8], 0.5) == [0]

@@ -196,6 +196,13 @@ def check_undivided_loss_and_adam():
             steps[kind, factor] = p.detach() - torch.tensor([1.0, -2.0])
     assert torch.allclose(steps[torch.optim.SGD, 8.0], 8 * steps[torch.optim.SGD, 1.0], rtol=1e-4)
     assert torch.allclose(steps[torch.optim.Adam, 8.0], steps[torch.optim.Adam, 1.0], rtol=1e-4)
+    moved = []
+    for factor, rate in ((8.0, 0.01), (1.0, 0.08)):  # with weight decay the sum is not a higher rate
+        p = nn.Parameter(torch.tensor([1.0, -2.0]))
+        p.grad = torch.tensor([3.0, 0.5]) * factor
+        torch.optim.SGD([p], lr=rate, weight_decay=0.1).step()
+        moved.append(p.detach())
+    assert (moved[0] - moved[1]).abs().max() > 0.005
 
 
 @holds("Cost", "Accumulation", "Activation checkpointing", "Mixed precision")

@@ -8,6 +8,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, cross_val_score
@@ -154,6 +155,11 @@ def check_scaling_helps_neighbours_not_trees():
     tree = DecisionTreeClassifier(random_state=0)
     assert (tree.fit(X, y).apply(X) == tree.fit(np.log1p(X), y).apply(np.log1p(X))).all()
     drawn = [ExtraTreeClassifier(random_state=0).fit(unit, y).apply(unit) for unit in (X, np.exp(5 * X / X.max(0)))]
+    forests = [RandomForestClassifier(10, random_state=0).fit(rows, y) for rows in (X, np.log1p(X))]
+    leaves = np.stack([forest.apply(rows) for forest, rows in zip(forests, (X, np.log1p(X)))])
+    for number, fitted in enumerate(forests[0].estimators_samples_):  # rows a tree did not draw may change sides
+        assert np.array_equal(*leaves[:, fitted, number])
+    assert not np.array_equal(*leaves)
     assert not np.array_equal(*drawn)  # thresholds drawn at random do not follow the transform
     assert tree.fit(1e-11 * X, y).get_n_leaves() == tree.fit(X + 1e12, y).get_n_leaves() == 1
 
@@ -180,6 +186,8 @@ def check_scaling_before_the_split():
     noise, coins, linear = np.random.randn(80, 2000), np.random.randint(0, 2, 80), LogisticRegression()
     assert cross_val_score(linear, SelectKBest(k=20).fit_transform(noise, coins), coins).mean() > 0.75
     assert cross_val_score(make_pipeline(SelectKBest(k=20), linear), noise, coins).mean() < 0.65
+    noise, coins = np.random.randn(4000, 60), np.random.randint(0, 2, 4000)  # few features, many rows: a small leak
+    assert cross_val_score(linear, SelectKBest(k=20).fit_transform(noise, coins), coins).mean() < 0.58
     model, scaler, new = (
         LogisticRegression(),
         StandardScaler().fit(X[:, :1]),

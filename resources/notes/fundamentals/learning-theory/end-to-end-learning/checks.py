@@ -127,11 +127,11 @@ def check_few_pairs():
     joint = fitted(nn.Sequential(net(), nn.Linear(10, 2)), x[:20], even[:20])
     reader = fitted(net(), x[:800], digit[:800])
     pipeline = score(reader(x).argmax(1) % 2)
+    assert (reader(x[1000:]).argmax(1) == digit[1000:]).float().mean() > 0.9  # a part tested on its own
     rule = fitted(nn.Linear(10, 2), torch.eye(10), torch.arange(10) % 2, steps=600)
     tuned = fitted(nn.Sequential(reader, nn.Softmax(1), rule), x[:20], even[:20], steps=50, rate=0.001)
     scores = [score(model(x).argmax(1)) for model in (joint, tuned)]
-    assert scores[0] < 0.87 and min(pipeline, scores[1]) > 0.92, (pipeline, scores)
-    assert (reader(x[1000:]).argmax(1) == digit[1000:]).float().mean() > 0.85  # a part tested on its own
+    assert scores[0] < 0.9 and min(pipeline, scores[1]) > 0.92, (pipeline, scores)
 
 
 @pitfall("The joint model fails and nobody knows where")
@@ -162,6 +162,9 @@ def check_auxiliary_loss():
 def check_cut_paths():
     h = torch.randn(4, 3, requires_grad=True)
     assert not h.argmax(1).requires_grad and not h.detach().requires_grad
+    number = nn.Linear(1, 2)  # took the class as one number
+    assert number(h.argmax(1, keepdim=True).float()).shape == nn.Linear(3, 2)(h.softmax(1)).shape == (4, 2)
+    raises(RuntimeError, lambda: number(h.softmax(1)), "cannot be multiplied")
     torch.round(h).sum().backward()
     assert (h.grad == 0).all()
     h.grad = None

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import learning_curve, train_test_split
 from sklearn.naive_bayes import GaussianNB
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import shuffle
 
 from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
@@ -256,6 +256,12 @@ def check_changed_priors_shift_the_intercept():
         model.intercept_ += shift
         losses.append(log_loss(wanted, model.predict_proba(fresh)))
     assert losses[0] > losses[1] + 0.1 > losses[2] + 0.11  # the log odds of three classes shift too far
+    (X, y), (fresh, wanted) = classes(2000, np.eye(20), np.full(20, 0.4)), classes(4000, np.eye(20), np.full(20, 0.4))
+    recall = []
+    for model in (LogisticRegression(C=1e6), LinearSVC()):  # the margin's score is no log odds
+        model.fit(X, y).intercept_ += math.log(0.05 / 0.95)
+        recall.append(model.predict(fresh[wanted == 1]).mean())
+    assert recall[0] > 0.12 and recall[1] < 0.04, recall
 
 
 @check

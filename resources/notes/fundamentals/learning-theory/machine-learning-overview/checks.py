@@ -212,6 +212,7 @@ def check_linear_models_and_scaling():
     steps = SGDRegressor(penalty=None, random_state=0)
     assert quietly(lambda: np.abs(fitted(steps, X * factor)).max()) > 100 * np.abs(fitted(steps, X)).max()
     assert LogisticRegression().fit(X, y).coef_.shape == (1, 5)
+    assert LogisticRegression(max_iter=1000).fit(*load_iris(return_X_y=True)).coef_.shape == (3, 4)
 
 
 @holds("naive Bayes")

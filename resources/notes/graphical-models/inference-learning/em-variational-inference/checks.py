@@ -173,6 +173,16 @@ def check_defaults_and_positive_likelihood():
         for r in (1e-6, 1e-9)
     ]
     assert tied[1] - tied[0] > 3
+    few = np.random.randn(12, 15)  # fewer points than features
+    for data in (np.c_[Z, Z.sum(1)], few):
+        tied = [
+            GaussianMixture(2, covariance_type="tied", reg_covar=r, random_state=0).fit(data).score(data)
+            for r in (1e-6, 1e-9)
+        ]
+        assert tied[1] - tied[0] > 3, tied
+    large, score = 1000 * Z, lambda X, ridge: GaussianMixture(2, reg_covar=ridge, random_state=0).fit(X).score(X)
+    assert math.isclose(score(large, 1e4) + 2 * math.log(1000), score(Z, 1e-2), abs_tol=1e-3)  # in proportion
+    assert score(large, 1e-2) > score(large, 1e4) + 0.1
     density = lambda width: np.logaddexp(norm.logpdf(Y), norm.logpdf(Y, 40.0, width)).mean()
     assert density(1e-9) < density(1e-49) - 2 < density(1e-99) - 5  # one component on one point, no ridge
 

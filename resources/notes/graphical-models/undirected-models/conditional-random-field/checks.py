@@ -246,6 +246,8 @@ def check_shapes_of_the_results():
     E, A = torch.randn(5, 3), torch.randn(3, 3)
     y = torch.randint(3, (5,))
     assert log_likelihood(E, A, y).shape == () and len(best_path(E, A)) == 5
+    assert log_likelihood(E, A, y.int()) == log_likelihood(E, A, y)
+    raises(IndexError, lambda: log_likelihood(E, A, y.short()), "indices must be")
     table, _ = distribution(E.numpy().astype(float), A.numpy().astype(float))
     marginals = np.array([[sum(p for z, p in table.items() if z[t] == k) for k in range(3)] for t in range(5)])
     assert marginals.shape == (5, 3) and np.allclose(marginals.sum(1), 1)

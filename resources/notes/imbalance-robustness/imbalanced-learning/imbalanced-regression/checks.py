@@ -170,7 +170,7 @@ def check_targets_stay():
     )
 
 
-@pitfall("Nothing fits for real-valued labels")
+@pitfall("The reference code does not fit my labels")
 def check_bins_of_whole_years():
     y = np.concatenate([np.random.uniform(3, 3.2, 1000), np.random.uniform(3.8, 4, 10), np.random.uniform(0, 5, 20)])
     years = weights(y.astype(int), KERNEL)

@@ -249,6 +249,7 @@ def check_mobilenet():
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
     stated("3,504,872", number(net))
     stated("2,124,672", sum(layer.weight.numel() for layer in layers if layer.kernel_size == (1, 1)))
+    stated("1,281,000", number(net.classifier))
     stated("64,224", sum(layer.weight.numel() for layer in layers if layer.groups > 1))
 
 

@@ -189,6 +189,9 @@ def check_unscaled_bias():
         s, b = scale(bn), conv.bias if bias else 0
         wrong = F.conv2d(x, conv.weight * s.view(-1, 1, 1, 1), b + bn.bias - s * bn.running_mean)
         assert torch.allclose(wrong, bn(conv(x))) is not bias
+        fresh = nn.BatchNorm2d(4).double().eval()  # a new one has a scale of nearly 1 and hides the mistake
+        wrong = F.conv2d(x, conv.weight * scale(fresh).view(-1, 1, 1, 1), conv.bias)
+        assert torch.allclose(wrong, fresh(conv(x)), atol=1e-4)
         assert torch.allclose(folded_by_hand(conv, bn)(x), bn(conv(x)))
 
 
@@ -201,6 +204,10 @@ def check_relu_between():
     padded = nn.Conv2d(4, 2, 3, padding=1).double()  # zeros are padded: only the inside is right
     assert not torch.allclose(folded_forwards(bn, padded)(F.relu(conv(x))), padded(bn(F.relu(conv(x)))), atol=1e-3)
     assert torch.allclose(F.relu(fuse_conv_bn_eval(conv, bn)(x)), F.relu(bn(conv(x))))  # direct neighbours
+    up, s, h = nn.ConvTranspose2d(4, 2, 3).double(), scale(bn), F.relu(conv(x))  # its border sums fewer taps
+    shift = torch.einsum("iokl,i->o", up.weight, bn.bias - s * bn.running_mean)
+    difference = (F.conv_transpose2d(h, up.weight * s.view(-1, 1, 1, 1), up.bias + shift) - up(bn(h))).abs()
+    assert difference[..., 2:-2, 2:-2].max() < 1e-10 < 1e-2 < difference.max()
 
 
 @pitfall("Only the border of the image is wrong")

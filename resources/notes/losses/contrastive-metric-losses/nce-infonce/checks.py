@@ -126,7 +126,7 @@ def trained(loss, rows=16, width=4, steps=300):
     return x.detach(), y.detach(), value.item()
 
 
-@pitfall("The loss hardly moves and never gets near zero")
+@pitfall("The loss falls little and never gets near zero")
 def check_floor_at_temperature_one():
     for tau in (1.0, 0.07):
         *_, value = trained(lambda x, y: info_nce(cosines(x, y), tau), rows=256, width=32, steps=60)
@@ -150,6 +150,10 @@ def check_nt_xent():
     logits = torch.tensor(s).fill_diagonal_(-torch.inf)
     library = F.cross_entropy(logits, torch.arange(2 * n).roll(n))
     assert abs(total / (2 * n) - library.item()) < 1e-9
+    target = F.one_hot(torch.arange(2 * n).roll(n), 2 * n)  # as a 0/1 mask
+    masked = lambda filled: -(filled.log_softmax(1) * target).sum(1).mean()
+    assert masked(logits.float()).isnan()
+    assert abs(masked(logits.float().fill_diagonal_(-1e9)) - library) < 1e-5
     unmasked = F.cross_entropy(torch.tensor(s), torch.arange(2 * n).roll(n))
     assert unmasked > library and unmasked > math.log(2)
 

@@ -105,6 +105,7 @@ def check_worked_example():
     options = {"lr": 0.1, "weight_decay": 0.1}
     stated("0.9", by_library([1.0], [2.0], torch.optim.Adam, **options)[0])
     stated("0.89", by_library([1.0], [2.0], **options)[0])
+    stated("0.89", by_library([1.0], [2.0], torch.optim.Adam, decoupled_weight_decay=True, **options)[0])
     stated("0.9", by_library([1.0], [-0.02], torch.optim.Adam, **options)[0])
     stated("1.09", by_library([1.0], [-0.02], **options)[0])
     stated("2.1", 2 + 0.1 * 1)

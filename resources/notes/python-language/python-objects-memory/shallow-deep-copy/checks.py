@@ -102,8 +102,10 @@ def check_facts_about_tensors_and_modules():
     assert copy.deepcopy(w).grad.tolist() == w.grad.tolist()
     layer = nn.Linear(2, 2)
     layer.register_forward_hook(lambda *_: None)
+    layer.weight.register_hook(lambda gradient: gradient)
     layer(t[:2]).sum().backward()
     deep, memo, part = copy.deepcopy(layer), {}, [1]
+    assert layer.weight._backward_hooks and not deep.weight._backward_hooks
     assert len(deep._forward_hooks) == 1 and deep.weight.grad is None is not layer.weight.grad
     assert deep.weight.data_ptr() != layer.weight.data_ptr() and torch.equal(deep.weight, layer.weight)
     assert copy.deepcopy(part, memo) is copy.deepcopy([part], memo)[0] is not part

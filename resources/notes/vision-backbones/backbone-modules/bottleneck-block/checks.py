@@ -80,6 +80,8 @@ def check_contract():
     assert halved(torch.randn(2, 16, 9, 7)).shape == (2, 32, 5, 4)
     assert halved.conv1.stride == (1, 1) and halved.conv2.stride == (2, 2)
     raises(RuntimeError, lambda: Bottleneck(16, 4, stride=2)(torch.randn(2, 16, 9, 7)), "must match")
+    unprojected = Bottleneck(16, 4, stride=2, downsample=nn.AvgPool2d(1, 2))
+    assert unprojected(torch.randn(2, 16, 9, 7)).shape == (2, 16, 5, 4)
     raises(ValueError, lambda: block(torch.randn(16, 9, 7)), "4D")
     raises(RuntimeError, lambda: block(torch.randn(2, 16, 9, 7).double()))
     x = torch.randn(2, 16, 9, 7)
@@ -130,6 +132,7 @@ def check_planes_are_the_inner_width():
     message = "The size of tensor a (256) must match the size of tensor b (64)"
     raises(RuntimeError, lambda: Bottleneck(64, 64)(torch.randn(2, 64, 8, 8)), message)
     assert Bottleneck(64, 16)(torch.randn(2, 64, 8, 8)).shape == (2, 64, 8, 8)
+    assert Bottleneck(64, 16).conv1.out_channels == 16 < Bottleneck(64, 16, base_width=128).conv1.out_channels
     project = nn.Sequential(nn.Conv2d(64, 256, 1, bias=False), nn.BatchNorm2d(256))
     assert Bottleneck(64, 64, downsample=project)(torch.randn(2, 64, 8, 8)).shape == (2, 256, 8, 8)
 
@@ -244,3 +247,8 @@ def check_cost_against_resnet34():
             net.eval()(torch.zeros(1, 3, 224, 224, device="meta"))
         cost.append(counter.get_total_flops())
     stated("1.12", cost[1] / cost[0])
+    for block in (m for m in net.modules() if isinstance(m, Bottleneck)):
+        block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride  # as in the paper
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, 3, 224, 224, device="meta"))
+    assert counter.get_total_flops() < 1.06 * cost[0]

@@ -121,6 +121,11 @@ def check_argument_order_and_logs():
             v = (v - gradient).detach().requires_grad_()
         top = F.softmax(v, -1).max()
         assert torch.allclose(F.softmax(v, -1), F.softmax(z, -1), atol=0.01) if good else top > 0.98
+    z, v = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), torch.zeros(2, 3, requires_grad=True)
+    for _ in range(600):  # each row to the class of its own teacher, not all rows to one
+        (gradient,) = torch.autograd.grad(F.kl_div(F.softmax(v, -1), F.softmax(z, -1), reduction="batchmean"), v)
+        v = (v - gradient).detach().requires_grad_()
+    assert F.softmax(v, -1)[[0, 1], [0, 2]].min() > 0.95
 
 
 @pitfall("A higher temperature seems to switch distillation off")

@@ -261,6 +261,7 @@ def check_restarts_of_baum_welch():
     x = sequences[0][:60] % 2
     frozen = baum_welch(x, PI, np.array([[0.5, 0.5], [0.0, 1.0]]), B)
     assert frozen[1][1, 0] == 0 < frozen[1][0, 1]
+    assert baum_welch(x, PI, A, np.array([[0.0, 1.0], [0.3, 0.7]]))[2][0, 0] == 0 < (x == 0).sum()
 
 
 @holds("Is the observed sequence a Markov chain?")

@@ -199,6 +199,7 @@ def check_batch_of_one():
         raises(ValueError, lambda: deeplab(images[:1]), "Expected more than 1 value per channel when training")
         raises(ValueError, epoch, "Expected more than 1 value per channel when training")
         assert epoch(drop_last=True) == [2]
+        assert deeplab.eval()(images[:1])["out"].shape == (1, 2, 32, 32)
 
 
 @pitfall('"Target 255 is out of bounds"')

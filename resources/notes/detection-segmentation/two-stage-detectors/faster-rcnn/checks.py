@@ -182,6 +182,7 @@ def check_boxes_of_no_size():
         return model(images, target(corners[:1], *labels))["loss_classifier"].item()
 
     assert loss_with(2, 1) == loss_with(2) != loss_with(1)  # the label of an empty box that stood first was left over
+    assert loss_with(1, 2) == loss_with(1)  # one that stood last shifts nothing
 
 
 @pitfall("Good weights, poor detections")

@@ -184,6 +184,17 @@ def check_attributes():
     child = Child()
     assert child.__dict__ == {"_Base__x": 1, "_y": 2} and child.read_one_underscore() == 2
     raises(AttributeError, child.read, "_Child__x")
+
+    def derived(base, value):
+        class Same(base):
+            def __init__(self):
+                super().__init__()
+                self.__x = value
+
+        return Same
+
+    assert derived(derived(object, 1), 2)().__dict__ == {"_Same__x": 2}  # one name, one attribute
+    assert derived(Base, 2)().__dict__ == {"_Base__x": 1, "_y": 2, "_Same__x": 2}
     child.__dict__.update(fixed="instance", plain="instance")
     assert child.fixed == "class" and child.plain == "instance"
 

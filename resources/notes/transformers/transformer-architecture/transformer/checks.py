@@ -312,6 +312,9 @@ def check_a_decoder_without_a_mask_learns_to_copy():
     assert copying < 0.5 and same < 0.2
     mask = nn.Transformer.generate_square_subsequent_mask(4)
     assert (mask.diagonal() == 0).all() and mask[0, 1] == -math.inf
+    tgt = torch.empty(1, 4, 8, device="meta")
+    made = nn.Transformer.generate_square_subsequent_mask(4, device=tgt.device)
+    assert made.device == tgt.device != mask.device
 
 
 @pitfall("All layers start identical")

@@ -68,6 +68,8 @@ def check_sections():
     stated("64", 4096 * 4096 * 4 / 2**20)
     assert sections("int f() { static int n = 7; return ++n; }")[:2] == (4, 0)  # a constant value stands in the file
     assert sections("extern const char a[1000000] = {1};")[:2] == (0, 0)  # `size` counts .rodata as text
+    assert sections("extern const char* const a[1000] = {};")[:2] == (0, 0)
+    assert sections('extern const char* const a[2] = {"a", "b"};')[0] == 16  # `size` counts .data.rel.ro as data
     assert sections("extern const char a[1000000] = {};")[2] > 1_000_000  # a constant stands in the file, zero or not
     late = sections('#include <cstdlib>\nint a = std::getenv("A") ? 1 : 2;')
     assert late[:2] == (8, 4)  # set by code at the start: an entry of .init_array, and the variable itself in .bss

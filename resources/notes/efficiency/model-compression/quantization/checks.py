@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from note_checks import by_definition, check, formula, holds, pitfall, sourced, stated
+from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
 from trainings import descend, handwritten_digits
 
 QUANTIZE = r"q = \operatorname{clip}\!\left(\operatorname{round}\!\left(\frac{x}{s}\right) + z,\; q_{\min},\; q_{\max}\right), \qquad \hat{x} = s\,(q - z)"
@@ -134,13 +134,16 @@ def check_cross_term():
 def check_dynamic_ranges():
     from torch.ao.quantization import quantize_dynamic
 
-    linear, lstm, x = nn.Linear(64, 16), nn.LSTM(64, 16), torch.randn(8, 2, 64)
+    linear, layers, x = nn.Linear(64, 16), (nn.LSTM(64, 16), nn.GRU(64, 16)), torch.randn(8, 2, 64)
     for size in (1.0, 10.0, 100.0):  # no calibration, and each call finds its own range
         dynamic = quantize_dynamic(nn.Sequential(linear), dtype=torch.qint8)
         wanted = F.linear(x * size, linear.weight)
         assert (dynamic(x * size) - linear.bias - wanted).norm() < 0.05 * wanted.norm()
-        recurrent = quantize_dynamic(nn.Sequential(lstm), dtype=torch.qint8)
-        assert (recurrent(x * size)[0] - lstm(x * size)[0]).norm() < 0.2 * lstm(x * size)[0].norm(), size
+        for layer in layers:
+            recurrent = quantize_dynamic(nn.Sequential(layer), dtype=torch.qint8)
+            wanted = layer(x * size)[0]
+            assert type(recurrent[0]) is not type(layer)
+            assert (recurrent(x * size)[0] - wanted).norm() < 0.2 * wanted.norm(), size
 
 
 @holds("Memory")
@@ -157,10 +160,22 @@ def bytes_on_disk(model):
     return buffer.tell()
 
 
+class ResidualBlock(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.norm = nn.Conv2d(3, 64, 3), nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64)
+
+    def forward(self, x):
+        y = F.relu(self.first(x))
+        return y + self.norm(self.second(y))
+
+
 @pitfall("The CNN is as large as before")
 @holds("Static PTQ")
 def check_dynamic_quantization_skips_convolutions():
     from torch.ao.quantization import DeQuantStub, QuantStub, convert, get_default_qconfig, prepare, quantize_dynamic
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
     cnn, x = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3)).eval(), torch.randn(8, 3, 8, 8)
     assert bytes_on_disk(quantize_dynamic(cnn, dtype=torch.qint8)) == bytes_on_disk(cnn)
@@ -170,6 +185,16 @@ def check_dynamic_quantization_skips_convolutions():
     static(x)  # calibration
     static = convert(static)
     assert bytes_on_disk(static) < 0.35 * bytes_on_disk(cnn) and (static(x) - cnn(x)).norm() < 0.1 * cnn(x).norm()
+    block = ResidualBlock().eval()  # an addition: the eager mode raises, FX does not
+    eager = nn.Sequential(QuantStub(), block, DeQuantStub())
+    eager.qconfig = get_default_qconfig("x86")
+    eager = prepare(eager)
+    eager(x)
+    raises(NotImplementedError, lambda: convert(eager)(x), "aten::add")
+    traced = prepare_fx(block, get_default_qconfig_mapping("x86"), (x,))
+    traced(x)
+    traced = convert_fx(traced)
+    assert bytes_on_disk(traced) < 0.4 * bytes_on_disk(block) and (traced(x) - block(x)).norm() < 0.1 * block(x).norm()
     weights = {
         name: (t / (t.abs().max() / 127)).round().to(torch.int8) if t.dim() > 1 else t
         for name, t in cnn.state_dict().items()

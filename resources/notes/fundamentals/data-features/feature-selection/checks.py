@@ -144,10 +144,10 @@ def check_columns_that_act_together_or_differ_in_spread():
     deaf = SequentialFeatureSelector(LogisticRegression(), n_features_to_select=2, direction="backward").fit(X, y)
     assert cross_val_score(LogisticRegression(), X[:, deaf.get_support()], y).mean() < 0.65
     assert f_classif(np.random.randn(50, 5000), np.arange(50) % 2)[0].shape == (5000,)  # one score per column
-    spread = np.c_[np.random.randn(400, 2)]
-    y = np.arange(400) % 2
-    spread[:, 0] *= 1 + 4 * y
-    assert f_classif(spread, y)[0][0] < 4 and mutual_info_classif(spread, y, random_state=0)[0] > 0.2
+    for rows, ratio, least in ((400, 5, 0.2), (200, 3, 0.08)):
+        spread, y = np.random.randn(rows, 2), np.arange(rows) % 2
+        spread[:, 0] *= 1 + (ratio - 1) * y
+        assert f_classif(spread, y)[0][0] < 8 and mutual_info_classif(spread, y, random_state=0)[0] > least
 
 
 @pitfall("The ten best columns say the same")
@@ -191,11 +191,12 @@ def check_embedded_selection():
     assert fit.call_count == 1
     assert SelectFromModel(lasso).fit(X, together).estimator_.score(X, together) < 0.65
     assert set(np.argsort(forest.fit(X, together).feature_importances_)[-2:]) == {1, 4}
-    bits = np.random.randint(0, 2, (600, 6))
+    bits = np.random.randint(0, 2, (600, 20))
     pure = bits[:, 1] ^ bits[:, 4]
     deep, shallow = (RandomForestClassifier(50, max_depth=depth).fit(bits[:300], pure[:300]) for depth in (None, 2))
     assert set(np.argsort(deep.feature_importances_)[-2:]) == {1, 4}
-    assert deep.score(bits[300:], pure[300:]) > 0.95 and shallow.score(bits[300:], pure[300:]) < 0.9
+    assert deep.score(bits[300:], pure[300:]) > 0.65
+    assert deep.feature_importances_[[1, 4]].sum() > shallow.feature_importances_[[1, 4]].sum()
 
 
 @holds("PCA")

@@ -195,6 +195,16 @@ def check_which_methods_need_scaling():
             scaler = StandardScaler().fit(A)
             raw, scaled = GaussianNB().fit(A, a).predict(B), GaussianNB().fit(scaler.transform(A), a)
             assert ((raw == scaled.predict(scaler.transform(B))).mean() < 0.97) == differs
+    for model in (KNeighborsClassifier(), SVC()):  # wine has units, the pixels of digits have one
+        for load, gains in ((load_wine, True), (load_digits, False)):
+            X, y = load(return_X_y=True)
+            for seed in range(3):
+                folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+                raw, scaled = (
+                    cross_val_score(one, X, y, cv=folds).mean()
+                    for one in (model, make_pipeline(StandardScaler(), model))
+                )
+                assert scaled > raw + 0.15 if gains else scaled < raw
     for model in (KNeighborsClassifier(), SVC(), MLPClassifier((16,), max_iter=100, random_state=0)):
         assert quietly(lambda: agreement(model, 1024.0)) < 0.985
 

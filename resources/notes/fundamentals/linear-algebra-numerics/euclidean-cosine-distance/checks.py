@@ -300,6 +300,8 @@ def check_mahalanobis_needs_rows():
     X = np.random.randn(400, 30)
     distance = lambda rows: mahalanobis(X[-1], X[-2], np.linalg.inv(np.cov(rows.T)))
     true = np.linalg.norm(X[-1] - X[-2])  # the covariance is the identity
+    constant = np.c_[X, np.full(len(X), 3.0)]  # as a pixel that is never lit
+    raises(np.linalg.LinAlgError, lambda: np.linalg.inv(np.cov(constant.T)), "Singular")
     assert distance(X[:33]) > 1.5 * true and abs(distance(X[:380]) - true) < 0.2 * true
     rows = X[:, :2] @ np.array([[1.0, 0.9], [0.0, 0.1]])  # two correlated features
     inverse, step = np.linalg.inv(np.cov(rows.T)), np.array([1.0, 0.9]) / math.hypot(1, 0.9)

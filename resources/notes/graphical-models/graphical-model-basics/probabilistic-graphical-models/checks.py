@@ -152,12 +152,12 @@ def check_loops_make_belief_propagation_too_sure():
             states[:, v] = np.random.rand(len(states)) > p[:, 0] / p.sum(1)
     assert np.abs((states == 0).mean(0) - exact[:, 0]).max() < 0.01
     stuck = np.array(
-        [[0, 0, 0], [1, 1, 1]]
-    )  # under strong agreement a chain stays where it began: two of them disagree
+        [[0, 0, 0], [0, 0, 0], [1, 1, 1]]
+    )  # under strong agreement a chain stays where it began: from one start two agree
     for v in list(range(3)) * 300:
         p = np.prod([np.where(stuck[:, [u]] == [0, 1], 1e5, 1) for u in range(3) if u != v], axis=0)
-        stuck[:, v] = np.random.rand(2) > p[:, 0] / p.sum(1)
-    assert (stuck[0] == 0).all() and (stuck[1] == 1).all()
+        stuck[:, v] = np.random.rand(3) > p[:, 0] / p.sum(1)
+    assert (stuck[:2] == 0).all() and (stuck[2] == 1).all()
     for strength, start in itertools.product((1.5, 2, 3, 9), (0.9, 0.5, 0.2)):
         agree = np.array([[strength, 1.0], [1.0, strength]])
         loopy = beliefs([((0, 1), agree), ((1, 2), agree), ((0, 2), agree), ((0,), hint)], 3, 2, 200)

@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from note_checks import by_definition, check, formula, holds, pitfall, raises, sourced, stated
+from note_checks import by_definition, check, figure_of, formula, holds, pitfall, raises, sourced, stated
 from trainings import handwritten_digits
 
 BLOCK = r"""
@@ -158,6 +158,14 @@ def check_start_and_activations():
         assert bool(hard.fc2.weight.grad.any()) == learns
     stated("0.8333", nn.Hardsigmoid()(torch.tensor(2.0)))
     stated("0.8808", torch.sigmoid(torch.tensor(2.0)))
+
+
+@check
+def check_what_a_pixel_and_the_average_tell_in_the_figure():
+    for seed in range(3):
+        x, _, level = figure_of(__file__).batch(4000, torch.Generator().manual_seed(seed))
+        right = lambda guess: ((guess > 0) == (level > 0)).double().mean().item()
+        assert 0.55 < right(x[:, 2, 0, 0]) < 0.7 < 0.88 < right(x[:, 2].mean((1, 2))) < 0.97
 
 
 @pitfall("The block is far too small or far too large")

@@ -123,6 +123,10 @@ def check_rounding_in_float32():
         kept = work(z)
         kept.backward()
         assert abs(kept.item() - value) < 1e-4 and z.grad.isfinite().all() and z.grad.abs().max() > 0.99
+    z = torch.tensor([[-200.0], [3.0]])  # one logit an answer: log_softmax is no logsigmoid
+    assert F.log_softmax(z, -1).abs().max() == 0 and F.logsigmoid(z)[0] == -200
+    both = torch.cat([z, torch.zeros_like(z)], -1)
+    assert both.softmax(-1).log().isinf().any() and torch.allclose(F.log_softmax(both, -1)[:, :1], F.logsigmoid(z))
 
 
 @holds("Binary, multi-label", "logits", "log-probabilities", "probabilities", "either", "Same in train and eval?")

@@ -202,6 +202,7 @@ def waits_for(calls, rank, folder):
 def check_every_process_must_call_the_layer():
     """The layer needs accelerators; its all-gather runs here over gloo, with a time limit in place of the long wait."""
     assert "SyncBatchNorm" in nn.parallel.DistributedDataParallel.join.__doc__
+    assert "10 minutes for NCCL" in distributed.init_process_group.__doc__
     for skipped, finishes in ((1, False), (0, True)):
         with tempfile.TemporaryDirectory() as folder:
             other = os.fork()

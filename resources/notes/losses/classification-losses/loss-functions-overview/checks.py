@@ -326,6 +326,13 @@ def check_sum_changes_the_step_of_sgd_but_not_of_adam():
             kind([w], lr=0.1).step()
             steps.append(w.detach().norm())
         assert math.isclose(steps[1] / steps[0], factor, rel_tol=1e-3)
+    decayed = []
+    for reduction in ("mean", "sum"):
+        w = torch.ones(4, 3, requires_grad=True)
+        F.cross_entropy(x @ w, y, reduction=reduction).backward()
+        torch.optim.SGD([w], lr=0.1, weight_decay=1.0).step()
+        decayed.append((w.detach() - 1).norm())
+    assert decayed[1] / decayed[0] < 40
 
     def trained(reduction, rate):
         w = torch.zeros(4, 3, requires_grad=True)

@@ -10,7 +10,7 @@ from note_checks import by_definition, formula, holds, pitfall, raises, sourced,
 
 PAIR = r"p(r \mid i, j) = \mathrm{softmax} \left( W \left[ h_i \,;\, h_j \right] + b \right)_r"
 F1 = r"F_1 = \frac{2 \lvert G \cap S \rvert}{\lvert G \rvert + \lvert S \rvert}"
-RECALL = r"\mathbb{E}[R] = \rho^2"
+RECALL = r"\mathbb{E}[\mathrm{recall}] = \rho^2"
 GOLD = {("Ada", "PER", "works for", "Acme", "ORG"), ("Acme", "ORG", "based in", "Oslo", "LOC")}
 FOUND = {
     ("Ada", "PER", "works for", "Acme", "ORG"),
@@ -64,6 +64,8 @@ def check_recall_by_simulation():
         both = [(found[:, i] & found[:, j]).mean() for i, j in ((0, 1), (1, 2), (0, 3))]
         np.testing.assert_allclose(both, rho**2, atol=0.01)
     stated("0.81", 0.9**2)
+    found = rng.random((40_000, 4)) < [1, 1, 0.8, 0.8]  # not equally often: the relation of 0 and 1 is never lost
+    assert abs(found.mean() - 0.9) < 0.01 and (found[:, 0] & found[:, 1]).mean() == 1 > 0.81
 
 
 @holds("Input → output", "Labels")

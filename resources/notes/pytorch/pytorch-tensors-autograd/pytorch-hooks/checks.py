@@ -202,12 +202,28 @@ def check_none_and_in_place():
     assert (seen[0] == 3).all()
     with torch.no_grad():  # no gradient to wait for
         raises(RuntimeError, lambda: model(x), "cannot register a hook on a tensor that doesn't require gradient")
-    guarded, seen = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True)), []
-    guarded[0].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None if o.requires_grad else None)
-    guarded(x).sum().backward()
-    with torch.no_grad():
-        guarded(x)
-    assert len(seen) == 1
+    start = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 2))  # a module that starts with one
+    start.register_full_backward_hook(lambda m, gi, go: None)
+    raises(RuntimeError, lambda: start(x * 1), words)
+
+    def on_a_copy(module, inputs, output):
+        y = output.clone()
+        if y.requires_grad:
+            y.register_hook(seen.append)
+        return y
+
+    for inputs, called in ((x, 1), (torch.randn(2, 4, 3), 0)):  # of three axes the output is a view
+        plain, seen = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True)), []
+        handle = plain[0].register_forward_hook(lambda m, i, o: o.register_hook(seen.append) and None)
+        plain(inputs).sum().backward()
+        assert len(seen) == called
+        handle.remove()
+        seen.clear()
+        plain[0].register_forward_hook(on_a_copy)
+        plain(inputs).sum().backward()
+        with torch.no_grad():
+            expected = (plain[0](inputs) > 0).float()
+        assert len(seen) == 1 and torch.equal(seen[0], expected)
 
 
 @pitfall("The graph stays in memory, or stored features change")

@@ -245,6 +245,14 @@ def check_gates_and_gain():
     stated("0.5", torch.trapezoid(F.relu(GRID) ** 2 * density, GRID))
     stated("1.5335", 1 / math.sqrt(second_moment))
     stated("1.4142", nn.init.calculate_gain("relu"))
+    for gain, low, high in ((math.sqrt(2), 0, 0.2), (1.5335, 0.5, 1e4)):
+        spreads = []
+        for _ in range(5):
+            h = torch.randn(100, 256)
+            for _ in range(50):
+                h = F.gelu(h @ (torch.randn(256, 256) * gain / 16))
+            spreads.append(h.std(0).mean())
+        assert low < sorted(spreads)[2] < high
 
 
 @holds("Can a GELU unit die?")

@@ -106,6 +106,8 @@ def check_contract():
         assert not list(layer.parameters()) and layer(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
         raises(RuntimeError, lambda: layer(torch.tensor([1])))
         raises(RuntimeError, lambda: layer(torch.ones(1) * 1j))
+        raises(RuntimeError, lambda: layer(torch.ones(1).to(torch.float8_e4m3fn)))
+        assert all(layer(torch.ones(2, dtype=d)).dtype == d for d in (torch.bfloat16, torch.float32, torch.float64))
     raises(RuntimeError, lambda: nn.PReLU()(torch.ones(2, dtype=torch.float16)), "Type promoting")
     raises(RuntimeError, lambda: nn.PReLU(3)(torch.randn(3, 5)), "channel size = 5")
     raises(RuntimeError, lambda: nn.PReLU()(torch.tensor([1])))

@@ -119,7 +119,15 @@ def check_parameter_counts():
     stated("4,096", first.out_features)
     stated("102,764,544", count(first))
     stated("138,357,544", count(vgg))
-    stated("2,359,808", count(nn.Conv2d(512, 512, 3)))
+    conv = nn.Conv2d(512, 512, 3, padding=1)
+    stated("2,359,808", count(conv))
+    for text, layer, x in (
+        ("102,760,448", first, torch.empty(1, 25088, device="meta")),
+        ("115,605,504", conv, torch.empty(1, 512, 7, 7, device="meta")),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            layer.to("meta")(x)
+        stated(text, counter.get_total_flops() // 2)
 
 
 @holds("Cost")

@@ -97,6 +97,12 @@ def check_contract():
     assert len(list(nn.InstanceNorm2d(4, affine=True).parameters())) == 2
     for layer, shape in [(nn.GroupNorm(2, 4), (2, 4, 3)), (nn.InstanceNorm1d(4), (2, 4, 3))]:
         raises((RuntimeError, NotImplementedError), lambda: layer(torch.arange(24).view(shape)))
+    for layer in (nn.GroupNorm(2, 4), nn.InstanceNorm1d(4, affine=True)):
+        for dtype in (torch.float16, torch.bfloat16, torch.float32):
+            assert layer(torch.randn(2, 4, 3).to(dtype)).dtype == dtype
+        raises(RuntimeError, lambda: layer(torch.randn(2, 4, 3).double()), "share same datatype")
+        raises((RuntimeError, NotImplementedError), lambda: layer(torch.ones(2, 4, 3).to(torch.float8_e4m3fn)))
+        assert layer.double()(torch.randn(2, 4, 3).double()).dtype == torch.float64
     raises(RuntimeError, lambda: nn.GroupNorm(2, 4)(torch.randn(4, 5, 5)), "divisible by num_groups")
     raises(ValueError, lambda: nn.GroupNorm(3, 4))
 
@@ -115,6 +121,9 @@ def check_one_by_one_maps():
     fewer = nn.GroupNorm(4, 64)(x)
     assert nn.GroupNorm(4, 64)(x[:1]).shape == (1, 64, 1, 1)
     assert torch.corrcoef(torch.stack([fewer.flatten(), x.flatten()]))[0, 1] > 0.9  # sizes are kept
+    strided = nn.Sequential(nn.Conv2d(3, 3, 4, 2, 1), nn.InstanceNorm2d(3))  # no pooling: 2×2 becomes 1×1
+    raises(ValueError, lambda: strided(torch.randn(4, 3, 2, 2)), "Expected more than 1 spatial element")
+    assert strided[:1](torch.randn(4, 3, 2, 2)).shape == (4, 3, 1, 1)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.InstanceNorm2d(3), nn.Flatten(), nn.Linear(3, 2))
     raises(ValueError, lambda: head(torch.randn(4, 3, 5, 5)), "Expected more than 1 spatial element")
     assert nn.Sequential(head[0], *head[2:])(torch.randn(4, 3, 5, 5)).shape == (4, 2)
@@ -167,6 +176,7 @@ def check_wrong_channel_count_warns():
             assert nn.InstanceNorm1d(80)(torch.randn(2, 80, 30)).shape == (2, 80, 30)
         else:
             raise AssertionError("no error")
+        raises(ValueError, lambda: nn.InstanceNorm1d(3)(x[..., None]), "more than 1 spatial element")  # L = 1
         # Rows as samples of C = 3 channels and L = 10 positions.
         one = nn.InstanceNorm1d(3)(x.T[None])
     assert torch.allclose(one[0], nn.functional.layer_norm(x.T, (10,)), atol=1e-5)

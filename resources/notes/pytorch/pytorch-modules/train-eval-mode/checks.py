@@ -150,6 +150,7 @@ def check_who_reacts():
         (nn.LayerNorm(6), x),
         (nn.GroupNorm(2, 6), image),
         (nn.InstanceNorm2d(6), image),
+        (torchvision.ops.FrozenBatchNorm2d(6), image),
         (nn.LSTM(6, 6), steps),
         (nn.MultiheadAttention(6, 2), None),
     ]:

@@ -187,8 +187,9 @@ def check_errors():
 @pitfall('"Expected more than 1 value per channel when training"')
 def check_a_last_batch_of_one():
     data, model = TensorDataset(torch.randn(9, 3)), nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    run = lambda **options: [model(x) for (x,) in DataLoader(data, batch_size=4, **options)]
-    raises(ValueError, run, "Expected more than 1 value per channel when training")
+    run = lambda size=4, **options: [model(x) for (x,) in DataLoader(data, batch_size=size, **options)]
+    for options in ({}, {"size": 1, "drop_last": True}):
+        raises(ValueError, lambda: run(**options), "Expected more than 1 value per channel when training")
     assert sum(len(y) for y in run(drop_last=True)) == 8
     model.eval()
     assert sum(len(y) for y in run()) == 9

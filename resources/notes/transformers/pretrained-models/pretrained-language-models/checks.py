@@ -14,7 +14,7 @@ F1 = r"""
 e_t = \gamma \sum_{j=0}^{n} s_j \, h_{t,j}
 """
 F2 = r"""
-N = (V + T)\,d + n\,(12 d^2 + 13 d) + 2d
+P = (V + T)\,d + n\,(12 d^2 + 13 d) + 2d
 """
 
 by_definition("Feature extraction or fine-tuning?")

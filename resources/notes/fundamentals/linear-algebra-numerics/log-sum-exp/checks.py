@@ -112,6 +112,22 @@ def check_empty_sums():
         assert finite == bool(torch.isfinite(x.grad).all())
 
 
+@pitfall("NaN gradients where everything is masked")
+def check_stand_ins_in_a_recursion():
+    """The forward pass of a left-to-right HMM whose first symbol the first state cannot emit."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        for low, finite in ((-torch.inf, False), (torch.finfo(torch.float32).min, False), (-1e30, True)):
+            scores = torch.randn(3, 3, requires_grad=True)
+            step = scores.masked_fill(~torch.eye(3, dtype=torch.bool).roll(1, 1), low)
+            emit = torch.randn(3, 4).masked_fill(torch.eye(3, 4, dtype=torch.bool), low)
+            alpha = torch.tensor([0.0, low, low]) + emit[:, 0]
+            for symbol in torch.randint(0, 4, (100,)):
+                alpha = torch.logsumexp(alpha[:, None] + step, 0) + emit[:, symbol]
+            torch.logsumexp(alpha, 0).backward()
+            assert finite == bool(torch.isfinite(scores.grad).all())
+
+
 @pitfall("A stand-in of −1e9 is itself −inf, or raises an error")
 def check_half_precision():
     stated("65,504", torch.finfo(torch.float16).max)

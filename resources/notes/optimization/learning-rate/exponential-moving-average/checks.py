@@ -163,6 +163,13 @@ def check_averaged_index_table():
         for _ in range(5):
             averaged.update_parameters(model)
         assert (averaged.module.index - model.index).unique().tolist() == ([-1, 0] if use_buffers else [0])
+    norm = nn.BatchNorm1d(2)
+    for use_buffers in (False, True):  # a counter
+        averaged = AveragedModel(norm, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=use_buffers)
+        for _ in range(50):
+            norm(torch.randn(4, 2))
+            averaged.update_parameters(norm)
+        assert (averaged.module.num_batches_tracked < norm.num_batches_tracked) == use_buffers
 
 
 @pitfall("In bfloat16 the average stands still")

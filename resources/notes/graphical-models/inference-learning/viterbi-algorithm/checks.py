@@ -130,6 +130,22 @@ def check_padding():
         assert path[::-1] == viterbi(PI, A, B, batch[row, :length])[1] == list(brute(PI, A, B, batch[row, :length]))
 
 
+@pitfall("Padding changes the decoded tags")
+def check_freezing_with_forbidden_transitions():
+    """`torch.where` keeps a frozen delta with an infinite entry; a mask multiplied and added gives NaN."""
+    import torch
+
+    trans = torch.tensor([[1.0, 0.0], [0.2, 0.8]]).log()
+    start, active = torch.tensor([1.0, 0.0]).log(), torch.tensor([[True], [False]])
+    for seed in range(3):
+        emit = torch.randn(2, 2, 2, generator=torch.Generator().manual_seed(seed))
+        delta = start + emit[:, 0]
+        step = (delta[:, :, None] + trans).max(1).values + emit[:, 1]
+        frozen = torch.where(active, step, delta)
+        assert torch.equal(frozen[0], step[0]) and torch.equal(frozen[1], delta[1]) and not frozen.isnan().any()
+        assert (active * step + ~active * delta).isnan().any()
+
+
 @pitfall("Two implementations return different paths")
 def check_ties_and_transposition():
     """Breaking ties the other way changes the path but not its score; a transposed matrix hides if symmetric."""

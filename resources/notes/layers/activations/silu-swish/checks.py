@@ -119,7 +119,9 @@ def check_contract():
     for f in (F.silu, F.hardswish):
         assert f(torch.ones(2, dtype=torch.float16)).dtype == torch.float16
         raises(RuntimeError, lambda: f(torch.tensor([1])))
-    assert F.silu(torch.ones(1) * 1j).is_complex()
+    wave = (torch.ones(1) * 1j).requires_grad_()
+    assert F.silu(wave.detach()).is_complex()
+    raises(RuntimeError, lambda: F.silu(wave), "complex")
     raises(RuntimeError, lambda: F.hardswish(torch.ones(1) * 1j))
     assert not nn.SiLU().inplace and not nn.Hardswish().inplace
     for layer in (nn.SiLU(), nn.Hardswish()):

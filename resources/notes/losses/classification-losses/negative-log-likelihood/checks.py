@@ -208,6 +208,11 @@ def check_collapsed_variance():
             optimizer.step()
         loss = F.gaussian_nll_loss(torch.zeros(1), torch.ones(1), variance(raw))
         assert 300 < loss < 600 if larger_floor else loss > 400_000
+    y = 500 + 100 * torch.randn(2000)
+    m, s = y.mean(), y.std()
+    t, mu, v = (y - m) / s, torch.randn(2000), torch.rand(2000) + 0.1
+    mapped = -Normal(s * mu + m, (s**2 * v).sqrt()).log_prob(y)  # the same densities, in the unit of the target
+    assert torch.allclose(mapped, -Normal(mu, v.sqrt()).log_prob(t) + s.log(), atol=1e-2, rtol=1e-3)
 
 
 @holds("What is the smallest possible NLL?", "How does it relate to perplexity?")

@@ -195,6 +195,13 @@ def check_attributes():
 
     assert derived(derived(object, 1), 2)().__dict__ == {"_Same__x": 2}  # one name, one attribute
     assert derived(Base, 2)().__dict__ == {"_Base__x": 1, "_y": 2, "_Same__x": 2}
+
+    class _Base(Base):
+        def __init__(self):
+            super().__init__()
+            self.__x = 3
+
+    assert _Base().__dict__ == {"_Base__x": 3, "_y": 2}  # leading underscores do not count
     child.__dict__.update(fixed="instance", plain="instance")
     assert child.fixed == "class" and child.plain == "instance"
 

@@ -184,6 +184,10 @@ def check_no_grad_does_not_touch_the_mode():
         with torch.no_grad():
             assert torch.equal(model(x), model(x)) != varies
         assert torch.equal(before, model[0].running_mean) != varies
+    model(x)  # training goes on: without train() nothing is dropped and the statistics stay
+    assert torch.equal(model(x), model(x)) and torch.equal(before, model[0].running_mean)
+    model.train()
+    assert not torch.equal(model(x), model(x)) and not torch.equal(before, model[0].running_mean)
 
 
 @holds("`torch.inference_mode()`", "`torch.no_grad()`", "Which of the two should be the default?")

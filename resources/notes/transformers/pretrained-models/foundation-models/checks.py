@@ -94,6 +94,10 @@ def check_two_and_six_operations_per_parameter_and_token():
     with FlopCounterMode(display=False) as both:
         net(torch.randn(D, 64)).sum().backward()
     assert 5.9 < both.get_total_flops() / (N * D) <= 6
+    net.requires_grad_(False)
+    with FlopCounterMode(display=False) as frozen:
+        net(torch.randn(D, 64, requires_grad=True)).sum().backward()
+    assert frozen.get_total_flops() == 4 * N * D
     for rows in (1, 7):  # one token; seven sequences or a prompt of seven
         with FlopCounterMode(display=False) as step:
             net(torch.randn(rows, 64))
@@ -148,14 +152,16 @@ def check_a_cache_without_a_mask_takes_one_token_a_call():
 
 @holds("Memory, training")
 def check_adam_needs_sixteen_bytes():
-    layer = nn.Linear(100, 100, bias=False)
-    optimizer = torch.optim.Adam(layer.parameters())
-    layer(torch.randn(2, 100)).sum().backward()
+    layer, frozen = nn.Linear(100, 100, bias=False), nn.Linear(100, 100, bias=False).requires_grad_(False)
+    optimizer = torch.optim.Adam([layer.weight, frozen.weight])
+    frozen(layer(torch.randn(2, 100))).sum().backward()
     optimizer.step()
     moments = [t for t in optimizer.state[layer.weight].values() if t.numel() > 1]
     stated(
         "16", (layer.weight.nbytes + layer.weight.grad.nbytes + sum(t.nbytes for t in moments)) / layer.weight.numel()
     )
+    assert frozen.weight.grad is None and not optimizer.state[frozen.weight]
+    assert frozen.weight.nbytes / frozen.weight.numel() == 4
 
 
 @check

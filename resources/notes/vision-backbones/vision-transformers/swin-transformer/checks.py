@@ -17,7 +17,7 @@ COST = r"""
 
 
 sourced("Swin, arXiv 2103.14030, introduction", "Why shifted windows instead of sliding ones?")
-sourced("Swin, arXiv 2103.14030, abstract; ConvNeXt, arXiv 2201.03545, abstract", "Does it win against CNNs?")
+sourced("Swin, arXiv 2103.14030, abstract; ConvNeXt, arXiv 2201.03545, section 4", "Does it win against CNNs?")
 sourced("PVT, arXiv 2102.12122, section 3.3", "PVT")
 
 

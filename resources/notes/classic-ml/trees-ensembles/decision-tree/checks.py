@@ -109,7 +109,7 @@ def check_defaults():
     node = leaf.apply(X)
     np.testing.assert_allclose(leaf.predict_proba(X[:1])[0], [(y[node == node[0]] == k).mean() for k in range(3)])
     assert DecisionTreeRegressor().fit(X, np.stack([y, y], 1)).predict(X).shape == (30, 2)
-    grown = lambda Z: DecisionTreeClassifier(random_state=0).fit(Z, y).apply(Z)
+    grown = lambda Z: DecisionTreeClassifier(random_state=0).fit(Z, y).apply(Z)  # the training samples
     np.testing.assert_array_equal(grown(X), grown(np.exp(X)))
     deep = DecisionTreeClassifier().fit(X, y)
     assert deep.decision_path(X).sum(1).max() == deep.get_depth() + 1  # one node per level

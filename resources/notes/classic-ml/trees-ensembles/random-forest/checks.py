@@ -268,6 +268,7 @@ def check_rare_class():
         and recall(broken.predict(X[3000:])) < 0.02
         and recall(broken.predict_proba(X[3000:])[:, 1] > 0.05) > 0.2
     )
+    assert (broken.predict_proba(X[3000:])[y[3000:] == 1].argmax(1) == 0).mean() > 0.95  # another class has more
     weights_only = forest(class_weight="balanced_subsample")
     assert all(tree.tree_.impurity[tree.tree_.children_left < 0].max() < 1e-9 for tree in weights_only.estimators_)
     assert recall(weights_only.predict(X[3000:])) < 0.05

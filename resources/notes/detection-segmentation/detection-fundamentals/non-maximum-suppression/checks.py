@@ -194,6 +194,12 @@ def check_batched():
     both = torch.tensor([[-20.0, -20.0, 5.0, 5.0], [-24.0, -24.0, 1.0, 1.0]])
     assert library._batched_nms_vanilla(both, order, idxs, 0.5).tolist() == [0, 1]
     assert library._batched_nms_coordinate_trick(both, order, idxs, 0.5).tolist() == [0]
+    slightly = random_boxes(60) - 0.9  # not below -1: still apart
+    trick, each = (
+        one(slightly, scores, classes, 0.0).tolist()
+        for one in (library._batched_nms_coordinate_trick, library._batched_nms_vanilla)
+    )
+    assert trick == each
     clipped = clip_boxes_to_image(both, (50, 50))
     assert (clipped >= 0).all() and library._batched_nms_coordinate_trick(clipped, order, idxs, 0.5).tolist() == [0, 1]
 

@@ -247,3 +247,5 @@ def check_compiled_operator_is_missing():
         layer = DeformableAttention()
         query, reference, maps = torch.randn(3, 32), torch.rand(3, 2), [torch.randn(32, 6, 9) for _ in range(4)]
     assert layer(query, reference, maps).shape == (3, 32)
+    boxes = torch.rand(3, 4, device="meta")
+    raises(RuntimeError, lambda: layer(query, boxes, maps), "broadcast")  # points only, as the article says

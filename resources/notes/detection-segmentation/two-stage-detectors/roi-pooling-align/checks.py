@@ -139,6 +139,8 @@ def check_contract():
     assert torch.equal(library_align(F, numbered, 4), out)
     assert not list(RoIAlign(4, 1.0, 2).parameters()) + list(RoIPool(4, 1.0).parameters())
     assert inspect.signature(roi_pool).parameters["spatial_scale"].default == 1.0
+    for layer in (RoIAlign, RoIPool):  # the classes ask for it
+        assert inspect.signature(layer).parameters["spatial_scale"].default is inspect.Parameter.empty
     assert "sampling_ratio" not in inspect.signature(roi_pool).parameters
     assert isinstance(resnet18().avgpool, torch.nn.AdaptiveAvgPool2d)
     five = torch.nn.functional.adaptive_avg_pool2d(torch.arange(5.0).view(1, 1, 1, 5), (1, 2)).flatten()

@@ -156,6 +156,8 @@ def check_collation():
         length = torch.tensor([len(row) for row in rows])
         return nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.arange(max(length)) < length[:, None]
 
+    listed = [[image] for image in images]  # lists in the dataset are not enough
+    raises(RuntimeError, lambda: loaded(listed), "stack expects each tensor to be equal size")
     batch, mask = loaded([torch.ones(2), torch.ones(4)], collate_fn=padded)
     assert batch.shape == (2, 4) and torch.equal(batch.bool(), mask)
     detector = torchvision.models.detection.retinanet_resnet50_fpn(
@@ -328,6 +330,7 @@ def check_resnet_and_vgg():
     with torch.no_grad():
         assert all(resnet(torch.randn(1, 3, size, size)).shape == (1, 1000) for size in (32, 160, 1))
     assert seen[0] == seen[2] == (1, 1)
+    raises(ValueError, lambda: resnet.train()(torch.randn(1, 3, 32, 32)), "more than 1 value per channel")
     features = torchvision.models.vgg11(weights=None).features
     with torch.no_grad():
         assert features(torch.randn(1, 3, 32, 32)).shape == (1, 512, 1, 1)

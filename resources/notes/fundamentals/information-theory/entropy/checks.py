@@ -106,6 +106,10 @@ def check_contract():
     assert entropy(np.ones((4, 6, 2))).shape == (6, 2) and np.allclose(entropy([3, 1]), entropy([0.75, 0.25]))
     assert Categorical(logits=torch.zeros(3, 5, 7)).entropy().shape == (3, 5)
     assert Categorical(logits=torch.zeros(7)).entropy().shape == ()
+    for dtype in (torch.int64, torch.float16, torch.float32, torch.float64):
+        for name in ("logits", "probs"):
+            value = Categorical(**{name: torch.ones(3, 7, dtype=dtype)}).entropy()
+            assert value.is_floating_point() and abs(value - math.log(7)).max() < 0.01
     assert entropy(np.ones((4, 6))).shape == (6,)
     stated("1.3863", entropy([1, 1, 1, 1]))
     assert math.isclose(

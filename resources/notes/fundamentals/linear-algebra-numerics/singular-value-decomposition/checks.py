@@ -161,6 +161,11 @@ def check_gradients():
     A = (torch.eye(3) + 1e-4 * torch.randn(3, 3)).requires_grad_()
     torch.linalg.svd(A).U[0, 0].backward()
     assert torch.isfinite(A.grad).all() and A.grad.norm() > 10
+    low = torch.diag(torch.tensor([1.0, 2e-4, 1e-4]))  # rank 1 and noise: the first vector stands apart
+    for column, huge in ((0, False), (1, True)):
+        A = low.clone().requires_grad_()
+        torch.linalg.svd(A).U[2, column].backward()
+        assert torch.isfinite(A.grad).all() and 0.1 < A.grad.norm() and bool(A.grad.norm() > 1000) is huge
     for equal in (torch.eye(3), torch.diag(torch.tensor([1.0, 0.0, 0.0]))):
         A = equal.clone().requires_grad_()
         torch.linalg.svd(A).U[0, 0].backward()

@@ -120,6 +120,8 @@ def check_same_padding_leaks():
     same = nn.Conv1d(1, 1, 3, padding="same").double()
     assert seen(same, 5, 12) == [4, 5, 6]
     assert seen(nn.Conv1d(1, 1, 3, padding="same", dilation=3).double(), 6, 14) == [3, 6, 9]
+    wide = nn.Conv1d(1, 1, 3, padding="same", dilation=6).double()
+    assert max(seen(wide, 10, 16)) == 10 and max(seen(wide, 10, 17)) == 16  # a leak needs room to be seen
     assert max(seen(lambda x: causal(nn.Conv1d(1, 1, 3, dilation=3).double(), x), 6, 14)) == 6
     for seed in range(5):  # the function of the article also finds the leak behind a softmax or a layer norm
         torch.manual_seed(seed)
@@ -221,6 +223,9 @@ def check_batch_norm_leaks():
     norm, per_step = nn.BatchNorm1d(3).train(), nn.LayerNorm(3)
     assert not torch.allclose(norm(x)[..., :6], norm(later)[..., :6], atol=0.1)
     assert torch.equal(per_step(x.mT)[:, :6], per_step(later.mT)[:, :6])
+    conv, long = nn.Conv1d(3, 3, 2), torch.randn(4, 3, 11)
+    raises(RuntimeError, lambda: conv(per_step(long.mT)), "channels")
+    assert causal(conv, per_step(long.mT).mT).shape == long.shape
     weighted = nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 3, 2))
     assert torch.equal(causal(weighted, x)[..., :6], causal(weighted, later)[..., :6])
     over_time = nn.LayerNorm(10)

@@ -31,6 +31,9 @@ def check_classical_form():
             distance = F.pairwise_distance(x1, x2, eps=0.0)
             library = 0.5 * F.hinge_embedding_loss(distance, 2 * y - 1, margin=margin, reduction="none") ** 2
             np.testing.assert_allclose(ours, library.numpy(), rtol=1e-10, atol=1e-14)
+    d, t = torch.tensor([0.2, 0.4]), torch.tensor([1, -1])  # the default mean comes before the square
+    each = 0.5 * F.hinge_embedding_loss(d, t, reduction="none") ** 2
+    assert each.mean() > 0.5 * F.hinge_embedding_loss(d, t) ** 2 + 0.01
 
 
 @holds("Range")
@@ -139,6 +142,7 @@ def check_label_convention():
     as_bool = similar.bool()
     raises(RuntimeError, lambda: 1 - as_bool, "not supported")
     assert torch.equal((~as_bool).float(), 1 - similar)
+    assert F.cosine_embedding_loss(equal, equal, torch.tensor([0])) == 0  # the test tells nothing of a label 0
     for signs in (torch.tensor([-1]), torch.tensor([-1.0])):  # labels the wrong way round
         assert F.cosine_embedding_loss(equal, equal, signs) > 0.99
         assert F.cosine_embedding_loss(equal, equal, -signs).abs() < 1e-6
